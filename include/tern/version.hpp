@@ -1,0 +1,21 @@
+// The one place of the version (CMake reads it here) and of the ABI tag.
+#pragma once
+
+#define TERN_VERSION_MAJOR 0
+#define TERN_VERSION_MINOR 1
+#define TERN_VERSION_PATCH 0
+
+// Every name of the library lives in `tern::inline TERN_ABI`. The tag differs with the instruction
+// set the translation unit is compiled for, so that inline functions of two units built with
+// different -m flags never replace one another at link time.
+#if defined(__AVX512F__)
+#define TERN_ABI v0_avx512
+#elif defined(__AVX2__)
+#define TERN_ABI v0_avx2
+#elif defined(__AVX__)
+#define TERN_ABI v0_avx
+#elif defined(__SSE4_1__)
+#define TERN_ABI v0_sse41
+#else
+#define TERN_ABI v0
+#endif
