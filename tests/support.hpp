@@ -2,10 +2,10 @@
 #pragma once
 
 #if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
+#  include <catch2/catch_all.hpp>
 using Catch::Approx;
 #else
-#include <catch2/catch.hpp>
+#  include <catch2/catch.hpp>
 #endif
 
 #include <cstdlib>

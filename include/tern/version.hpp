@@ -9,13 +9,15 @@
 // set the translation unit is compiled for, so that inline functions of two units built with
 // different -m flags never replace one another at link time.
 #if defined(__AVX512F__)
-#define TERN_ABI v0_avx512
+#  define TERN_ABI v0_avx512
+#elif defined(__AVX2__) && defined(__FMA__)
+#  define TERN_ABI v0_avx2_fma
 #elif defined(__AVX2__)
-#define TERN_ABI v0_avx2
+#  define TERN_ABI v0_avx2
 #elif defined(__AVX__)
-#define TERN_ABI v0_avx
+#  define TERN_ABI v0_avx
 #elif defined(__SSE4_1__)
-#define TERN_ABI v0_sse41
+#  define TERN_ABI v0_sse41
 #else
-#define TERN_ABI v0
+#  define TERN_ABI v0
 #endif

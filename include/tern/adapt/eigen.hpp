@@ -1,0 +1,38 @@
+// Eigen dense matrices, maps, refs and blocks as matrix-likes, and the library's default owner.
+#pragma once
+
+#include <Eigen/Core>
+
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// The default owner: a dense row-major matrix.
+template <class T>
+using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// Every Eigen expression that has memory of its own or refers to some.
+template <class M>
+requires std::derived_from<M, Eigen::DenseBase<M>> &&
+    ((static_cast<unsigned>(M::Flags) & static_cast<unsigned>(Eigen::DirectAccessBit)) !=
+     0) struct tensor_traits<M> {
+  using scalar = typename M::Scalar;
+
+  static std::size_t rows(const M& m) { return static_cast<std::size_t>(m.rows()); }
+  static std::size_t cols(const M& m) { return static_cast<std::size_t>(m.cols()); }
+  static std::size_t row_stride(const M& m) {
+    return static_cast<std::size_t>(M::IsRowMajor ? m.outerStride() : m.innerStride());
+  }
+  static std::size_t col_stride(const M& m) {
+    return static_cast<std::size_t>(M::IsRowMajor ? m.innerStride() : m.outerStride());
+  }
+  static const scalar* data(const M& m) { return m.data(); }
+  static auto data(M& m) { return m.data(); }
+
+  static M make(std::size_t rows,
+                std::size_t cols) requires std::derived_from<M, Eigen::PlainObjectBase<M>> {
+    return M::Zero(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(cols));
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

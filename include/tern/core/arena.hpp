@@ -1,0 +1,96 @@
+// Bump allocation for one training step: memory is taken from the system while the first step
+// runs, then reused without another allocation.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+class arena {
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  /// Chunks grow with use; the first has at least this many bytes.
+  explicit arena(std::size_t first_chunk_bytes = std::size_t{1} << 20)
+      : first_(first_chunk_bytes) {}
+
+  /// `n` uninitialised objects, 64-byte aligned, valid until the arena is rewound past them.
+  template <class T>
+  T* allocate(std::size_t n) {
+    static_assert(std::is_trivially_destructible_v<T>, "the arena never runs destructors");
+    return static_cast<T*>(bytes(n * sizeof(T)));
+  }
+
+  /// An uninitialised dense row-major matrix.
+  template <class T>
+  matrix_view<T> matrix(std::size_t rows, std::size_t cols) {
+    return {allocate<T>(rows * cols), rows, cols};
+  }
+
+  /// A position to come back to.
+  struct position {
+    std::size_t chunk = 0, used = 0;
+  };
+  [[nodiscard]] position mark() const { return at_; }
+  void rewind(position p) { at_ = p; }
+  void rewind() { at_ = {}; }
+
+  /// How often memory was taken from the system, and how much is held.
+  [[nodiscard]] std::size_t system_allocations() const { return chunks_.size(); }
+  [[nodiscard]] std::size_t capacity() const {
+    std::size_t total = 0;
+    for (const chunk& c : chunks_) total += c.size;
+    return total;
+  }
+
+ private:
+  struct release {
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{alignment}); }
+  };
+  struct chunk {
+    std::unique_ptr<std::byte, release> memory;
+    std::size_t size;
+  };
+
+  void* bytes(std::size_t n) {
+    n = (n + alignment - 1) / alignment * alignment;
+    while (at_.chunk < chunks_.size() && at_.used + n > chunks_[at_.chunk].size)
+      at_ = {at_.chunk + 1, 0};
+    if (at_.chunk == chunks_.size()) {
+      const std::size_t size = std::max({n, first_, capacity()});
+      chunks_.push_back({std::unique_ptr<std::byte, release>(static_cast<std::byte*>(
+                             ::operator new (size, std::align_val_t{alignment}))),
+                         size});
+    }
+    std::byte* p = chunks_[at_.chunk].memory.get() + at_.used;
+    at_.used += n;
+    return p;
+  }
+
+  std::size_t first_;
+  std::vector<chunk> chunks_;
+  position at_;
+};
+
+/// Rewinds an arena at the end of a scope: temporaries of one op.
+class arena_scope {
+ public:
+  explicit arena_scope(arena& a) : arena_(a), start_(a.mark()) {}
+  arena_scope(const arena_scope&) = delete;
+  arena_scope& operator=(const arena_scope&) = delete;
+  ~arena_scope() { arena_.rewind(start_); }
+
+ private:
+  arena& arena_;
+  arena::position start_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,143 @@
+// Vectorised float loops over row_views at the instruction set this translation unit is compiled
+// for (xsimd). One function object serves whole vectors and tails alike, strided rows go through
+// a register-sized buffer, and no result depends on the alignment of its data.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <type_traits>
+#include <xsimd/xsimd.hpp>
+
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI::simd {
+
+template <class T>
+using batch = xsimd::batch<T, xsimd::default_arch>;
+
+template <class T>
+inline constexpr std::size_t lanes = batch<T>::size;
+
+namespace detail {
+
+/// Elements [i, i + n) of r, n <= lanes; lanes past n hold zero.
+template <class T>
+batch<std::remove_const_t<T>> load_part(row_view<T> r, std::size_t i, std::size_t n) {
+  std::array<std::remove_const_t<T>, lanes<std::remove_const_t<T>>> buffer{};
+  for (std::size_t k = 0; k < n; ++k) buffer[k] = r[i + k];
+  return batch<std::remove_const_t<T>>::load_unaligned(buffer.data());
+}
+
+template <class T>
+void store_part(row_view<T> r, std::size_t i, std::size_t n, const batch<T>& v) {
+  std::array<T, lanes<T>> buffer;
+  v.store_unaligned(buffer.data());
+  for (std::size_t k = 0; k < n; ++k) r[i + k] = buffer[k];
+}
+
+template <class T>
+batch<std::remove_const_t<T>> load(row_view<T> r, std::size_t i) {
+  return batch<std::remove_const_t<T>>::load_unaligned(r.data + i);
+}
+
+template <class... R>
+bool contiguous(const R&... r) {
+  return ((r.stride == 1) && ...);
+}
+
+}  // namespace detail
+
+/// out[i] = f(in[i]...), f: batches to batch. `out` may alias an input exactly.
+template <class T, class F, class... In>
+void transform(row_view<T> out, F&& f, const In&... in) {
+  constexpr std::size_t width = lanes<T>;
+  const std::size_t n = out.size;
+  std::size_t i = 0;
+  if (detail::contiguous(out, in...))
+    for (; i + width <= n; i += width) f(detail::load(in, i)...).store_unaligned(out.data + i);
+  for (; i < n; i += width) {
+    const std::size_t part = n - i < width ? n - i : width;
+    detail::store_part(out, i, part, batch<T>(f(detail::load_part(in, i, part)...)));
+  }
+}
+
+/// combine over all i of f(in[i]...), started at `init` (an identity of combine, which takes
+/// batches or scalars). Four accumulators hide latency; the order depends on the size alone.
+template <class T, class Combine, class F, class First, class... In>
+T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
+  constexpr std::size_t width = lanes<T>;
+  const std::size_t n = first.size;
+  batch<T> a0(init), a1(init), a2(init), a3(init);
+  std::size_t i = 0;
+  if (detail::contiguous(first, in...)) {
+    for (; i + 4 * width <= n; i += 4 * width) {
+      a0 = combine(a0, f(detail::load(first, i), detail::load(in, i)...));
+      a1 = combine(a1, f(detail::load(first, i + width), detail::load(in, i + width)...));
+      a2 = combine(a2, f(detail::load(first, i + 2 * width), detail::load(in, i + 2 * width)...));
+      a3 = combine(a3, f(detail::load(first, i + 3 * width), detail::load(in, i + 3 * width)...));
+    }
+  }
+  std::array<T, width> buffer;
+  for (; i < n; i += width) {
+    const std::size_t part = n - i < width ? n - i : width;
+    const batch<T> v = f(detail::load_part(first, i, part), detail::load_part(in, i, part)...);
+    v.store_unaligned(buffer.data());
+    for (std::size_t k = part; k < width; ++k) buffer[k] = init;
+    a0 = combine(a0, batch<T>::load_unaligned(buffer.data()));
+  }
+  combine(combine(a0, a1), combine(a2, a3)).store_unaligned(buffer.data());
+  T result = init;
+  for (const T lane : buffer) result = combine(result, lane);
+  return result;
+}
+
+struct plus {
+  template <class B>
+  B operator()(const B& a, const B& b) const {
+    return a + b;
+  }
+};
+
+struct maximum {
+  template <class T>
+  batch<T> operator()(const batch<T>& a, const batch<T>& b) const {
+    return xsimd::max(a, b);
+  }
+  float operator()(float a, float b) const { return a < b ? b : a; }
+  double operator()(double a, double b) const { return a < b ? b : a; }
+};
+
+/// Sum of f(in[i]...).
+template <class F, class First, class... In>
+auto sum(F&& f, const First& first, const In&... in) {
+  using T = std::remove_cvref_t<decltype(first[0])>;
+  return fold(T(0), plus{}, f, first, in...);
+}
+
+template <class T>
+std::remove_const_t<T> sum(row_view<T> x) {
+  return sum([](const auto& a) { return a; }, x);
+}
+
+template <class T, class U>
+std::remove_const_t<T> dot(row_view<T> x, row_view<U> y) {
+  return sum([](const auto& a, const auto& b) { return a * b; }, x, y);
+}
+
+/// Largest |x[i]|; 0 for an empty row.
+template <class T>
+std::remove_const_t<T> max_abs(row_view<T> x) {
+  return fold(
+      std::remove_const_t<T>(0), maximum{}, [](const auto& a) { return xsimd::abs(a); }, x);
+}
+
+/// y += a * x
+template <class T>
+void axpy(T a, row_view<const T> x, row_view<T> y) {
+  const batch<T> factor(a);
+  transform(
+      y, [&](const auto& u, const auto& v) { return v + factor * u; }, x, row_view<const T>(y));
+}
+
+}  // namespace tern::inline TERN_ABI::simd

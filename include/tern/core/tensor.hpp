@@ -1,0 +1,136 @@
+// Views and the one customisation point. Ops take `matrix_view`; any type with `tensor_traits`
+// converts to it implicitly, so an op is compiled once per scalar and serves every owner type.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "tern/core/error.hpp"
+#include "tern/version.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What tern must know of a foreign matrix type M; specialise it for yours:
+///   using scalar = float;
+///   static std::size_t rows(const M&), cols(const M&), row_stride(const M&), col_stride(const M&);
+///   static const scalar* data(const M&);  static scalar* data(M&);
+/// Strides count elements. An owner (a type the library may create) adds
+///   static M make(std::size_t rows, std::size_t cols);   // zero-filled
+template <class M>
+struct tensor_traits;
+
+template <class M>
+concept matrix_like = requires(const std::remove_cvref_t<M>& m) {
+  typename tensor_traits<std::remove_cvref_t<M>>::scalar;
+  { tensor_traits<std::remove_cvref_t<M>>::rows(m) } -> std::convertible_to<std::size_t>;
+  { tensor_traits<std::remove_cvref_t<M>>::cols(m) } -> std::convertible_to<std::size_t>;
+  { tensor_traits<std::remove_cvref_t<M>>::row_stride(m) } -> std::convertible_to<std::size_t>;
+  { tensor_traits<std::remove_cvref_t<M>>::col_stride(m) } -> std::convertible_to<std::size_t>;
+  tensor_traits<std::remove_cvref_t<M>>::data(m);
+};
+
+template <class M>
+concept matrix_owner = matrix_like<M> && std::movable<M> && requires(std::size_t n) {
+  { tensor_traits<M>::make(n, n) } -> std::same_as<M>;
+};
+
+template <class M>
+using scalar_of = typename tensor_traits<std::remove_cvref_t<M>>::scalar;
+
+/// `size` elements, `stride` apart. A row or a column of a matrix, or a plain vector.
+template <class T>
+struct row_view {
+  T* data = nullptr;
+  std::size_t size = 0, stride = 1;
+
+  row_view() = default;
+  row_view(T* data_, std::size_t size_, std::size_t stride_ = 1)
+      : data(data_), size(size_), stride(stride_) {}
+  row_view(const row_view<std::remove_const_t<T>>& r)  // NOLINT: adds const
+      requires std::is_const_v<T> : row_view(r.data, r.size, r.stride) {}
+  /// From a contiguous range such as std::vector or std::span.
+  template <class R>
+  requires requires(R& r) {
+    { std::data(r) } -> std::convertible_to<T*>;
+    { std::size(r) } -> std::convertible_to<std::size_t>;
+  }
+  row_view(R&& r)  // NOLINT: a parameter type
+      : row_view(std::data(r), std::size(r)) {}
+
+  T& operator[](std::size_t i) const { return data[i * stride]; }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+/// Non-owning `rows x cols` view with strides in elements. Shallow const, cheap to copy. A null
+/// view (data == nullptr) stands for "not wanted" where an op documents it.
+template <class T>
+struct matrix_view {
+  using value_type = std::remove_const_t<T>;
+
+  T* data = nullptr;
+  std::size_t rows = 0, cols = 0, row_stride = 0, col_stride = 1;
+
+  matrix_view() = default;
+  /// Dense row-major.
+  matrix_view(T* data_, std::size_t rows_, std::size_t cols_)
+      : matrix_view(data_, rows_, cols_, cols_) {}
+  matrix_view(T* data_, std::size_t rows_, std::size_t cols_, std::size_t row_stride_,
+              std::size_t col_stride_ = 1)
+      : data(data_), rows(rows_), cols(cols_), row_stride(row_stride_), col_stride(col_stride_) {}
+  template <class U>
+  requires(std::is_const_v<T>&& std::same_as<const U, T>)
+      matrix_view(const matrix_view<U>& m)  // NOLINT: adds const
+      : matrix_view(m.data, m.rows, m.cols, m.row_stride, m.col_stride) {}
+  /// Any matrix-like of the same scalar; a const one only where T is const.
+  template <matrix_like M>
+  requires requires(M&& m) {
+    { tensor_traits<std::remove_cvref_t<M>>::data(m) } -> std::convertible_to<T*>;
+  }
+  matrix_view(M&& m)  // NOLINT: a parameter type
+      : matrix_view(tensor_traits<std::remove_cvref_t<M>>::data(m),
+                    tensor_traits<std::remove_cvref_t<M>>::rows(m),
+                    tensor_traits<std::remove_cvref_t<M>>::cols(m),
+                    tensor_traits<std::remove_cvref_t<M>>::row_stride(m),
+                    tensor_traits<std::remove_cvref_t<M>>::col_stride(m)) {}
+
+  T& operator()(std::size_t r, std::size_t c) const {
+    return data[r * row_stride + c * col_stride];
+  }
+  [[nodiscard]] row_view<T> row(std::size_t r) const {
+    return {data + r * row_stride, cols, col_stride};
+  }
+  [[nodiscard]] row_view<T> col(std::size_t c) const {
+    return {data + c * col_stride, rows, row_stride};
+  }
+  [[nodiscard]] matrix_view block(std::size_t r, std::size_t c, std::size_t n_rows,
+                                  std::size_t n_cols) const {
+    return {data + r * row_stride + c * col_stride, n_rows, n_cols, row_stride, col_stride};
+  }
+  [[nodiscard]] matrix_view row_block(std::size_t r, std::size_t n) const {
+    return block(r, 0, n, cols);
+  }
+  [[nodiscard]] matrix_view col_block(std::size_t c, std::size_t n) const {
+    return block(0, c, rows, n);
+  }
+  [[nodiscard]] matrix_view transposed() const {
+    return {data, cols, rows, col_stride, row_stride};
+  }
+  [[nodiscard]] std::size_t size() const { return rows * cols; }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+/// Throws shape_error unless m is rows x cols.
+template <class T>
+void require_shape(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
+                   std::string_view what) {
+  if (m.rows == rows && m.cols == cols) return;
+  throw shape_error(std::string(what) + ": expected " + std::to_string(rows) + " x " +
+                    std::to_string(cols) + ", got " + std::to_string(m.rows) + " x " +
+                    std::to_string(m.cols));
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,89 @@
+// Dense float matrix product by Eigen, split over an executor. The split depends on the shape
+// alone, so the bits do not depend on the number of threads.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cstddef>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+template <class T, int Order>
+auto eigen_map(matrix_view<T> m) {
+  using plain = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Order>;
+  using mapped = std::conditional_t<std::is_const_v<T>, const plain, plain>;
+  const std::size_t outer = Order == Eigen::RowMajor ? m.row_stride : m.col_stride;
+  return Eigen::Map<mapped, Eigen::Unaligned, Eigen::OuterStride<>>(
+      m.data, static_cast<Eigen::Index>(m.rows), static_cast<Eigen::Index>(m.cols),
+      Eigen::OuterStride<>(static_cast<Eigen::Index>(outer)));
+}
+
+/// c = alpha a b (+ c) with c row-major; a and b in either order.
+template <class T>
+void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+                bool accumulate) {
+  auto out = eigen_map<T, Eigen::RowMajor>(c);
+  const auto product = [&](const auto& x, const auto& y) {
+    if (accumulate)
+      out.noalias() += alpha * (x * y);
+    else
+      out.noalias() = alpha * (x * y);
+  };
+  const auto with_b = [&](const auto& x) {
+    if (b.col_stride == 1)
+      product(x, eigen_map<const T, Eigen::RowMajor>(b));
+    else
+      product(x, eigen_map<const T, Eigen::ColMajor>(b));
+  };
+  if (a.col_stride == 1)
+    with_b(eigen_map<const T, Eigen::RowMajor>(a));
+  else
+    with_b(eigen_map<const T, Eigen::ColMajor>(a));
+}
+
+template <class T>
+void require_unit_stride(const matrix_view<T>& m, const char* what) {
+  if (m.col_stride != 1 && m.row_stride != 1)
+    throw shape_error(std::string(what) + ": rows or columns must be contiguous");
+}
+
+}  // namespace detail
+
+/// c = alpha * a * b, or c += alpha * a * b. a: (m, k), b: (k, n), c: (m, n); each may be row- or
+/// column-major (one stride is 1); pass `x.transposed()` for a transpose. Throws shape_error.
+template <class T>
+void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
+          std::type_identity_t<matrix_view<const T>> b, std::type_identity_t<matrix_view<T>> c,
+          bool accumulate = false, executor_ref ex = {}) {
+  if (c.col_stride != 1) {
+    if (c.row_stride != 1) throw shape_error("gemm: c: rows or columns must be contiguous");
+    return gemm<T>(alpha, b.transposed(), a.transposed(), c.transposed(), accumulate, ex);
+  }
+  require_shape(a, c.rows, b.rows, "gemm: a");
+  require_shape(b, a.cols, c.cols, "gemm: b");
+  detail::require_unit_stride(a, "gemm: a");
+  detail::require_unit_stride(b, "gemm: b");
+  // Chunks of about 2^22 multiply-adds, whole multiples of 64 rows (or columns) so that packing
+  // the other operand again for each chunk stays cheap.
+  const bool by_rows = c.rows >= c.cols;
+  const std::size_t n = by_rows ? c.rows : c.cols,
+                    work = std::max<std::size_t>(1, a.cols * (by_rows ? c.cols : c.rows));
+  const std::size_t most = std::max<std::size_t>(64, (n + 7) / 8);  // at most 8 chunks
+  const std::size_t grain = (std::max(most, (std::size_t{1} << 21) / work) + 63) / 64 * 64;
+  ex.parallel_for(n, grain, [&](std::size_t begin, std::size_t end) {
+    const std::size_t count = end - begin;
+    if (by_rows)
+      detail::gemm_block<T>(alpha, a.row_block(begin, count), b, c.row_block(begin, count),
+                            accumulate);
+    else
+      detail::gemm_block<T>(alpha, a, b.col_block(begin, count), c.col_block(begin, count),
+                            accumulate);
+  });
+}
+
+}  // namespace tern::inline TERN_ABI

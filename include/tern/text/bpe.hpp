@@ -1,0 +1,115 @@
+// Byte-pair encoding (Sennrich et al. 2016): of all adjacent pairs of symbols that a merge rule
+// names, the one of lowest rank, leftmost first, is joined until none is left.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "tern/version.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Two adjacent symbols as one hashable, orderable key: left in the high half.
+inline std::uint64_t bpe_pair(std::int32_t left, std::int32_t right) {
+  return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+}
+
+/// The merge rules of a tokenizer. Immutable once filled.
+class bpe_rules {
+ public:
+  struct rule {
+    std::int32_t rank, result;
+  };
+
+  /// Adds the rule of the next rank. A pair that has one already keeps it.
+  void add(std::int32_t left, std::int32_t right, std::int32_t result) {
+    rules_.try_emplace(bpe_pair(left, right), rule{next_rank_++, result});
+  }
+
+  /// The rule for a pair, or null.
+  [[nodiscard]] const rule* find(std::int32_t left, std::int32_t right) const {
+    const auto found = rules_.find(bpe_pair(left, right));
+    return found == rules_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  struct mix {  // ids are small and regular: spread them over all bits
+    std::size_t operator()(std::uint64_t key) const {
+      key *= 0x9E3779B97F4A7C15u;
+      return static_cast<std::size_t>(key ^ (key >> 32));
+    }
+  };
+  std::unordered_map<std::uint64_t, rule, mix> rules_;
+  std::int32_t next_rank_ = 0;
+};
+
+/// Applies merge rules in O(n log n). Holds the working memory, so one object serves one thread.
+class bpe_merger {
+ public:
+  /// Merges `symbols` to the end and appends the result to `out`.
+  void merge(const bpe_rules& rules, std::span<const std::int32_t> symbols,
+             std::vector<std::int32_t>& out) {
+    start(rules, symbols);
+    while (!heap_.empty()) {
+      std::ranges::pop_heap(heap_, std::ranges::greater{}, key);
+      const candidate best = heap_.back();
+      heap_.pop_back();
+      join(rules, best);
+    }
+    for (std::size_t i = 0; i < nodes_.size(); i = nodes_[i].next) out.push_back(nodes_[i].id);
+  }
+
+ private:
+  struct node {  // of a doubly linked list; a joined right half has id = gone
+    std::int32_t id;
+    std::size_t previous, next;
+  };
+  struct candidate {
+    std::size_t left, right;
+    std::int32_t left_id, right_id;
+    bpe_rules::rule rule;
+  };
+  static constexpr std::int32_t gone = -1;
+  static std::tuple<std::int32_t, std::size_t> key(const candidate& c) {
+    return {c.rule.rank, c.left};
+  }
+
+  void start(const bpe_rules& rules, std::span<const std::int32_t> symbols) {
+    nodes_.clear();
+    heap_.clear();
+    for (std::size_t i = 0; i < symbols.size(); ++i) nodes_.push_back({symbols[i], i - 1, i + 1});
+    for (std::size_t i = 0; i + 1 < symbols.size(); ++i) propose(rules, i, i + 1);
+  }
+
+  void propose(const bpe_rules& rules, std::size_t left, std::size_t right) {
+    const auto* rule = rules.find(nodes_[left].id, nodes_[right].id);
+    if (rule == nullptr) return;
+    heap_.push_back({left, right, nodes_[left].id, nodes_[right].id, *rule});
+    std::ranges::push_heap(heap_, std::ranges::greater{}, key);
+  }
+
+  void join(const bpe_rules& rules, const candidate& c) {
+    node& left = nodes_[c.left];
+    node& right = nodes_[c.right];
+    if (left.id != c.left_id || right.id != c.right_id) return;  // overtaken by a better merge
+    left.id = c.rule.result;
+    left.next = right.next;
+    right.id = gone;
+    if (left.next < nodes_.size()) {
+      nodes_[left.next].previous = c.left;
+      propose(rules, c.left, left.next);
+    }
+    if (left.previous < nodes_.size()) propose(rules, left.previous, c.left);
+  }
+
+  std::vector<node> nodes_;
+  std::vector<candidate> heap_;
+};
+
+}  // namespace tern::inline TERN_ABI
