@@ -50,8 +50,10 @@ struct row_view {
   row_view() = default;
   row_view(T* data_, std::size_t size_, std::size_t stride_ = 1)
       : data(data_), size(size_), stride(stride_) {}
-  row_view(const row_view<std::remove_const_t<T>>& r)  // NOLINT: adds const
-      requires std::is_const_v<T> : row_view(r.data, r.size, r.stride) {}
+  template <class U>
+  requires(std::is_const_v<T>&& std::same_as<const U, T>)
+      row_view(const row_view<U>& r)  // NOLINT: adds const
+      : row_view(r.data, r.size, r.stride) {}
   /// From a contiguous range such as std::vector or std::span.
   template <class R>
   requires requires(R& r) {
