@@ -29,9 +29,9 @@ class added_token_matcher {
   void add(const added_token& token) {
     ids_.insert_or_assign(token.content, token.id);
     auto& lengths = lengths_[static_cast<unsigned char>(token.content.front())];
-    const auto at =
-        std::ranges::lower_bound(lengths, token.content.size(), std::ranges::greater{});
-    if (at == lengths.end() || *at != token.content.size()) lengths.insert(at, token.content.size());
+    const auto at = std::ranges::lower_bound(lengths, token.content.size(), std::ranges::greater{});
+    if (at == lengths.end() || *at != token.content.size())
+      lengths.insert(at, token.content.size());
   }
 
   /// Cuts `text` at the added tokens: calls `plain(std::string_view)` for what lies between them

@@ -20,6 +20,14 @@ inline std::uint64_t bpe_pair(std::int32_t left, std::int32_t right) {
   return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
 }
 
+/// Ids are small and regular: spreads them over all bits.
+struct bpe_pair_hash {
+  std::size_t operator()(std::uint64_t pair) const {
+    pair *= 0x9E3779B97F4A7C15u;
+    return static_cast<std::size_t>(pair ^ (pair >> 32));
+  }
+};
+
 /// The merge rules of a tokenizer. Immutable once filled.
 class bpe_rules {
  public:
@@ -27,10 +35,12 @@ class bpe_rules {
     std::int32_t rank, result;
   };
 
-  /// Adds the rule of the next rank. A pair that has one already keeps it.
+  /// Adds the rule of the next rank; of several for one pair the last counts.
   void add(std::int32_t left, std::int32_t right, std::int32_t result) {
-    rules_.try_emplace(bpe_pair(left, right), rule{next_rank_++, result});
+    rules_.insert_or_assign(bpe_pair(left, right), rule{next_rank_++, result});
   }
+
+  void reserve(std::size_t count) { rules_.reserve(count); }
 
   /// The rule for a pair, or null.
   [[nodiscard]] const rule* find(std::int32_t left, std::int32_t right) const {
@@ -39,13 +49,7 @@ class bpe_rules {
   }
 
  private:
-  struct mix {  // ids are small and regular: spread them over all bits
-    std::size_t operator()(std::uint64_t key) const {
-      key *= 0x9E3779B97F4A7C15u;
-      return static_cast<std::size_t>(key ^ (key >> 32));
-    }
-  };
-  std::unordered_map<std::uint64_t, rule, mix> rules_;
+  std::unordered_map<std::uint64_t, rule, bpe_pair_hash> rules_;
   std::int32_t next_rank_ = 0;
 };
 

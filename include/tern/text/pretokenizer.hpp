@@ -2,7 +2,7 @@
 #pragma once
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
-#define PCRE2_CODE_UNIT_WIDTH 8
+#  define PCRE2_CODE_UNIT_WIDTH 8
 #endif
 #include <pcre2.h>
 

@@ -1,0 +1,165 @@
+// The byte-level BPE tokenizer of GPT-2, Qwen and Llama 3 (Radford et al. 2019): text, cut into
+// pieces by a regular expression, becomes bytes, and the bytes of a piece are merged to tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/text/bpe.hpp"
+#include "tern/text/bpe_model.hpp"
+#include "tern/text/bpe_trainer.hpp"
+#include "tern/text/nfc.hpp"
+#include "tern/text/utf8.hpp"
+#include "tern/text/word_cache.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What to do with added tokens (`<|im_end|>`) that stand in a text.
+enum class added_text {
+  recognise,  ///< they become their ids
+  plain       ///< they are text like any other: for input that must not carry control tokens
+};
+
+/// Encodes text after text with one thread's working memory: a cache of words and the merge heap.
+/// Shares the immutable tokenizer, so any number of threads can have one each.
+class bpe_encoder {
+ public:
+  explicit bpe_encoder(std::shared_ptr<const bpe_model> model) : model_(std::move(model)) {}
+
+  /// Appends the ids of `text` to `ids`. Throws format_error naming the byte offset if `text` is
+  /// not UTF-8 (`ids` is then unchanged), and if the vocabulary lacks a byte of it.
+  void encode(std::string_view text, std::vector<std::int32_t>& ids,
+              added_text added = added_text::recognise) {
+    require_utf8(text);
+    if (added == added_text::plain) {
+      add_text(nfc_form(text), ids);
+      return;
+    }
+    const auto token = [&](std::int32_t id) { ids.push_back(id); };
+    const auto plain = [&](std::string_view part) { add_text(part, ids); };
+    model_->added_before_nfc().split(
+        text,
+        [&](std::string_view part) {
+          model_->added_after_nfc().split(nfc_form(part), plain, token);
+        },
+        token);
+  }
+
+ private:
+  std::string_view nfc_form(std::string_view text) {
+    return model_->definition().nfc ? nfc(text, normal_) : text;
+  }
+
+  void add_text(std::string_view text, std::vector<std::int32_t>& ids) {
+    model_->split().split(text, [&](std::string_view piece) { add_piece(piece, ids); });
+  }
+
+  void add_piece(std::string_view piece, std::vector<std::int32_t>& ids) {
+    if (const auto known = cache_.find(piece)) {
+      ids.insert(ids.end(), known->begin(), known->end());
+      return;
+    }
+    const std::size_t before = ids.size();
+    if (const auto whole = whole_word(piece)) {
+      ids.push_back(*whole);
+    } else {
+      symbols_.clear();
+      for (const char byte : piece) symbols_.push_back(byte_id(byte));
+      merger_.merge(model_->rules(), symbols_, ids);
+    }
+    cache_.insert(piece, std::span(ids).subspan(before));
+  }
+
+  [[nodiscard]] std::optional<std::int32_t> whole_word(std::string_view piece) const {
+    if (!model_->definition().whole_words) return std::nullopt;
+    return model_->vocabulary_id(piece);
+  }
+
+  [[nodiscard]] std::int32_t byte_id(char byte) const {
+    const std::int32_t id = model_->byte_id(byte);
+    if (id < 0)
+      throw format_error("the vocabulary has no token for byte " +
+                         std::to_string(static_cast<unsigned char>(byte)) + " of the text");
+    return id;
+  }
+
+  std::shared_ptr<const bpe_model> model_;
+  word_cache cache_;
+  bpe_merger merger_;
+  std::vector<std::int32_t> symbols_;
+  std::string normal_;
+};
+
+/// A byte-level BPE tokenizer: an immutable value, cheap to copy, safe to use from any number of
+/// threads at a time. Who encodes many short texts does so with one `encoder()` per thread.
+class bpe_tokenizer {
+ public:
+  /// Throws config_error if the definition contradicts itself (see bpe_model).
+  explicit bpe_tokenizer(bpe_definition definition)
+      : model_(std::make_shared<const bpe_model>(std::move(definition))) {}
+
+  /// Reads a Hugging Face tokenizer.json. Needs `tern/text/tokenizer_json.hpp`, which see.
+  inline static bpe_tokenizer load(const std::filesystem::path& path);
+
+  /// Writes a Hugging Face tokenizer.json. Needs `tern/text/tokenizer_json.hpp`, which see.
+  inline void save(const std::filesystem::path& path) const;
+
+  /// Learns a vocabulary from one text; bpe_trainer takes many. Same text, same tokenizer.
+  static bpe_tokenizer train(std::string_view corpus, const bpe_train_options& options) {
+    bpe_trainer trainer(options);
+    trainer.add(corpus);
+    return bpe_tokenizer(trainer.finish());
+  }
+
+  [[nodiscard]] bpe_encoder encoder() const { return bpe_encoder(model_); }
+
+  /// The ids of `text`; nothing is put before or behind them. Throws as bpe_encoder::encode.
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text,
+                                                 added_text added = added_text::recognise) const {
+    std::vector<std::int32_t> ids;
+    encode(text, ids, added);
+    return ids;
+  }
+
+  /// Appends the ids of `text` to `ids`.
+  void encode(std::string_view text, std::vector<std::int32_t>& ids,
+              added_text added = added_text::recognise) const {
+    encoder().encode(text, ids, added);
+  }
+
+  /// The bytes of `ids`: the normalized text of what was encoded. A part of a sequence may begin
+  /// or end inside a character. Throws config_error if an id is not below vocab_size().
+  [[nodiscard]] std::string decode(std::span<const std::int32_t> ids,
+                                   bool skip_special = false) const {
+    std::string text;
+    for (const std::int32_t id : ids)
+      if (!skip_special || !model_->special(id)) text += model_->text(id);
+    return text;
+  }
+
+  /// The id of a token given as text (`" the"`, `"<|im_end|>"`), nothing if there is none.
+  [[nodiscard]] std::optional<std::int32_t> token_id(std::string_view text) const {
+    const auto added = model_->added_id(text);
+    return added ? added : model_->vocabulary_id(text);
+  }
+
+  /// One more than the highest id, added tokens included.
+  [[nodiscard]] std::size_t vocab_size() const { return model_->size(); }
+
+  /// Vocabulary, merges and options, for whoever stores them in another format.
+  [[nodiscard]] const bpe_definition& definition() const { return model_->definition(); }
+
+ private:
+  std::shared_ptr<const bpe_model> model_;
+};
+
+}  // namespace tern::inline TERN_ABI

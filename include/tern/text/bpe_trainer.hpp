@@ -1,0 +1,271 @@
+// Learns a byte-level BPE vocabulary (Sennrich et al. 2016): the most frequent pair of adjacent
+// tokens becomes a token, again and again. Words are counted once, pair counts kept up to date.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/text/added_tokens.hpp"
+#include "tern/text/bpe.hpp"
+#include "tern/text/bpe_model.hpp"
+#include "tern/text/byte_level.hpp"
+#include "tern/text/nfc.hpp"
+#include "tern/text/pretokenizer.hpp"
+#include "tern/text/string_map.hpp"
+#include "tern/text/utf8.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct bpe_train_options {
+  std::size_t vocab_size = 8192;            ///< at most; special tokens and bytes included
+  std::vector<std::string> special_tokens;  ///< get the ids 0, 1, ...; cut out of the corpus
+  std::string pattern{qwen2_pattern};       ///< of the pre-tokenizer; empty: no split
+  bool nfc = true;
+  std::uint64_t min_count = 2;  ///< no merge (or word) for what is rarer in the corpus
+  bool all_bytes = true;        ///< false: only bytes of the corpus, others cannot be encoded
+  bool whole_words = false;     ///< no merges: the most frequent pieces become tokens whole
+};
+
+namespace detail {
+
+struct counted_word {
+  std::vector<std::int32_t> symbols;
+  std::uint64_t count;
+};
+
+/// The merge loop's state: how often each pair occurs, and in which words.
+class pair_counts {
+ public:
+  /// A pair and its count; the greater is merged first. Ties go to the smaller ids.
+  struct entry {
+    std::uint64_t count, pair;
+    bool operator<(const entry& o) const {
+      return count != o.count ? count < o.count : pair > o.pair;
+    }
+  };
+
+  explicit pair_counts(std::vector<counted_word> words) : words_(std::move(words)) {
+    for (std::size_t w = 0; w < words_.size(); ++w) {
+      const auto& symbols = words_[w].symbols;
+      for (std::size_t i = 0; i + 1 < symbols.size(); ++i) increase(symbols[i], symbols[i + 1], w);
+    }
+    push_risen();
+  }
+
+  /// Takes the most frequent pair; count 0 when none is left.
+  entry pop() {
+    while (!heap_.empty()) {
+      std::pop_heap(heap_.begin(), heap_.end());
+      const entry top = heap_.back();
+      heap_.pop_back();
+      const auto at = pairs_.find(top.pair);
+      const std::uint64_t count = at == pairs_.end() ? 0 : at->second.count;
+      if (count == top.count && count > 0) return top;
+      if (count > 0 && count < top.count) push({count, top.pair});  // it fell since
+    }
+    return {0, 0};
+  }
+
+  /// Replaces the pair by `result` in all words.
+  void merge(std::uint64_t pair, std::int32_t result) {
+    const auto words = std::move(pairs_[pair].words);
+    for (const std::size_t w : words) merge_in_word(pair, result, w);
+    pairs_.erase(pair);
+    push_risen();
+  }
+
+ private:
+  struct occurrences {
+    std::uint64_t count = 0;
+    std::vector<std::size_t> words;  // where it occurs or did, ascending runs
+  };
+
+  void increase(std::int32_t left, std::int32_t right, std::size_t word) {
+    const std::uint64_t pair = bpe_pair(left, right);
+    auto& at = pairs_[pair];
+    at.count += words_[word].count;
+    if (at.words.empty() || at.words.back() != word) at.words.push_back(word);
+    risen_.push_back(pair);
+  }
+
+  void decrease(std::int32_t left, std::int32_t right, std::size_t word) {
+    pairs_[bpe_pair(left, right)].count -= words_[word].count;
+  }
+
+  void merge_in_word(std::uint64_t pair, std::int32_t result, std::size_t w) {
+    auto& symbols = words_[w].symbols;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < symbols.size(); ++i) {
+      const bool found = i + 1 < symbols.size() && bpe_pair(symbols[i], symbols[i + 1]) == pair;
+      if (!found) {
+        symbols[kept++] = symbols[i];
+        continue;
+      }
+      const std::int32_t left = symbols[i], right = symbols[++i];
+      if (kept > 0) {
+        decrease(symbols[kept - 1], left, w);
+        increase(symbols[kept - 1], result, w);
+      }
+      if (i + 1 < symbols.size()) {
+        decrease(right, symbols[i + 1], w);
+        increase(result, symbols[i + 1], w);
+      }
+      symbols[kept++] = result;
+    }
+    symbols.resize(kept);
+  }
+
+  void push(const entry& e) {
+    heap_.push_back(e);
+    std::push_heap(heap_.begin(), heap_.end());
+  }
+
+  void push_risen() {
+    std::ranges::sort(risen_);
+    risen_.erase(std::unique(risen_.begin(), risen_.end()), risen_.end());
+    for (const std::uint64_t pair : risen_) push({pairs_[pair].count, pair});
+    risen_.clear();
+  }
+
+  std::vector<counted_word> words_;
+  std::unordered_map<std::uint64_t, occurrences, bpe_pair_hash> pairs_;
+  std::vector<entry> heap_;           // counts may be out of date; each true one is in it
+  std::vector<std::uint64_t> risen_;  // pairs whose count rose since the last push
+};
+
+}  // namespace detail
+
+/// Counts the words of any number of texts, then learns a vocabulary from them. The result depends
+/// on the texts and options only, not on the order of the texts.
+class bpe_trainer {
+ public:
+  /// Throws config_error if the vocabulary is too small for its bytes and special tokens, a
+  /// special token is empty or occurs twice, or the pattern is none.
+  explicit bpe_trainer(bpe_train_options options)
+      : options_(std::move(options)), split_(options_.pattern) {
+    const std::size_t least = options_.special_tokens.size() + (options_.all_bytes ? 256 : 1);
+    if (options_.vocab_size < least || options_.vocab_size > max_vocab_size)
+      throw config_error("vocab_size " + std::to_string(options_.vocab_size) + " is not in " +
+                         std::to_string(least) + ".." + std::to_string(max_vocab_size));
+    for (const std::string& token : options_.special_tokens) {
+      if (token.empty() || std::ranges::count(options_.special_tokens, token) > 1)
+        throw config_error("special token \"" + token + "\" is empty or occurs twice");
+      added_.push_back({token, static_cast<std::int32_t>(added_.size())});
+      matcher_.add(added_.back());
+    }
+  }
+
+  /// Counts the words of one text. Throws format_error naming the byte offset if it is not UTF-8.
+  void add(std::string_view text) {
+    require_utf8(text);
+    matcher_.split(
+        text,
+        [&](std::string_view part) {
+          const std::string_view normal = options_.nfc ? nfc(part, normal_) : part;
+          split_.split(normal, [&](std::string_view word) { count(word); });
+        },
+        [](std::int32_t) {});
+  }
+
+  /// The vocabulary: special tokens, bytes, then what was learned, best first. It is smaller than
+  /// asked for where the corpus does not hold enough. Throws config_error if `all_bytes` is off
+  /// and the bytes of the corpus alone exceed `vocab_size`.
+  [[nodiscard]] bpe_definition finish() const {
+    bpe_definition made;
+    made.added = added_;
+    made.pattern = options_.pattern;
+    made.nfc = options_.nfc;
+    made.whole_words = options_.whole_words;
+    made.tokens.resize(added_.size());
+    add_bytes(made);
+    if (options_.whole_words)
+      add_words(made);
+    else
+      add_merges(made);
+    return made;
+  }
+
+ private:
+  static constexpr std::size_t max_vocab_size = std::numeric_limits<std::int32_t>::max();
+
+  void count(std::string_view word) {
+    const auto found = counts_.find(word);
+    ++(found != counts_.end() ? found->second : counts_.emplace(word, 0).first->second);
+  }
+
+  void add_bytes(bpe_definition& made) const {
+    std::array<bool, 256> seen{};
+    for (const auto& [word, times] : counts_)
+      for (const char byte : word) seen[static_cast<unsigned char>(byte)] = true;
+    for (const unsigned char byte : byte_level_order)
+      if (options_.all_bytes || seen[byte]) made.tokens.emplace_back(1, static_cast<char>(byte));
+    if (made.tokens.size() > options_.vocab_size)
+      throw config_error("vocab_size " + std::to_string(options_.vocab_size) +
+                         " is below the corpus's number of bytes and special tokens, " +
+                         std::to_string(made.tokens.size()));
+  }
+
+  void add_words(bpe_definition& made) const {
+    std::vector<std::pair<std::uint64_t, std::string_view>> words;
+    for (const auto& [word, times] : counts_)
+      if (word.size() > 1 && times >= options_.min_count) words.emplace_back(times, word);
+    std::ranges::sort(words, [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
+    for (const auto& [times, word] : words)
+      if (made.tokens.size() < options_.vocab_size) made.tokens.emplace_back(word);
+  }
+
+  void add_merges(bpe_definition& made) const {
+    string_map<std::int32_t> ids;
+    for (std::size_t id = 0; id < made.tokens.size(); ++id)
+      if (!made.tokens[id].empty()) ids.emplace(made.tokens[id], static_cast<std::int32_t>(id));
+    detail::pair_counts pairs(spell(ids));
+    bpe_rules known;
+    while (made.tokens.size() < options_.vocab_size) {
+      const auto best = pairs.pop();
+      if (best.count == 0 || best.count < options_.min_count) break;
+      const auto left = static_cast<std::int32_t>(best.pair >> 32);
+      const auto right = static_cast<std::int32_t>(best.pair & 0xFFFFFFFFu);
+      std::string joined = made.tokens[static_cast<std::size_t>(left)];
+      joined += made.tokens[static_cast<std::size_t>(right)];
+      // Two ways may lead to one token: "ab" + "c" and "a" + "bc".
+      const auto [at, fresh] = ids.emplace(joined, static_cast<std::int32_t>(made.tokens.size()));
+      if (fresh) made.tokens.push_back(std::move(joined));
+      if (known.find(left, right) == nullptr) {
+        known.add(left, right, at->second);
+        made.merges.emplace_back(left, right);
+      }
+      pairs.merge(best.pair, at->second);
+    }
+  }
+
+  [[nodiscard]] std::vector<detail::counted_word> spell(const string_map<std::int32_t>& ids) const {
+    std::vector<detail::counted_word> words;
+    words.reserve(counts_.size());
+    for (const auto& [word, times] : counts_) {
+      words.push_back({{}, times});
+      for (const char& byte : word)
+        words.back().symbols.push_back(ids.find(std::string_view(&byte, 1))->second);
+    }
+    return words;
+  }
+
+  bpe_train_options options_;
+  pretokenizer split_;
+  std::vector<added_token> added_;
+  added_token_matcher matcher_;
+  string_map<std::uint64_t> counts_;
+  std::string normal_;
+};
+
+}  // namespace tern::inline TERN_ABI
