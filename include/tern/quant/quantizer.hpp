@@ -1,0 +1,103 @@
+// What a quantizer policy must offer, and the way back. A policy is a small struct (stateless but
+// for its constants); bit_linear, ste and the packers take any type that satisfies a concept here.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// A size in rows and columns.
+struct extents {
+  std::size_t rows = 0, cols = 0;
+  bool operator==(const extents&) const = default;
+};
+
+/// Shape of the scales of a matrix of size `m` with one scale to each `block`, edges cut.
+constexpr extents scale_extents(extents m, extents block) {
+  return {(m.rows + block.rows - 1) / block.rows, (m.cols + block.cols - 1) / block.cols};
+}
+
+/// `Q::scale_block(rows, cols)`: height and width of the block that shares one scale, both at
+/// least 1. Per tensor: (rows, cols); per row: (1, cols); per block: (1, 256).
+template <class Q>
+concept has_scale_block = requires(std::size_t n) {
+  { Q::scale_block(n, n) } -> std::same_as<extents>;
+};
+
+/// `q.template quantize<T>(weights, codes, scales, executor)` fills codes of {-1, 0, +1} and scales
+/// of scale_extents(...); element (r, c) stands for codes(r, c) * scales(r / bh, c / bw).
+template <class Q, class T>
+concept quantizes_weights = requires(const Q& q, matrix_view<const T> w,
+                                     matrix_view<std::int8_t> codes, matrix_view<T> scales,
+                                     executor_ref ex) {
+  q.template quantize<T>(w, codes, scales, ex);
+};
+
+/// `q.template quantize<T>(x, codes, scales, row_sums, executor)`: one scale and one sum of codes
+/// to each row (token); element (r, c) stands for codes(r, c) * scales[r].
+template <class Q, class T>
+concept quantizes_activations = requires(const Q& q, matrix_view<const T> x,
+                                         matrix_view<std::int8_t> codes, row_view<T> scales,
+                                         row_view<std::int32_t> row_sums, executor_ref ex) {
+  q.template quantize<T>(x, codes, scales, row_sums, ex);
+};
+
+template <class Q, class T>
+concept weight_quantizer = std::copyable<Q> && has_scale_block<Q> && quantizes_weights<Q, T>;
+
+template <class Q, class T>
+concept activation_quantizer = std::copyable<Q> && quantizes_activations<Q, T>;
+
+/// Stops compilation with a sentence instead of a list of failed requirements.
+template <class Q, class T>
+consteval void require_weight_quantizer() {
+  static_assert(std::copyable<Q>, "a weight quantizer must be copyable");
+  static_assert(has_scale_block<Q>,
+                "a weight quantizer needs: static extents scale_block(size_t rows, size_t cols)");
+  static_assert(quantizes_weights<Q, T>,
+                "a weight quantizer needs: template <class T> void quantize(matrix_view<const T> "
+                "w, matrix_view<int8_t> codes, matrix_view<T> scales, executor_ref) const");
+}
+
+template <class Q, class T>
+consteval void require_activation_quantizer() {
+  static_assert(std::copyable<Q>, "an activation quantizer must be copyable");
+  static_assert(quantizes_activations<Q, T>,
+                "an activation quantizer needs: template <class T> void quantize(matrix_view<const "
+                "T> x, matrix_view<int8_t> codes, row_view<T> scales, row_view<int32_t> row_sums, "
+                "executor_ref) const");
+}
+
+/// out(r, c) = codes(r, c) * scales(r / block.rows, c / block.cols)
+template <class T>
+void dequantize(matrix_view<const std::int8_t> codes, matrix_view<const T> scales, extents block,
+                matrix_view<T> out, executor_ref ex = {}) {
+  const extents n = scale_extents({codes.rows, codes.cols}, block);
+  require_shape(scales, n.rows, n.cols, "dequantize: scales");
+  require_shape(out, codes.rows, codes.cols, "dequantize: out");
+  ex.parallel_for(codes.rows, 16, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r)
+      for (std::size_t c0 = 0; c0 < codes.cols; c0 += block.cols) {
+        const T scale = scales(r / block.rows, c0 / block.cols);
+        const std::size_t c1 = std::min(codes.cols, c0 + block.cols);
+        for (std::size_t c = c0; c < c1; ++c) out(r, c) = static_cast<T>(codes(r, c)) * scale;
+      }
+  });
+}
+
+/// out(r, c) = codes(r, c) * scales[r]
+template <class T>
+void dequantize(matrix_view<const std::int8_t> codes, row_view<const T> scales, matrix_view<T> out,
+                executor_ref ex = {}) {
+  require_size(scales.size, codes.rows, "dequantize: scales");
+  dequantize<T>(codes, matrix_view<const T>(scales.data, codes.rows, 1, scales.stride),
+                extents{1, std::max<std::size_t>(codes.cols, 1)}, out, ex);
+}
+
+}  // namespace tern::inline TERN_ABI

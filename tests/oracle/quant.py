@@ -1,0 +1,51 @@
+"""Expected values of the quantizers in float32, written to quant.inc beside this file.
+
+absmean and absmax are evaluated by PyTorch from their definitions; the mean of |W| is taken in
+double and rounded once, as the library does.
+"""
+import pathlib
+
+import torch
+
+torch.manual_seed(7)
+EPS = 1e-5
+
+
+def absmean(w):
+    d = w.abs().double().mean().float()
+    return torch.clamp(torch.round(w / (d + EPS)), -1, 1), d.reshape(1)
+
+
+def absmax(x):
+    g = x.abs().amax(dim=1, keepdim=True)
+    return torch.clamp(torch.round(127 / (g + EPS) * x), -128, 127), (g / 127).flatten()
+
+
+def c_array(kind, name, values):
+    text = ", ".join(v.hex() + "f" if kind == "float" else str(int(v)) for v in values)
+    return f"inline constexpr {kind} {name}[] = {{{text}}};\n"
+
+
+ties = torch.tensor([[0.5, -0.5, 1.5, -1.5], [0.25, -0.25, 2.0, -2.0]])
+cases = {
+    "normal": torch.randn(5, 37) * 0.02,
+    "wide": torch.randn(3, 70) * torch.logspace(-6, 3, 3)[:, None],
+    "ties": ties,
+    "int_ties": torch.tensor([[126.5, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 127.0]]) * 1024,
+    "zeros": torch.zeros(2, 9),
+    "tiny": torch.randn(2, 11) * 1e-7,
+    "large": torch.randn(2, 11) * 1e30,
+}
+out = ["// Made by quant.py; eps = 1e-5.\n"]
+for name, w in cases.items():
+    wc, ws = absmean(w)
+    xc, xs = absmax(w)
+    out.append(f"namespace {name} {{\ninline constexpr std::size_t rows = {w.shape[0]}, cols = {w.shape[1]};\n")
+    out.append(c_array("float", "values", w.flatten().tolist()))
+    out.append(c_array("std::int8_t", "weight_codes", wc.flatten().tolist()))
+    out.append(c_array("float", "weight_scale", ws.tolist()))
+    out.append(c_array("std::int8_t", "token_codes", xc.flatten().tolist()))
+    out.append(c_array("float", "token_scales", xs.tolist()))
+    out.append(c_array("std::int32_t", "token_sums", xc.sum(dim=1).tolist()))
+    out.append(f"}}  // namespace {name}\n")
+pathlib.Path(__file__).with_suffix(".inc").write_text("".join(out))

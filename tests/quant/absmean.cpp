@@ -1,0 +1,90 @@
+#include "tern/quant/absmean.hpp"
+
+#include <limits>
+#include <vector>
+
+#include "../oracle/quant.inc"
+#include "../support.hpp"
+#include "tern/core/random.hpp"
+
+using namespace tern;
+
+namespace {
+
+void check(std::size_t rows, std::size_t cols, const float* values, const std::int8_t* expected,
+           float expected_scale) {
+  std::vector<std::int8_t> codes(rows * cols);
+  float scale = -1;
+  absmean{}.quantize<float>({values, rows, cols}, {codes.data(), rows, cols}, {&scale, 1, 1});
+  CHECK(scale == expected_scale);
+  CHECK(codes == std::vector<std::int8_t>(expected, expected + rows * cols));
+}
+
+}  // namespace
+
+static_assert(weight_quantizer<absmean, float> && weight_quantizer<absmean, double>);
+static_assert(!activation_quantizer<absmean, float>);
+
+TEST_CASE("absmean equals PyTorch to the bit") {
+#define CASE(n) check(n::rows, n::cols, n::values, n::weight_codes, n::weight_scale[0])
+  CASE(normal);
+  CASE(wide);
+  CASE(ties);
+  CASE(int_ties);
+  CASE(zeros);
+  CASE(tiny);
+  CASE(large);
+#undef CASE
+}
+
+TEMPLATE_TEST_CASE("absmean follows its definition at every stride and thread count", "", float,
+                   double) {
+  using T = TestType;
+  thread_pool pool(3);
+  philox random(5);
+  for (const std::size_t cols : {1u, 7u, 64u, 131u}) {
+    const std::size_t rows = 90;
+    std::vector<T> w(rows * cols);
+    for (T& v : w) v = static_cast<T>(random.normal());
+    std::vector<std::int8_t> codes(rows * cols), columns(rows * cols);
+    T scale{}, scale_pool{};
+    absmean{}.quantize<T>({w.data(), rows, cols}, {codes.data(), rows, cols}, {&scale, 1, 1});
+    absmean{}.quantize<T>({w.data(), rows, cols}, {columns.data(), rows, cols, 1, rows},
+                          {&scale_pool, 1, 1}, pool);
+    CHECK(scale == scale_pool);
+    std::size_t wrong = 0;
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = 0; c < cols; ++c) {
+        const T q = std::nearbyint(w[r * cols + c] / (scale + T(1e-5)));
+        const int expected = q > 0 ? 1 : q < 0 ? -1 : 0;
+        wrong += codes[r * cols + c] != expected || columns[c * rows + r] != expected;
+      }
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("absmean refuses weights that are not finite, takes empty ones") {
+  std::vector<float> w{1.0f, std::numeric_limits<float>::quiet_NaN()};
+  std::vector<std::int8_t> codes(2);
+  float scale = 0;
+  const auto run = [&] {
+    absmean{}.quantize<float>({w.data(), 1, 2}, {codes.data(), 1, 2}, {&scale, 1, 1});
+  };
+  CHECK_THROWS_AS(run(), numeric_error);
+  w[1] = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_AS(run(), numeric_error);
+  CHECK_NOTHROW(absmean{}.quantize<float>({w.data(), 0, 2}, {codes.data(), 0, 2}, {&scale, 1, 1}));
+  CHECK_THROWS_AS(absmean{}.quantize<float>({w.data(), 1, 2}, {codes.data(), 2, 1}, {&scale, 1, 1}),
+                  shape_error);
+}
+
+TEST_CASE("dequantize multiplies each block by its scale") {
+  const std::vector<std::int8_t> codes{1, -1, 0, 1, 1, -1};
+  const std::vector<float> scales{2, 3, 5, 7};
+  std::vector<float> out(6);
+  dequantize<float>({codes.data(), 2, 3}, {scales.data(), 2, 2}, {1, 2}, {out.data(), 2, 3});
+  CHECK(out == std::vector<float>{2, -2, 0, 5, 5, -7});
+  dequantize<float>({codes.data(), 2, 3}, row_view<const float>(scales.data(), 2),
+                    {out.data(), 2, 3});
+  CHECK(out == std::vector<float>{2, -2, 0, 3, 3, -3});
+}
