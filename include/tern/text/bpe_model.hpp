@@ -21,9 +21,9 @@ namespace tern::inline TERN_ABI {
 
 /// A byte-level BPE tokenizer as data.
 struct bpe_definition {
-  std::vector<std::string> tokens;  ///< raw bytes by id; empty where an added token has the id
-  std::vector<std::pair<std::int32_t, std::int32_t>> merges;  ///< pairs of ids by rank
-  std::vector<added_token> added;
+  std::vector<std::string> tokens = {};  ///< raw bytes by id; empty where an added token has the id
+  std::vector<std::pair<std::int32_t, std::int32_t>> merges = {};  ///< pairs of ids by rank
+  std::vector<added_token> added = {};
   std::string pattern{qwen2_pattern};  ///< of the pre-tokenizer; empty: no split
   bool nfc = true;                     ///< normalize to form C first
   bool whole_words = false;            ///< a piece that is a token is taken whole, without merges

@@ -26,9 +26,9 @@
 namespace tern::inline TERN_ABI {
 
 struct bpe_train_options {
-  std::size_t vocab_size = 8192;            ///< at most; special tokens and bytes included
-  std::vector<std::string> special_tokens;  ///< get the ids 0, 1, ...; cut out of the corpus
-  std::string pattern{qwen2_pattern};       ///< of the pre-tokenizer; empty: no split
+  std::size_t vocab_size = 8192;                 ///< at most; special tokens and bytes included
+  std::vector<std::string> special_tokens = {};  ///< get the ids 0, 1, ...; cut out of the corpus
+  std::string pattern{qwen2_pattern};            ///< of the pre-tokenizer; empty: no split
   bool nfc = true;
   std::uint64_t min_count = 2;  ///< no merge (or word) for what is rarer in the corpus
   bool all_bytes = true;        ///< false: only bytes of the corpus, others cannot be encoded

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <ios>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -243,6 +243,8 @@ inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
   try {
     const auto json = nlohmann::json::parse(file);
     return bpe_tokenizer(detail::tokenizer_json_reader().read(json));
+  } catch (const std::ios_base::failure&) {  // thrown for a directory
+    throw io_error(path.string() + ": cannot read the tokenizer file");
   } catch (const nlohmann::json::parse_error& e) {
     throw format_error(path.string() + ": expected JSON: " + e.what());
   } catch (const nlohmann::json::exception& e) {

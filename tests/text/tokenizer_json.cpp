@@ -1,0 +1,120 @@
+// tokenizer.json: what is written is read back, both spellings of merges, and every refusal.
+#include "tern/text/tokenizer_json.hpp"
+
+#include <fstream>
+
+#include "tests/support.hpp"
+
+namespace {
+
+using ids = std::vector<std::int32_t>;
+using nlohmann::json;
+
+json minimal() {
+  return {{"added_tokens", {{{"id", 4}, {"content", "<e>"}, {"special", true}}}},
+          {"normalizer", {{"type", "NFC"}}},
+          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+          {"model",
+           {{"type", "BPE"},
+            {"vocab", {{"a", 0}, {"\u0120", 1}, {"\u0120a", 2}, {"b", 3}}},
+            {"merges", {"\u0120 a"}}}}};
+}
+
+class written {
+ public:
+  explicit written(const std::string& content) {
+    std::ofstream(path(), std::ios::binary) << content;
+  }
+  [[nodiscard]] std::filesystem::path path() const { return scratch_.path() / "tokenizer.json"; }
+  [[nodiscard]] tern::bpe_tokenizer load() const { return tern::bpe_tokenizer::load(path()); }
+
+ private:
+  tern_test::scratch_dir scratch_;
+};
+
+/// Loading fails with a message that names the file and holds `part`.
+void refused(const std::string& content, const std::string& part) {
+  const written file(content);
+  try {
+    static_cast<void>(file.load());
+    FAIL("accepted: " << content);
+  } catch (const tern::format_error& e) {
+    const std::string message = e.what();
+    CAPTURE(message, part);
+    CHECK(message.find(file.path().string()) == 0);
+    CHECK(message.find(part) != message.npos);
+  }
+}
+
+void refused(void (*change)(json&), const std::string& part) {
+  auto file = minimal();
+  change(file);
+  refused(file.dump(), part);
+}
+
+}  // namespace
+
+TEST_CASE("a small tokenizer.json, its merges in both spellings", "[text]") {
+  auto file = minimal();
+  CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
+  file["model"]["merges"] = json::array({json::array({"\u0120", "a"})});
+  CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
+  CHECK(written(file.dump()).load().definition().pattern == tern::gpt2_pattern);
+}
+
+TEST_CASE("what is saved is loaded", "[text]") {
+  tern::bpe_train_options options{.vocab_size = 290, .special_tokens = {"<|e|>", "\u2581x y"}};
+  for (const bool whole : {false, true})
+    for (const bool nfc : {false, true})
+      for (const std::string& pattern : {std::string(tern::qwen2_pattern), std::string()}) {
+        options.whole_words = whole;
+        options.nfc = nfc;
+        options.pattern = pattern;
+        const auto t = tern::bpe_tokenizer::train("the \"cat\" sat on the \\mat the cat", options);
+        const tern_test::scratch_dir scratch;
+        const auto path = scratch.path() / "t.json";
+        t.save(path);
+        t.save(path);  // over the old one
+        CHECK(tern::bpe_tokenizer::load(path).definition() == t.definition());
+        const auto files = std::filesystem::directory_iterator(scratch.path());
+        CHECK(std::distance(begin(files), end(files)) == 1);
+      }
+}
+
+TEST_CASE("files that cannot be read or written", "[text]") {
+  const tern_test::scratch_dir scratch;
+  CHECK_THROWS_AS(tern::bpe_tokenizer::load(scratch.path() / "none.json"), tern::io_error);
+  CHECK_THROWS_AS(tern::bpe_tokenizer::load(scratch.path()), tern::io_error);
+  const auto t = tern::bpe_tokenizer::train("a", {.vocab_size = 256});
+  CHECK_THROWS_AS(t.save(scratch.path() / "no folder" / "t.json"), tern::io_error);
+}
+
+TEST_CASE("files that are no tokenizer of this kind", "[text]") {
+  refused("", "expected JSON");
+  refused("{\"model\": ", "expected JSON");
+  refused("[]", "expected an object");
+  refused("{}", "pre_tokenizer: expected ByteLevel");
+  refused([](json& f) { f["normalizer"]["type"] = "Lowercase"; }, "normalizer: expected NFC");
+  refused([](json& f) { f["pre_tokenizer"]["type"] = "Metaspace"; }, "got Metaspace");
+  refused([](json& f) { f["pre_tokenizer"].erase("add_prefix_space"); }, "add_prefix_space");
+  refused([](json& f) { f["model"]["type"] = "Unigram"; }, "expected type BPE, got Unigram");
+  refused([](json& f) { f["model"]["byte_fallback"] = true; }, "byte_fallback");
+  refused([](json& f) { f["model"]["vocab"] = json::array(); }, "model.vocab");
+  refused([](json& f) { f.erase("model"); }, "expected type BPE, got null");
+  refused([](json& f) { f["added_tokens"][0]["lstrip"] = true; }, "lstrip");
+  refused([](json& f) { f["added_tokens"][0].erase("id"); }, "id");
+}
+
+TEST_CASE("files that contradict themselves", "[text]") {
+  refused([](json& f) { f["model"]["vocab"]["b"] = 2; }, "model.vocab");
+  refused([](json& f) { f["model"]["vocab"]["b"] = -1; }, "expected a token id, got -1");
+  refused([](json& f) { f["model"]["vocab"]["b"] = 1u << 31; }, "expected a token id");
+  refused([](json& f) { f["model"]["vocab"]["b"] = "x"; }, "expected a token id");
+  refused([](json& f) { f["model"]["vocab"]["\u4e00"] = 9; }, "byte-level");
+  refused([](json& f) { f["model"]["vocab"]["<e>"] = 9; }, "model.vocab: \"<e>\"");
+  refused([](json& f) { f["model"]["merges"][0] = "a q"; }, "merges[0]: unknown token \"q\"");
+  refused([](json& f) { f["model"]["merges"][0] = "a"; }, "merges[0]");
+  refused([](json& f) { f["model"]["merges"][0] = 7; }, "merges[0]: expected");
+  refused([](json& f) { f["model"]["merges"][0] = "a b"; }, "concatenation");
+  refused([](json& f) { f["added_tokens"].push_back({{"id", 4}, {"content", "<f>"}}); }, "twice");
+}

@@ -1,0 +1,114 @@
+// UTF-8, NFC, the byte-level spelling and the pre-tokenizer's cuts.
+#include <chrono>
+
+#include "tern/text/byte_level.hpp"
+#include "tern/text/nfc.hpp"
+#include "tern/text/pretokenizer.hpp"
+#include "tern/text/utf8.hpp"
+#include "tests/support.hpp"
+
+namespace {
+
+std::vector<std::string> cut(std::string_view text,
+                             std::string_view pattern = tern::qwen2_pattern) {
+  std::vector<std::string> pieces;
+  tern::pretokenizer(pattern).split(text, [&](std::string_view p) { pieces.emplace_back(p); });
+  return pieces;
+}
+
+std::string nfc(const std::string& text) {
+  std::string buffer;
+  return std::string(tern::nfc(text, buffer));
+}
+
+std::string nfc_of_all(const std::string& text) {
+  std::string out;
+  tern::detail::append_nfc(out, text);
+  return out;
+}
+
+using strings = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("all code points go through UTF-8 and back", "[text]") {
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    std::string text;
+    tern::append_utf8(text, c);
+    const bool surrogate = c >= 0xD800 && c < 0xE000;
+    if (tern::find_invalid_utf8(text) != (surrogate ? 0 : text.size())) FAIL("at " << +c);
+    if (surrogate) continue;
+    std::size_t at = 0;
+    if (tern::next_code_point(text, at) != c || at != text.size()) FAIL("at " << +c);
+    if (text.size() > 1 && tern::find_invalid_utf8(text.substr(0, text.size() - 1)) != 0)
+      FAIL("cut at " << +c);
+  }
+}
+
+TEST_CASE("the first malformed byte is found at every alignment", "[text]") {
+  for (std::size_t at = 0; at < 20; ++at) {
+    std::string text(24, 'x');
+    CHECK(tern::find_invalid_utf8(text) == 24);
+    text[at] = '\xFE';
+    CHECK(tern::find_invalid_utf8(text) == at);
+  }
+}
+
+TEST_CASE("NFC by parts equals NFC of the whole", "[text]") {
+  CHECK(nfc("plain caf\u00e9") == "plain caf\u00e9");
+  CHECK(nfc("e\u0301") == "\u00e9");
+  CHECK(nfc("\u00ea\u0301x") == "\u1ebfx");
+  CHECK(nfc("\u212b") == "\u00c5");
+  CHECK(nfc("\u1112\u1161\u11ab \u2260 =\u0338") == "\ud55c \u2260 \u2260");
+  for (const char* before : {"", "a", "\u00e9", "\u0301", "\u1100", "\u4e00", "\U0001F600"})
+    for (const char* middle : {"\u0301", "\u0323\u0307", "\u1161", "\u11a8", "\u0344", "\u2019"})
+      for (const char* after : {"", "b", "\u00df", "\u0323", "\u0301c"}) {
+        const auto text = std::string(before) + middle + after;
+        CHECK(nfc(text) == nfc_of_all(text));
+        CHECK(nfc(text + " " + text) == nfc_of_all(text + " " + text));
+      }
+}
+
+TEST_CASE("byte-level spelling", "[text]") {
+  CHECK(tern::to_byte_level(" the\n") == "\u0120the\u010a");
+  std::string all;
+  for (const unsigned char byte : tern::byte_level_order) all.push_back(static_cast<char>(byte));
+  CHECK(tern::from_byte_level(tern::to_byte_level(all)) == all);
+  std::ranges::sort(all);
+  CHECK(std::unique(all.begin(), all.end()) == all.end());
+  CHECK(all.size() == 256);
+  for (const char* none : {" ", "\u00ad", "\u0144", "\u4e00", "a\n"})
+    CHECK(!tern::from_byte_level(none).has_value());
+  CHECK(tern::from_byte_level("\u0143") == "\xAD");
+}
+
+TEST_CASE("the cuts of the Qwen2 and GPT-2 patterns", "[text]") {
+  CHECK(cut("I'll go, 12 x\n\n  y ") ==
+        strings{"I", "'ll", " go", ",", " ", "1", "2", " x", "\n\n", " ", " y", " "});
+  CHECK(cut("I'll go, 12", tern::gpt2_pattern) == strings{"I", "'ll", " go", ",", " 12"});
+  CHECK(cut("a b", "") == strings{"a b"});
+  CHECK(cut("", "") == strings{});
+  CHECK(cut("xx--yy-", "-") == strings{"xx", "-", "-", "yy", "-"});
+  CHECK(cut("ab", "x*") == strings{"ab"});  // empty matches are none
+}
+
+TEST_CASE("U+180E is no white space, U+0085 and U+00A0 are", "[text]") {
+  CHECK(cut("\u180e\u180e", "\\s") == strings{"\u180e\u180e"});
+  CHECK(cut("\u0085\u00a0", "\\s") == strings{"\u0085", "\u00a0"});
+  CHECK(cut("a\\s", R"(\\s)") == strings{"a", "\\s"});
+  CHECK(cut("a b", R"([^\S]+)") == strings{"a", " ", "b"});
+}
+
+TEST_CASE("megabytes without a cut take linear time", "[text]") {
+  for (const char* unit : {" ", "a", "\n", "!", "\u4e00", " \n", "\u00a0", "'"}) {
+    std::string text;
+    while (text.size() < (1 << 20)) text += unit;
+    const auto start = std::chrono::steady_clock::now();
+    std::size_t bytes = 0;
+    tern::pretokenizer(tern::qwen2_pattern).split(text, [&](std::string_view p) {
+      bytes += p.size();
+    });
+    CHECK(bytes == text.size());
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  }
+}
