@@ -1,0 +1,173 @@
+// BitLinear (BitNet b1.58; BitNet Distillation, section 3.1): y = Qa(x) Qw(w)^T + b. The product is
+// taken in whole numbers and scaled once, so training, evaluation and packed inference agree to
+// the last bit; the backward passes both roundings straight through.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/linalg/gemm.hpp"
+#include "tern/nn/linear.hpp"
+#include "tern/nn/rms_norm.hpp"
+#include "tern/nn/rowwise.hpp"
+#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmean.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// bit_linear without a norm of its own.
+struct no_norm {};
+
+/// y(n, m) = products(n, m) * (x_scales[n] * w_scales(m)) + bias[m], where w_scales is (1, 1) or
+/// (M, 1) and bias may be null. The only place where a ternary product becomes a real number.
+template <class T, class Product>
+void rescale(matrix_view<const Product> products, row_view<const T> x_scales,
+             matrix_view<const T> w_scales, row_view<const T> bias, matrix_view<T> y,
+             executor_ref ex = {}) {
+  require_shape(products, y.rows, y.cols, "rescale: products");
+  require_size(x_scales.size, y.rows, "rescale: x_scales");
+  require_shape(w_scales, w_scales.rows == 1 ? 1 : y.cols, 1, "rescale: w_scales");
+  for_each_row(y.rows, y.cols, ex, [&](std::size_t r) {
+    const T x_scale = x_scales[r];
+    const row_view<const Product> in = products.row(r);
+    const row_view<T> out = y.row(r);
+    if (w_scales.rows == 1) {
+      const T scale = x_scale * w_scales(0, 0);
+      for (std::size_t c = 0; c < out.size; ++c) out[c] = static_cast<T>(in[c]) * scale;
+    } else {
+      for (std::size_t c = 0; c < out.size; ++c)
+        out[c] = static_cast<T>(in[c]) * (x_scale * w_scales(c, 0));
+    }
+  });
+  if (bias) linear<T>::add_bias(bias, y, ex);
+}
+
+/// WeightQ: a weight_quantizer; ActQ: an activation_quantizer; Norm: no_norm or sub_ln<T>, applied
+/// to x first. A warm-up of the quantization is ste on both operands followed by linear.
+template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm = no_norm>
+struct bit_linear {
+  /// What the backward needs: both operands as codes.
+  struct saved {
+    matrix_view<std::int8_t> x_codes;  ///< (N, K)
+    row_view<T> x_scales;              ///< N
+    row_view<std::int32_t> x_sums;     ///< N, sums of codes
+    matrix_view<std::int8_t> w_codes;  ///< (M, K)
+    matrix_view<T> w_scales;           ///< scale_extents of WeightQ
+  };
+
+  /// Uninitialised, alive until `memory` is rewound.
+  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
+    const extents scales = scale_extents({m, k}, WeightQ::scale_block(m, k));
+    return {memory.matrix<std::int8_t>(n, k),
+            {memory.allocate<T>(n), n},
+            {memory.allocate<std::int32_t>(n), n},
+            memory.matrix<std::int8_t>(m, k),
+            memory.matrix<T>(scales.rows, scales.cols)};
+  }
+
+  /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about
+  /// (N + M) K + N M elements while it runs. Throws shape_error.
+  static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
+                      matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
+                      const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
+    require_weight_quantizer<WeightQ, T>();
+    require_activation_quantizer<ActQ, T>();
+    require_shape(x, y.rows, w.cols, "bit_linear: x");
+    require_shape(w, y.cols, x.cols, "bit_linear: w");
+    weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
+    activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
+    multiply(s, bias, y, scratch, ex);
+  }
+
+  /// dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where Wq and Xq are the dequantised
+  /// operands: the straight-through gradient. Null outputs are skipped.
+  static void backward(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
+                       matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {}) {
+    require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
+    if (dx) {
+      const arena_scope temporaries(scratch);
+      gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex);
+    }
+    if (dw) {
+      const arena_scope temporaries(scratch);
+      const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
+      dequantize<T>(s.x_codes, row_view<const T>(s.x_scales), x, ex);
+      gemm<T>(T(1), dy.transposed(), x, dw, true, ex);
+    }
+    if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
+  }
+
+ private:
+  static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
+    const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
+    dequantize<T>(s.w_codes, s.w_scales, WeightQ::scale_block(w.rows, w.cols), w, ex);
+    return w;
+  }
+
+  /// Codes are whole numbers and so are their sums; the floating product of codes is exact while
+  /// 128 K < 2^24, and beyond only as good as any float product.
+  static void multiply(const saved& s, row_view<const T> bias, matrix_view<T> y, arena& scratch,
+                       executor_ref ex) {
+    const arena_scope temporaries(scratch);
+    const T one(1);
+    const matrix_view<const T> unit(&one, 1, 1);
+    const extents all{s.w_codes.rows, s.w_codes.cols};
+    const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
+    const auto products = scratch.matrix<T>(y.rows, y.cols);
+    dequantize<T>(s.x_codes, unit, {x.rows, x.cols}, x, ex);
+    if (s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == all.rows)) {
+      const auto w = scratch.matrix<T>(all.rows, all.cols);
+      dequantize<T>(s.w_codes, unit, all, w, ex);
+      gemm<T>(T(1), x, w.transposed(), products, false, ex);
+      rescale<T, T>(products, s.x_scales, s.w_scales, bias, y, ex);
+    } else {
+      gemm<T>(T(1), x, dequantized_weights(s, scratch, ex).transposed(), products, false, ex);
+      rescale<T, T>(products, s.x_scales, unit, bias, y, ex);
+    }
+  }
+};
+
+/// The same with SubLN before the quantization: y = Qa(sub_ln(x)) Qw(w)^T + b.
+template <class T, class WeightQ, class ActQ>
+struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
+  using product = bit_linear<T, WeightQ, ActQ>;
+
+  struct saved {
+    typename product::saved codes;  ///< of sub_ln(x) and w
+    row_view<T> inv_rms;            ///< N
+  };
+
+  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
+    return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
+  }
+
+  /// gain: K elements, or null for ones; the rest as without a norm.
+  static void forward(matrix_view<const T> x, row_view<const T> gain, T eps, matrix_view<const T> w,
+                      row_view<const T> bias, matrix_view<T> y, const saved& s, arena& scratch,
+                      executor_ref ex = {}, const WeightQ& weight_quantizer = {},
+                      const ActQ& activation_quantizer = {}) {
+    const arena_scope temporaries(scratch);
+    const auto normed = scratch.matrix<T>(x.rows, x.cols);
+    sub_ln<T>::forward(x, gain, eps, normed, s.inv_rms, ex);
+    product::forward(normed, w, bias, y, s.codes, scratch, ex, weight_quantizer,
+                     activation_quantizer);
+  }
+
+  /// Needs the x and gain of the forward; dgain: K elements. Null outputs are skipped.
+  static void backward(matrix_view<const T> dy, matrix_view<const T> x, row_view<const T> gain,
+                       const saved& s, matrix_view<T> dx, row_view<T> dgain, matrix_view<T> dw,
+                       row_view<T> dbias, arena& scratch, executor_ref ex = {}) {
+    const arena_scope temporaries(scratch);
+    const auto dnormed = scratch.matrix<T>(x.rows, x.cols);
+    std::fill_n(dnormed.data, dnormed.size(), T(0));
+    product::backward(dy, s.codes, dnormed, dw, dbias, scratch, ex);
+    sub_ln<T>::backward(dnormed, x, gain, s.inv_rms, dx, dgain, ex);
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,140 @@
+// The gated feed-forward's pointwise part, y = act(gate) * up (Shazeer, "GLU Variants Improve
+// Transformer", 2020): SwiGLU, GeGLU, and the squared ReLU of BitNet b1.58 2B4T.
+#pragma once
+
+#include <cstddef>
+#include <numbers>
+
+#include "tern/core/error.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/nn/rowwise.hpp"
+
+namespace tern::inline TERN_ABI {
+
+enum class activation {
+  silu,       ///< g / (1 + exp(-g))
+  gelu_tanh,  ///< the tanh approximation of GELU (Gemma)
+  gelu,       ///< g Phi(g), Phi the normal distribution function
+  relu2,      ///< max(g, 0)^2
+};
+
+namespace detail {
+
+/// Value and derivative of an activation at every lane.
+template <class B>
+struct value_and_slope {
+  B value, slope;
+};
+
+template <class B>
+B sigmoid(const B& x) {
+  return B(1) / (B(1) + xsimd::exp(-x));
+}
+
+struct silu {
+  template <class B>
+  static value_and_slope<B> at(const B& g) {
+    const B s = sigmoid(g);
+    return {g * s, s * (B(1) + g * (B(1) - s))};
+  }
+};
+
+struct gelu_tanh {
+  /// (1 + tanh(u)) / 2 = sigmoid(2u) with u = sqrt(2/pi) (g + 0.044715 g^3).
+  template <class B>
+  static value_and_slope<B> at(const B& g) {
+    using T = typename B::value_type;
+    const B twice(static_cast<T>(2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi));
+    const B cubic(static_cast<T>(0.044715)), square = g * g;
+    const B s = sigmoid(twice * g * (B(1) + cubic * square));
+    return {g * s, s + g * s * (B(1) - s) * twice * (B(1) + B(3) * cubic * square)};
+  }
+};
+
+struct gelu {
+  template <class B>
+  static value_and_slope<B> at(const B& g) {
+    using T = typename B::value_type;
+    constexpr double inv_sqrt2 = 1 / std::numbers::sqrt2;
+    const B half(static_cast<T>(0.5)), scaled = g * B(static_cast<T>(inv_sqrt2));
+    const B distribution = half * (B(1) + xsimd::erf(scaled));
+    const B density =
+        B(static_cast<T>(inv_sqrt2 * std::numbers::inv_sqrtpi)) * xsimd::exp(-half * g * g);
+    return {g * distribution, distribution + g * density};
+  }
+};
+
+struct relu2 {
+  template <class B>
+  static value_and_slope<B> at(const B& g) {
+    const B positive = xsimd::max(g, B(0));
+    return {positive * positive, positive + positive};
+  }
+};
+
+/// f(policy) for the policy that `a` names.
+template <class F>
+void with_activation(activation a, F&& f) {
+  switch (a) {
+    case activation::silu:
+      return f(silu{});
+    case activation::gelu_tanh:
+      return f(gelu_tanh{});
+    case activation::gelu:
+      return f(gelu{});
+    case activation::relu2:
+      return f(relu2{});
+  }
+  throw config_error("gated_activation: unknown activation");
+}
+
+}  // namespace detail
+
+template <class T>
+struct gated_activation {
+  /// y = act(gate) * up, all (N, F); y may be gate or up itself.
+  static void forward(activation a, matrix_view<const T> gate, matrix_view<const T> up,
+                      matrix_view<T> y, executor_ref ex = {}) {
+    require_shape(gate, y.rows, y.cols, "gated_activation: gate");
+    require_shape(up, y.rows, y.cols, "gated_activation: up");
+    detail::with_activation(a, [&](auto act) {
+      for_each_row(y.rows, y.cols, ex, [&](std::size_t r) {
+        simd::transform(
+            y.row(r), [&](const auto& g, const auto& u) { return act.at(g).value * u; },
+            gate.row(r), up.row(r));
+      });
+    });
+  }
+
+  /// dgate += dy up act'(gate), dup += dy act(gate); null outputs are skipped.
+  static void backward(activation a, matrix_view<const T> dy, matrix_view<const T> gate,
+                       matrix_view<const T> up, matrix_view<T> dgate, matrix_view<T> dup,
+                       executor_ref ex = {}) {
+    require_shape(gate, dy.rows, dy.cols, "gated_activation: gate");
+    require_shape(up, dy.rows, dy.cols, "gated_activation: up");
+    if (dgate) require_shape(dgate, dy.rows, dy.cols, "gated_activation: dgate");
+    if (dup) require_shape(dup, dy.rows, dy.cols, "gated_activation: dup");
+    detail::with_activation(a, [&](auto act) {
+      for_each_row(dy.rows, dy.cols, ex, [&](std::size_t r) {
+        if (dgate)
+          simd::transform(
+              dgate.row(r),
+              [&](const auto& d, const auto& g, const auto& u, const auto& before) {
+                return before + d * u * act.at(g).slope;
+              },
+              dy.row(r), gate.row(r), up.row(r), row_view<const T>(dgate.row(r)));
+        if (dup)
+          simd::transform(
+              dup.row(r),
+              [&](const auto& d, const auto& g, const auto& before) {
+                return before + d * act.at(g).value;
+              },
+              dy.row(r), gate.row(r), row_view<const T>(dup.row(r)));
+      });
+    });
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

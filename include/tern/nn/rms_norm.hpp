@@ -1,0 +1,95 @@
+// RMSNorm (Zhang and Sennrich 2019): y = x / sqrt(mean(x^2) + eps) * gain over each row. BitNet and
+// BitDistill call it SubLN where it stands directly before the output and the down projection.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/nn/rowwise.hpp"
+
+namespace tern::inline TERN_ABI {
+
+template <class T>
+struct rms_norm {
+  /// x, y: (N, D), y may be x itself; gain: D elements, or null for ones. inv_rms: N elements kept
+  /// for the backward, or null where none follows. To normalise heads pass a (N * H, D) view.
+  static void forward(matrix_view<const T> x, row_view<const T> gain, T eps, matrix_view<T> y,
+                      row_view<T> inv_rms, executor_ref ex = {}) {
+    require_shape(y, x.rows, x.cols, "rms_norm: y");
+    if (inv_rms) require_size(inv_rms.size, x.rows, "rms_norm: inv_rms");
+    const T one(1);
+    gain = or_ones(gain, x.cols, one);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      const T mean = simd::dot(x.row(r), x.row(r)) / static_cast<T>(x.cols);
+      const T inv = T(1) / std::sqrt(mean + eps);
+      if (inv_rms) inv_rms[r] = inv;
+      const simd::batch<T> factor(inv);
+      simd::transform(
+          y.row(r), [&](const auto& v, const auto& g) { return v * factor * g; }, x.row(r), gain);
+    });
+  }
+
+  /// With u = x inv_rms: dx += inv_rms (dy gain - u mean(dy gain u)), dgain += sum over rows of
+  /// dy u. Null outputs are skipped.
+  static void backward(matrix_view<const T> dy, matrix_view<const T> x, row_view<const T> gain,
+                       row_view<const T> inv_rms, matrix_view<T> dx, row_view<T> dgain,
+                       executor_ref ex = {}) {
+    require_shape(dy, x.rows, x.cols, "rms_norm: dy");
+    require_size(inv_rms.size, x.rows, "rms_norm: inv_rms");
+    if (dx) input_gradient(dy, x, gain, inv_rms, dx, ex);
+    if (dgain) gain_gradient(dy, x, inv_rms, dgain, ex);
+  }
+
+ private:
+  static row_view<const T> or_ones(row_view<const T> gain, std::size_t n, const T& one) {
+    if (!gain) return {&one, n, 0};
+    require_size(gain.size, n, "rms_norm: gain");
+    return gain;
+  }
+
+  static void input_gradient(matrix_view<const T> dy, matrix_view<const T> x,
+                             row_view<const T> gain, row_view<const T> inv_rms, matrix_view<T> dx,
+                             executor_ref ex) {
+    require_shape(dx, x.rows, x.cols, "rms_norm: dx");
+    const T one(1);
+    gain = or_ones(gain, x.cols, one);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      const auto product = [](const auto& d, const auto& v, const auto& g) { return d * v * g; };
+      const T inv = inv_rms[r], n = static_cast<T>(x.cols);
+      const T along = simd::sum(product, dy.row(r), x.row(r), gain) * inv * inv * inv / n;
+      const simd::batch<T> a(inv), b(along);
+      simd::transform(
+          dx.row(r),
+          [&](const auto& d, const auto& v, const auto& g, const auto& before) {
+            return before + (d * g * a - v * b);
+          },
+          dy.row(r), x.row(r), gain, row_view<const T>(dx.row(r)));
+    });
+  }
+
+  static void gain_gradient(matrix_view<const T> dy, matrix_view<const T> x,
+                            row_view<const T> inv_rms, row_view<T> dgain, executor_ref ex) {
+    require_size(dgain.size, x.cols, "rms_norm: dgain");
+    for_column_blocks(x.rows, x.cols, ex, [&](std::size_t first, std::size_t count) {
+      const row_view<T> out(&dgain[first], count, dgain.stride);
+      for (std::size_t r = 0; r < x.rows; ++r) {
+        const simd::batch<T> inv(inv_rms[r]);
+        simd::transform(
+            out,
+            [&](const auto& d, const auto& v, const auto& before) { return before + d * v * inv; },
+            dy.col_block(first, count).row(r), x.col_block(first, count).row(r),
+            row_view<const T>(out));
+      }
+    });
+  }
+};
+
+/// SubLN (BitDistill, section 3.1) is an RMSNorm with a gain, initialised to ones, directly before
+/// a quantized projection: the same function under the paper's name.
+template <class T>
+using sub_ln = rms_norm<T>;
+
+}  // namespace tern::inline TERN_ABI

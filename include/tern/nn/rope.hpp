@@ -1,0 +1,128 @@
+// Rotary position embedding (Su et al., "RoFormer", 2021): pair i of a head of D elements is turned
+// by the angle position * theta^(-2i/D).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/nn/rowwise.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Which elements of a head form pair i.
+enum class rope_pairing {
+  halves,    ///< (i, i + D/2): Hugging Face Llama, Qwen, Gemma
+  adjacent,  ///< (2i, 2i + 1): the RoFormer paper, Meta's Llama, llama2.c
+};
+
+/// Cosines and sines of every angle, computed in double.
+template <class T>
+class rope_table {
+ public:
+  /// Throws config_error unless head_dim is even and positive and theta is positive.
+  rope_table(std::size_t head_dim, double theta, std::size_t max_positions,
+             rope_pairing pairing = rope_pairing::halves)
+      : head_dim_(head_dim), positions_(max_positions), pairing_(pairing) {
+    if (head_dim == 0 || head_dim % 2 != 0)
+      throw config_error("rope_table: head_dim must be even, got " + std::to_string(head_dim));
+    if (!(theta > 0)) throw config_error("rope_table: theta must be positive");
+    const std::size_t half = head_dim / 2;
+    cos_.resize(max_positions * half);
+    sin_.resize(max_positions * half);
+    for (std::size_t i = 0; i < half; ++i) {
+      const double frequency =
+          std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+      for (std::size_t p = 0; p < max_positions; ++p) {
+        const double angle = static_cast<double>(p) * frequency;
+        cos_[p * half + i] = static_cast<T>(std::cos(angle));
+        sin_[p * half + i] = static_cast<T>(std::sin(angle));
+      }
+    }
+  }
+
+  [[nodiscard]] std::size_t head_dim() const { return head_dim_; }
+  [[nodiscard]] std::size_t max_positions() const { return positions_; }
+  [[nodiscard]] rope_pairing pairing() const { return pairing_; }
+  /// D/2 elements, one to a pair.
+  [[nodiscard]] row_view<const T> cosines(std::size_t position) const {
+    return {cos_.data() + position * (head_dim_ / 2), head_dim_ / 2};
+  }
+  [[nodiscard]] row_view<const T> sines(std::size_t position) const {
+    return {sin_.data() + position * (head_dim_ / 2), head_dim_ / 2};
+  }
+
+ private:
+  std::size_t head_dim_, positions_;
+  rope_pairing pairing_;
+  std::vector<T> cos_, sin_;
+};
+
+template <class T>
+struct rope {
+  /// Turns every head of x in place. x: (N, heads * head_dim), positions: N entries. Throws
+  /// shape_error, and config_error for a position outside the table.
+  static void forward(matrix_view<T> x, std::span<const std::int32_t> positions,
+                      const rope_table<T>& table, executor_ref ex = {}) {
+    rotate(x, positions, table, T(1), ex);
+  }
+
+  /// A rotation is orthogonal: the gradient with respect to the output, turned back in place, is
+  /// the gradient with respect to the input.
+  static void backward(matrix_view<T> dy, std::span<const std::int32_t> positions,
+                       const rope_table<T>& table, executor_ref ex = {}) {
+    if (dy) rotate(dy, positions, table, T(-1), ex);
+  }
+
+ private:
+  static void rotate(matrix_view<T> x, std::span<const std::int32_t> positions,
+                     const rope_table<T>& table, T direction, executor_ref ex) {
+    const std::size_t d = table.head_dim();
+    require_size(positions.size(), x.rows, "rope: positions");
+    require_size(x.cols % d, 0, "rope: columns of x modulo head_dim");
+    for (const std::int32_t p : positions)
+      if (p < 0 || static_cast<std::size_t>(p) >= table.max_positions())
+        throw config_error("rope: position " + std::to_string(p) + " is outside the table of " +
+                           std::to_string(table.max_positions()));
+    const bool halves = table.pairing() == rope_pairing::halves;
+    const std::size_t stride = x.col_stride * (halves ? 1 : 2);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      const auto position = static_cast<std::size_t>(positions[r]);
+      for (std::size_t c = 0; c < x.cols; c += d)
+        turn({&x(r, c), d / 2, stride}, {&x(r, c + (halves ? d / 2 : 1)), d / 2, stride},
+             table.cosines(position), table.sines(position), direction);
+    });
+  }
+
+  /// (a, b) = (a cos - b sin, b cos + a sin), the sine times `direction`.
+  static void turn(row_view<T> a, row_view<T> b, row_view<const T> cosines, row_view<const T> sines,
+                   T direction) {
+    constexpr std::size_t chunk = 64;
+    std::array<T, chunk> turned;
+    const simd::batch<T> sign(direction);
+    for (std::size_t i = 0; i < a.size; i += chunk) {
+      const std::size_t n = std::min(chunk, a.size - i);
+      const row_view<T> u(&a[i], n, a.stride), v(&b[i], n, b.stride), t(turned.data(), n);
+      const row_view<const T> c(&cosines[i], n), s(&sines[i], n), in_u(u), in_v(v), in_t(t);
+      simd::transform(
+          t, [&](auto p, auto q, auto co, auto si) { return p * co - q * (sign * si); }, in_u, in_v,
+          c, s);
+      simd::transform(
+          v, [&](auto p, auto q, auto co, auto si) { return q * co + p * (sign * si); }, in_u, in_v,
+          c, s);
+      simd::transform(
+          u, [](auto p) { return p; }, in_t);
+    }
+  }
+};
+
+}  // namespace tern::inline TERN_ABI
