@@ -1,0 +1,34 @@
+// Token sequences of any lengths, packed one after another without padding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tern/version.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// `tokens` and `positions` have one entry a token; sequence s is [offsets[s], offsets[s + 1]).
+struct token_batch {
+  std::vector<std::int32_t> tokens, positions;
+  std::vector<std::size_t> offsets{0};
+
+  [[nodiscard]] std::size_t sequences() const { return offsets.size() - 1; }
+
+  void add(std::span<const std::int32_t> sequence) {
+    tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+    for (std::size_t i = 0; i < sequence.size(); ++i)
+      positions.push_back(static_cast<std::int32_t>(i));
+    offsets.push_back(tokens.size());
+  }
+
+  void clear() {
+    tokens.clear();
+    positions.clear();
+    offsets.assign(1, 0);
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

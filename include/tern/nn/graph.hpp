@@ -1,0 +1,159 @@
+// The ops on a tape: each function computes the value, records the matching backward and keeps
+// what that needs in the tape's arena. Glue only; the mathematics is in the op headers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tern/core/simd.hpp"
+#include "tern/grad/tape.hpp"
+#include "tern/nn/attention.hpp"
+#include "tern/nn/bit_linear.hpp"
+#include "tern/nn/embedding.hpp"
+#include "tern/nn/feed_forward.hpp"
+#include "tern/nn/linear.hpp"
+#include "tern/nn/rms_norm.hpp"
+#include "tern/nn/rope.hpp"
+
+namespace tern::inline TERN_ABI::graph {
+
+/// Row of a 1 x n variable, null where the view is null.
+template <class T>
+row_view<T> vector_of(matrix_view<T> m) {
+  return m ? m.row(0) : row_view<T>{};
+}
+
+/// y[i] = table[tokens[i]]. `tokens` must outlive the step.
+template <class T>
+variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens, variable<T> table) {
+  variable<T> y = t.make(tokens.size(), table.cols());
+  tern::embedding<T>::forward(tokens, table.value, y.value, t.executor());
+  t.record(
+      [=, ex = t.executor()] { tern::embedding<T>::backward(y.grad, tokens, table.grad, ex); });
+  return y;
+}
+
+/// y = x W^T + b; a null b stands for none.
+template <class T>
+variable<T> linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
+  variable<T> y = t.make(x.rows(), w.rows());
+  tern::linear<T>::forward(x.value, w.value, vector_of(b.value), y.value, t.executor());
+  t.record([=, ex = t.executor()] {
+    tern::linear<T>::backward(y.grad, x.value, w.value, x.grad, w.grad, vector_of(b.grad), ex);
+  });
+  return y;
+}
+
+/// y = Qa(x) Qw(W)^T + b, straight through in the backward; a null b stands for none.
+template <class T, class WeightQ, class ActQ>
+variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
+  using op = tern::bit_linear<T, WeightQ, ActQ>;
+  variable<T> y = t.make(x.rows(), w.rows());
+  const auto saved = op::make_saved(t.memory(), x.rows(), x.cols(), w.rows());
+  op::forward(x.value, w.value, vector_of(b.value), y.value, saved, t.memory(), t.executor());
+  t.record([=, &t] {
+    op::backward(y.grad, saved, x.grad, w.grad, vector_of(b.grad), t.memory(), t.executor());
+  });
+  return y;
+}
+
+/// RMSNorm over the last `gain.cols()` elements of each row: x may hold several heads a row.
+template <class T>
+variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps) {
+  const auto per_group = [&](matrix_view<T> m) {
+    return m ? matrix_view<T>(m.data, m.size() / gain.cols(), gain.cols()) : m;
+  };
+  variable<T> y = t.make(x.rows(), x.cols());
+  const variable<T> in{per_group(x.value), per_group(x.grad)};
+  const variable<T> out{per_group(y.value), per_group(y.grad)};
+  const row_view<T> inv_rms(t.memory().template allocate<T>(in.rows()), in.rows());
+  tern::rms_norm<T>::forward(in.value, vector_of(gain.value), static_cast<T>(eps), out.value,
+                             inv_rms, t.executor());
+  t.record([=, ex = t.executor()] {
+    tern::rms_norm<T>::backward(out.grad, in.value, vector_of(gain.value), inv_rms, in.grad,
+                                vector_of(gain.grad), ex);
+  });
+  return y;
+}
+
+/// Rotates x in place; its earlier value is gone, so x must not be needed by a recorded backward.
+template <class T>
+void rope(tape<T>& t, variable<T> x, std::span<const std::int32_t> positions,
+          const rope_table<T>& table) {
+  tern::rope<T>::forward(x.value, positions, table, t.executor());
+  t.record(
+      [=, &table, ex = t.executor()] { tern::rope<T>::backward(x.grad, positions, table, ex); });
+}
+
+/// Causal grouped-query attention within each sequence. `offsets` must outlive the step.
+template <class T>
+variable<T> attention(tape<T>& t, variable<T> q, variable<T> k, variable<T> v,
+                      std::span<const std::size_t> offsets, attention_shape shape) {
+  variable<T> y = t.make(q.rows(), q.cols());
+  const matrix_view<T> lse = t.memory().template matrix<T>(q.rows(), shape.q_heads);
+  tern::attention<T>::forward(q.value, k.value, v.value, offsets, shape, y.value, lse, t.memory(),
+                              t.executor());
+  t.record([=, &t] {
+    tern::attention<T>::backward(y.grad, q.value, k.value, v.value, y.value, lse, offsets, shape,
+                                 q.grad, k.grad, v.grad, t.memory(), t.executor());
+  });
+  return y;
+}
+
+/// y = act(gate) * up
+template <class T>
+variable<T> gated_activation(tape<T>& t, activation act, variable<T> gate, variable<T> up) {
+  variable<T> y = t.make(gate.rows(), gate.cols());
+  tern::gated_activation<T>::forward(act, gate.value, up.value, y.value, t.executor());
+  t.record([=, ex = t.executor()] {
+    tern::gated_activation<T>::backward(act, y.grad, gate.value, up.value, gate.grad, up.grad, ex);
+  });
+  return y;
+}
+
+/// to += from, for any two matrices of one shape.
+template <class T>
+void accumulate(matrix_view<const T> from, matrix_view<T> to, executor_ref ex) {
+  const std::size_t grain = std::size_t{1} + (std::size_t{1} << 15) / (to.cols + 1);
+  ex.parallel_for(to.rows, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r)
+      simd::transform(
+          to.row(r), [](const auto& a, const auto& b) { return a + b; },
+          row_view<const T>(to.row(r)), from.row(r));
+  });
+}
+
+/// y = a + b (residual connection)
+template <class T>
+variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
+  variable<T> y = t.make(a.rows(), a.cols());
+  const executor_ref ex = t.executor();
+  const std::size_t grain = std::size_t{1} + (std::size_t{1} << 15) / (y.cols() + 1);
+  ex.parallel_for(y.rows(), grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r)
+      simd::transform(
+          y.value.row(r), [](const auto& u, const auto& v) { return u + v; },
+          row_view<const T>(a.value.row(r)), row_view<const T>(b.value.row(r)));
+  });
+  t.record([=] {
+    if (a.grad) accumulate<T>(y.grad, a.grad, ex);
+    if (b.grad) accumulate<T>(y.grad, b.grad, ex);
+  });
+  return y;
+}
+
+/// y[i] = x[rows[i]]; rows ascending and distinct. `rows` must outlive the step.
+template <class T>
+variable<T> gather_rows(tape<T>& t, variable<T> x, std::span<const std::size_t> rows) {
+  variable<T> y = t.make(rows.size(), x.cols());
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy_n(x.value.row(rows[i]).data, x.cols(), y.value.row(i).data);
+  t.record([=] {
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      simd::axpy<T>(T(1), y.grad.row(i), x.grad.row(rows[i]));
+  });
+  return y;
+}
+
+}  // namespace tern::inline TERN_ABI::graph

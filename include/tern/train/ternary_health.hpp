@@ -1,0 +1,75 @@
+// Whether ternary training is alive: how many weights are zero, how many change their code in one
+// update, how far the scales have moved.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "tern/core/tensor.hpp"
+#include "tern/model/parameter.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct ternary_health {
+  double zeros = 0;        ///< fraction of codes that are 0 (about 1/3 for Gaussian weights)
+  double flips = 0;        ///< fraction of codes that this update changed
+  double scale_drift = 0;  ///< mean weight scale relative to the stage's start, minus 1
+};
+
+namespace detail {
+
+/// Codes of every ternary weight of the model one after another, and the mean of all scales.
+template <class Model>
+double ternary_codes(Model& model, std::vector<std::int8_t>& codes) {
+  using T = typename Model::scalar;
+  typename Model::weight_quantizer_type quantizer;
+  codes.clear();
+  double scale_sum = 0;
+  std::size_t scale_count = 0;
+  for (auto& block : model.blocks()) {
+    block.for_each_projection([&](auto& p) {
+      if (!p.ternary) return;
+      const matrix_view<const T> w = p.weight.view();
+      const auto [bh, bw] = quantizer.scale_block(w.rows, w.cols);
+      const std::size_t start = codes.size();
+      codes.resize(start + w.size());
+      std::vector<T> scales((w.rows + bh - 1) / bh * ((w.cols + bw - 1) / bw));
+      quantizer.template quantize<T>(
+          w, matrix_view<std::int8_t>(codes.data() + start, w.rows, w.cols),
+          matrix_view<T>(scales.data(), (w.rows + bh - 1) / bh, (w.cols + bw - 1) / bw), {});
+      for (const T s : scales) scale_sum += static_cast<double>(s);
+      scale_count += scales.size();
+    });
+  }
+  return scale_count == 0 ? 0.0 : scale_sum / static_cast<double>(scale_count);
+}
+
+}  // namespace detail
+
+/// Mean weight scale of a ternary model; 0 of one that is not.
+template <class Model>
+double measure_scale(Model& model) {
+  std::vector<std::int8_t> codes;
+  return model.config().ternary ? detail::ternary_codes(model, codes) : 0.0;
+}
+
+/// Runs `update` and tells what it did to the codes of a ternary model.
+template <class Model, class Update>
+ternary_health measure_health(Model& model, double initial_scale, Update&& update) {
+  std::vector<std::int8_t> before, after;
+  detail::ternary_codes(model, before);
+  update();
+  const double scale = detail::ternary_codes(model, after);
+  std::size_t zeros = 0, flips = 0;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    zeros += after[i] == 0;
+    flips += after[i] != before[i];
+  }
+  const double n = after.empty() ? 1.0 : static_cast<double>(after.size());
+  return {static_cast<double>(zeros) / n, static_cast<double>(flips) / n,
+          initial_scale > 0 ? scale / initial_scale - 1 : 0.0};
+}
+
+}  // namespace tern::inline TERN_ABI

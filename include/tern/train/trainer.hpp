@@ -1,0 +1,135 @@
+// The mechanics of a training stage: micro-batches, clipping, AdamW on a schedule, reports. What a
+// batch holds and which loss it has is the caller's: a function of the step number alone, so a
+// stage continued from a checkpoint sees the data an unbroken one would have seen.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <string>
+
+#include "tern/distill/objective.hpp"
+#include "tern/grad/tape.hpp"
+#include "tern/train/adamw.hpp"
+#include "tern/train/schedule.hpp"
+#include "tern/train/ternary_health.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct trainer_options {
+  double learning_rate = 1e-3;  ///< peak
+  schedule plan;                ///< plan.steps optimizer steps in all
+  std::size_t accumulate = 1;   ///< micro-batches per optimizer step
+  double clip = 1.0;            ///< largest global gradient norm; 0 = no clipping
+  adamw_options optimizer;
+  std::size_t log_every = 20;  ///< steps between reports that carry ternary health
+
+  /// Throws config_error.
+  void validate() const {
+    if (!(learning_rate > 0)) throw config_error("trainer: learning_rate must be positive");
+    if (plan.steps == 0) throw config_error("trainer: steps must be positive");
+    if (plan.warmup_steps > plan.steps)
+      throw config_error("trainer: warmup_steps (" + std::to_string(plan.warmup_steps) +
+                         ") exceed steps (" + std::to_string(plan.steps) + ")");
+    if (accumulate == 0) throw config_error("trainer: accumulate must be positive");
+    if (!(clip >= 0)) throw config_error("trainer: clip must not be negative");
+    if (log_every == 0) throw config_error("trainer: log_every must be positive");
+  }
+};
+
+/// What one optimizer step did.
+struct step_report {
+  std::size_t step = 0, steps = 0;  ///< done so far, in all
+  loss_terms loss;                  ///< mean over the micro-batches
+  double gradient_norm = 0, learning_rate = 0, seconds = 0;
+  std::size_t tokens = 0;
+  bool logged = false;    ///< a multiple of log_every, the first or the last step
+  ternary_health health;  ///< only where logged, and only of ternary models
+};
+
+template <class Model>
+class trainer {
+ public:
+  using T = typename Model::scalar;
+  using owner = typename Model::owner;
+
+  /// Gives the model gradients; they are taken away when the trainer goes.
+  trainer(Model& model, const trainer_options& options, executor_ref ex = {})
+      : model_(model),
+        options_((options.validate(), options)),
+        optimizer_(model, options.optimizer),
+        tape_(ex) {
+    model_.train(true);
+    initial_scale_ = measure_scale(model_);
+  }
+  trainer(const trainer&) = delete;
+  trainer& operator=(const trainer&) = delete;
+  ~trainer() { model_.train(false); }
+
+  [[nodiscard]] std::size_t step() const { return optimizer_.steps(); }
+  [[nodiscard]] bool done() const { return step() >= options_.plan.steps; }
+  [[nodiscard]] const trainer_options& options() const { return options_; }
+  [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] adamw<owner>& optimizer() { return optimizer_; }
+  [[nodiscard]] tape<T>& graph() { return tape_; }
+  /// Mean weight scale when the stage began: what scale drift is measured against.
+  [[nodiscard]] double initial_scale() const { return initial_scale_; }
+  void restore_initial_scale(double s) { initial_scale_ = s; }
+
+  /// One optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from the
+  /// start of the stage), records its loss on the tape and returns a recorded_loss. Throws
+  /// numeric_error if the loss or the gradient is not finite; the weights are then untouched.
+  template <class Record>
+  step_report advance(Record&& record) {
+    const auto start = std::chrono::steady_clock::now();
+    step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}};
+    const double share = 1.0 / static_cast<double>(options_.accumulate);
+    for (std::size_t i = 0; i < options_.accumulate; ++i) {
+      tape_.reset();
+      const recorded_loss recorded = record(tape_, step() * options_.accumulate + i);
+      report.loss.add(recorded.terms, share);
+      report.tokens += recorded.tokens;
+      require_finite(recorded.terms.total, "loss", report.step);
+      tape_.backward();
+    }
+    report.gradient_norm = gradient_norm(model_) * share;
+    require_finite(report.gradient_norm, "gradient norm", report.step);
+    report.learning_rate = options_.learning_rate * options_.plan.rate(step());
+    report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
+                    report.step == options_.plan.steps;
+    apply(report, share * clip_factor(report.gradient_norm));
+    report.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return report;
+  }
+
+ private:
+  static void require_finite(double x, const char* what, std::size_t step) {
+    if (!std::isfinite(x))
+      throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
+                          "; lower the learning rate or check the data");
+  }
+
+  [[nodiscard]] double clip_factor(double norm) const {
+    return options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0;
+  }
+
+  void apply(step_report& report, double gradient_scale) {
+    const double decay = options_.plan.decay(step());
+    const auto update = [&] {
+      optimizer_.step(model_, report.learning_rate, decay, gradient_scale, tape_.executor());
+    };
+    if (report.logged && model_.config().ternary)
+      report.health = measure_health(model_, initial_scale_, update);
+    else
+      update();
+  }
+
+  Model& model_;
+  trainer_options options_;
+  adamw<owner> optimizer_;
+  tape<T> tape_;
+  double initial_scale_ = 0;
+};
+
+}  // namespace tern::inline TERN_ABI
