@@ -1,0 +1,192 @@
+// Causal grouped-query attention over packed sequences. As in FlashAttention (arXiv 2205.14135) no
+// T x T matrix exists: a tile of rows meets all its columns at once, the backward pass makes the
+// probabilities again from the saved log-sum-exp. Memory is linear in T.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/linalg/gemm.hpp"
+#include "tern/nn/sequence_tasks.hpp"
+#include "tern/nn/softmax.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Query head h reads key/value head h / (q_heads / kv_heads). scale 0 stands for 1/sqrt(head_dim).
+struct attention_shape {
+  std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;
+  double scale = 0;
+
+  [[nodiscard]] std::size_t group() const { return q_heads / kv_heads; }
+  [[nodiscard]] double factor() const {
+    return scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(head_dim));
+  }
+};
+
+/// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions j <= i of the same
+/// sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N, q_heads), the
+/// saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with any distance.
+/// Scratch: at most 32 * 2 * row_tile * (T + 32) elements, T the longest sequence, released again.
+template <class T>
+struct attention {
+  static constexpr std::size_t row_tile = 64;
+
+  /// Throws shape_error.
+  static void forward(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
+                      std::span<const std::size_t> offsets, const attention_shape& shape,
+                      matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {}) {
+    check(q, k, v, shape);
+    require_rows(y, q.rows, q.cols, "attention: y");
+    require_shape(lse, q.rows, shape.q_heads, "attention: lse");
+    const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
+    const sequence_tasks tasks(offsets, shape.kv_heads);
+    const arena_scope temporaries(scratch);
+    const tile_buffers scores(scratch, tasks.runs(), longest);
+    const T factor = static_cast<T>(shape.factor());
+    tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
+                           std::size_t run) {
+      const auto keys = k.block(first, kv * d, length, d),
+                 values = v.block(first, kv * d, length, d);
+      for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
+        for (std::size_t r = 0; r < length; r += row_tile) {
+          const band b(r, std::min(row_tile, length - r));
+          const matrix_view<T> p = scores.tile(run, b), out = y.block(first + r, h * d, b.rows, d);
+          score(factor, q.block(first + r, h * d, b.rows, d), keys, b, p);
+          std::array<T, row_tile> total;
+          for (std::size_t i = 0; i < b.rows; ++i)
+            lse(first + r + i, h) = exponentials(p.row(i), total[i]);
+          detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(b.begin, b.cols),
+                                out, false);
+          for (std::size_t i = 0; i < b.rows; ++i) scale_row(out.row(i), 1 / total[i]);
+        }
+      }
+    });
+  }
+
+  /// Adds to dq, dk, dv (each may be null) the gradients for dy; y and lse as forward left them.
+  static void backward(matrix_view<const T> dy, matrix_view<const T> q, matrix_view<const T> k,
+                       matrix_view<const T> v, matrix_view<const T> y, matrix_view<const T> lse,
+                       std::span<const std::size_t> offsets, const attention_shape& shape,
+                       matrix_view<T> dq, matrix_view<T> dk, matrix_view<T> dv, arena& scratch,
+                       executor_ref ex = {}) {
+    check(q, k, v, shape);
+    require_rows(dy, q.rows, q.cols, "attention: dy");
+    require_rows(y, q.rows, q.cols, "attention: y");
+    require_shape(lse, q.rows, shape.q_heads, "attention: lse");
+    if (dq) require_rows(dq, q.rows, q.cols, "attention: dq");
+    if (dk) require_rows(dk, k.rows, k.cols, "attention: dk");
+    if (dv) require_rows(dv, v.rows, v.cols, "attention: dv");
+    const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
+    const sequence_tasks tasks(offsets, shape.kv_heads);
+    const arena_scope temporaries(scratch);
+    const tile_buffers probabilities(scratch, tasks.runs(), longest),
+        gradients(scratch, tasks.runs(), longest);
+    const T factor = static_cast<T>(shape.factor());
+    tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
+                           std::size_t run) {
+      for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
+        for (std::size_t r = 0; r < length; r += row_tile) {
+          const band b(r, std::min(row_tile, length - r));
+          const auto rows = [&](const auto& m) { return m.block(first + r, h * d, b.rows, d); };
+          const auto cols = [&](const auto& m) {
+            return m.block(first + b.begin, kv * d, b.cols, d);
+          };
+          const matrix_view<T> p = probabilities.tile(run, b), ds = gradients.tile(run, b);
+          const matrix_view<const T> seen = p.col_block(0, b.cols), slope = ds.col_block(0, b.cols);
+          score(factor, rows(q), k.block(first, kv * d, length, d), b, p);
+          detail::gemm_block<T>(T(1), rows(dy), cols(v).transposed(), ds.col_block(0, b.cols),
+                                false);
+          for (std::size_t i = 0; i < b.rows; ++i)
+            softmax_backward(p.row(i), ds.row(i), lse(first + r + i, h),
+                             simd::dot(rows(dy).row(i), rows(y).row(i)));
+          if (dv) detail::gemm_block<T>(T(1), seen.transposed(), rows(dy), cols(dv), true);
+          if (dq) detail::gemm_block<T>(factor, slope, cols(k), rows(dq), true);
+          if (dk) detail::gemm_block<T>(factor, slope.transposed(), rows(q), cols(dk), true);
+        }
+      }
+    });
+  }
+
+ private:
+  /// Columns a tile of rows needs, and what each of its rows sees of them: the one place that knows
+  /// the mask.
+  struct band {
+    std::size_t rows, begin, cols;
+
+    band(std::size_t first_row, std::size_t n_rows)
+        : rows(n_rows), begin(0), cols(first_row + n_rows) {}
+    /// Row i of the tile sees columns [0, visible(i)) of the band.
+    [[nodiscard]] std::size_t visible(std::size_t i) const { return cols - rows + i + 1; }
+  };
+
+  /// One tile of scores per run, rows padded to whole vectors.
+  struct tile_buffers {
+    T* data;
+    std::size_t width, size;
+
+    tile_buffers(arena& memory, std::size_t runs, std::size_t longest)
+        : width(padded(longest)), size(std::min(row_tile, longest) * width) {
+      data = memory.template allocate<T>(runs * size);
+    }
+    [[nodiscard]] matrix_view<T> tile(std::size_t run, const band& b) const {
+      return {data + run * size, b.rows, padded(b.cols), width};
+    }
+    static std::size_t padded(std::size_t n) { return (n + 15) / 16 * 16; }
+  };
+
+  static void check(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
+                    const attention_shape& shape) {
+    if (shape.kv_heads == 0 || shape.head_dim == 0 || shape.q_heads % shape.kv_heads != 0)
+      throw shape_error("attention: " + std::to_string(shape.q_heads) + " query heads for " +
+                        std::to_string(shape.kv_heads) + " key/value heads of " +
+                        std::to_string(shape.head_dim) + " elements");
+    require_rows(q, q.rows, shape.q_heads * shape.head_dim, "attention: q");
+    require_rows(k, q.rows, shape.kv_heads * shape.head_dim, "attention: k");
+    require_rows(v, q.rows, shape.kv_heads * shape.head_dim, "attention: v");
+  }
+
+  template <class U>
+  static void require_rows(const matrix_view<U>& m, std::size_t rows, std::size_t cols,
+                           const char* what) {
+    require_shape(m, rows, cols, what);
+    if (m.col_stride != 1) throw shape_error(std::string(what) + ": rows must be contiguous");
+  }
+
+  /// s = factor * q k^T, -infinity where a row must not look.
+  static void score(T factor, matrix_view<const T> q, matrix_view<const T> keys, const band& b,
+                    matrix_view<T> s) {
+    detail::gemm_block<T>(factor, q, keys.row_block(b.begin, b.cols).transposed(),
+                          s.col_block(0, b.cols), false);
+    for (std::size_t i = 0; i < b.rows; ++i)
+      std::fill(&s(i, b.visible(i)), s.row(i).data + s.cols, -std::numeric_limits<T>::infinity());
+  }
+
+  static void scale_row(row_view<T> row, T by) {
+    const simd::batch<T> factor(by);
+    simd::transform(
+        row, [&](const auto& a) { return a * factor; }, row_view<const T>(row));
+  }
+
+  /// scores s -> probabilities; dp -> dp's gradient p * (dp - delta) with respect to the scores.
+  static void softmax_backward(row_view<T> s, row_view<T> dp, T lse, T delta) {
+    const simd::batch<T> shift(lse), mean(delta), zero(T(0));
+    simd::transform(
+        s, [&](const auto& a) { return xsimd::exp(a - shift); }, row_view<const T>(s));
+    // Where p is 0 the padding of dp may hold anything, NaN included.
+    simd::transform(
+        dp,
+        [&](const auto& g, const auto& p) { return xsimd::select(p > zero, p * (g - mean), zero); },
+        row_view<const T>(dp), row_view<const T>(s));
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

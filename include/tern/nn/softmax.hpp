@@ -1,0 +1,38 @@
+// Softmax of one row without overflow: what attention and the losses have in common.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// log(sum_i exp(factor * z[i])), the maximum taken out first. z must not be empty.
+template <class T>
+T log_sum_exp(row_view<const T> z, T factor = T(1)) {
+  const simd::batch<T> by(factor);
+  const T top = simd::fold(
+      -std::numeric_limits<T>::infinity(), simd::maximum{}, [&](const auto& a) { return a * by; },
+      z);
+  const simd::batch<T> shift(top);
+  return top + std::log(simd::sum([&](const auto& a) { return xsimd::exp(a * by - shift); }, z));
+}
+
+/// z[i] <- exp(z[i] - m) with m the maximum; returns m + log(sum), `sum` gets the new row's sum.
+/// Elements of -infinity become 0; one at least must be finite.
+template <class T>
+T exponentials(row_view<T> z, T& sum) {
+  const T top = simd::fold(
+      -std::numeric_limits<T>::infinity(), simd::maximum{}, [](const auto& a) { return a; },
+      row_view<const T>(z));
+  const simd::batch<T> shift(top);
+  simd::transform(
+      z, [&](const auto& a) { return xsimd::exp(a - shift); }, row_view<const T>(z));
+  sum = simd::sum(row_view<const T>(z));
+  return top + std::log(sum);
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,78 @@
+#include "tern/nn/cross_entropy.hpp"
+
+#include <vector>
+
+#include "../gradient_check.hpp"
+
+using namespace tern;
+using namespace tern_test;
+
+namespace {
+
+/// The whole gradient, in blocks of `columns`.
+template <class T>
+matrix<T> gradient(const matrix<T>& logits, const std::vector<std::int32_t>& targets,
+                   std::vector<T>& lse, T scale, std::size_t columns, executor_ref ex = {}) {
+  matrix<T> all = matrix<T>::Zero(logits.rows(), logits.cols());
+  const matrix_view<T> view = all;
+  for (std::size_t first = 0; first < view.cols; first += columns)
+    cross_entropy<T>::backward_columns(logits, targets, lse, scale, first,
+                                       view.col_block(first, std::min(columns, view.cols - first)),
+                                       ex);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("cross_entropy's gradient agrees with central differences in blocks of any width") {
+  matrix<double> logits = random_matrix<double>(7, 23, 1, 2.0);
+  const std::vector<std::int32_t> targets{3, -100, 0, 22, 9, -100, 3};
+  std::vector<double> lse(7);
+  CHECK(cross_entropy<double>::valid_count(targets) == 5);
+  const auto loss = [&] { return 0.25 * cross_entropy<double>::forward(logits, targets, lse); };
+  for (const std::size_t columns : {1, 5, 8, 23}) {
+    loss();
+    check_gradient(loss, logits, gradient(logits, targets, lse, 0.25, columns));
+  }
+}
+
+TEST_CASE("cross_entropy counts no ignored rows and adds to what is there") {
+  const matrix<double> logits = random_matrix<double>(2, 9, 2);
+  std::vector<double> lse(2);
+  const std::vector<std::int32_t> none{-100, -100}, one{-100, 4};
+  CHECK(cross_entropy<double>::forward(logits, none, lse) == 0);
+  CHECK(gradient(logits, none, lse, 1.0, 9).isZero(0));
+
+  cross_entropy<double>::forward(logits, one, lse);
+  const matrix<double> g = gradient(logits, one, lse, 1.0, 9);
+  CHECK(g.row(0).isZero(0));
+  matrix<double> sum = matrix<double>::Ones(2, 9);
+  cross_entropy<double>::backward_columns(logits, one, lse, 1.0, 0, sum);
+  CHECK((sum - g).isOnes(1e-15));
+}
+
+TEST_CASE("cross_entropy gives the same bits on any number of threads") {
+  const matrix<float> logits = random_matrix<float>(301, 700, 3);
+  std::vector<std::int32_t> targets(301);
+  for (std::size_t i = 0; i < 301; ++i) targets[i] = static_cast<std::int32_t>(i);
+  std::vector<float> a(301), b(301);
+  thread_pool pool(3);
+  CHECK(cross_entropy<float>::forward(logits, targets, a) ==
+        cross_entropy<float>::forward(logits, targets, b, pool));
+  CHECK(a == b);
+  CHECK(gradient(logits, targets, a, 1.0f, 256) == gradient(logits, targets, a, 1.0f, 256, pool));
+}
+
+TEST_CASE("cross_entropy refuses what does not fit") {
+  const matrix<float> logits = random_matrix<float>(2, 5, 4);
+  std::vector<float> lse(2), short_lse(1);
+  matrix<float> block = matrix<float>::Zero(2, 4);
+  const std::vector<std::int32_t> good{0, 4}, high{0, 5}, negative{-1, 0}, few{0};
+  using op = cross_entropy<float>;
+  CHECK_THROWS_AS(op::forward(logits, high, lse), config_error);
+  CHECK_THROWS_AS(op::forward(logits, negative, lse), config_error);
+  CHECK_THROWS_AS(op::forward(logits, few, lse), shape_error);
+  CHECK_THROWS_AS(op::forward(logits, good, short_lse), shape_error);
+  CHECK_THROWS_AS(op::backward_columns(logits, good, lse, 1, 2, block), shape_error);
+  CHECK_THROWS_AS(op::backward_columns(logits, high, lse, 1, 0, block), config_error);
+}
