@@ -1,0 +1,106 @@
+// Distillation of logits (BitDistill, stage 3, L_LD): the student's next-token distribution follows
+// the teacher's. Gradients come in blocks of vocabulary columns, as in cross_entropy.hpp.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "tern/core/error.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/nn/cross_entropy.hpp"
+#include "tern/nn/softmax.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// The paper has no tau^2 factor (default), the official code multiplies by it.
+struct logits_options {
+  double tau = 5;
+  bool tau_squared = false;
+};
+
+/// mean_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if asked. student, teacher:
+/// (N, V), all rows count; lse_student, lse_teacher: (N), the saved log-sum-exp of z / tau.
+template <class T>
+struct logits_loss {
+  /// The loss, 0 for no rows. Throws shape_error; config_error unless tau > 0.
+  static double forward(matrix_view<const T> student, matrix_view<const T> teacher,
+                        const logits_options& options, row_view<T> lse_student,
+                        row_view<T> lse_teacher, executor_ref ex = {}) {
+    check(student, teacher, options, lse_student.size, lse_teacher.size);
+    if (student.rows == 0) return 0;
+    std::array<double, 64> partial{};
+    const std::size_t grain = (student.rows + partial.size() - 1) / partial.size();
+    const T factor = static_cast<T>(1 / options.tau);
+    ex.parallel_for(student.rows, grain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const row_view<const T> s = student.row(i), t = teacher.row(i);
+        lse_student[i] = log_sum_exp<T>(s, factor);
+        lse_teacher[i] = log_sum_exp<T>(t, factor);
+        partial[begin / grain] +=
+            static_cast<double>(divergence(s, t, factor, lse_student[i], lse_teacher[i]));
+      }
+    });
+    double total = 0;
+    for (const double p : partial) total += p;
+    return total * weight(options) / static_cast<double>(student.rows);
+  }
+
+  /// block += scale * d loss / d student for the columns [first_column, first_column + block.cols):
+  /// (softmax_S - softmax_T) / (tau N), times tau^2 if asked. block: (N, C).
+  static void backward_columns(matrix_view<const T> student, matrix_view<const T> teacher,
+                               const logits_options& options, row_view<const T> lse_student,
+                               row_view<const T> lse_teacher, T scale, std::size_t first_column,
+                               matrix_view<T> block, executor_ref ex = {}) {
+    check(student, teacher, options, lse_student.size, lse_teacher.size);
+    cross_entropy<T>::require_columns(student, first_column, block, "logits_loss: block");
+    if (student.rows == 0) return;
+    const simd::batch<T> factor(static_cast<T>(1 / options.tau)),
+        each(static_cast<T>(static_cast<double>(scale) * weight(options) /
+                            (options.tau * static_cast<double>(student.rows))));
+    const std::size_t grain = cross_entropy<T>::rows_at_once(block.cols);
+    ex.parallel_for(block.rows, grain, [&](std::size_t i, std::size_t end) {
+      for (; i < end; ++i) {
+        const simd::batch<T> shift_s(lse_student[i]), shift_t(lse_teacher[i]);
+        simd::transform(
+            block.row(i),
+            [&](const auto& g, const auto& s, const auto& t) {
+              return g +
+                     each * (xsimd::exp(s * factor - shift_s) - xsimd::exp(t * factor - shift_t));
+            },
+            row_view<const T>(block.row(i)), student.col_block(first_column, block.cols).row(i),
+            teacher.col_block(first_column, block.cols).row(i));
+      }
+    });
+  }
+
+ private:
+  static double weight(const logits_options& o) { return o.tau_squared ? o.tau * o.tau : 1; }
+
+  /// sum_j t_j log(t_j / s_j) + s_j - t_j. The last two cancel in the sum, but with them each term
+  /// is non-negative and of second order in the difference: no cancellation for close
+  /// distributions.
+  static T divergence(row_view<const T> student, row_view<const T> teacher, T factor, T lse_s,
+                      T lse_t) {
+    const simd::batch<T> by(factor), shift_s(lse_s), shift_t(lse_t);
+    return simd::sum(
+        [&](const auto& zs, const auto& zt) {
+          const auto log_s = zs * by - shift_s, log_t = zt * by - shift_t;
+          const auto t = xsimd::exp(log_t);
+          return t * (log_t - log_s) + (xsimd::exp(log_s) - t);
+        },
+        student, teacher);
+  }
+
+  static void check(matrix_view<const T> student, matrix_view<const T> teacher,
+                    const logits_options& options, std::size_t lse_s, std::size_t lse_t) {
+    require_shape(teacher, student.rows, student.cols, "logits_loss: teacher");
+    require_size(lse_s, student.rows, "logits_loss: lse_student");
+    require_size(lse_t, student.rows, "logits_loss: lse_teacher");
+    if (!(options.tau > 0)) throw config_error("logits_loss: tau must be positive");
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,82 @@
+#include "tern/distill/logits.hpp"
+
+#include <vector>
+
+#include "../gradient_check.hpp"
+
+using namespace tern;
+using namespace tern_test;
+
+namespace {
+
+template <class T>
+struct call {
+  matrix<T> student, teacher;
+  logits_options options;
+  std::vector<T> lse_s = std::vector<T>(static_cast<std::size_t>(student.rows())), lse_t = lse_s;
+
+  double forward(executor_ref ex = {}) {
+    return logits_loss<T>::forward(student, teacher, options, lse_s, lse_t, ex);
+  }
+  matrix<T> gradient(T scale, std::size_t columns, executor_ref ex = {}) {
+    matrix<T> all = matrix<T>::Zero(student.rows(), student.cols());
+    const matrix_view<T> view = all;
+    for (std::size_t first = 0; first < view.cols; first += columns)
+      logits_loss<T>::backward_columns(student, teacher, options, lse_s, lse_t, scale, first,
+                                       view.col_block(first, std::min(columns, view.cols - first)),
+                                       ex);
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("logits_loss's gradient agrees with central differences") {
+  const logits_options options = GENERATE(logits_options{}, logits_options{2, true});
+  call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
+                 options};
+  const auto loss = [&] { return 0.5 * c.forward(); };
+  for (const std::size_t columns : {1, 16, 37}) {
+    CHECK(loss() > 0);  // and saves what the gradient needs
+    check_gradient(loss, c.student, c.gradient(0.5, columns));
+  }
+}
+
+TEST_CASE("logits_loss is the mean over rows, with tau squared where asked") {
+  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  const double one = c.forward();
+  call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
+  CHECK(twice.forward() == Approx(one));
+  c.options.tau_squared = true;
+  CHECK(c.forward() == Approx(9 * one));
+  c.student = c.teacher;
+  CHECK(c.forward() == 0);
+}
+
+TEST_CASE("logits_loss in float keeps its digits where the distributions are close") {
+  const matrix<double> teacher = random_matrix<double>(64, 500, 1),
+                       student = teacher + random_matrix<double>(64, 500, 2, 1e-3);
+  call<double> exact{
+      student.cast<float>().cast<double>(), teacher.cast<float>().cast<double>(), {}};
+  call<float> c{student.cast<float>(), teacher.cast<float>(), {}};
+  CHECK(c.forward() == Approx(exact.forward()).epsilon(1e-2));
+}
+
+TEST_CASE("logits_loss gives the same bits on any number of threads") {
+  call<float> a{random_matrix<float>(301, 500, 1), random_matrix<float>(301, 500, 2), {}}, b = a;
+  thread_pool pool(3);
+  CHECK(a.forward() == b.forward(pool));
+  CHECK(a.lse_s == b.lse_s);
+  CHECK(a.gradient(1, 128) == b.gradient(1, 128, pool));
+}
+
+TEST_CASE("logits_loss refuses what does not fit") {
+  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {0, false}};
+  CHECK_THROWS_AS(c.forward(), config_error);
+  c.options.tau = 1;
+  c.teacher = random_matrix<float>(3, 9, 2);
+  CHECK_THROWS_AS(c.forward(), shape_error);
+  c.teacher = random_matrix<float>(3, 8, 2);
+  c.lse_t.pop_back();
+  CHECK_THROWS_AS(c.forward(), shape_error);
+}
