@@ -1,0 +1,99 @@
+// The weights of a model, wherever its tensors lie: one safetensors file, or a directory as
+// Hugging Face writes it, with shards named by `model.safetensors.index.json`.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/io/json.hpp"
+#include "tern/io/safetensors.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// All tensors under one roof. Their bytes live as long as this object.
+class checkpoint_reader {
+ public:
+  /// `path`: a .safetensors file, an index (.json), or a directory with
+  /// model.safetensors.index.json or model.safetensors. Throws io_error and format_error naming the
+  /// file at fault.
+  explicit checkpoint_reader(const std::filesystem::path& path) : path_(path) {
+    const auto file = find(path);
+    if (file.extension() == ".json")
+      open_shards(file);
+    else
+      open_single(file);
+  }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::vector<safetensors_file>& files() const { return files_; }
+  /// Sorted.
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& [name, ignored] : where_) result.push_back(name);
+    return result;
+  }
+  [[nodiscard]] bool contains(std::string_view name) const { return where_.contains(name); }
+  /// Throws format_error where there is none of that name.
+  [[nodiscard]] const tensor_info& at(std::string_view name) const {
+    const auto found = where_.find(name);
+    if (found == where_.end())
+      throw format_error(path_.string() + ": no tensor '" + std::string(name) + "'");
+    return files_[found->second].at(name);
+  }
+
+  template <class T>
+  void read_matrix(std::string_view name, matrix_view<T> out) const {
+    tern::read_matrix(at(name), out);
+  }
+  template <class T>
+  void read_row(std::string_view name, row_view<T> out) const {
+    tern::read_row(at(name), out);
+  }
+
+ private:
+  static std::filesystem::path find(const std::filesystem::path& path) {
+    if (!std::filesystem::is_directory(path)) return path;
+    constexpr auto index = "model.safetensors.index.json", single = "model.safetensors";
+    for (const auto* name : {index, single})
+      if (std::filesystem::exists(path / name)) return path / name;
+    throw io_error("'" + path.string() + "' holds neither " + index + " nor " + single);
+  }
+
+  void open_single(const std::filesystem::path& path) {
+    files_.emplace_back(path);
+    for (const auto& t : files_[0].tensors()) where_.emplace(t.name, 0);
+  }
+
+  void open_shards(const std::filesystem::path& index) {
+    const auto json = read_json(index);
+    const auto fail = [&](const std::string& what) {
+      throw format_error(index.string() + ": " + what);
+    };
+    if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+      fail("expected an object 'weight_map'");
+    std::map<std::string, std::size_t> shards;
+    for (const auto& [tensor, file] : json["weight_map"].items()) {
+      if (!file.is_string()) fail("weight_map '" + tensor + "': expected a file name");
+      const auto name = file.get<std::string>();
+      if (name.empty() || name == ".." || name.find('/') != name.npos)
+        fail("weight_map '" + tensor + "': '" + name + "' is not the name of a file beside it");
+      const auto [shard, fresh] = shards.emplace(name, files_.size());
+      if (fresh) files_.emplace_back(index.parent_path() / name);
+      if (!files_[shard->second].contains(tensor))
+        fail("tensor '" + tensor + "' is not in '" + name + "'");
+      where_.emplace(tensor, shard->second);
+    }
+  }
+
+  std::filesystem::path path_;
+  std::vector<safetensors_file> files_;
+  std::map<std::string, std::size_t, std::less<>> where_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,57 @@
+// IEEE binary16 (F16) and bfloat16 (BF16) as storage: conversion from and to float by integer
+// arithmetic without branches, so that loops over them vectorise on any instruction set.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/version.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Exact.
+constexpr float from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+/// Round to nearest, ties to even; a NaN stays a NaN (made quiet), overflow gives infinity.
+constexpr std::uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const bool nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  const std::uint32_t rounded = bits + 0x7FFFu + ((bits >> 16) & 1u);
+  return static_cast<std::uint16_t>((nan ? bits | 0x00400000u : rounded) >> 16);
+}
+
+/// Exact, subnormals included.
+constexpr float from_f16(std::uint16_t half) {
+  const std::uint32_t magnitude = (half & 0x7FFFu) << 13;
+  const std::uint32_t exponent = magnitude & 0x0F800000u;
+  // Exponents are biased by 15 there and by 127 here; 31 (infinity, NaN) becomes 255.
+  const std::uint32_t normal = magnitude + ((127u - 15u) << 23);
+  const std::uint32_t special = normal + ((255u - 127u - 31u + 15u) << 23);
+  // A subnormal m * 2^-24 is the fraction of 2^-14 * (1 + m / 2^10), minus that 2^-14.
+  const float subnormal = std::bit_cast<float>(normal + (1u << 23)) - 0x1p-14f;
+  const std::uint32_t finite = exponent == 0 ? std::bit_cast<std::uint32_t>(subnormal) : normal;
+  const std::uint32_t sign = (half & 0x8000u) << 16;
+  return std::bit_cast<float>((exponent == 0x0F800000u ? special : finite) | sign);
+}
+
+/// Round to nearest, ties to even, subnormals included; a NaN stays a NaN (made quiet), overflow
+/// (65520 and more) gives infinity.
+constexpr std::uint16_t to_f16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
+  const std::uint32_t normal =
+      (magnitude - ((127u - 15u) << 23) + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
+  // Beside 0.5 floats are 2^-24 apart, as F16 subnormals are: the addition rounds.
+  const std::uint32_t subnormal =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
+  const std::uint32_t nan = 0x7E00u | ((magnitude >> 13) & 0x3FFu);
+  std::uint32_t result = magnitude < 0x38800000u ? subnormal : normal;  // 2^-14
+  result = magnitude >= 0x477FF000u ? 0x7C00u : result;                 // 65520
+  result = magnitude > 0x7F800000u ? nan : result;
+  return static_cast<std::uint16_t>(result | ((bits >> 16) & 0x8000u));
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,172 @@
+// JSON files with errors a person can act on: file, line, key, what was expected and what stood
+// there. Doubled keys, which most parsers merge silently, are refused.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/io/atomic_file.hpp"
+#include "tern/io/mapped_file.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Parses a text; throws format_error naming `file`.
+inline nlohmann::json parse_json(std::string_view text, const std::string& file) {
+  using nlohmann::json;
+  std::vector<std::set<std::string>> open_objects;
+  const auto watch = [&](int, json::parse_event_t event, json& value) {
+    if (event == json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == json::parse_event_t::key &&
+        !open_objects.back().insert(value.get_ref<const std::string&>()).second)
+      throw format_error(file + ": key " + value.dump() + " stands twice in one object");
+    return true;
+  };
+  try {
+    return json::parse(text, watch);
+  } catch (const json::exception& e) {
+    const std::string_view what = e.what();  // "[json.exception.<name>.<id>] <message>"
+    throw format_error(file + ": not valid JSON: " + std::string(what.substr(what.find(']') + 2)));
+  }
+}
+
+/// Throws io_error or format_error.
+inline nlohmann::json read_json(const std::filesystem::path& path) {
+  const mapped_file file(path);
+  return parse_json(file.text(), path.string());
+}
+
+/// Writes atomically, indented by two; throws io_error.
+inline void write_json(const std::filesystem::path& path, const nlohmann::json& value) {
+  write_file(path, value.dump(2) + "\n");
+}
+
+namespace detail {
+
+/// What a JSON value must be to become a T, or nothing where it is.
+template <class T>
+std::string json_mismatch(const nlohmann::json& v) {
+  if constexpr (std::same_as<T, bool>) {
+    return v.is_boolean() ? "" : "true or false";
+  } else if constexpr (std::same_as<T, std::string>) {
+    return v.is_string() ? "" : "a string";
+  } else if constexpr (std::unsigned_integral<T>) {
+    const bool fits =
+        v.is_number_unsigned() && v.get<std::uint64_t>() <= std::numeric_limits<T>::max();
+    return fits ? "" : "a non-negative integer";
+  } else if constexpr (std::signed_integral<T>) {
+    const bool fits =
+        v.is_number_integer() && (v.is_number_unsigned() ? std::in_range<T>(v.get<std::uint64_t>())
+                                                         : std::in_range<T>(v.get<std::int64_t>()));
+    return fits ? "" : "an integer";
+  } else {
+    static_assert(std::floating_point<T>);
+    return v.is_number() ? "" : "a number";
+  }
+}
+
+}  // namespace detail
+
+/// Typed access to the fields of one JSON object. Whatever does not fit throws config_error
+/// "<file>: key '<key>': expected <what>, got <value>". Refers to the object, does not copy it.
+class json_fields {
+ public:
+  /// `prefix` stands before each key in messages, such as "quantization_config.".
+  json_fields(const nlohmann::json& object, std::string file, std::string prefix = "")
+      : object_(&object), file_(std::move(file)), prefix_(std::move(prefix)) {
+    if (!object.is_object())
+      throw config_error(file_ + ": expected an object" +
+                         (prefix_.empty() ? "" : " at '" + prefix_ + "'") + ", got " +
+                         show(object));
+  }
+
+  /// Present and not null.
+  [[nodiscard]] bool has(const std::string& key) const {
+    return object_->contains(key) && !object_->at(key).is_null();
+  }
+
+  /// T: bool, std::string, an integer or a floating-point type.
+  template <class T>
+  [[nodiscard]] T get(const std::string& key) const {
+    return value<T>(required(key), key);
+  }
+  template <class T>
+  [[nodiscard]] T get_or(const std::string& key, T fallback) const {
+    return has(key) ? get<T>(key) : fallback;
+  }
+
+  /// An integer of at least 1.
+  [[nodiscard]] std::size_t positive(const std::string& key) const {
+    const auto& v = required(key);
+    if (!v.is_number_unsigned() || v.get<std::size_t>() == 0)
+      fail(key, "a positive integer", show(v));
+    return v.get<std::size_t>();
+  }
+  [[nodiscard]] std::size_t positive_or(const std::string& key, std::size_t fallback) const {
+    return has(key) ? positive(key) : fallback;
+  }
+
+  template <class T>
+  [[nodiscard]] std::vector<T> list(const std::string& key) const {
+    const auto& v = required(key);
+    if (!v.is_array()) fail(key, "a list", show(v));
+    std::vector<T> result;
+    for (const auto& item : v)
+      result.push_back(value<T>(item, key + "[" + std::to_string(result.size()) + "]"));
+    return result;
+  }
+
+  [[nodiscard]] json_fields object(const std::string& key) const {
+    return {required(key), file_, prefix_ + key + "."};
+  }
+
+  /// Throws unless every key is one of `known`: catches misspelt options.
+  void require_known(const std::vector<std::string>& known) const {
+    for (const auto& [key, ignored] : object_->items()) {
+      if (std::ranges::find(known, key) != known.end()) continue;
+      std::string names;
+      for (const auto& name : known) names += (names.empty() ? "" : ", ") + name;
+      throw config_error(file_ + ": unknown key '" + prefix_ + key + "', expected one of " + names);
+    }
+  }
+
+  /// For checks of the caller's own: throws the same config_error.
+  [[noreturn]] void fail(const std::string& key, const std::string& expected,
+                         const std::string& got) const {
+    throw config_error(file_ + ": key '" + prefix_ + key + "': expected " + expected + ", got " +
+                       got);
+  }
+
+ private:
+  static std::string show(const nlohmann::json& v) {
+    auto text = v.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+  }
+
+  [[nodiscard]] const nlohmann::json& required(const std::string& key) const {
+    if (!object_->contains(key)) fail(key, "a value", "nothing");
+    return object_->at(key);
+  }
+
+  template <class T>
+  T value(const nlohmann::json& v, const std::string& key) const {
+    if (const auto expected = detail::json_mismatch<T>(v); !expected.empty())
+      fail(key, expected, show(v));
+    return v.get<T>();
+  }
+
+  const nlohmann::json* object_;
+  std::string file_, prefix_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,124 @@
+// Reading safetensors files: u64 little-endian header size, JSON header, data. Nothing is trusted:
+// a file that opens has tensors that fill its data exactly, without overlap or hole.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/io/mapped_file.hpp"
+#include "tern/io/safetensors_checksum.hpp"
+#include "tern/io/safetensors_header.hpp"
+#include "tern/io/tensor_info.hpp"
+
+namespace tern::inline TERN_ABI {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
+
+/// One open file. The tensors' bytes stay in the mapped file and live as long as this object.
+class safetensors_file {
+ public:
+  /// Throws io_error where the file cannot be read and format_error where it is not sound.
+  explicit safetensors_file(const std::filesystem::path& path) : file_(path) {
+    const auto bytes = file_.bytes();
+    if (bytes.size() < 8) fail("not a safetensors file: shorter than 8 bytes");
+    std::uint64_t size = 0;
+    std::memcpy(&size, bytes.data(), 8);
+    if (size > max_safetensors_header)
+      fail("not a safetensors file: header of " + std::to_string(size) + " bytes");
+    if (size > bytes.size() - 8) fail("cut off: the header ends beyond the end of the file");
+    header_ = file_.text().substr(8, static_cast<std::size_t>(size));
+    if (header_.empty() || header_.front() != '{')
+      fail("not a safetensors file: the header does not begin with '{'");
+    auto parsed = parse_safetensors_header(header_, path.string());
+    metadata_ = std::move(parsed.metadata);
+    place(std::move(parsed.entries), bytes.subspan(8 + header_.size()));
+  }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  /// In the order of the data.
+  [[nodiscard]] std::span<const tensor_info> tensors() const { return tensors_; }
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& t : tensors_) result.push_back(t.name);
+    return result;
+  }
+  [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
+  /// Throws format_error where there is none of that name.
+  [[nodiscard]] const tensor_info& at(std::string_view name) const {
+    const auto found = index_.find(name);
+    if (found == index_.end()) fail("no tensor '" + std::string(name) + "'");
+    return tensors_[found->second];
+  }
+
+  template <class T>
+  void read_matrix(std::string_view name, matrix_view<T> out) const {
+    tern::read_matrix(at(name), out);
+  }
+  template <class T>
+  void read_row(std::string_view name, row_view<T> out) const {
+    tern::read_row(at(name), out);
+  }
+
+  /// Reads the whole file and throws format_error unless its checksum (which the library's writer
+  /// puts there) is right. False where it has none.
+  bool verify() const {
+    const std::size_t at = detail::find_crc_digits(header_);
+    if (!metadata_.contains(std::string(safetensors_crc_key)) || at == header_.npos) return false;
+    const auto bytes = file_.bytes();
+    const std::size_t digits = 8 + at, behind = digits + safetensors_crc_zero.size();
+    checksum sum;
+    sum.update(bytes.first(digits));
+    sum.update(std::as_bytes(std::span(safetensors_crc_zero)));
+    sum.update(bytes.subspan(behind));
+    if (header_.substr(at, safetensors_crc_zero.size()) != detail::crc_digits(sum.value()))
+      fail("damaged: the checksum does not fit the content");
+    return true;
+  }
+
+ private:
+  void place(std::vector<safetensors_entry> entries, std::span<const std::byte> data) {
+    std::ranges::stable_sort(entries, [](const auto& a, const auto& b) {
+      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    });
+    std::size_t end = 0;
+    for (auto& e : entries) {
+      const auto place_error = [&](const std::string& what) {
+        fail("tensor '" + e.name + "': " + what);
+      };
+      if (e.begin < end) place_error("overlaps another tensor");
+      if (e.begin > end) place_error("a hole lies before it in the data");
+      if (e.end > data.size()) place_error("cut off: ends beyond the end of the file");
+      end = e.end;
+      index_.emplace(e.name, tensors_.size());
+      tensors_.push_back({std::move(e.name), path().string(), e.type, std::move(e.shape),
+                          data.subspan(e.begin, e.end - e.begin)});
+    }
+    if (end != data.size())
+      fail(std::to_string(data.size() - end) + " bytes after the last tensor");
+  }
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw format_error(path().string() + ": " + what);
+  }
+
+  mapped_file file_;
+  std::string_view header_;
+  std::map<std::string, std::string> metadata_;
+  std::vector<tensor_info> tensors_;
+  std::map<std::string, std::size_t, std::less<>> index_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,133 @@
+// Writing safetensors files, atomically and with a checksum in the metadata.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/io/atomic_file.hpp"
+#include "tern/io/dtype.hpp"
+#include "tern/io/safetensors_checksum.hpp"
+#include "tern/io/safetensors_header.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Collects views of tensors, then writes them all; what they view must live until then. Wider
+/// element types come first, so that every tensor is aligned to its type, else in order of adding.
+class safetensors_writer {
+ public:
+  /// A value of the file's `__metadata__`.
+  void metadata(const std::string& key, std::string value) {
+    metadata_.insert_or_assign(key, std::move(value));
+  }
+
+  /// Bytes as they are; throws shape_error unless they are as many as type and shape need.
+  void add_bytes(std::string name, dtype type, std::vector<std::size_t> shape,
+                 std::span<const std::byte> bytes) {
+    const auto needed = tensor_bytes(type, shape);
+    require_size(bytes.size(), needed.value_or(SIZE_MAX), "tensor '" + name + "' in bytes");
+    add_entry(std::move(name), type, std::move(shape), [bytes](const sink& out) { out(bytes); });
+  }
+  /// Values stored as they are.
+  template <class T>
+  void add_values(std::string name, std::vector<std::size_t> shape, std::span<const T> values) {
+    add_bytes(std::move(name), dtype_of<T>(), std::move(shape), std::as_bytes(values));
+  }
+  /// Shape [rows, cols], stored as `type`: F32, F64, F16, BF16 or T's own.
+  template <class T>
+  void add_matrix(std::string name, matrix_view<const T> m, dtype type = dtype_of<T>()) {
+    add_entry(std::move(name), type, {m.rows, m.cols}, [m, type](const sink& out) {
+      std::vector<T> values(m.cols);
+      std::vector<std::byte> bytes(m.cols * dtype_size(type));
+      for (std::size_t r = 0; r < m.rows; ++r) {
+        for (std::size_t c = 0; c < m.cols; ++c) values[c] = m(r, c);
+        encode(type, std::span<const T>(values), bytes.data());
+        out(bytes);
+      }
+    });
+  }
+  /// Shape [size].
+  template <class T>
+  void add_row(std::string name, row_view<const T> v, dtype type = dtype_of<T>()) {
+    const matrix_view<const T> m(v.data, 1, v.size, v.size, v.stride);
+    add_matrix(std::move(name), m, type);
+    entries_.back().place.shape = {v.size};
+  }
+
+  /// Throws config_error for a doubled name and io_error; the old file at `path` is then untouched.
+  void write(const std::filesystem::path& path) {
+    std::ranges::stable_sort(entries_, std::ranges::greater{},
+                             [](const auto& e) { return dtype_size(e.place.type); });
+    const std::string head = header();
+    atomic_file file(path);
+    checksum sum;
+    const sink out = [&](std::span<const std::byte> bytes) {
+      sum.update(bytes);
+      file.write(bytes);
+    };
+    out(std::as_bytes(std::span(head)));
+    for (const auto& e : entries_) e.produce(out);
+    const std::string digits = detail::crc_digits(sum.value());
+    file.overwrite(detail::find_crc_digits(head), std::as_bytes(std::span(digits)));
+    file.commit();
+  }
+
+ private:
+  using sink = std::function<void(std::span<const std::byte>)>;
+  struct entry {
+    safetensors_entry place;
+    std::function<void(const sink&)> produce;
+  };
+
+  void add_entry(std::string name, dtype type, std::vector<std::size_t> shape,
+                 std::function<void(const sink&)> produce) {
+    entries_.push_back({{std::move(name), type, std::move(shape)}, std::move(produce)});
+  }
+
+  /// Size and JSON, padded so that the data starts at a multiple of 64 bytes.
+  [[nodiscard]] std::string header() const {
+    nlohmann::ordered_json json;
+    auto& metadata = json["__metadata__"] = metadata_;
+    metadata[std::string(safetensors_crc_key)] = safetensors_crc_zero;
+    std::size_t offset = 0;
+    for (const auto& [place, ignored] : entries_) {
+      if (json.contains(place.name))
+        throw config_error("tensor '" + place.name + "' is written twice");
+      const std::size_t end = offset + tensor_bytes(place.type, place.shape).value();
+      json[place.name] = {{"dtype", dtype_name(place.type)},
+                          {"shape", place.shape},
+                          {"data_offsets", {offset, end}}};
+      offset = end;
+    }
+    std::string text = dump(json);
+    text.append(63 - (8 + text.size() + 63) % 64, ' ');
+    const std::uint64_t size = text.size();
+    std::string head(8, '\0');
+    std::memcpy(head.data(), &size, 8);
+    return head + text;
+  }
+
+  static std::string dump(const nlohmann::ordered_json& json) {
+    try {
+      return json.dump();
+    } catch (const nlohmann::json::exception&) {
+      throw config_error("names of tensors and metadata must be UTF-8");
+    }
+  }
+
+  std::map<std::string, std::string> metadata_;
+  std::vector<entry> entries_;
+};
+
+}  // namespace tern::inline TERN_ABI
