@@ -1,0 +1,2 @@
+// The linker is the test.
+int main() {}

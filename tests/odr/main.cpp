@@ -1,0 +1,19 @@
+// Two translation units with different -m flags in one program: each must keep its own inline
+// functions, or code for the larger instruction set could run on a machine without it.
+#include <cstddef>
+#include <cstdio>
+
+const void* narrow_address();
+const void* wide_address();
+std::size_t narrow_compute(float& sum);
+std::size_t wide_compute(float& sum);
+
+int main() {
+  float narrow = 0, wide = 0;
+  const std::size_t narrow_lanes = narrow_compute(narrow), wide_lanes = wide_compute(wide);
+  std::printf("narrow: %zu lanes, sum %g; wide: %zu lanes, sum %g\n", narrow_lanes,
+              static_cast<double>(narrow), wide_lanes, static_cast<double>(wide));
+  if (narrow != wide || narrow == 0) return std::puts("the sums differ"), 1;
+  if (narrow_lanes >= wide_lanes) return std::puts("the register widths are mixed up"), 1;
+  if (narrow_address() == wide_address()) return std::puts("inline functions were merged"), 1;
+}

@@ -1,0 +1,2 @@
+#define TERN_ODR_SIDE(name) narrow_##name
+#include "side.inl"
