@@ -1,7 +1,6 @@
 // The merge algorithm against its definition, carried out literally on random rules.
 #include "tern/text/bpe.hpp"
 
-#include <chrono>
 #include <random>
 
 #include "tests/support.hpp"
@@ -51,7 +50,7 @@ TEST_CASE("merging equals its definition on random rules and words", "[text]") {
   }
 }
 
-TEST_CASE("a word of a million symbols is merged in well under a second per merge", "[text]") {
+TEST_CASE("a word of a million symbols is merged without quadratic time", "[text]") {
   tern::bpe_rules rules;
   rules.add(0, 0, 1);
   rules.add(1, 1, 2);

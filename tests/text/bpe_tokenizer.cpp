@@ -53,6 +53,20 @@ std::string nfc(const std::string& text) {
   return std::string(tern::nfc(text, buffer));
 }
 
+void check_llama_cpp_vectors(const tern::bpe_tokenizer& tokenizer, const std::string& model) {
+  const auto stem = "tokenizers/llama.cpp-vectors/ggml-vocab-" + model + ".gguf";
+  const auto in = tern_test::data_file(stem + ".inp"), out = tern_test::data_file(stem + ".out");
+  if (in.empty() || out.empty()) return;
+  const auto texts = split_at(slurp(in), "\n__ggml_vocab_test__\n");
+  const auto lines = split_at(slurp(out), "\n");
+  REQUIRE(texts.size() >= 47);
+  REQUIRE(lines.size() >= 47);
+  for (std::size_t i = 0; i < 47; ++i) {
+    CAPTURE(texts[i]);
+    CHECK(tokenizer.encode(texts[i]) == numbers(lines[i]));
+  }
+}
+
 /// "ab", "abc", " ab" can be merged; two added tokens, one the start of the other.
 tern::bpe_definition small() {
   tern::bpe_definition d;
@@ -86,16 +100,23 @@ TEST_CASE("every Qwen3 vector encodes to its ids and decodes to its NFC form", "
 }
 
 TEST_CASE("llama.cpp's vectors for Qwen2 encode to their ids", "[text]") {
-  const std::string name = "tokenizers/llama.cpp-vectors/ggml-vocab-qwen2.gguf";
-  const auto in = tern_test::data_file(name + ".inp"), out = tern_test::data_file(name + ".out");
-  if (in.empty() || out.empty() || qwen3() == nullptr) return;
-  auto texts = split_at(slurp(in), "\n__ggml_vocab_test__\n");
-  const auto lines = split_at(slurp(out), "\n");
-  REQUIRE(texts.size() >= 47);
-  for (std::size_t i = 0; i < 47; ++i) {
-    CAPTURE(texts[i]);
-    CHECK(qwen3()->encode(texts[i]) == numbers(lines[i]));
-  }
+  if (qwen3() != nullptr) check_llama_cpp_vectors(*qwen3(), "qwen2");
+}
+
+TEST_CASE("llama.cpp's vectors for GPT-2 encode to their ids", "[text]") {
+  const auto vocab = tern_test::data_file("tokenizers/gpt2/vocab.json");
+  const auto merges = tern_test::data_file("tokenizers/gpt2/merges.txt");
+  if (vocab.empty() || merges.empty()) return;
+  auto rules = split_at(slurp(merges), "\n");
+  std::erase_if(rules,
+                [](const auto& line) { return line.empty() || line.starts_with("#version"); });
+  const nlohmann::json file = {
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+      {"model",
+       {{"type", "BPE"}, {"vocab", nlohmann::json::parse(slurp(vocab))}, {"merges", rules}}}};
+  const tern_test::scratch_dir scratch;
+  std::ofstream(scratch.path() / "t.json") << file;
+  check_llama_cpp_vectors(tern::bpe_tokenizer::load(scratch.path() / "t.json"), "gpt-2");
 }
 
 TEST_CASE("merges go by rank, then from the left", "[text]") {
@@ -183,6 +204,7 @@ TEST_CASE("definitions that contradict themselves are refused", "[text]") {
   refused([](auto& d) { d.added.push_back({"<x>", 300}); });
   refused([](auto& d) { d.added.push_back({"<z>", 260}); });
   refused([](auto& d) { d.added.push_back({"", 300}); });
+  refused([](auto& d) { d.added.push_back({"\xFF", 300}); });
   refused([](auto& d) { d.pattern = "(["; });
 }
 

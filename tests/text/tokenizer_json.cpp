@@ -60,6 +60,10 @@ TEST_CASE("a small tokenizer.json, its merges in both spellings", "[text]") {
   file["model"]["merges"] = json::array({json::array({"\u0120", "a"})});
   CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
   CHECK(written(file.dump()).load().definition().pattern == tern::gpt2_pattern);
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}}}};
+  CHECK(written(file.dump()).load().definition().nfc);
+  file["normalizer"] = nullptr;
+  CHECK(!written(file.dump()).load().definition().nfc);
 }
 
 TEST_CASE("what is saved is loaded", "[text]") {

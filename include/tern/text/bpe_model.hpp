@@ -16,6 +16,7 @@
 #include "tern/text/added_tokens.hpp"
 #include "tern/text/bpe.hpp"
 #include "tern/text/pretokenizer.hpp"
+#include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -100,8 +101,10 @@ class bpe_model {
     special_.assign(texts_.size(), false);
     std::vector<bool> seen(texts_.size(), false);
     for (const added_token& token : definition_.added) {
-      if (token.content.empty() || token.id < 0)
-        throw config_error("added token \"" + token.content + "\" is empty or has a negative id");
+      if (token.content.empty() || token.id < 0 ||
+          find_invalid_utf8(token.content) != token.content.size())
+        throw config_error("added token \"" + token.content +
+                           "\" is empty, not UTF-8, or has a negative id");
       const auto id = static_cast<std::size_t>(token.id);
       if (id >= texts_.size()) {
         texts_.resize(id + 1);
