@@ -33,6 +33,25 @@ double weighted_sum(tern::matrix_view<const T> y, tern::matrix_view<const T> r) 
   return total;
 }
 
+/// Committed expected values as a matrix.
+template <class T, std::size_t N>
+tern::matrix<T> values(const double (&array)[N], std::size_t rows, std::size_t cols) {
+  tern::require_size(N, rows * cols, "values");
+  auto m = tern::tensor_traits<tern::matrix<T>>::make(rows, cols);
+  std::transform(array, array + N, m.data(), [](double v) { return static_cast<T>(v); });
+  return m;
+}
+
+/// max |x - expected| over a dense container or matrix.
+template <class X, std::size_t N>
+double largest_difference(const X& x, const double (&expected)[N]) {
+  tern::require_size(static_cast<std::size_t>(x.size()), N, "largest_difference");
+  double largest = 0;
+  for (std::size_t i = 0; i < N; ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(x.data()[i]) - expected[i]));
+  return largest;
+}
+
 /// Largest relative error of `gradient` = d f() / d x over all elements of x, which f reads.
 /// Five-point central differences; elements far below the largest are compared with 1/1000 of it.
 template <class F>

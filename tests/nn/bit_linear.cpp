@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "gradient_check.hpp"
 #include "tern/core/executor.hpp"
+#include "tests/gradient_check.hpp"
 
 using tern_test::random_matrix;
 template <class T>

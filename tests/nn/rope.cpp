@@ -1,0 +1,102 @@
+// RoPE: values of Hugging Face, both pairings, gradient, relative positions, threads.
+#include "tern/nn/rope.hpp"
+
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tests/gradient_check.hpp"
+#include "tests/oracle/nn.inc"
+
+using tern::rope_pairing;
+using tern_test::random_matrix;
+using op = tern::rope<double>;
+
+TEST_CASE("rope turns each pair by position * theta^(-2i/D)", "[rope]") {
+  const auto pairing = GENERATE(rope_pairing::halves, rope_pairing::adjacent);
+  const std::size_t heads = 3, d = 10, half = d / 2;
+  const tern::rope_table<double> table(d, 1e4, 100, pairing);
+  const std::vector<std::int32_t> positions{0, 1, 57, 99};
+  const auto x = random_matrix<double>(4, heads * d, 1);
+  const bool columns = GENERATE(false, true);
+  tern::matrix<double> row_major = x;
+  Eigen::MatrixXd column_major = x;
+  const tern::matrix_view<double> y =
+      columns ? tern::matrix_view<double>(column_major) : tern::matrix_view<double>(row_major);
+  op::forward(y, positions, table);
+  const tern::matrix_view<const double> in(x);
+  for (std::size_t n = 0; n < 4; ++n)
+    for (std::size_t h = 0; h < heads; ++h)
+      for (std::size_t i = 0; i < half; ++i) {
+        const double angle = positions[n] * std::pow(1e4, -2.0 * static_cast<double>(i) / d);
+        const std::size_t a = h * d + (pairing == rope_pairing::halves ? i : 2 * i);
+        const std::size_t b = a + (pairing == rope_pairing::halves ? half : 1);
+        CHECK(y(n, a) ==
+              Approx(in(n, a) * std::cos(angle) - in(n, b) * std::sin(angle)).margin(1e-12));
+        CHECK(y(n, b) ==
+              Approx(in(n, b) * std::cos(angle) + in(n, a) * std::sin(angle)).margin(1e-12));
+      }
+}
+
+TEST_CASE("rope equals Hugging Face's Qwen3", "[rope]") {
+  const tern::rope_table<float> table(8, 1e6, 301);
+  auto x = tern_test::values<float>(rope_values::x, 4, 16);
+  tern::rope<float>::forward(x, rope_values::positions, table);
+  CHECK(tern_test::largest_difference(x, rope_values::y) < 1e-5);
+}
+
+TEST_CASE("rope gradient", "[rope][gradient]") {
+  const tern::rope_table<double> table(6, 100, 50);
+  const std::vector<std::int32_t> positions{3, 0, 49};
+  auto x = random_matrix<double>(3, 12, 1);
+  const auto dy = random_matrix<double>(3, 12, 2);
+  tern::matrix<double> dx = dy;
+  op::backward(dx, positions, table);
+  tern_test::check_gradient(
+      [&] {
+        tern::matrix<double> y = x;
+        op::forward(y, positions, table);
+        return tern_test::weighted_sum<double>(y, dy);
+      },
+      x, dx);
+}
+
+TEST_CASE("rope: scores depend on the distance alone", "[rope]") {
+  const tern::rope_table<double> table(64, 1e6, 400);
+  const auto q = random_matrix<double>(1, 64, 1), k = random_matrix<double>(1, 64, 2);
+  const auto score = [&](std::int32_t at_q, std::int32_t at_k) {
+    tern::matrix<double> a = q, b = k;
+    op::forward(a, std::vector{at_q}, table);
+    op::forward(b, std::vector{at_k}, table);
+    return a.row(0).dot(b.row(0));
+  };
+  CHECK(score(7, 3) == Approx(score(307, 303)).epsilon(1e-11));
+  CHECK(score(7, 3) != Approx(score(8, 3)).epsilon(1e-6));
+}
+
+TEST_CASE("rope is bit-identical for any number of threads", "[rope][threads]") {
+  const tern::rope_table<float> table(64, 1e4, 512);
+  std::vector<std::int32_t> positions(500);
+  std::iota(positions.begin(), positions.end(), 0);
+  const auto x = random_matrix<float>(500, 256, 1);
+  tern::matrix<float> serial = x;
+  tern::rope<float>::forward(serial, positions, table);
+  for (const std::size_t threads : {1, 2, 3}) {
+    tern::thread_pool pool(threads);
+    tern::matrix<float> y = x;
+    tern::rope<float>::forward(y, positions, table, pool);
+    CHECK(y == serial);
+  }
+}
+
+TEST_CASE("rope refuses what its table does not hold", "[rope]") {
+  CHECK_THROWS_AS(tern::rope_table<float>(7, 1e4, 10), tern::config_error);
+  CHECK_THROWS_AS(tern::rope_table<float>(8, 0, 10), tern::config_error);
+  const tern::rope_table<double> table(4, 1e4, 10);
+  tern::matrix<double> x(1, 8), odd(1, 6);
+  CHECK_THROWS_WITH(op::forward(x, std::vector{10}, table),
+                    "rope: position 10 is outside the table of 10");
+  CHECK_THROWS_AS(op::forward(x, std::vector{-1}, table), tern::config_error);
+  CHECK_THROWS_AS(op::forward(odd, std::vector{0}, table), tern::shape_error);
+}
