@@ -1,0 +1,23 @@
+// Regions of code compiled for a named instruction set, whatever flags the translation unit has:
+// the only compiler pragmas of the library. Inside a region keep to free or static functions on
+// plain structs; vectors never pass through functions defined outside of it.
+#pragma once
+
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#  define TERN_X86 1
+#else
+#  define TERN_X86 0
+#endif
+
+#define TERN_PRAGMA_(text) _Pragma(#text)
+#if defined(__clang__)
+#  define TERN_TARGET_BEGIN(isa) \
+    TERN_PRAGMA_(clang attribute push(__attribute__((target(isa))), apply_to = function))
+#  define TERN_TARGET_END TERN_PRAGMA_(clang attribute pop)
+#else
+#  define TERN_TARGET_BEGIN(isa) TERN_PRAGMA_(GCC push_options) TERN_PRAGMA_(GCC target(isa))
+#  define TERN_TARGET_END TERN_PRAGMA_(GCC pop_options)
+#endif
+
+/// Functions of a region that must melt into their caller at every optimisation level.
+#define TERN_INLINE [[gnu::always_inline]] inline

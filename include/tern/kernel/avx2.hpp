@@ -1,0 +1,61 @@
+// AVX2: 8 rows in a register, four bytes of each row a step, sums of pairs in int16.
+//
+//   vpmaddubsw ymm  32 multiply-adds  latency 5 (Zen: 3)  2/cycle
+//   vpaddw ymm 3/cycle, vpand ymm 3/cycle, vpsrlw ymm 2/cycle, vpbroadcastd ymm, m32: a load
+//
+// A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
+// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_X86
+#  include <immintrin.h>
+
+#  include <cstring>
+#  include <utility>
+
+TERN_TARGET_BEGIN("avx2")
+namespace tern::inline TERN_ABI::kernel::avx2 {
+
+struct ops {
+  using reg = __m256i;
+  static constexpr std::size_t bytes = 32, tile_tokens = 5, matvec_panels = 1;
+  static constexpr std::size_t max_dots = 64;
+  static constexpr int plane_bits = 0;
+
+  TERN_INLINE static reg zero() { return _mm256_setzero_si256(); }
+  TERN_INLINE static reg load(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  TERN_INLINE static void store(void* p, reg a) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
+  }
+  TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
+  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
+  }
+  TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
+  template <int plane>
+  TERN_INLINE static reg digits(reg q) {
+    return _mm256_and_si256(_mm256_srli_epi16(q, 2 * plane), _mm256_set1_epi8(3));
+  }
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    return digits<plane>(q);
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    return sum;
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::avx2
+TERN_TARGET_END
+#endif

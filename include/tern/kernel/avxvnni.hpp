@@ -1,0 +1,62 @@
+// AVX-VNNI: 8 rows in a register, four bytes of each row a step; 16 registers.
+//
+//   vpdpbusd ymm   32 multiply-adds   latency 5   2/cycle (p01)
+//   vpand ymm 3/cycle, vpsrlw ymm 2/cycle, vpbroadcastd ymm, m32: a load
+//
+// matmul: 12 dot products, 2 loads and 6 broadcasts for 16 rows x 6 tokens x 4 columns.
+// matvec: 8 masks and 8 dot products for 16 rows x 16 columns.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_X86
+#  include <immintrin.h>
+
+#  include <cstring>
+#  include <limits>
+#  include <utility>
+
+TERN_TARGET_BEGIN("avx2,avxvnni")
+namespace tern::inline TERN_ABI::kernel::avxvnni {
+
+struct ops {
+  using reg = __m256i;
+  static constexpr std::size_t bytes = 32, tile_tokens = 6, matvec_panels = 1;
+  static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
+  static constexpr int plane_bits = 2;
+
+  TERN_INLINE static reg zero() { return _mm256_setzero_si256(); }
+  TERN_INLINE static reg load(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  TERN_INLINE static void store(void* p, reg a) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
+  }
+  TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
+  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
+    return _mm256_dpbusd_avx_epi32(sum, digits, x);
+  }
+  TERN_INLINE static reg widen(reg sum) { return sum; }
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    return _mm256_and_si256(q, _mm256_set1_epi8(static_cast<char>(3 << (2 * plane))));
+  }
+  template <int plane>
+  TERN_INLINE static reg digits(reg q) {
+    return _mm256_and_si256(_mm256_srli_epi16(q, 2 * plane), _mm256_set1_epi8(3));
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    return _mm256_srai_epi32(sum, plane_bits * plane);
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::avxvnni
+TERN_TARGET_END
+#endif

@@ -1,0 +1,30 @@
+#include "tern/isa/level.hpp"
+
+#include "../support.hpp"
+
+using namespace tern;
+
+TEST_CASE("level names go both ways") {
+  for (const isa::level l : isa::levels) CHECK(isa::parse(isa::name(l)) == l);
+  CHECK_THROWS_AS(isa::parse("sse9"), config_error);
+}
+
+TEST_CASE("the active level is supported") {
+  CHECK(isa::supported(isa::level::scalar));
+  CHECK(isa::supported(isa::active()));
+}
+
+TEST_CASE("TERN_ISA caps the level") {
+  const char* old = std::getenv("TERN_ISA");
+  const std::string saved = old == nullptr ? "" : old;
+  for (const isa::level cap : isa::levels) {
+    setenv("TERN_ISA", std::string(isa::name(cap)).c_str(), 1);
+    const isa::level found = isa::detail::best();
+    CHECK(found <= cap);
+    CHECK(isa::supported(found));
+    if (isa::supported(cap)) CHECK(found == cap);
+  }
+  setenv("TERN_ISA", "fastest", 1);
+  CHECK_THROWS_AS(isa::detail::best(), config_error);
+  setenv("TERN_ISA", saved.c_str(), 1);
+}

@@ -1,0 +1,154 @@
+#include "tern/kernel/matmul.hpp"
+
+#include <vector>
+
+#include "../support.hpp"
+#include "tern/core/random.hpp"
+
+using namespace tern;
+
+namespace {
+
+/// One product with all its operands, and the same from the definition.
+struct product {
+  std::size_t m, n, k;
+  std::vector<std::int8_t> w, x;
+  std::vector<std::int32_t> sums, expected;
+  packed_matrix<two_bit> packed;
+
+  template <class W, class X>
+  product(std::size_t m_, std::size_t n_, std::size_t k_, W weight, X token)
+      : m(m_), n(n_), k(k_), w(m * k), x(n * k), sums(n), expected(n * m) {
+    for (auto& v : w) v = static_cast<std::int8_t>(weight());
+    for (auto& v : x) v = static_cast<std::int8_t>(token());
+    for (std::size_t t = 0; t < n; ++t) {
+      for (std::size_t c = 0; c < k; ++c) sums[t] += x[t * k + c];
+      for (std::size_t r = 0; r < m; ++r)
+        for (std::size_t c = 0; c < k; ++c) expected[t * m + r] += w[r * k + c] * x[t * k + c];
+    }
+    packed = packed_matrix<two_bit>(matrix_view<const std::int8_t>(w.data(), m, k));
+  }
+
+  [[nodiscard]] std::vector<std::int32_t> run(isa::level level, executor_ref ex = {}) const {
+    std::vector<std::int32_t> out(n * m, -77);
+    const matrix_view<const std::int8_t> view(x.data(), n, k);
+    std::vector<std::byte> workspace(ternary_matmul_workspace(packed, view));
+    ternary_matmul(packed, view, sums, {out.data(), n, m}, workspace, ex, level);
+    return out;
+  }
+
+  void check() const {
+    for (const isa::level level : isa::levels) {
+      if (!isa::supported(level)) continue;
+      if (run(level) == expected) continue;
+      CAPTURE(isa::name(level), m, n, k);
+      CHECK(run(level) == expected);
+    }
+  }
+};
+
+struct random_codes {
+  philox random{11};
+  auto trits() {
+    return [this] { return static_cast<int>(random.below(3)) - 1; };
+  }
+  auto bytes() {
+    return [this] { return static_cast<int>(random.below(256)) - 128; };
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every level equals the definition around the block sizes") {
+  random_codes r;
+  for (const std::size_t m : {0u, 1u, 15u, 16u, 17u, 31u, 32u, 33u, 48u, 63u, 65u, 129u})
+    for (const std::size_t n :
+         {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 25u})
+      for (const std::size_t k : {0u, 1u, 4u, 15u, 16u, 17u, 31u, 64u, 70u})
+        product(m, n, k, r.trits(), r.bytes()).check();
+}
+
+TEST_CASE("every level equals the definition over several chunks of columns and tokens") {
+  random_codes r;
+  for (const auto& [m, n, k] : {std::array<std::size_t, 3>{40, 30, 257},
+                                {64, 241, 256},
+                                {80, 245, 529},
+                                {33, 483, 48},
+                                {130, 3, 1040},
+                                {1000, 1, 777},
+                                {96, 240, 1024}})
+    product(m, n, k, r.trits(), r.bytes()).check();
+}
+
+TEST_CASE("extreme values neither saturate nor wrap") {
+  for (const std::size_t n : {1u, 2u, 12u, 17u})
+    for (const int x : {-128, 127})
+      for (const int w : {-1, 0, 1})
+        product(
+            17, n, 4112, [&] { return w; }, [&] { return x; })
+            .check();
+}
+
+TEST_CASE("no sum overflows at the greatest K, beyond it is refused") {
+  const std::size_t k = ternary_matmul_max_cols;
+  for (const int x : {-128, 127})
+    for (const std::size_t n : {1u, 2u})
+      product(
+          1, n, k, [] { return 1; }, [&] { return x; })
+          .check();
+  const std::vector<std::int8_t> x(k + 1);
+  const packed_matrix<two_bit> w(1, k + 1);
+  std::vector<std::byte> workspace(k + 16);
+  std::int32_t sum = 0, out = 0;
+  CHECK_THROWS_AS(ternary_matmul(w, {x.data(), 1, k + 1}, {&sum, 1}, {&out, 1, 1}, workspace),
+                  shape_error);
+}
+
+TEST_CASE("any number of threads gives the same integers") {
+  random_codes r;
+  const product p(300, 500, 130, r.trits(), r.bytes());
+  for (const std::size_t threads : {1u, 2u, 5u}) {
+    thread_pool pool(threads);
+    CHECK(p.run(isa::active(), pool) == p.expected);
+  }
+}
+
+TEST_CASE("operands may be strided and unaligned") {
+  random_codes r;
+  const product p(45, 14, 64, r.trits(), r.bytes());
+  const std::size_t x_stride = 81, out_stride = 59;
+  std::vector<std::int8_t> wide(p.n * x_stride + 1, 99), columns(p.k * p.n);
+  for (std::size_t t = 0; t < p.n; ++t)
+    for (std::size_t c = 0; c < p.k; ++c)
+      columns[c * p.n + t] = wide[1 + t * x_stride + c] = p.x[t * p.k + c];
+  for (const isa::level level : isa::levels) {
+    if (!isa::supported(level)) continue;
+    for (const auto& x : {matrix_view<const std::int8_t>(wide.data() + 1, p.n, p.k, x_stride),
+                          matrix_view<const std::int8_t>(columns.data(), p.n, p.k, 1, p.n)}) {
+      std::vector<std::int32_t> out(p.n * out_stride, -5);
+      std::vector<std::byte> workspace(ternary_matmul_workspace(p.packed, x));
+      ternary_matmul(p.packed, x, p.sums, {out.data(), p.n, p.m, out_stride}, workspace, {}, level);
+      std::size_t wrong = 0;
+      for (std::size_t t = 0; t < p.n; ++t)
+        for (std::size_t c = 0; c < out_stride; ++c)
+          wrong += out[t * out_stride + c] != (c < p.m ? p.expected[t * p.m + c] : -5);
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("shapes that disagree and a short workspace are refused") {
+  const packed_matrix<two_bit> w(4, 7);
+  const std::vector<std::int8_t> x(2 * 7);
+  std::vector<std::int32_t> sums(2), out(2 * 4);
+  std::vector<std::byte> workspace(2 * 16);
+  const auto run = [&](std::size_t k, std::size_t m, std::size_t n_sums, std::size_t bytes) {
+    ternary_matmul(w, {x.data(), 2, k}, row_view<const std::int32_t>(sums.data(), n_sums),
+                   {out.data(), 2, m}, std::span(workspace).first(bytes));
+  };
+  CHECK_NOTHROW(run(7, 4, 2, 32));
+  CHECK_THROWS_AS(run(6, 4, 2, 32), shape_error);
+  CHECK_THROWS_AS(run(7, 3, 2, 32), shape_error);
+  CHECK_THROWS_AS(run(7, 4, 1, 32), shape_error);
+  CHECK_THROWS_AS(run(7, 4, 2, 31), shape_error);
+}

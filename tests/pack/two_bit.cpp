@@ -1,0 +1,74 @@
+#include "tern/pack/two_bit.hpp"
+
+#include <vector>
+
+#include "../support.hpp"
+#include "tern/core/random.hpp"
+
+using namespace tern;
+
+namespace {
+
+std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
+  philox random(seed);
+  std::vector<std::int8_t> codes(n);
+  for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
+  return codes;
+}
+
+}  // namespace
+
+TEST_CASE("unpack undoes pack for every shape around the block size") {
+  for (std::size_t rows = 0; rows <= 35; ++rows)
+    for (std::size_t cols = 0; cols <= 50; ++cols) {
+      const auto codes = random_trits(rows * cols, rows * 64 + cols);
+      const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), rows, cols));
+      std::vector<std::int8_t> back(codes.size(), 9);
+      unpack(packed.view(), {back.data(), rows, cols});
+      if (back != codes) FAIL(rows << " x " << cols);
+    }
+  SUCCEED();
+}
+
+TEST_CASE("packing reads any stride and gives the same bytes on any number of threads") {
+  const std::size_t rows = 70, cols = 45;
+  const auto codes = random_trits(rows * cols, 3);
+  std::vector<std::int8_t> columns(codes.size());
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < cols; ++c) columns[c * rows + r] = codes[r * cols + c];
+  thread_pool pool(3);
+  const packed_matrix<two_bit> a(matrix_view<const std::int8_t>(codes.data(), rows, cols));
+  const packed_matrix<two_bit> b(
+      matrix_view<const std::int8_t>(columns.data(), rows, cols, 1, rows), pool);
+  REQUIRE(a.view().size_bytes() == 5 * 3 * 64);
+  CHECK(std::memcmp(a.view().data, b.view().data, a.view().size_bytes()) == 0);
+  CHECK(reinterpret_cast<std::uintptr_t>(a.view().data) % 64 == 0);
+}
+
+TEST_CASE("the layout is the documented one") {
+  std::vector<std::int8_t> codes(16 * 32, 0);
+  codes[3 * 32 + 16 + 9] = 1;     // block 1, row 3, column 9: byte 4 * 3 + 1, plane 2
+  codes[15 * 32 + 16 + 15] = -1;  // block 1, row 15, column 15: byte 63, plane 3
+  const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 32));
+  for (std::size_t i = 0; i < 64; ++i) {
+    CHECK(packed.view().data[0].bytes[i] == 0x55);
+    CHECK(packed.view().data[1].bytes[i] == (i == 13 ? 0x65 : i == 63 ? 0x15 : 0x55));
+  }
+  const packed_matrix<two_bit> zero(16, 32);
+  CHECK(zero.view().data[1].bytes[13] == 0x55);
+}
+
+TEST_CASE("only trits are packed") {
+  for (int code = -128; code < 128; ++code)
+    for (const std::size_t at : {0u, 7u, 8u, 255u}) {
+      std::vector<std::int8_t> codes(256);
+      codes[at] = static_cast<std::int8_t>(code);
+      const auto pack = [&] {
+        packed_matrix<two_bit>(matrix_view<const std::int8_t>(codes.data(), 16, 16));
+      };
+      if (is_trit(codes[at]))
+        CHECK_NOTHROW(pack());
+      else
+        CHECK_THROWS_AS(pack(), config_error);
+    }
+}
