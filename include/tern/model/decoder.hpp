@@ -168,7 +168,7 @@ class decoder {
     const std::size_t d = config_.hidden_size, f = config_.intermediate_size;
     const std::size_t q = config_.q_width(), kv = config_.kv_width();
     const auto project = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
-      projection_type p{parameter_type(at + name + ".weight", out, in), {}, {}, false};
+      projection_type p{parameter_type(at + name + ".weight", out, in), {}, {}, false, {}};
       if (bias) p.bias.emplace(at + name + ".bias", 1, out);
       return p;
     };
@@ -194,6 +194,8 @@ class decoder {
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
     if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     const variable<T> bias = p.bias ? p.bias->variable() : variable<T>{};
+    if (p.packed)
+      return graph::packed_linear<T, ActQ>(t, x, p.packed->trits, p.packed->scale, bias);
     return p.ternary ? graph::bit_linear<T, WeightQ, ActQ>(t, x, p.weight.variable(), bias)
                      : graph::linear(t, x, p.weight.variable(), bias);
   }
