@@ -53,8 +53,9 @@ struct ops {
   }
 };
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
 #  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx2
 TERN_TARGET_END

@@ -54,8 +54,9 @@ struct ops {
   }
 };
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
 #  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avxvnni
 TERN_TARGET_END
