@@ -1,39 +1,185 @@
-// BitLinear against its definition in float, its straight-through gradient, its norm, its threads.
+// BitLinear: whole-number products, PyTorch's fake quantization and its straight-through gradient,
+// packed inference bit for bit, scales of any block, any layout, any number of threads.
 #include "tern/nn/bit_linear.hpp"
 
 #include <vector>
 
 #include "tern/core/executor.hpp"
+#include "tern/pack/packed_matrix.hpp"
 #include "tests/gradient_check.hpp"
+#include "tests/oracle/nn.inc"
 
+using tern_test::largest_difference;
 using tern_test::random_matrix;
-template <class T>
-using layer = tern::bit_linear<T>;
+using tern_test::values;
 
 namespace {
 
-template <class T>
-struct sizes {
-  std::size_t n = 7, k = 96, m = 40;
+/// A user's policy: trits by sign against a fixed threshold, one scale to Rows x Cols weights.
+template <std::size_t Rows, std::size_t Cols>
+struct threshold {
+  static tern::extents scale_block(std::size_t, std::size_t cols) {
+    return {Rows, Cols == 0 ? cols : Cols};
+  }
+  template <class T>
+  void quantize(tern::matrix_view<const T> w, tern::matrix_view<std::int8_t> codes,
+                tern::matrix_view<T> scales, tern::executor_ref) const {
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c)
+        codes(r, c) = static_cast<std::int8_t>((w(r, c) > T(0.01)) - (w(r, c) < T(-0.01)));
+    for (std::size_t r = 0; r < scales.rows; ++r)
+      for (std::size_t c = 0; c < scales.cols; ++c)
+        scales(r, c) = T(0.5) + static_cast<T>(r) + T(0.25) * static_cast<T>(c);
+  }
+};
+
+template <class T, class WeightQ>
+struct fixture {
+  using layer = tern::bit_linear<T, WeightQ>;
+  static constexpr std::size_t n = 19, k = 83, m = 37;
   tern::matrix<T> x = random_matrix<T>(n, k, 1), w = random_matrix<T>(m, k, 2, 0.02),
-                  y = random_matrix<T>(n, m, 3), dy = random_matrix<T>(n, m, 4);
+                  dy = random_matrix<T>(n, m, 4), y = dy;
   std::vector<T> bias = std::vector<T>(m, T(0.25));
   tern::arena memory;
+  typename layer::saved saved = layer::make_saved(memory, n, k, m);
+
+  T x_at(std::size_t i, std::size_t j) const {
+    return static_cast<T>(saved.x_codes(i, j)) * saved.x_scales[i];
+  }
+  T w_at(std::size_t i, std::size_t j) const {
+    const auto block = WeightQ::scale_block(m, k);
+    return static_cast<T>(saved.w_codes(i, j)) * saved.w_scales(i / block.rows, j / block.cols);
+  }
 };
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("bit_linear multiplies the codes exactly and scales once", "[bit_linear]", float,
+TEMPLATE_TEST_CASE("bit_linear scales exact whole-number sums once", "[bit_linear]", float,
                    double) {
   using T = TestType;
-  sizes<T> a;
-  const auto s = layer<T>::make_saved(a.memory, a.n, a.k, a.m);
-  layer<T>::forward(a.x, a.w, a.bias, a.y, s, a.memory);
-  for (std::size_t n = 0; n < a.n; ++n)
-    for (std::size_t m = 0; m < a.m; ++m) {
-      int product = 0;
-      for (std::size_t k = 0; k < a.k; ++k) product += s.x_codes(n, k) * s.w_codes(m, k);
-      const T expected = static_cast<T>(product) * (s.x_scales[n] * s.w_scales(0, 0)) + a.bias[m];
-      CHECK(tern::matrix_view<T>(a.y)(n, m) == Approx(expected).epsilon(1e-6));
-    }
+  const auto check = [](auto policy) {
+    fixture<T, decltype(policy)> f;
+    using layer = typename decltype(f)::layer;
+    layer::forward(f.x, f.w, {}, f.y, f.saved, f.memory);
+    const auto& s = f.saved;
+    std::size_t wrong = 0;
+    for (std::size_t n = 0; n < f.n; ++n)
+      for (std::size_t m = 0; m < f.m; ++m) {
+        int sum = 0;
+        for (std::size_t k = 0; k < f.k; ++k) sum += s.x_codes(n, k) * s.w_codes(m, k);
+        const T scale = s.x_scales[n] * s.w_scales(s.w_scales.rows == 1 ? 0 : m, 0);
+        wrong += tern::matrix_view<T>(f.y)(n, m) != static_cast<T>(sum) * scale;
+      }
+    CHECK(wrong == 0);
+
+    const tern::packed_matrix<tern::two_bit> packed(s.w_codes);
+    tern::matrix<T> y(f.n, f.m);
+    layer::forward(f.x, f.w, f.bias, f.y, f.saved, f.memory);
+    layer::forward_packed(f.x, packed, s.w_scales, f.bias, y, f.memory);
+    CHECK(y == f.y);
+  };
+  check(tern::absmean{});
+  check(threshold<1, 0>{});
+}
+
+TEMPLATE_TEST_CASE("bit_linear takes any scale block and passes gradients straight through",
+                   "[bit_linear][gradient]", tern::absmean, (threshold<1, 0>), (threshold<1, 32>),
+                   (threshold<16, 16>)) {
+  fixture<double, TestType> f;
+  using layer = typename decltype(f)::layer;
+  layer::forward(f.x, f.w, f.bias, f.y, f.saved, f.memory);
+  tern::matrix<double> x(f.n, f.k), w(f.m, f.k), dx = tern::matrix<double>::Zero(f.n, f.k),
+                                                 dw = tern::matrix<double>::Zero(f.m, f.k);
+  std::vector<double> db(f.m);
+  const tern::matrix_view<double> xq(x), wq(w);
+  for (std::size_t i = 0; i < f.n; ++i)
+    for (std::size_t j = 0; j < f.k; ++j) xq(i, j) = f.x_at(i, j);
+  for (std::size_t i = 0; i < f.m; ++i)
+    for (std::size_t j = 0; j < f.k; ++j) wq(i, j) = f.w_at(i, j);
+  const tern::matrix<double> y = (x * w.transpose()).array() + 0.25;
+  CHECK((f.y - y).cwiseAbs().maxCoeff() < 1e-12 * y.cwiseAbs().maxCoeff());
+
+  layer::backward(f.dy, f.saved, dx, dw, db, f.memory);
+  CHECK((dx - f.dy * w).cwiseAbs().maxCoeff() < 1e-11);
+  CHECK((dw - f.dy.transpose() * x).cwiseAbs().maxCoeff() < 1e-11);
+  for (std::size_t i = 0; i < f.m; ++i)
+    CHECK(db[i] == Approx(f.dy.col(static_cast<int>(i)).sum()).margin(1e-12));
+  layer::backward(f.dy, f.saved, {}, dw, {}, f.memory);
+  CHECK((dw - 2 * f.dy.transpose() * x).cwiseAbs().maxCoeff() < 1e-11);
+}
+
+TEST_CASE("bit_linear equals PyTorch's fake quantization", "[bit_linear]") {
+  namespace v = bit_linear_values;
+  const auto x = values<double>(v::x, 4, 20), w = values<double>(v::w, 6, 20),
+             gain = values<double>(v::gain, 1, 20), bias = values<double>(v::bias, 1, 6),
+             dy = values<double>(v::dy, 4, 6);
+  const auto row = [](const auto& m) { return tern::matrix_view<const double>(m).row(0); };
+  tern::matrix<double> y(4, 6), dx = tern::matrix<double>::Zero(4, 20),
+                                dw = tern::matrix<double>::Zero(6, 20);
+  std::vector<double> dbias(6), dgain(20);
+  tern::arena memory;
+  SECTION("without a norm") {
+    using layer = tern::bit_linear<double>;
+    const auto s = layer::make_saved(memory, 4, 20, 6);
+    layer::forward(x, w, row(bias), y, s, memory);
+    layer::backward(dy, s, dx, dw, dbias, memory);
+    CHECK(largest_difference(y, v::plain_y) < 1e-13);
+    CHECK(largest_difference(dx, v::plain_dx) < 1e-13);
+    CHECK(largest_difference(dw, v::plain_dw) < 1e-13);
+    CHECK(largest_difference(dbias, v::plain_dbias) < 1e-13);
+  }
+  SECTION("with SubLN") {
+    using layer = tern::bit_linear<double, tern::absmean, tern::absmax_int8, tern::sub_ln<double>>;
+    const auto s = layer::make_saved(memory, 4, 20, 6);
+    layer::forward(x, row(gain), 1e-5, w, row(bias), y, s, memory);
+    layer::backward(dy, x, row(gain), s, dx, dgain, dw, dbias, memory);
+    CHECK(largest_difference(y, v::sub_ln_y) < 1e-13);
+    CHECK(largest_difference(dx, v::sub_ln_dx) < 1e-13);
+    CHECK(largest_difference(dgain, v::sub_ln_dgain) < 1e-13);
+    CHECK(largest_difference(dw, v::sub_ln_dw) < 1e-13);
+    CHECK(largest_difference(dbias, v::sub_ln_dbias) < 1e-13);
+  }
+}
+
+TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
+          "[bit_linear][threads]") {
+  using layer = tern::bit_linear<float>;
+  const std::size_t n = 300, k = 250, m = 270;
+  const auto x = random_matrix<float>(n, k, 1), w = random_matrix<float>(m, k, 2),
+             dy = random_matrix<float>(n, m, 3);
+  const Eigen::MatrixXf x_columns = x, w_columns = w;
+  const std::vector<float> b(m, 0.5f);
+  const auto run = [&](tern::matrix_view<const float> in, tern::matrix_view<const float> weights,
+                       tern::executor_ref ex) {
+    tern::arena memory;
+    const auto s = layer::make_saved(memory, n, k, m);
+    tern::matrix<float> y(n, m), dx = tern::matrix<float>::Zero(n, k),
+                                 dw = tern::matrix<float>::Zero(m, k);
+    layer::forward(in, weights, b, y, s, memory, ex);
+    layer::backward(dy, s, dx, dw, {}, memory, ex);
+    return std::vector{y, dx, dw};
+  };
+  const auto serial = run(x, w, {});
+  for (const std::size_t threads : {1, 2, 3}) {
+    tern::thread_pool pool(threads);
+    CHECK(run(x, w, pool) == serial);
+  }
+  CHECK(run(x_columns, w_columns, {}) == serial);
+}
+
+TEST_CASE("bit_linear allocates nothing in the steady state", "[bit_linear]") {
+  using layer = tern::bit_linear<float>;
+  const auto x = random_matrix<float>(9, 33, 1), w = random_matrix<float>(17, 33, 2);
+  tern::matrix<float> y(9, 17), dx = tern::matrix<float>::Zero(9, 33), dw(17, 33);
+  dw.setZero();
+  tern::arena memory(std::size_t{1} << 16);
+  const auto s = layer::make_saved(memory, 9, 33, 17);
+  const auto position = memory.mark();
+  for (int step = 0; step < 3; ++step) {
+    layer::forward(x, w, {}, y, s, memory);
+    layer::backward(y, s, dx, dw, {}, memory);
+    CHECK(memory.mark().chunk == position.chunk);
+    CHECK(memory.mark().used == position.used);
+  }
+  CHECK(memory.system_allocations() == 1);
 }

@@ -6,14 +6,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/nn/linear.hpp"
 #include "tern/nn/rms_norm.hpp"
 #include "tern/nn/rowwise.hpp"
+#include "tern/pack/packed_matrix.hpp"
+#include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmax.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/quantizer.hpp"
@@ -23,18 +27,18 @@ namespace tern::inline TERN_ABI {
 /// bit_linear without a norm of its own.
 struct no_norm {};
 
-/// y(n, m) = products(n, m) * (x_scales[n] * w_scales(m)) + bias[m], where w_scales is (1, 1) or
-/// (M, 1) and bias may be null. The only place where a ternary product becomes a real number.
-template <class T, class Product>
-void rescale(matrix_view<const Product> products, row_view<const T> x_scales,
+/// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) + bias[m], where w_scales is (1, 1) or (M, 1)
+/// and bias may be null. The only place where a ternary product becomes a real number.
+template <class T>
+void rescale(matrix_view<const std::int32_t> sums, row_view<const T> x_scales,
              matrix_view<const T> w_scales, row_view<const T> bias, matrix_view<T> y,
              executor_ref ex = {}) {
-  require_shape(products, y.rows, y.cols, "rescale: products");
+  require_shape(sums, y.rows, y.cols, "rescale: sums");
   require_size(x_scales.size, y.rows, "rescale: x_scales");
   require_shape(w_scales, w_scales.rows == 1 ? 1 : y.cols, 1, "rescale: w_scales");
   for_each_row(y.rows, y.cols, ex, [&](std::size_t r) {
     const T x_scale = x_scales[r];
-    const row_view<const Product> in = products.row(r);
+    const row_view<const std::int32_t> in = sums.row(r);
     const row_view<T> out = y.row(r);
     if (w_scales.rows == 1) {
       const T scale = x_scale * w_scales(0, 0);
@@ -71,7 +75,7 @@ struct bit_linear {
   }
 
   /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about
-  /// (N + M) K + N M elements while it runs. Throws shape_error.
+  /// K (M / 4 + N) + 4 N M bytes while it runs. Throws shape_error.
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
@@ -95,40 +99,67 @@ struct bit_linear {
     }
     if (dw) {
       const arena_scope temporaries(scratch);
-      const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
-      dequantize<T>(s.x_codes, row_view<const T>(s.x_scales), x, ex);
-      gemm<T>(T(1), dy.transposed(), x, dw, true, ex);
+      gemm<T>(T(1), dy.transposed(), dequantized_input(s, scratch, ex), dw, true, ex);
     }
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
   }
 
+  /// Inference on packed weights; the same bits as forward() of the weights they were made from.
+  /// w: packed (M, K), w_scales: (1, 1) or (M, 1). `scratch` holds about N (K + 4 M) bytes.
+  template <class Packed>
+  static void forward_packed(matrix_view<const T> x, const Packed& w, matrix_view<const T> w_scales,
+                             row_view<const T> bias, matrix_view<T> y, arena& scratch,
+                             executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
+    require_activation_quantizer<ActQ, T>();
+    const arena_scope temporaries(scratch);
+    const auto codes = scratch.matrix<std::int8_t>(x.rows, x.cols);
+    const row_view<T> scales(scratch.allocate<T>(x.rows), x.rows);
+    const row_view<std::int32_t> sums(scratch.allocate<std::int32_t>(x.rows), x.rows);
+    activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
+    multiply_packed(w, codes, scales, sums, w_scales, bias, y, scratch, ex);
+  }
+
  private:
+  static matrix_view<T> dequantized_input(const saved& s, arena& scratch, executor_ref ex) {
+    const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
+    dequantize<T>(s.x_codes, row_view<const T>(s.x_scales), x, ex);
+    return x;
+  }
+
   static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
     const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
     dequantize<T>(s.w_codes, s.w_scales, WeightQ::scale_block(w.rows, w.cols), w, ex);
     return w;
   }
 
-  /// Codes are whole numbers and so are their sums; the floating product of codes is exact while
-  /// 128 K < 2^24, and beyond only as good as any float product.
+  /// One scale to the tensor or to each row multiplies whole sums; finer blocks need their scales
+  /// inside the sum, so there the product is an ordinary one of real numbers.
   static void multiply(const saved& s, row_view<const T> bias, matrix_view<T> y, arena& scratch,
                        executor_ref ex) {
     const arena_scope temporaries(scratch);
-    const T one(1);
-    const matrix_view<const T> unit(&one, 1, 1);
-    const extents all{s.w_codes.rows, s.w_codes.cols};
-    const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
-    const auto products = scratch.matrix<T>(y.rows, y.cols);
-    dequantize<T>(s.x_codes, unit, {x.rows, x.cols}, x, ex);
-    if (s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == all.rows)) {
-      const auto w = scratch.matrix<T>(all.rows, all.cols);
-      dequantize<T>(s.w_codes, unit, all, w, ex);
-      gemm<T>(T(1), x, w.transposed(), products, false, ex);
-      rescale<T, T>(products, s.x_scales, s.w_scales, bias, y, ex);
+    const std::size_t m = s.w_codes.rows, k = s.w_codes.cols;
+    const bool whole = s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == m);
+    if (whole && k <= ternary_matmul_max_cols) {
+      const std::size_t bytes = packed_view<two_bit>{nullptr, m, k}.size_bytes();
+      auto* blocks = scratch.allocate<packed_block>(bytes / sizeof(packed_block));
+      const auto packed = pack<two_bit>(s.w_codes, blocks, ex);
+      multiply_packed(packed, s.x_codes, s.x_scales, s.x_sums, s.w_scales, bias, y, scratch, ex);
     } else {
-      gemm<T>(T(1), x, dequantized_weights(s, scratch, ex).transposed(), products, false, ex);
-      rescale<T, T>(products, s.x_scales, unit, bias, y, ex);
+      const auto x = dequantized_input(s, scratch, ex);
+      linear<T>::forward(x, dequantized_weights(s, scratch, ex), bias, y, ex);
     }
+  }
+
+  template <class Packed>
+  static void multiply_packed(const Packed& w, matrix_view<const std::int8_t> x_codes,
+                              row_view<const T> x_scales, row_view<const std::int32_t> x_sums,
+                              matrix_view<const T> w_scales, row_view<const T> bias,
+                              matrix_view<T> y, arena& scratch, executor_ref ex) {
+    const auto sums = scratch.matrix<std::int32_t>(y.rows, y.cols);
+    const std::size_t bytes = ternary_matmul_workspace(w, x_codes);
+    const std::span<std::byte> workspace(scratch.allocate<std::byte>(bytes), bytes);
+    ternary_matmul(w, x_codes, x_sums, sums, workspace, ex);
+    rescale<T>(sums, x_scales, w_scales, bias, y, ex);
   }
 };
 
