@@ -77,6 +77,8 @@ T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
       a2 = combine(a2, f(detail::load(first, i + 2 * width), detail::load(in, i + 2 * width)...));
       a3 = combine(a3, f(detail::load(first, i + 3 * width), detail::load(in, i + 3 * width)...));
     }
+    for (; i + width <= n; i += width)
+      a0 = combine(a0, f(detail::load(first, i), detail::load(in, i)...));
   }
   std::array<T, width> buffer;
   for (; i < n; i += width) {
