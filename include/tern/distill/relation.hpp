@@ -88,11 +88,10 @@ struct relation_loss {
         s.score(b, zs);
         t.score(b, zt);
         for (std::size_t i = 0; i < b.rows; ++i) {
-          const std::size_t n = b.visible(i);
           T& lse_s = stats(first + r + i, head);
           T& lse_t = stats(first + r + i, options.split_heads + head);
-          lse_s = log_sum_exp<T>(row_view<const T>(zs.row(i).data, n));
-          lse_t = log_sum_exp<T>(row_view<const T>(zt.row(i).data, n));
+          lse_s = log_sum_exp<T>(zs.row(i));
+          lse_t = log_sum_exp<T>(zt.row(i));
           partial[run] +=
               static_cast<double>(divergence(zs.row(i), zt.row(i), lse_s, lse_t, lowest, clamp));
         }
