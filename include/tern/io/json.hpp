@@ -3,7 +3,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -60,18 +61,19 @@ std::string json_mismatch(const nlohmann::json& v) {
     return v.is_boolean() ? "" : "true or false";
   } else if constexpr (std::same_as<T, std::string>) {
     return v.is_string() ? "" : "a string";
-  } else if constexpr (std::unsigned_integral<T>) {
-    const bool fits =
-        v.is_number_unsigned() && v.get<std::uint64_t>() <= std::numeric_limits<T>::max();
-    return fits ? "" : "a non-negative integer";
-  } else if constexpr (std::signed_integral<T>) {
-    const bool fits =
-        v.is_number_integer() && (v.is_number_unsigned() ? std::in_range<T>(v.get<std::uint64_t>())
-                                                         : std::in_range<T>(v.get<std::int64_t>()));
-    return fits ? "" : "an integer";
-  } else {
-    static_assert(std::floating_point<T>);
+  } else if constexpr (std::floating_point<T>) {
     return v.is_number() ? "" : "a number";
+  } else {
+    static_assert(std::integral<T>);
+    const bool negative =
+        !v.is_number_unsigned() && v.is_number_integer() && v.get<std::int64_t>() < 0;
+    if (!v.is_number_integer() || (std::unsigned_integral<T> && negative))
+      return std::unsigned_integral<T> ? "a non-negative integer" : "an integer";
+    const bool fits = v.is_number_unsigned() ? std::in_range<T>(v.get<std::uint64_t>())
+                                             : std::in_range<T>(v.get<std::int64_t>());
+    return fits ? ""
+                : "an integer between " + std::to_string(std::numeric_limits<T>::min()) + " and " +
+                      std::to_string(std::numeric_limits<T>::max());
   }
 }
 
@@ -85,9 +87,7 @@ class json_fields {
   json_fields(const nlohmann::json& object, std::string file, std::string prefix = "")
       : object_(&object), file_(std::move(file)), prefix_(std::move(prefix)) {
     if (!object.is_object())
-      throw config_error(file_ + ": expected an object" +
-                         (prefix_.empty() ? "" : " at '" + prefix_ + "'") + ", got " +
-                         show(object));
+      throw config_error(file_ + ": expected an object, got " + show(object));
   }
 
   /// Present and not null.
@@ -108,7 +108,7 @@ class json_fields {
   /// An integer of at least 1.
   [[nodiscard]] std::size_t positive(const std::string& key) const {
     const auto& v = required(key);
-    if (!v.is_number_unsigned() || v.get<std::size_t>() == 0)
+    if (!detail::json_mismatch<std::size_t>(v).empty() || v.get<std::size_t>() == 0)
       fail(key, "a positive integer", show(v));
     return v.get<std::size_t>();
   }
@@ -127,7 +127,9 @@ class json_fields {
   }
 
   [[nodiscard]] json_fields object(const std::string& key) const {
-    return {required(key), file_, prefix_ + key + "."};
+    const auto& v = required(key);
+    if (!v.is_object()) fail(key, "an object", show(v));
+    return {v, file_, prefix_ + key + "."};
   }
 
   /// Throws unless every key is one of `known`: catches misspelt options.

@@ -1,0 +1,124 @@
+// Text to pre-train on: documents from plain text, .jsonl and their gzip forms, and the one stream
+// of tokens that they make.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/io/text_file.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Where one document of a plain text file ends and the next begins.
+enum class document_split {
+  blank_lines,  ///< at one or more empty lines
+  lines,        ///< each line is a document
+  none          ///< the file is one document
+};
+
+namespace detail {
+
+/// Documents of plain text: lines joined by LF, no blank ones at either end.
+template <class F>
+void split_documents(std::string_view text, document_split split, F&& f) {
+  std::string document;
+  const auto finish = [&] {
+    while (document.ends_with('\n')) document.pop_back();
+    if (!document.empty()) f(std::as_const(document));
+    document.clear();
+  };
+  for_each_line(text, [&](std::string_view line, std::size_t) {
+    const bool blank = line.find_first_not_of(" \t") == line.npos;
+    if (blank && (document.empty() || split != document_split::none)) return finish();
+    document += line;
+    document += '\n';
+    if (split == document_split::lines) finish();
+  });
+  finish();
+}
+
+/// The "text" of each line of a .jsonl file.
+template <class F>
+void split_json_lines(std::string_view text, const std::string& file, F&& f) {
+  for_each_line(text, [&](std::string_view line, std::size_t number) {
+    if (line.find_first_not_of(" \t") == line.npos) return;
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
+      throw format_error(file + ":" + std::to_string(number) +
+                         ": expected a JSON object with a string \"text\"");
+    if (const auto& document = json["text"].template get_ref<const std::string&>();
+        !document.empty())
+      f(document);
+  });
+}
+
+}  // namespace detail
+
+/// Calls f(const std::string&) for each document of a file: .jsonl (the field "text" of each line)
+/// or plain text, both also gzip-compressed. Empty documents are left out, line ends become LF.
+/// Throws io_error, or format_error "<path>:<line>: expected ..." where it is not UTF-8, not JSON
+/// or holds no document at all.
+template <class F>
+void for_each_document(const std::filesystem::path& path, F&& f,
+                       document_split split = document_split::blank_lines) {
+  std::size_t count = 0;
+  const auto counted = [&](const std::string& document) {
+    ++count;
+    f(document);
+  };
+  const std::string text = read_text(path);
+  const auto name = path.extension() == ".gz" ? path.stem() : path.filename();
+  if (name.extension() == ".jsonl")
+    detail::split_json_lines(text, path.string(), counted);
+  else
+    detail::split_documents(text, split, counted);
+  if (count == 0) throw format_error(path.string() + ":1: expected text, got an empty file");
+}
+
+/// All documents of all files, in order.
+inline std::vector<std::string> read_corpus(const std::vector<std::filesystem::path>& files,
+                                            document_split split = document_split::blank_lines) {
+  std::vector<std::string> documents;
+  for (const auto& file : files)
+    for_each_document(
+        file, [&](const std::string& document) { documents.push_back(document); }, split);
+  return documents;
+}
+
+/// The documents as one stream of tokens, `separator` behind each. `make_encoder()` gives a
+/// callable (std::string_view text, std::vector<std::int32_t>& ids) that appends the ids of a text;
+/// one is made for each part of the corpus that a thread works on. The stream does not depend on
+/// the executor.
+template <class MakeEncoder>
+std::vector<std::int32_t> tokenize(std::span<const std::string> documents,
+                                   MakeEncoder&& make_encoder, std::int32_t separator,
+                                   executor_ref ex = {}) {
+  const std::size_t grain = std::max<std::size_t>(1, documents.size() / 64);
+  std::vector<std::vector<std::int32_t>> parts((documents.size() + grain - 1) / grain);
+  ex.parallel_for(documents.size(), grain, [&](std::size_t begin, std::size_t end) {
+    auto encode = make_encoder();
+    for (std::size_t i = begin; i < end; ++i) {
+      auto& ids = parts[i / grain];
+      encode(std::string_view(documents[i]), ids);
+      ids.push_back(separator);
+    }
+  });
+  std::vector<std::int32_t> stream;
+  for (auto& part : parts) {
+    stream.insert(stream.end(), part.begin(), part.end());
+    std::vector<std::int32_t>().swap(part);
+  }
+  return stream;
+}
+
+}  // namespace tern::inline TERN_ABI

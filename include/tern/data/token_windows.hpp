@@ -1,0 +1,61 @@
+// Windows of fixed length over a stream of tokens in random order, each epoch once through the
+// stream. Which window comes at which position is a function of (seed, position) alone, so the
+// position is all that a checkpoint needs.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/random.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Views of `length + 1` tokens: the first `length` are inputs, the last `length` their targets.
+/// In an epoch the windows do not overlap in targets; each epoch cuts the stream at another offset.
+class token_windows {
+ public:
+  /// Throws config_error if the stream is shorter than one window. Keeps the span.
+  token_windows(std::span<const std::int32_t> stream, std::size_t length, std::uint64_t seed)
+      : stream_(stream), length_(length), seed_(seed) {
+    if (length == 0 || stream.size() <= length)
+      throw config_error("expected a corpus of at least " + std::to_string(length + 1) +
+                         " tokens (one window and its next token), got " +
+                         std::to_string(stream.size()));
+    order_.resize(std::max<std::size_t>(1, (stream.size() - length) / length));
+  }
+
+  [[nodiscard]] std::size_t per_epoch() const { return order_.size(); }
+
+  /// The window at a position, counted from 0 over all epochs.
+  std::span<const std::int32_t> operator[](std::uint64_t position) {
+    shuffle_for(position / per_epoch());
+    const std::size_t block = order_[static_cast<std::size_t>(position % per_epoch())];
+    return stream_.subspan(offset_ + block * length_, length_ + 1);
+  }
+
+ private:
+  void shuffle_for(std::uint64_t epoch) {
+    if (epoch + 1 == shuffled_) return;
+    philox random(seed_, epoch);
+    const std::size_t slack = stream_.size() - per_epoch() * length_;
+    offset_ = random.below(static_cast<std::uint32_t>(std::min(length_, slack)));
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    random.shuffle(order_);
+    shuffled_ = epoch + 1;
+  }
+
+  std::span<const std::int32_t> stream_;
+  std::size_t length_;
+  std::uint64_t seed_;
+  std::vector<std::size_t> order_;
+  std::size_t offset_ = 0;
+  std::uint64_t shuffled_ = 0;  // epoch that order_ is for, plus one
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,89 @@
+// Text files, plain or gzip-compressed (told apart by content, not by name), checked to be UTF-8.
+#pragma once
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tern/core/error.hpp"
+#include "tern/io/mapped_file.hpp"
+#include "tern/text/utf8.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Unpacks gzip data (RFC 1952), concatenated members included. Throws format_error naming `file`
+/// where it is damaged or cut off.
+inline std::string gunzip(std::span<const std::byte> packed, const std::string& file) {
+  struct inflater {
+    z_stream stream{};
+    inflater() {
+      if (::inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) throw std::bad_alloc();
+    }
+    inflater(const inflater&) = delete;
+    inflater& operator=(const inflater&) = delete;
+    ~inflater() { ::inflateEnd(&stream); }
+  } gzip;
+  auto& z = gzip.stream;
+  std::string out;
+  std::string buffer(std::size_t{1} << 18, '\0');
+  int state = Z_OK;
+  while (!packed.empty() || state != Z_STREAM_END) {
+    if (state == Z_STREAM_END) ::inflateReset(&z);  // the next member
+    const auto n = std::min<std::size_t>(packed.size(), std::numeric_limits<uInt>::max());
+    z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
+    z.avail_in = static_cast<uInt>(n);
+    z.next_out = reinterpret_cast<Bytef*>(buffer.data());
+    z.avail_out = static_cast<uInt>(buffer.size());
+    state = ::inflate(&z, Z_NO_FLUSH);
+    if (state == Z_BUF_ERROR) throw format_error(file + ": the gzip data is cut off");
+    if (state != Z_OK && state != Z_STREAM_END)
+      throw format_error(file + ": the gzip data is damaged" +
+                         (z.msg != nullptr ? std::string(": ") + z.msg : ""));
+    packed = packed.subspan(n - z.avail_in);
+    out.append(buffer, 0, buffer.size() - z.avail_out);
+  }
+  return out;
+}
+
+/// The whole content as bytes, unpacked where the file is gzip. Throws io_error or format_error.
+inline std::string read_file(const std::filesystem::path& path) {
+  const mapped_file file(path);
+  if (file.text().starts_with("\x1F\x8B")) return gunzip(file.bytes(), path.string());
+  return std::string(file.text());
+}
+
+/// The same as UTF-8 text, without byte-order mark. Throws format_error "<path>:<line>: ..." where
+/// it is not UTF-8.
+inline std::string read_text(const std::filesystem::path& path) {
+  std::string text = read_file(path);
+  if (const std::size_t at = find_invalid_utf8(text); at != text.size()) {
+    const auto before = std::string_view(text).substr(0, at);
+    const auto line = std::ranges::count(before, '\n') + 1;
+    const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+    throw format_error(path.string() + ":" + std::to_string(line) +
+                       ": expected UTF-8 text, got an invalid byte at column " +
+                       std::to_string(column));
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  return text;
+}
+
+/// Calls f(line, number) for each line, counted from 1, without its end (LF or CRLF).
+template <class F>
+void for_each_line(std::string_view text, F&& f) {
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    const std::size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    f(line, number);
+  }
+}
+
+}  // namespace tern::inline TERN_ABI

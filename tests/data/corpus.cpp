@@ -1,0 +1,181 @@
+#include "tern/data/corpus.hpp"
+
+#include <zlib.h>
+
+#include <set>
+
+#include "../support.hpp"
+#include "tern/data/token_windows.hpp"
+#include "tern/io/atomic_file.hpp"
+
+namespace {
+
+using strings = std::vector<std::string>;
+
+std::string gzip(const std::string& text) {
+  z_stream z{};
+  REQUIRE(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string out(text.size() + 1000, '\0'), in = text;
+  z.next_in = reinterpret_cast<Bytef*>(in.data());
+  z.avail_in = static_cast<uInt>(in.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  REQUIRE(deflate(&z, Z_FINISH) == Z_STREAM_END);
+  out.resize(out.size() - z.avail_out);
+  deflateEnd(&z);
+  return out;
+}
+
+class corpus_file {
+ public:
+  strings read(const std::string& name, const std::string& content,
+               tern::document_split split = tern::document_split::blank_lines) {
+    tern::write_file(dir_.path() / name, content);
+    return tern::read_corpus({dir_.path() / name}, split);
+  }
+  std::string error(const std::string& name, const std::string& content) {
+    try {
+      read(name, content);
+    } catch (const tern::format_error& e) {
+      const std::string what = e.what(), path = (dir_.path() / name).string();
+      return what.starts_with(path) ? what.substr(path.size()) : what;
+    }
+    return "no error";
+  }
+
+ private:
+  tern_test::scratch_dir dir_;
+};
+
+}  // namespace
+
+TEST_CASE("documents of plain text", "[corpus]") {
+  corpus_file file;
+  const std::string text = "\xEF\xBB\xBF\r\n one\r\ntwo\r\n \t\r\n\r\nthree\r\n\r\n";
+  CHECK(file.read("a.txt", text) == strings{" one\ntwo", "three"});
+  CHECK(file.read("a.txt", text, tern::document_split::lines) == strings{" one", "two", "three"});
+  CHECK(file.read("a.txt", text, tern::document_split::none) == strings{" one\ntwo\n \t\n\nthree"});
+  CHECK(file.read("a", "x") == strings{"x"});
+  const tern_test::scratch_dir dir;
+  tern::write_file(dir.path() / "1", "a\n\nb");
+  tern::write_file(dir.path() / "2", "c\n");
+  CHECK(tern::read_corpus({dir.path() / "1", dir.path() / "2"}) == strings{"a", "b", "c"});
+}
+
+TEST_CASE("gzip, in one member or several", "[corpus]") {
+  corpus_file file;
+  std::string big;
+  for (int i = 0; i < 100'000; ++i) big += "line " + std::to_string(i) + "\n";
+  CHECK(file.read("a.txt.gz", gzip(big)) == strings{big.substr(0, big.size() - 1)});
+  CHECK(file.read("a.txt.gz", gzip("one\n") + gzip("") + gzip("\ntwo")) == strings{"one", "two"});
+  CHECK(file.read("named-otherwise", gzip("one\n")) == strings{"one"});
+  CHECK(file.read("not-packed.gz", "one\n") == strings{"one"});
+
+  const std::string packed = gzip(big);
+  CHECK(file.error("a.gz", packed.substr(0, packed.size() / 2)) == ": the gzip data is cut off");
+  CHECK(file.error("a.gz", packed.substr(0, packed.size() - 1)) == ": the gzip data is cut off");
+  CHECK(file.error("a.gz", packed + "x").find(": the gzip data is") == 0);
+  std::string damaged = packed;
+  damaged[packed.size() - 6] = static_cast<char>(damaged[packed.size() - 6] ^ 1);  // of the CRC
+  CHECK(file.error("a.gz", damaged).starts_with(": the gzip data is damaged"));
+}
+
+TEST_CASE("JSON lines", "[corpus]") {
+  corpus_file file;
+  const std::string lines =
+      "{\"text\": \"a\\n\\nb\", \"id\": 1}\r\n\n{\"text\": \"\"}\n{\"text\":\"c\"}";
+  CHECK(file.read("a.jsonl", lines) == strings{"a\n\nb", "c"});
+  CHECK(file.read("a.jsonl.gz", gzip(lines)) == strings{"a\n\nb", "c"});
+  const std::string expected = ": expected a JSON object with a string \"text\"";
+  CHECK(file.error("a.jsonl", lines + "\n{\"body\":\"c\"}") == ":5" + expected);
+  CHECK(file.error("a.jsonl", "{\"text\":1}") == ":1" + expected);
+  CHECK(file.error("a.jsonl", "{\"text\":\"x\"") == ":1" + expected);
+  CHECK(file.error("a.jsonl", "[]") == ":1" + expected);
+}
+
+TEST_CASE("corpora that are none", "[corpus]") {
+  corpus_file file;
+  CHECK(file.error("a.txt", "") == ":1: expected text, got an empty file");
+  CHECK(file.error("a.txt", "\n \n") == ":1: expected text, got an empty file");
+  CHECK(file.error("a.txt", "good\nba\xC3(d\n") ==
+        ":2: expected UTF-8 text, got an invalid byte at column 3");
+  CHECK(file.error("a.txt.gz", gzip("\xFF")) ==
+        ":1: expected UTF-8 text, got an invalid byte at column 1");
+  CHECK_THROWS_AS(tern::read_corpus({"/nowhere/a.txt"}), tern::io_error);
+}
+
+TEST_CASE("the token stream does not depend on threads", "[corpus]") {
+  strings documents;
+  std::vector<std::int32_t> expected;
+  for (std::int32_t i = 0; i < 1000; ++i) {
+    documents.push_back(std::string(static_cast<std::size_t>(i % 7), 'a'));
+    expected.insert(expected.end(), static_cast<std::size_t>(i % 7), 'a');
+    expected.push_back(-1);
+  }
+  const auto bytes = [] {
+    return [](std::string_view text, std::vector<std::int32_t>& ids) {
+      ids.insert(ids.end(), text.begin(), text.end());
+    };
+  };
+  tern::thread_pool pool(3);
+  CHECK(tern::tokenize(documents, bytes, -1) == expected);
+  CHECK(tern::tokenize(documents, bytes, -1, pool) == expected);
+  CHECK(tern::tokenize({}, bytes, -1, pool).empty());
+}
+
+TEST_CASE("windows go through the stream once an epoch", "[token_windows]") {
+  for (const std::size_t size : {5u, 7u, 8u, 9u, 43u, 100u, 101u}) {
+    std::vector<std::int32_t> stream(size);
+    for (std::size_t i = 0; i < size; ++i) stream[i] = static_cast<std::int32_t>(i);
+    const std::size_t length = 4;
+    tern::token_windows windows(stream, length, 7);
+    INFO(size);
+    std::set<std::int32_t> first_offsets;
+    for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
+      std::set<std::int32_t> targets;
+      std::int32_t least = stream.back();
+      for (std::uint64_t i = 0; i < windows.per_epoch(); ++i) {
+        const auto w = windows[epoch * windows.per_epoch() + i];
+        REQUIRE(w.size() == length + 1);
+        least = std::min(least, w[0]);
+        for (std::size_t k = 1; k <= length; ++k) {
+          REQUIRE(w[k] == w[0] + static_cast<std::int32_t>(k));
+          REQUIRE(targets.insert(w[k]).second);
+        }
+      }
+      first_offsets.insert(least);
+      REQUIRE(targets.size() + 2 * length > size);  // less than a window missing at either end
+    }
+    CHECK((first_offsets.size() > 1) == (size > 5));
+  }
+}
+
+TEST_CASE("a window is a function of seed and position", "[token_windows]") {
+  std::vector<std::int32_t> stream(1000);
+  for (std::size_t i = 0; i < stream.size(); ++i) stream[i] = static_cast<std::int32_t>(i);
+  tern::token_windows a(stream, 10, 1), b(stream, 10, 1), other(stream, 10, 2);
+  std::vector<std::int32_t> order, other_order;
+  for (std::uint64_t i = 0; i < 250; ++i) {
+    order.push_back(a[i][0]);
+    other_order.push_back(other[i][0]);
+  }
+  CHECK(order != other_order);
+  CHECK(!std::is_sorted(order.begin(), order.begin() + 50));
+  for (std::uint64_t i = 250; i-- > 0;) REQUIRE(b[i][0] == order[static_cast<std::size_t>(i)]);
+  CHECK_THROWS_AS(tern::token_windows(stream, 1000, 1), tern::config_error);
+  CHECK(tern::token_windows(stream, 999, 1).per_epoch() == 1);
+  CHECK_THROWS_AS(tern::token_windows(stream, 0, 1), tern::config_error);
+}
+
+TEST_CASE("the real corpora", "[corpus][data]") {
+  for (const auto& [file, count] : std::vector<std::pair<std::string, std::size_t>>{
+           {"sotu/sotu.txt.gz", 233},
+           {"brown/brown.txt.gz", 500},
+           {"movie_reviews/movie_reviews.txt.gz", 2000},
+           {"llamafactory_demo/c4_demo.jsonl.gz", 240}}) {
+    const auto path = tern_test::data_file("corpus/" + file);
+    if (path.empty()) return;
+    INFO(file);
+    CHECK(tern::read_corpus({path}).size() == count);
+  }
+}
