@@ -1,0 +1,81 @@
+// AdamW against PyTorch, schedules at their corners, clipping.
+#include <array>
+#include <cmath>
+
+#include "tern/adapt/eigen.hpp"
+#include "tern/train/adamw.hpp"
+#include "tern/train/schedule.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+struct one_matrix {
+  using scalar = double;
+  parameter<matrix<double>> weight;
+
+  template <class F>
+  void for_each_parameter(F&& f) {
+    f(weight);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("AdamW with clipping: ten steps as in PyTorch") {
+  one_matrix model{{"w", 2, 3}};
+  model.weight.value << 0.5, -1.25, 2.0, 0.0, 0.75, -0.1;
+  model.weight.grad = matrix<double>::Zero(2, 3);
+  matrix<double> target(2, 3);
+  target << 1.0, 1.0, -1.0, 0.5, -0.5, 0.25;
+  adamw_options options;
+  options.weight_decay = 0.1;
+  adamw<matrix<double>> optimizer(model, options);
+  for (int step = 0; step < 10; ++step) {
+    model.weight.grad = 2 * (model.weight.value - target);
+    const double norm = gradient_norm(model);
+    optimizer.step(model, 0.05, 1.0, norm > 1 ? 1 / (norm + 1e-6) : 1.0);  // PyTorch adds 1e-6
+    CHECK(model.weight.grad.isZero());
+  }
+  const std::array<double, 6> want{
+#include "tests/oracle/adamw.inc"
+  };
+  for (int i = 0; i < 6; ++i)
+    CHECK(model.weight.value.data()[i] == Approx(want[static_cast<std::size_t>(i)]).epsilon(1e-12));
+}
+
+TEST_CASE("vectors are not decayed") {
+  one_matrix model{{"gain", 1, 4}};
+  CHECK(model.weight.is_vector());
+  model.weight.fill(1.0);
+  model.weight.grad = matrix<double>::Zero(1, 4);
+  adamw_options options;
+  options.weight_decay = 0.5;
+  adamw<matrix<double>> optimizer(model, options);
+  optimizer.step(model, 0.1, 1.0, 1.0);
+  CHECK(model.weight.value(0, 0) == 1.0);
+}
+
+TEST_CASE("schedules") {
+  schedule s;
+  s.steps = 110;
+  s.warmup_steps = 10;
+  CHECK(s.rate(0) == Approx(0.1));
+  CHECK(s.rate(9) == Approx(1.0));
+  CHECK(s.rate(10) == Approx(1.0));
+  CHECK(s.rate(60) == Approx(0.5));
+  CHECK(s.rate(110) == Approx(0.0).margin(1e-12));
+  s.kind = schedule_kind::linear;
+  s.min_ratio = 0.1;
+  CHECK(s.rate(35) == Approx(1.0 - 0.9 * 0.25));
+  CHECK(s.rate(110) == Approx(0.1));
+  s.kind = schedule_kind::constant;
+  CHECK(s.rate(100) == 1.0);
+  s.kind = schedule_kind::two_stage;
+  s.min_ratio = 0.0;
+  CHECK(s.rate(54) == Approx(1.0 - 0.44));
+  CHECK(s.decay(54) == 1.0);
+  CHECK(s.rate(55) == Approx(0.5 * (1.0 - 0.45)));
+  CHECK(s.decay(55) == 0.0);
+}
