@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "../gradient_check.hpp"
+#include "../oracle/losses.inc"
+#include "../oracle/wave.hpp"
 
 using namespace tern;
 using namespace tern_test;
@@ -40,6 +42,20 @@ TEST_CASE("logits_loss's gradient agrees with central differences") {
     CHECK(loss() > 0);  // and saves what the gradient needs
     check_gradient(loss, c.student, c.gradient(0.5, columns));
   }
+}
+
+TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, double) {
+  using T = TestType;
+  const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
+#define CASE(n, ...)                                                      \
+  {                                                                       \
+    call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), {__VA_ARGS__}}; \
+    CHECK(c.forward() == Approx(n::loss).epsilon(tolerance));             \
+    CHECK(distance(c.gradient(1, 4), n::gradient) < tolerance);           \
+  }
+  CASE(logits_paper);
+  CASE(logits_code, 2, true);
+#undef CASE
 }
 
 TEST_CASE("logits_loss is the mean over rows, with tau squared where asked") {

@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "../gradient_check.hpp"
+#include "../oracle/attention.inc"
+#include "../oracle/wave.hpp"
 
 using namespace tern;
 using namespace tern_test;
@@ -81,6 +83,88 @@ TEST_CASE("attention's gradients agree with central differences") {
   check_gradient(loss, c.q, c.dq);
   check_gradient(loss, c.k, c.dk);
   check_gradient(loss, c.v, c.dv);
+}
+
+TEMPLATE_TEST_CASE("attention equals PyTorch's, gradients too", "", float, double) {
+  using T = TestType;
+  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-13;
+#define CASE(n)                                                                 \
+  {                                                                             \
+    call<T> c({n::q_heads, n::kv_heads, n::head_dim, n::scale}, {0, 3, 4, 11}); \
+    c.q = wave<T>(11, n::q_heads * n::head_dim, 1),                             \
+    c.k = wave<T>(11, n::kv_heads * n::head_dim, 2);                            \
+    c.v = wave<T>(11, n::kv_heads * n::head_dim, 3),                            \
+    c.dy = wave<T>(11, n::q_heads * n::head_dim, 4);                            \
+    c.forward();                                                                \
+    c.backward();                                                               \
+    CHECK(distance(c.y, n::y) < tolerance);                                     \
+    CHECK(distance(c.dq, n::dq) < tolerance);                                   \
+    CHECK(distance(c.dk, n::dk) < tolerance);                                   \
+    CHECK(distance(c.dv, n::dv) < tolerance);                                   \
+  }
+  CASE(grouped);
+  CASE(one_kv_head);
+  CASE(equal_heads);
+#undef CASE
+}
+
+TEST_CASE("attention reads and writes column blocks, adds, and leaves out null gradients") {
+  call<double> c({4, 2, 8}, {0, 5, 40});
+  c.forward();
+  c.backward();
+  // q, k, v and their gradients as neighbours in wide matrices
+  matrix<double> qkv(40, 64), d = matrix<double>::Ones(40, 64), out(40, 50), lse(40, 9);
+  qkv << c.q, c.k, c.v;
+  const matrix_view<double> all = qkv, grad = d;
+  const auto q = all.col_block(0, 32), k = all.col_block(32, 16), v = all.col_block(48, 16);
+  const auto y = matrix_view<double>(out).col_block(7, 32);
+  const auto l = matrix_view<double>(lse).col_block(2, 4);
+  attention<double>::forward(q, k, v, c.offsets, c.shape, y, l, c.scratch);
+  CHECK(out.middleCols(7, 32) == c.y);
+  CHECK(lse.middleCols(2, 4) == c.lse);
+  attention<double>::backward(c.dy, q, k, v, y, l, c.offsets, c.shape, grad.col_block(0, 32),
+                              grad.col_block(32, 16), grad.col_block(48, 16), c.scratch);
+  matrix<double> expected(40, 64);
+  expected << c.dq, c.dk, c.dv;
+  CHECK((d - expected).isOnes(1e-12));
+
+  matrix<double> only_k = matrix<double>::Zero(40, 16);
+  attention<double>::backward(c.dy, q, k, v, y, l, c.offsets, c.shape, {}, only_k, {}, c.scratch);
+  CHECK(only_k == c.dk);
+}
+
+TEST_CASE("attention needs scratch linear in the sequence's length and gives it back") {
+  const auto used = [](std::size_t length) {
+    call<float> c({1, 1, 8}, {0, length});
+    c.scratch = arena(64);
+    c.forward();
+    c.backward();
+    CHECK(c.scratch.mark().used == 0);
+    return c.scratch.capacity();
+  };
+  CHECK(2 * used(2048) < 5 * used(1024));
+}
+
+TEST_CASE("attention refuses what does not fit") {
+  call<float> c({4, 2, 8}, {0, 5, 12});
+  c.shape.kv_heads = 3;
+  CHECK_THROWS_AS(c.forward(), shape_error);
+  c.shape = {4, 2, 7};
+  CHECK_THROWS_AS(c.forward(), shape_error);
+  c.shape = {4, 2, 8};
+  for (const auto& bad : {std::vector<std::size_t>{}, {0}, {0, 11}, {1, 12}, {0, 9, 5, 12}}) {
+    c.offsets = bad;
+    CHECK_THROWS_AS(c.forward(), shape_error);
+    CHECK_THROWS_AS(c.backward(), shape_error);
+  }
+  c.offsets = {0, 12};
+  c.forward();
+  c.dk.resize(12, 15);
+  CHECK_THROWS_AS(c.backward(), shape_error);
+  const matrix<float> by_column(32, 12);
+  CHECK_THROWS_AS(attention<float>::forward(matrix_view<const float>(by_column).transposed(), c.k,
+                                            c.v, c.offsets, c.shape, c.y, c.lse, c.scratch),
+                  shape_error);
 }
 
 TEST_CASE("attention gives the same bits on any number of threads") {

@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "../gradient_check.hpp"
+#include "../oracle/losses.inc"
+#include "../oracle/wave.hpp"
 
 using namespace tern;
 using namespace tern_test;
@@ -34,6 +36,33 @@ TEST_CASE("cross_entropy's gradient agrees with central differences in blocks of
     loss();
     check_gradient(loss, logits, gradient(logits, targets, lse, 0.25, columns));
   }
+}
+
+TEMPLATE_TEST_CASE("cross_entropy equals PyTorch's", "", float, double) {
+  using T = TestType;
+  const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
+  const matrix<T> logits = wave<T>(5, 11, 1, 4);
+  const std::vector<std::int32_t> targets{3, -100, 0, 10, 3};
+  std::vector<T> lse(5);
+  CHECK(cross_entropy<T>::forward(logits, targets, lse) ==
+        Approx(cross_entropy_case::loss).epsilon(tolerance));
+  CHECK(distance(gradient(logits, targets, lse, T(1), 4), cross_entropy_case::gradient) <
+        tolerance);
+  // column-major logits and a strided lse
+  const Eigen::Matrix<T, -1, -1> by_column = logits;
+  matrix<T> wide = matrix<T>::Zero(5, 3);
+  CHECK(cross_entropy<T>::forward(by_column, targets, matrix_view<T>(wide).col(1)) ==
+        Approx(cross_entropy_case::loss).epsilon(tolerance));
+  matrix<T> g = matrix<T>::Zero(5, 11);
+  cross_entropy<T>::backward_columns(by_column, targets, matrix_view<T>(wide).col(1), T(1), 0, g);
+  CHECK(distance(g, cross_entropy_case::gradient) < tolerance);
+}
+
+TEST_CASE("cross_entropy does not overflow") {
+  const matrix<float> logits{{1e4f, -1e4f, 0}, {-3e38f, 3e38f, 0}};
+  std::vector<float> lse(2);
+  CHECK(cross_entropy<float>::forward(logits, std::vector<std::int32_t>{0, 1}, lse) == 0);
+  CHECK(gradient(logits, {0, 1}, lse, 1.0f, 3).isZero(0));
 }
 
 TEST_CASE("cross_entropy counts no ignored rows and adds to what is there") {
