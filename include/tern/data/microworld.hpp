@@ -1,6 +1,6 @@
-// The embedded language: plural English sentences about a small world of animals, people and
-// machines, true or false by construction. What the task needs to know (what is a kind of what,
-// what follows from what) stands in the pre-training texts; the task itself has few examples.
+// The embedded language: English sentences about a small world of animals, people and machines,
+// true or false by construction. What the task needs to know (what is a kind of what, what follows
+// from what) stands in the pre-training texts; of the task itself there are few examples.
 #pragma once
 
 #include <array>
@@ -9,10 +9,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "tern/core/error.hpp"
 #include "tern/core/random.hpp"
-#include "tern/data/statement.hpp"
+#include "tern/data/inference.hpp"
 #include "tern/data/taxonomy.hpp"
 #include "tern/version.hpp"
 
@@ -24,8 +26,8 @@ struct nli_example {
   int label;
 };
 
-/// The parts into which all pairs of sentences are divided, by a hash of the pair: what one part
-/// holds no other part holds, whatever the seeds.
+/// All pairs of sentences are divided by a hash of the pair: what one part holds, no other part
+/// holds, whatever the seeds.
 enum class microworld_part { corpus, train, dev, test };
 
 struct microworld_options {
@@ -37,28 +39,32 @@ struct microworld_options {
   std::string verbs =
       "move\n run\n  sprint\n  jog\n turn\n  spin\n  roll\n"
       "speak\n sing\n  hum\n  chant\n talk\n  whisper\n  mumble\n";
-  /// Pairs of opposites; nothing is both, some things are neither.
-  std::vector<std::array<std::string, 2>> adjectives = {{"small", "large"}, {"old", "new"}};
+  /// At most three pairs of opposites; nothing is both, some things are neither.
+  std::vector<std::array<std::string, 2>> adjectives = {{"small", "large"}};
   /// A dialogue has one premise and 1 to this many questions.
   std::uint32_t questions = 4;
-  /// Share of documents that state facts about the words; the others are dialogues.
+  /// Share of the documents that state facts about words; the others are dialogues.
   double facts = 0.2;
 };
 
+/// Texts and examples of the small world; const and without state, every result a pure function of
+/// its arguments. Throws config_error for options out of range.
 class microworld {
  public:
   explicit microworld(microworld_options options = {})
-      : options_(std::move(options)), nouns_(options_.nouns), verbs_(options_.verbs) {}
+      : options_(std::move(options)), nouns_(options_.nouns), verbs_(options_.verbs) {
+    if (options_.questions == 0 || options_.adjectives.size() > 3)
+      throw config_error("microworld: needs 1 question or more and at most 3 adjective pairs");
+  }
 
   /// Every word and sign that occurs in documents, prompts and labels, each once.
   [[nodiscard]] std::vector<std::string> words() const {
-    std::vector<std::string> all = {".",      ",",       "?",     ":",       "all",        "some",
-                                    "no",     "not",     "are",   "who",     "none",       "so",
-                                    "surely", "perhaps", "never", "premise", "hypothesis", "answer",
-                                    "yes",    "maybe",   "wrong"};
+    std::vector<std::string> all = {".",     "?",    "all",   "some", "no",     "not",
+                                    "are",   "none", "who",   "so",   "surely", "perhaps",
+                                    "never", "yes",  "maybe", "wrong"};
     for (const auto& pair : options_.adjectives) all.insert(all.end(), pair.begin(), pair.end());
-    all.insert(all.end(), nouns_.words().begin(), nouns_.words().end());
-    all.insert(all.end(), verbs_.words().begin(), verbs_.words().end());
+    for (const auto* tree : {&nouns_, &verbs_})
+      all.insert(all.end(), tree->words().begin(), tree->words().end());
     return all;
   }
 
@@ -72,30 +78,40 @@ class microworld {
     return e.premise + " . so " + e.hypothesis + " ?";
   }
 
-  /// `count` documents of the pre-training corpus, one string each; a pure function of (count,
-  /// seed), and a longer corpus begins with the shorter one.
+  /// Document `number` of the endless pre-training corpus of a seed: a dialogue ("all birds run .
+  /// so some robins move ? surely .", the answers surely / perhaps / never) or facts ("all robins
+  /// are birds . none who sprint sing .").
+  [[nodiscard]] std::string document(std::uint64_t number, std::uint64_t seed) const {
+    philox rng(seed, number);
+    return rng.uniform() < options_.facts ? facts(rng) : dialogue(rng);
+  }
+
+  /// The first `count` documents.
   [[nodiscard]] std::vector<std::string> corpus(std::size_t count, std::uint64_t seed) const {
-    std::vector<std::string> documents;
-    documents.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-      philox rng(seed, i);
-      documents.push_back(rng.uniform() < options_.facts ? facts(rng) : dialogue(rng));
-    }
+    std::vector<std::string> documents(count);
+    for (std::size_t i = 0; i < count; ++i) documents[i] = document(i, seed);
     return documents;
   }
 
-  /// `count` different pairs of one part, the three labels in turn.
+  /// `count` different pairs of one part, the three labels in turn. Throws config_error where the
+  /// world has too few.
   [[nodiscard]] std::vector<nli_example> pairs(microworld_part part, std::size_t count,
                                                std::uint64_t seed) const {
     philox rng(seed, ~std::uint64_t{0});
     std::vector<nli_example> examples;
     std::unordered_set<std::string> seen;
-    while (examples.size() < count) {
-      const int wanted = static_cast<int>(examples.size() % 3);
+    for (std::size_t misses = 0; examples.size() < count; ++misses) {
       const statement premise = draw(rng);
-      const auto [hypothesis, label] = draw_about(rng, premise, part);
-      nli_example e{text(premise), text(hypothesis), label};
-      if (label == wanted && seen.insert(prompt(e)).second) examples.push_back(std::move(e));
+      const auto wanted = static_cast<inference>(examples.size() % 3);
+      statement h = draw_near(rng, premise);
+      nli_example e{text(premise), text(h), static_cast<int>(examples.size() % 3)};
+      if (label(premise, h) == wanted && part_of(premise, h) == part &&
+          seen.insert(prompt(e)).second) {
+        examples.push_back(std::move(e));
+        misses = 0;
+      } else if (misses == 100000) {
+        throw config_error("microworld: cannot find " + std::to_string(count) + " different pairs");
+      }
     }
     return examples;
   }
@@ -105,134 +121,114 @@ class microworld {
 
   struct statement {
     quantifier q;
-    std::size_t adjective, noun, verb;  // adjective may be `none`
+    std::size_t adjective, noun, verb;  // the adjective may be `none`
+    bool operator==(const statement&) const = default;
   };
 
-  static std::uint32_t index(philox& rng, std::size_t n) {
+  static std::size_t index(philox& rng, std::size_t n) {
     return rng.below(static_cast<std::uint32_t>(n));
   }
 
   [[nodiscard]] statement draw(philox& rng) const {
-    const auto q = static_cast<quantifier>(rng.below(4));
-    return {q, draw_adjective(rng), index(rng, nouns_.size()), index(rng, verbs_.size())};
-  }
-
-  [[nodiscard]] std::size_t draw_adjective(philox& rng) const {
     const std::size_t n = 2 * options_.adjectives.size();
-    const std::size_t i = index(rng, 2 * n + 1);  // half of the phrases are bare
-    return i < n ? i : none;
+    const auto q = static_cast<quantifier>(rng.below(4));
+    const std::size_t adjective = index(rng, 2 * n + 1);  // about half of the phrases are bare
+    return {q, adjective < n ? adjective : none, index(rng, nouns_.size()),
+            index(rng, verbs_.size())};
   }
 
-  /// A word near `from`: itself, one above, one below or any.
-  [[nodiscard]] static std::size_t draw_near(philox& rng, const taxonomy& words, std::size_t from) {
-    const std::uint32_t how = rng.below(4);
-    if (how == 0) return from;
+  /// One of the words above, one of those below, or any.
+  static std::size_t draw_near(philox& rng, const taxonomy& words, std::size_t from) {
+    const std::uint32_t how = rng.below(3);
     for (;;) {
       const std::size_t i = index(rng, words.size());
-      if (how == 1 || (how == 2 ? words.within(i, from) : words.within(from, i))) return i;
+      if (how == 0 || (how == 1 ? words.within(i, from) : words.within(from, i))) return i;
     }
   }
 
-  struct about {
-    statement hypothesis;
-    int label;
-  };
-
-  /// A hypothesis that shares words with the premise and falls into the given part; the label is
-  /// drawn first, so the three are equally frequent.
-  [[nodiscard]] about draw_about(philox& rng, const statement& premise,
-                                 microworld_part part) const {
-    const auto wanted = rng.below(3);
-    for (int attempt = 0;; ++attempt) {
-      statement h = draw(rng);
-      h.noun = draw_near(rng, nouns_, premise.noun);
-      h.verb = draw_near(rng, verbs_, premise.verb);
-      if (rng.below(2) == 0) h.adjective = premise.adjective;
-      const auto label = static_cast<int>(infer_label(sets(premise), sets(h)));
-      if ((static_cast<std::uint32_t>(label) == wanted || attempt > 200) &&
-          part_of(premise, h) == part)
-        return {h, label};
+  /// Another statement about related things: half of the time each of its words stays, so that
+  /// simple steps and their combinations both occur.
+  [[nodiscard]] statement draw_near(philox& rng, const statement& from) const {
+    for (;;) {
+      statement s = draw(rng);
+      const std::uint32_t keep = rng.below(8);
+      s.adjective = (keep & 1) != 0 ? from.adjective : s.adjective;
+      s.noun = (keep & 2) != 0 ? from.noun : draw_near(rng, nouns_, from.noun);
+      s.verb = (keep & 4) != 0 ? from.verb : draw_near(rng, verbs_, from.verb);
+      if (s != from) return s;
     }
   }
 
-  /// FNV-1a over the text of the pair: 10 sixteenths corpus, 2 each train, dev and test.
-  [[nodiscard]] microworld_part part_of(const statement& premise,
-                                        const statement& hypothesis) const {
+  /// FNV-1a over the text of the pair: of 16 slots 10 are corpus, 2 each train, dev and test.
+  [[nodiscard]] microworld_part part_of(const statement& premise, const statement& other) const {
     std::uint64_t hash = 0xcbf29ce484222325u;
-    for (const unsigned char c : text(premise) + '\n' + text(hypothesis))
-      hash = (hash ^ c) * 0x100000001b3u;
+    for (const char c : text(premise) + '\n' + text(other))
+      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
     const std::uint64_t slot = (hash ^ hash >> 32) % 16;
     return slot < 10 ? microworld_part::corpus : static_cast<microworld_part>((slot - 8) / 2);
   }
 
+  /// One cell for each choice of first, second or neither from every pair of opposites.
   [[nodiscard]] std::uint64_t qualities(std::size_t adjective) const {
-    std::uint64_t set = 0, cell = 1;  // each cell: first, second or neither, of every pair
-    std::size_t cells = 1;
-    for (std::size_t i = 0; i < options_.adjectives.size(); ++i) cells *= 3;
-    for (std::size_t c = 0; c < cells; ++c, cell <<= 1) {
-      if (adjective == none) {
-        set |= cell;
-        continue;
-      }
-      std::size_t digit = c;
-      for (std::size_t i = 0; i < adjective / 2; ++i) digit /= 3;
-      if (digit % 3 == adjective % 2) set |= cell;
+    std::uint64_t set = 0;
+    std::size_t cells = 1, stride = 1;
+    for (std::size_t i = 0; i < options_.adjectives.size(); ++i) {
+      cells *= 3;
+      if (i < adjective / 2) stride *= 3;
     }
+    for (std::size_t c = 0; c < cells; ++c)
+      if (adjective == none || c / stride % 3 == adjective % 2) set |= std::uint64_t{1} << c;
     return set;
+  }
+
+  [[nodiscard]] inference label(const statement& premise, const statement& hypothesis) const {
+    return infer_label(sets(premise), sets(hypothesis));
   }
 
   [[nodiscard]] statement_sets sets(const statement& s) const {
     return {s.q, nouns_.set(s.noun), qualities(s.adjective), verbs_.set(s.verb), verbs_.all()};
   }
 
-  [[nodiscard]] std::string phrase(std::size_t adjective, std::size_t noun) const {
-    if (adjective == none) return nouns_.word(noun);
-    return options_.adjectives[adjective / 2][adjective % 2] + ' ' + nouns_.word(noun);
-  }
-
   [[nodiscard]] std::string text(const statement& s) const {
     static constexpr std::array<std::string_view, 4> q = {"all ", "some ", "no ", "not all "};
-    return std::string(q[static_cast<std::size_t>(s.q)]) + phrase(s.adjective, s.noun) + ' ' +
-           verbs_.word(s.verb);
+    std::string line(q[static_cast<std::size_t>(s.q)]);
+    if (s.adjective != none) line += options_.adjectives[s.adjective / 2][s.adjective % 2] + ' ';
+    return line + nouns_.word(s.noun) + ' ' + verbs_.word(s.verb);
   }
 
+  /// Each answer is equally frequent where the premise allows it.
   [[nodiscard]] std::string dialogue(philox& rng) const {
-    static constexpr std::array<std::string_view, 3> answers = {" ? surely .", " ? perhaps .",
-                                                                " ? never ."};
+    static constexpr std::array<const char*, 3> answers = {" ? surely .", " ? perhaps .",
+                                                           " ? never ."};
     const statement premise = draw(rng);
     std::string document = text(premise) + " .";
     for (std::uint32_t n = 1 + rng.below(options_.questions); n > 0; --n) {
-      const auto [hypothesis, label] = draw_about(rng, premise, microworld_part::corpus);
-      document += " so " + text(hypothesis);
-      document += answers[static_cast<std::size_t>(label)];
+      const auto wanted = static_cast<inference>(rng.below(3));
+      statement h = draw_near(rng, premise);
+      // A verb at the top, say, has few contradictions: give up after a while and take any.
+      for (int i = 0; part_of(premise, h) != microworld_part::corpus ||
+                      (i < 200 && label(premise, h) != wanted);
+           ++i)
+        h = draw_near(rng, premise);
+      document += " so " + text(h) + answers[static_cast<std::size_t>(label(premise, h))];
     }
     return document;
   }
 
-  /// "all robins are birds . none who sprint sing . ...": how words relate.
   [[nodiscard]] std::string facts(philox& rng) const {
     std::string document;
     for (std::uint32_t n = 2 + rng.below(4); n > 0; --n) {
-      if (!document.empty()) document += ' ';
       const bool noun = rng.below(2) == 0;
       const taxonomy& words = noun ? nouns_ : verbs_;
       const std::size_t a = index(rng, words.size());
       std::size_t b = draw_near(rng, words, a);
-      while (a == b) b = draw_near(rng, words, a);
+      while (a == b) b = index(rng, words.size());
       const bool apart = (words.set(a) & words.set(b)) == 0;
-      if (noun) {
-        document += apart                ? "no "
-                    : words.within(a, b) ? "all "
-                    : rng.below(2) == 0  ? "some "
-                                         : "not all ";
-        document += words.word(a) + " are " + words.word(b) + " .";
-      } else {
-        document += apart                ? "none who "
-                    : words.within(a, b) ? "all who "
-                    : rng.below(2) == 0  ? "some who "
-                                         : "not all who ";
-        document += words.word(a) + ' ' + words.word(b) + " .";
-      }
+      const char* q = words.within(a, b) ? "all " : rng.below(2) == 0 ? "some " : "not all ";
+      if (apart) q = noun ? "no " : "none ";
+      if (!document.empty()) document += ' ';
+      document += q + (noun ? words.word(a) + " are " : "who " + words.word(a) + ' ') +
+                  words.word(b) + " .";
     }
     return document;
   }

@@ -1,7 +1,7 @@
-// Quantified statements ("not all small birds run") and what follows from what, decided by model
-// checking. A model says which combinations of (kind, quality, action) occur; a statement says that
-// a box of combinations is empty or that it is not. Two statements hold together in some model
-// exactly if they hold in the largest one that respects the empty boxes, so one check suffices.
+// What follows from a quantified statement ("not all small birds run"), decided by model checking.
+// A model says which combinations of kind, quality and action occur; a statement says of a box of
+// combinations that it is empty or that it is not. Statements hold together in some model exactly
+// if they hold in the largest one that respects the empty boxes, so one check decides.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +13,11 @@ namespace tern::inline TERN_ABI {
 
 enum class quantifier { all, some, no, not_all };
 
-/// Label of a pair of statements; the values are those of MNLI's usual order.
+/// How a hypothesis relates to a premise; the values are the class numbers of the task.
 enum class inference { entailment = 0, neutral = 1, contradiction = 2 };
 
-/// "quantifier (subject) (verb)" as sets: cells of kinds and of qualities the subject covers, and
-/// cells of actions, `actions` out of `every_action`.
+/// "quantifier subject verb" as sets of cells (see `taxonomy`): the kinds and qualities the subject
+/// covers, the actions the verb covers, and the set of every action.
 struct statement_sets {
   quantifier q;
   std::uint64_t kinds, qualities, actions, every_action;
@@ -33,24 +33,23 @@ struct box {
   }
 };
 
-/// A statement in normal form: the box is inhabited, or it is empty.
+/// A statement in normal form: this box is inhabited, or it is empty.
 struct claim {
   box where;
   bool inhabited;
 };
 
 inline claim to_claim(const statement_sets& s) {
-  const bool inside = s.q == quantifier::some || s.q == quantifier::no;
-  const std::uint64_t actions = inside ? s.actions : s.every_action & ~s.actions;
-  return {{s.kinds, s.qualities, actions}, s.q == quantifier::some || s.q == quantifier::not_all};
+  const bool doing = s.q == quantifier::some || s.q == quantifier::no;
+  return {{s.kinds, s.qualities, doing ? s.actions : s.every_action & ~s.actions},
+          s.q == quantifier::some || s.q == quantifier::not_all};
 }
 
-/// Whether a model exists in which both hold and every (kind, quality) has something doing
-/// anything.
+/// Whether both hold in some model in which every kind exists in every quality, doing anything.
 inline bool satisfiable(const claim& a, const claim& b, std::uint64_t every_action) {
   if (a.inhabited && b.inhabited) return true;
-  if (a.inhabited != b.inhabited)
-    return a.inhabited ? !a.where.within(b.where) : !b.where.within(a.where);
+  if (a.inhabited) return !a.where.within(b.where);
+  if (b.inhabited) return !b.where.within(a.where);
   const bool meet =
       (a.where.kinds & b.where.kinds) != 0 && (a.where.qualities & b.where.qualities) != 0;
   return !(meet && (a.where.actions | b.where.actions) == every_action);
@@ -58,13 +57,14 @@ inline bool satisfiable(const claim& a, const claim& b, std::uint64_t every_acti
 
 }  // namespace detail
 
-/// The relation of a hypothesis to a premise over all models in which every kind of thing exists
-/// in every quality: true in all models of the premise, in none, or in some.
+/// Whether the hypothesis is true in all models of the premise, in some, or in none. A model must
+/// have something of every kind in every quality, else "all" would not imply "some".
+/// No verb may cover every action.
 inline inference infer_label(const statement_sets& premise, const statement_sets& hypothesis) {
   const auto p = detail::to_claim(premise);
   auto h = detail::to_claim(hypothesis);
   if (!detail::satisfiable(p, h, premise.every_action)) return inference::contradiction;
-  h.inhabited = !h.inhabited;  // the negation concerns the same box
+  h.inhabited = !h.inhabited;  // the opposite is a claim about the same box
   return detail::satisfiable(p, h, premise.every_action) ? inference::neutral
                                                          : inference::entailment;
 }
