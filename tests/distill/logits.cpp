@@ -38,7 +38,7 @@ TEST_CASE("logits_loss's gradient agrees with central differences") {
   call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
                  options};
   const auto loss = [&] { return 0.5 * c.forward(); };
-  for (const std::size_t columns : {1, 16, 37}) {
+  for (const std::size_t columns : {1u, 16u, 37u}) {
     CHECK(loss() > 0);  // and saves what the gradient needs
     check_gradient(loss, c.student, c.gradient(0.5, columns));
   }

@@ -32,7 +32,7 @@ TEST_CASE("cross_entropy's gradient agrees with central differences in blocks of
   std::vector<double> lse(7);
   CHECK(cross_entropy<double>::valid_count(targets) == 5);
   const auto loss = [&] { return 0.25 * cross_entropy<double>::forward(logits, targets, lse); };
-  for (const std::size_t columns : {1, 5, 8, 23}) {
+  for (const std::size_t columns : {1u, 5u, 8u, 23u}) {
     loss();
     check_gradient(loss, logits, gradient(logits, targets, lse, 0.25, columns));
   }
