@@ -36,7 +36,9 @@ struct ops {
   TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
-    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
+    sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
+    __asm__("" : "+x"(sum));  // else g++ adds products in a tree that needs too many registers
+    return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
   template <int plane>

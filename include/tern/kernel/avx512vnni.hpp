@@ -36,7 +36,9 @@ struct ops {
   TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
-    return _mm512_dpbusd_epi32(sum, digits, x);
+    sum = _mm512_dpbusd_epi32(sum, digits, x);
+    __asm__("" : "+v"(sum));  // else g++ moves sums from register to register
+    return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
   template <int plane>

@@ -26,18 +26,43 @@ struct plain_digits {
   TERN_INLINE void next() { w += 8 * ops::bytes; }
 };
 
+/// Where the tokens of a tile are: a pointer to every fourth row and the strides between, few
+/// enough to stay in registers. g++ would keep an address for each token and plane on the stack,
+/// so `next` hides from it how they hang together.
+template <std::size_t tokens>
+struct token_rows {
+  const std::int8_t *low, *middle, *high;
+  std::size_t stride, three_strides;
+
+  TERN_INLINE token_rows(const std::int8_t* x, std::size_t x_stride)
+      : low(x),
+        middle(tokens > 4 ? x + 4 * x_stride : x),
+        high(tokens > 8 ? x + 8 * x_stride : x),
+        stride(x_stride),
+        three_strides(3 * x_stride) {}
+  template <std::size_t t>
+  TERN_INLINE ops::reg get(int column) const {
+    static_assert(t < tokens && tokens <= 12);
+    const std::size_t offset = t % 4 == 3 ? three_strides : t % 4 * stride;
+    return broadcast((t < 4 ? low : t < 8 ? middle : high) + offset + column);
+  }
+  TERN_INLINE void next() {
+    low += two_bit::cols, middle += two_bit::cols, high += two_bit::cols;
+    __asm__("" : "+r"(low), "+r"(middle), "+r"(high));
+  }
+};
+
 template <int plane, class Digits, std::size_t... t>
-TERN_INLINE void tile_step(const Digits& digits, const std::int8_t* x, std::size_t x_stride,
+TERN_INLINE void tile_step(const Digits& digits, const token_rows<sizeof...(t)>& rows,
                            ops::reg (&a)[sizeof...(t)], ops::reg (&b)[sizeof...(t)],
                            std::index_sequence<t...>) {
   const ops::reg u = digits.template get<plane, 0>(), v = digits.template get<plane, 1>();
-  const auto step = [&](ops::reg & first, ops::reg & second, const std::int8_t* token)
+  const auto step = [&](ops::reg & first, ops::reg & second, ops::reg x)
       __attribute__((always_inline)) {
-    const ops::reg four = broadcast(token);
-    first = ops::dot(first, u, four);
-    second = ops::dot(second, v, four);
+    first = ops::dot(first, u, x);
+    second = ops::dot(second, v, x);
   };
-  (step(a[t], b[t], x + t * x_stride + 4 * plane), ...);
+  (step(a[t], b[t], rows.template get<t>(4 * plane)), ...);
 }
 
 /// out[t][0 .. tile_rows) = (row_sums ? -row_sums[t] : out[t][..]) + dot products over `blocks`.
@@ -46,11 +71,12 @@ template <class Digits, std::size_t... t>
                             std::size_t blocks, const std::int32_t* row_sums, std::int32_t* out,
                             std::size_t out_stride, std::index_sequence<t...> tokens) {
   ops::reg a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
-  for (; blocks != 0; --blocks, x += two_bit::cols, digits.next()) {
-    tile_step<0>(digits, x, x_stride, a, b, tokens);
-    tile_step<1>(digits, x, x_stride, a, b, tokens);
-    tile_step<2>(digits, x, x_stride, a, b, tokens);
-    tile_step<3>(digits, x, x_stride, a, b, tokens);
+  token_rows<sizeof...(t)> rows(x, x_stride);
+  for (; blocks != 0; --blocks, rows.next(), digits.next()) {
+    tile_step<0>(digits, rows, a, b, tokens);
+    tile_step<1>(digits, rows, a, b, tokens);
+    tile_step<2>(digits, rows, a, b, tokens);
+    tile_step<3>(digits, rows, a, b, tokens);
   }
   const auto finish = [&](ops::reg sum, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
