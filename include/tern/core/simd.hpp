@@ -70,19 +70,22 @@ T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
   const std::size_t n = first.size;
   batch<T> a0(init), a1(init), a2(init), a3(init);
   std::size_t i = 0;
-  if (detail::contiguous(first, in...)) {
+  const auto whole_vectors = [&](auto load) {
     for (; i + 4 * width <= n; i += 4 * width) {
-      a0 = combine(a0, f(detail::load(first, i), detail::load(in, i)...));
-      a1 = combine(a1, f(detail::load(first, i + width), detail::load(in, i + width)...));
-      a2 = combine(a2, f(detail::load(first, i + 2 * width), detail::load(in, i + 2 * width)...));
-      a3 = combine(a3, f(detail::load(first, i + 3 * width), detail::load(in, i + 3 * width)...));
+      a0 = combine(a0, f(load(first, i), load(in, i)...));
+      a1 = combine(a1, f(load(first, i + width), load(in, i + width)...));
+      a2 = combine(a2, f(load(first, i + 2 * width), load(in, i + 2 * width)...));
+      a3 = combine(a3, f(load(first, i + 3 * width), load(in, i + 3 * width)...));
     }
-    for (; i + width <= n; i += width)
-      a0 = combine(a0, f(detail::load(first, i), detail::load(in, i)...));
-  }
+    for (; i + width <= n; i += width) a0 = combine(a0, f(load(first, i), load(in, i)...));
+  };
+  if (detail::contiguous(first, in...))
+    whole_vectors([](const auto& r, std::size_t at) { return detail::load(r, at); });
+  else
+    whole_vectors([](const auto& r, std::size_t at) { return detail::load_part(r, at, width); });
   std::array<T, width> buffer;
-  for (; i < n; i += width) {
-    const std::size_t part = n - i < width ? n - i : width;
+  if (i < n) {
+    const std::size_t part = n - i;
     const batch<T> v = f(detail::load_part(first, i, part), detail::load_part(in, i, part)...);
     v.store_unaligned(buffer.data());
     for (std::size_t k = part; k < width; ++k) buffer[k] = init;

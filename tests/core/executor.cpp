@@ -1,0 +1,102 @@
+// The thread pool: each index once, the same chunks for any number of threads, exceptions, nesting.
+#include "tern/core/executor.hpp"
+
+#include <atomic>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "tests/support.hpp"
+
+using tern::executor_ref;
+using tern::thread_pool;
+
+static_assert(tern::executor<thread_pool> && tern::executor<tern::serial_executor>);
+static_assert(!tern::executor<int>);
+
+namespace {
+
+using chunks = std::set<std::pair<std::size_t, std::size_t>>;
+
+chunks chunks_of(executor_ref ex, std::size_t n, std::size_t grain) {
+  std::mutex mutex;
+  chunks seen;
+  std::vector<std::atomic<int>> visits(n);
+  ex.parallel_for(n, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) ++visits[i];
+    const std::lock_guard lock(mutex);
+    seen.emplace(begin, end);
+  });
+  for (const auto& v : visits) REQUIRE(v == 1);
+  return seen;
+}
+
+}  // namespace
+
+TEST_CASE("every executor makes the same chunks, each index once", "[executor]") {
+  for (const std::size_t threads : {1, 2, 3, 8}) {
+    thread_pool pool(threads);
+    CHECK(pool.threads() == threads);
+    for (const auto& [n, grain] : {std::pair{0, 4}, {1, 4}, {4, 4}, {5, 4}, {1000, 7}, {9, 0}})
+      CHECK(chunks_of(pool, static_cast<std::size_t>(n), static_cast<std::size_t>(grain)) ==
+            chunks_of({}, static_cast<std::size_t>(n), static_cast<std::size_t>(grain)));
+  }
+  CHECK(chunks_of({}, 10, 4) == chunks{{0, 4}, {4, 8}, {8, 10}});
+}
+
+TEST_CASE("a pool uses its threads", "[executor]") {
+  thread_pool pool(3);
+  std::atomic<int> arrived = 0;
+  // Each chunk waits for the others: only three threads at once get past.
+  pool.parallel_for(3, 1, [&](std::size_t, std::size_t) {
+    ++arrived;
+    while (arrived < 3) std::this_thread::yield();
+  });
+  CHECK(arrived == 3);
+}
+
+TEST_CASE("an exception of a job reaches the caller and the pool goes on", "[executor]") {
+  thread_pool pool(3);
+  for (int repeat = 0; repeat < 50; ++repeat) {
+    CHECK_THROWS_AS(pool.parallel_for(100, 1,
+                                      [](std::size_t begin, std::size_t) {
+                                        if (begin % 7 == 3) throw std::logic_error("job");
+                                      }),
+                    std::logic_error);
+    CHECK(chunks_of(pool, 100, 3).size() == 34);
+  }
+}
+
+TEST_CASE("a call from inside a job runs serially, also after an exception", "[executor]") {
+  thread_pool pool(3);
+  std::atomic<int> total = 0;
+  const auto nested = [&](std::size_t, std::size_t) {
+    const auto here = std::this_thread::get_id();
+    pool.parallel_for(10, 1, [&](std::size_t, std::size_t) {
+      if (std::this_thread::get_id() == here) ++total;
+    });
+  };
+  pool.parallel_for(20, 1, nested);
+  CHECK(total == 200);
+  CHECK_THROWS(pool.parallel_for(20, 1, [&](std::size_t, std::size_t) {
+    pool.parallel_for(10, 1, [](std::size_t, std::size_t) { throw 1; });
+  }));
+  pool.parallel_for(20, 1, nested);
+  CHECK(total == 400);
+}
+
+TEST_CASE("callers on several threads take turns", "[executor]") {
+  thread_pool pool(2);
+  std::atomic<std::size_t> total = 0;
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 4; ++i)
+      callers.emplace_back([&] {
+        for (int repeat = 0; repeat < 100; ++repeat)
+          pool.parallel_for(50, 3, [&](std::size_t b, std::size_t e) { total += e - b; });
+      });
+  }
+  CHECK(total == 4 * 100 * 50);
+}

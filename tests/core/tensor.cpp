@@ -1,0 +1,133 @@
+// Views over Eigen types and over an owner tern knows nothing of; what must not convert.
+#include "tern/core/tensor.hpp"
+
+#include <concepts>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tern/adapt/eigen.hpp"
+#include "tests/support.hpp"
+
+namespace {
+
+/// A foreign owner with a padded row stride.
+struct padded {
+  std::size_t rows = 0, cols = 0;
+  std::vector<float> values;
+};
+
+}  // namespace
+
+template <>
+struct tern::tensor_traits<padded> {
+  using scalar = float;
+  static std::size_t rows(const padded& m) { return m.rows; }
+  static std::size_t cols(const padded& m) { return m.cols; }
+  static std::size_t row_stride(const padded& m) { return m.cols + 3; }
+  static std::size_t col_stride(const padded&) { return 1; }
+  static const float* data(const padded& m) { return m.values.data(); }
+  static float* data(padded& m) { return m.values.data(); }
+  static padded make(std::size_t rows, std::size_t cols) {
+    return {rows, cols, std::vector<float>(rows * (cols + 3))};
+  }
+};
+
+using tern::matrix_view;
+using tern::row_view;
+using columns = Eigen::MatrixXf;
+using strided_map = Eigen::Map<columns, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
+
+static_assert(tern::matrix_owner<tern::matrix<float>> && tern::matrix_owner<columns>);
+static_assert(tern::matrix_owner<Eigen::Matrix3d> && tern::matrix_owner<padded>);
+static_assert(tern::matrix_like<strided_map> && !tern::matrix_owner<strided_map>);
+static_assert(tern::matrix_like<Eigen::Ref<columns>> && !tern::matrix_like<std::vector<float>>);
+static_assert(std::same_as<tern::scalar_of<const padded&>, float>);
+
+static_assert(std::convertible_to<columns&, matrix_view<float>>);
+static_assert(std::convertible_to<const columns&, matrix_view<const float>>);
+static_assert(!std::convertible_to<const columns&, matrix_view<float>>);
+static_assert(!std::convertible_to<const padded&, matrix_view<float>>);
+static_assert(!std::convertible_to<columns&, matrix_view<double>>);
+static_assert(!std::convertible_to<Eigen::Map<const columns>&, matrix_view<float>>);
+static_assert(std::convertible_to<matrix_view<float>, matrix_view<const float>>);
+static_assert(!std::convertible_to<matrix_view<const float>, matrix_view<float>>);
+
+static_assert(std::convertible_to<std::vector<float>&, row_view<float>>);
+static_assert(std::convertible_to<const std::vector<float>&, row_view<const float>>);
+static_assert(std::convertible_to<std::span<float>, row_view<const float>>);
+static_assert(!std::convertible_to<const std::vector<float>&, row_view<float>>);
+static_assert(!std::convertible_to<row_view<const float>, row_view<float>>);
+
+namespace {
+
+/// v(r, c) == 10 r + c + first everywhere, read through every way into the view.
+void check_values(matrix_view<const float> v, std::size_t rows, std::size_t cols, float first = 0) {
+  REQUIRE((v.rows == rows && v.cols == cols && v.size() == rows * cols));
+  const auto t = v.transposed();
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < cols; ++c) {
+      const float expected = first + 10 * static_cast<float>(r) + static_cast<float>(c);
+      CHECK(v(r, c) == expected);
+      CHECK(v.row(r)[c] == expected);
+      CHECK(v.col(c)[r] == expected);
+      CHECK(t(c, r) == expected);
+      CHECK(v.block(r, c, 1, 1)(0, 0) == expected);
+    }
+}
+
+template <class M>
+void fill(M& m) {
+  const matrix_view<float> v(m);
+  for (std::size_t r = 0; r < v.rows; ++r)
+    for (std::size_t c = 0; c < v.cols; ++c)
+      v(r, c) = 10 * static_cast<float>(r) + static_cast<float>(c);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("an owner is made zeroed and seen through a view", "[tensor]",
+                   tern::matrix<float>, columns, padded) {
+  auto m = tern::tensor_traits<TestType>::make(4, 6);
+  const matrix_view<float> v(m);
+  for (std::size_t r = 0; r < 4; ++r)
+    for (std::size_t c = 0; c < 6; ++c) REQUIRE(v(r, c) == 0);
+  fill(m);
+  check_values(m, 4, 6);
+  check_values(std::as_const(m), 4, 6);
+  check_values(v.row_block(1, 3), 3, 6, 10);
+  check_values(v.col_block(2, 4), 4, 4, 2);
+}
+
+TEMPLATE_TEST_CASE("Eigen maps, blocks, refs and transposes are seen in place", "[tensor]",
+                   tern::matrix<float>, columns) {
+  TestType m(4, 6);
+  fill(m);
+  check_values(m.block(1, 2, 3, 4), 3, 4, 12);
+  check_values(m.transpose().transpose(), 4, 6);
+  check_values(Eigen::Map<const TestType>(m.data(), 4, 6), 4, 6);
+  Eigen::Ref<TestType> ref = m;
+  check_values(ref, 4, 6);
+  const matrix_view<float> corner = m.topLeftCorner(2, 2);
+  corner(1, 1) = -7;
+  CHECK(m(1, 1) == -7);
+}
+
+TEST_CASE("a map with both strides is seen in place", "[tensor]") {
+  std::vector<float> memory(200);
+  strided_map m(memory.data(), 4, 6, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(30, 5));
+  fill(m);
+  check_values(m, 4, 6);
+  CHECK(memory[30 * 5 + 5 * 3] == 35);
+}
+
+TEST_CASE("null views and shape errors", "[tensor]") {
+  CHECK(!matrix_view<float>());
+  CHECK(!row_view<float>());
+  tern::matrix<float> m(2, 3);
+  CHECK(matrix_view<float>(m));
+  tern::require_shape(matrix_view<float>(m), 2, 3, "op: m");
+  CHECK_THROWS_WITH(tern::require_shape(matrix_view<float>(m), 3, 2, "op: m"),
+                    "op: m: expected 3 x 2, got 2 x 3");
+  CHECK_THROWS_WITH(tern::require_size(4, 5, "op: n"), "op: n: expected 5, got 4");
+}

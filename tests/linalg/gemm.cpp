@@ -1,0 +1,115 @@
+// The matrix product against plain loops in every order, on blocks, and on any number of threads.
+#include "tern/linalg/gemm.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tests/gradient_check.hpp"
+
+using tern::matrix_view;
+using tern_test::random_matrix;
+
+namespace {
+
+/// rows x cols inside a larger matrix, row- or column-major.
+template <class T>
+struct operand {
+  tern::matrix<T> memory;
+  matrix_view<T> view;
+
+  operand(std::size_t rows, std::size_t cols, bool column_major, std::uint64_t seed)
+      : memory(random_matrix<T>(rows + cols + 3, rows + cols + 5, seed)) {
+    const matrix_view<T> all(memory);
+    view = column_major ? all.block(2, 1, cols, rows).transposed() : all.block(2, 1, rows, cols);
+  }
+};
+
+template <class T>
+tern::matrix<T> dense(matrix_view<const T> v) {
+  auto m = tern::tensor_traits<tern::matrix<T>>::make(v.rows, v.cols);
+  const matrix_view<T> out(m);
+  for (std::size_t r = 0; r < v.rows; ++r)
+    for (std::size_t c = 0; c < v.cols; ++c) out(r, c) = v(r, c);
+  return m;
+}
+
+template <class T>
+double largest_error(matrix_view<const T> a, matrix_view<const T> b, matrix_view<const T> before,
+                     matrix_view<const T> c, T alpha, bool accumulate) {
+  double worst = 0;
+  for (std::size_t i = 0; i < c.rows; ++i)
+    for (std::size_t j = 0; j < c.cols; ++j) {
+      double sum = 0;
+      for (std::size_t k = 0; k < a.cols; ++k)
+        sum += static_cast<double>(a(i, k)) * static_cast<double>(b(k, j));
+      const double start = accumulate ? static_cast<double>(before(i, j)) : 0;
+      worst = std::max(worst, std::abs(static_cast<double>(c(i, j)) -
+                                       (static_cast<double>(alpha) * sum + start)));
+    }
+  return worst;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("gemm equals plain loops in every order", "[gemm]", float, double) {
+  using T = TestType;
+  const double tolerance = std::is_same_v<T, float> ? 1e-4 : 1e-12;
+  struct size {
+    std::size_t m, k, n;
+  };
+  for (const auto& [m, k, n] : {size{1, 1, 1},
+                                {1, 9, 4},
+                                {5, 1, 3},
+                                {7, 6, 1},
+                                {13, 17, 11},
+                                {70, 33, 65},
+                                {3, 0, 2},
+                                {0, 4, 2}})
+    for (int orders = 0; orders < 8; ++orders)
+      for (const bool accumulate : {false, true}) {
+        CAPTURE(m, k, n, orders, accumulate);
+        const operand<T> a(m, k, (orders & 1) != 0, 1), b(k, n, (orders & 2) != 0, 2);
+        operand<T> c(m, n, (orders & 4) != 0, 3);
+        const auto before = dense<T>(c.view);
+        const auto outside = c.memory.sum() - before.sum();
+        tern::gemm<T>(T(-0.5), a.view, b.view, c.view, accumulate);
+        CHECK(largest_error<T>(a.view, b.view, before, c.view, T(-0.5), accumulate) < tolerance);
+        CHECK(c.memory.sum() - dense<T>(c.view).sum() == Approx(outside).margin(1e-3));
+      }
+}
+
+TEST_CASE("gemm takes owners and transposed views", "[gemm]") {
+  const auto a = random_matrix<float>(4, 6, 1);
+  const Eigen::MatrixXf b = random_matrix<float>(5, 6, 2);
+  tern::matrix<float> c(4, 5);
+  tern::gemm<float>(1, a, matrix_view<const float>(b).transposed(), c);
+  CHECK((c - a * b.transpose()).cwiseAbs().maxCoeff() < 1e-5);
+}
+
+TEST_CASE("gemm is bit-identical for any number of threads", "[gemm][threads]") {
+  struct size {
+    std::size_t m, k, n;
+  };
+  for (const auto& [m, k, n] : {size{700, 300, 150}, {150, 300, 700}, {513, 64, 513}}) {
+    const auto a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2);
+    tern::matrix<float> serial = random_matrix<float>(m, n, 3), start = serial;
+    tern::gemm<float>(1, a, b, serial, true);
+    for (const std::size_t threads : {1, 2, 3}) {
+      tern::thread_pool pool(threads);
+      tern::matrix<float> c = start;
+      tern::gemm<float>(1, a, b, c, true, pool);
+      CHECK(c == serial);
+    }
+  }
+}
+
+TEST_CASE("gemm names what does not fit", "[gemm]") {
+  tern::matrix<float> a(3, 4), b(4, 5), c(3, 5);
+  CHECK_THROWS_WITH(tern::gemm<float>(1, a, c, c), "gemm: a: expected 3 x 3, got 3 x 4");
+  CHECK_THROWS_AS(tern::gemm<float>(1, a, b, a), tern::shape_error);
+  std::vector<float> memory(100);
+  const matrix_view<float> scattered(memory.data(), 3, 4, 20, 2);
+  CHECK_THROWS_WITH(tern::gemm<float>(1, scattered, b, c),
+                    "gemm: a: rows or columns must be contiguous");
+}
