@@ -64,8 +64,8 @@ class bpe_encoder {
   }
 
   void add_piece(std::string_view piece, std::vector<std::int32_t>& ids) {
-    if (const auto known = cache_.find(piece)) {
-      ids.insert(ids.end(), known->begin(), known->end());
+    if (const auto known = cache_.find(piece); !known.empty()) {
+      ids.insert(ids.end(), known.begin(), known.end());
       return;
     }
     const std::size_t before = ids.size();

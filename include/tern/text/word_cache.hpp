@@ -1,11 +1,11 @@
-// The token ids of words met before: natural text repeats few of them most of the time.
+// The token ids of words met lately: natural text repeats few of them most of the time.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,36 +13,53 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A bounded map from words to token ids; when full it is emptied and starts anew. Holds at most
-/// `max_words` words of at most `max_length` bytes. One object serves one thread.
+/// A bounded map from words to token ids, at most 2 MB: each word has one place, a cache line, and
+/// ousts what was there. Long words and those of many tokens are passed over. One object serves
+/// one thread.
 class word_cache {
  public:
-  static constexpr std::size_t max_words = 1 << 16, max_length = 64;
-
-  /// The ids of `word`, valid until the next insert; nothing if they are not known.
-  [[nodiscard]] std::optional<std::span<const std::int32_t>> find(std::string_view word) const {
-    const auto found = slices_.find(word);
-    if (found == slices_.end()) return std::nullopt;
-    return std::span(ids_).subspan(found->second.begin, found->second.count);
+  /// The ids of `word`, valid until the next insert; empty if they are not known.
+  [[nodiscard]] std::span<const std::int32_t> find(std::string_view word) const {
+    if (places_.empty()) return {};
+    const place& at = places_[index(word)];
+    const bool here = std::string_view(at.word.data(), at.length) == word;
+    return {at.ids.data(), here ? at.count : std::size_t{0}};
   }
 
-  /// Remembers a word that find() does not know; too long ones are passed over.
+  /// Remembers a word of at least one byte and one id.
   void insert(std::string_view word, std::span<const std::int32_t> ids) {
-    if (word.size() > max_length) return;
-    if (slices_.size() == max_words) {
-      slices_.clear();
-      ids_.clear();
-    }
-    slices_.emplace(word, slice{ids_.size(), ids.size()});
-    ids_.insert(ids_.end(), ids.begin(), ids.end());
+    place fresh;
+    if (word.size() > fresh.word.size() || ids.size() > fresh.ids.size()) return;
+    fresh.length = static_cast<std::uint8_t>(word.size());
+    fresh.count = static_cast<std::uint8_t>(ids.size());
+    std::ranges::copy(word, fresh.word.begin());
+    std::ranges::copy(ids, fresh.ids.begin());
+    if (++inserted_ > places_.size() && places_.size() < most_places) grow();
+    places_[index(word)] = fresh;
   }
 
  private:
-  struct slice {
-    std::size_t begin, count;
+  struct alignas(64) place {
+    std::uint8_t length = 0, count = 0;
+    std::array<char, 38> word{};
+    std::array<std::int32_t, 6> ids{};
   };
-  string_map<slice> slices_;
-  std::vector<std::int32_t> ids_;
+  static constexpr std::size_t most_places = 1 << 15;
+
+  [[nodiscard]] std::size_t index(std::string_view word) const {
+    return string_hash{}(word) & (places_.size() - 1);
+  }
+
+  void grow() {  // starts small, since many an encoder sees one sentence only
+    std::vector<place> old(places_.empty() ? 64 : places_.size() * 8);
+    old.swap(places_);
+    inserted_ = 0;
+    for (const place& p : old)
+      if (p.count > 0) places_[index({p.word.data(), p.length})] = p;
+  }
+
+  std::vector<place> places_;  // a power of two
+  std::size_t inserted_ = 0;
 };
 
 }  // namespace tern::inline TERN_ABI
