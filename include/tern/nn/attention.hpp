@@ -35,7 +35,7 @@ struct attention_shape {
 /// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions j <= i of the same
 /// sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N, q_heads), the
 /// saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with any distance.
-/// Scratch: at most 32 * 2 * row_tile * (T + 32) elements, T the longest sequence, released again.
+/// Scratch: at most 32 * 2 * row_tile * (T + 16) elements, T the longest sequence, released again.
 template <class T>
 struct attention {
   static constexpr std::size_t row_tile = 64;
@@ -152,13 +152,6 @@ struct attention {
     require_rows(q, q.rows, shape.q_heads * shape.head_dim, "attention: q");
     require_rows(k, q.rows, shape.kv_heads * shape.head_dim, "attention: k");
     require_rows(v, q.rows, shape.kv_heads * shape.head_dim, "attention: v");
-  }
-
-  template <class U>
-  static void require_rows(const matrix_view<U>& m, std::size_t rows, std::size_t cols,
-                           const char* what) {
-    require_shape(m, rows, cols, what);
-    if (m.col_stride != 1) throw shape_error(std::string(what) + ": rows must be contiguous");
   }
 
   /// s = factor * q k^T, -infinity where a row must not look.

@@ -11,8 +11,17 @@
 #include "tern/core/arena.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// Throws shape_error unless m is rows x cols with contiguous rows.
+template <class T>
+void require_rows(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
+                  std::string_view what) {
+  require_shape(m, rows, cols, what);
+  if (m.col_stride != 1) throw shape_error(std::string(what) + ": rows must be contiguous");
+}
 
 /// Length of the longest sequence. Throws shape_error unless offsets ascend from 0 to `tokens`.
 inline std::size_t longest_sequence(std::span<const std::size_t> offsets, std::size_t tokens,

@@ -1,0 +1,98 @@
+// One split head of one sequence in the relation loss: its rows, normalised where the form asks,
+// the scores between them, and the way back through the normalisation.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/distill/relation_options.hpp"
+#include "tern/linalg/gemm.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Rows [first, first + rows) of a relation matrix, and the columns they see.
+struct relation_band {
+  static constexpr std::size_t most_rows = 64;
+
+  std::size_t first, rows, cols;
+  bool causal;
+
+  relation_band(std::size_t first_row, std::size_t length, bool causal_)
+      : first(first_row),
+        rows(std::min(most_rows, length - first_row)),
+        cols(causal_ ? first_row + rows : length),
+        causal(causal_) {}
+  /// Row i of the band sees columns [0, visible(i)).
+  [[nodiscard]] std::size_t visible(std::size_t i) const { return causal ? first + i + 1 : cols; }
+};
+
+template <class T>
+struct relation_head {
+  matrix_view<T> x;     ///< (length, D), dense: rows of the head, of length 1 for cosine
+  row_view<T> inverse;  ///< (length) 1 / |row|; null for scaled_dot
+  T factor;             ///< scores are factor * x x^T
+
+  /// Elements load() needs for sequences of `longest` tokens.
+  static std::size_t size(std::size_t longest, std::size_t d) { return longest * (d + 1); }
+
+  /// Copies rows (length, D) into memory. Like PyTorch's normalize, a row shorter than 1e-12 is
+  /// divided by 1e-12.
+  static relation_head load(matrix_view<const T> rows, const relation_options& options, T* memory) {
+    const bool cosine = options.form == relation_form::cosine;
+    const double root = cosine ? 1 : std::sqrt(static_cast<double>(rows.cols));
+    relation_head head{
+        {memory, rows.rows, rows.cols}, {}, static_cast<T>(1 / (root * options.temperature))};
+    if (cosine) head.inverse = {memory + head.x.size(), rows.rows};
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+      const row_view<const T> row = rows.row(i);
+      if (!cosine) {
+        std::copy_n(row.data, row.size, head.x.row(i).data);
+        continue;
+      }
+      head.inverse[i] = std::min(max_inverse, 1 / std::sqrt(simd::dot(row, row)));
+      const simd::batch<T> by(head.inverse[i]);
+      simd::transform(
+          head.x.row(i), [&](const auto& a) { return a * by; }, row);
+    }
+    return head;
+  }
+
+  /// z = factor * x x^T in the band; the columns of z a row does not see become -infinity.
+  void score(const relation_band& b, matrix_view<T> z) const {
+    const matrix_view<const T> all = x;
+    detail::gemm_block<T>(factor, all.row_block(b.first, b.rows),
+                          all.row_block(0, b.cols).transposed(), z.col_block(0, b.cols), false);
+    for (std::size_t i = 0; i < b.rows; ++i)
+      std::fill(z.row(i).data + b.visible(i), z.row(i).data + z.cols,
+                -std::numeric_limits<T>::infinity());
+  }
+
+  /// dx += the gradient of the scores for dz, times scale: x is on both sides of the product.
+  void score_backward(T scale, const relation_band& b, matrix_view<const T> dz,
+                      matrix_view<T> dx) const {
+    const matrix_view<const T> all = x, seen = dz.col_block(0, b.cols);
+    detail::gemm_block<T>(scale * factor, seen, all.row_block(0, b.cols),
+                          dx.row_block(b.first, b.rows), true);
+    detail::gemm_block<T>(scale * factor, seen.transposed(), all.row_block(b.first, b.rows),
+                          dx.row_block(0, b.cols), true);
+  }
+
+  /// drows += the gradient through the normalisation, (dx - x (x . dx)) / |row|.
+  void load_backward(matrix_view<const T> dx, matrix_view<T> drows) const {
+    for (std::size_t i = 0; i < dx.rows; ++i) {
+      const T scale = inverse ? inverse[i] : T(1);
+      simd::axpy<T>(scale, dx.row(i), drows.row(i));
+      if (inverse && scale < max_inverse)
+        simd::axpy<T>(-scale * simd::dot(x.row(i), dx.row(i)), x.row(i), drows.row(i));
+    }
+  }
+
+ private:
+  static constexpr T max_inverse = T(1e12);
+};
+
+}  // namespace tern::inline TERN_ABI
