@@ -117,7 +117,14 @@ TEST_CASE("the token stream does not depend on threads", "[corpus]") {
       ids.insert(ids.end(), text.begin(), text.end());
     };
   };
+  struct {
+    static void parallel_for(std::size_t n, std::size_t grain, tern::range_function f) {
+      for (std::size_t begin = (n - 1) / grain * grain; begin < n; begin -= grain)
+        f(begin, std::min(n, begin + grain));
+    }
+  } backwards;
   tern::thread_pool pool(3);
+  CHECK(tern::tokenize(documents, bytes, -1, backwards) == expected);
   CHECK(tern::tokenize(documents, bytes, -1) == expected);
   CHECK(tern::tokenize(documents, bytes, -1, pool) == expected);
   CHECK(tern::tokenize({}, bytes, -1, pool).empty());

@@ -10,6 +10,16 @@
 
 namespace tern::inline TERN_ABI {
 
+namespace detail {
+
+/// condition ? yes : no, in a form that compilers do not turn back into a branch around
+/// floating-point operations (which they may not execute speculatively, nor so vectorise).
+constexpr std::uint32_t select_bits(bool condition, std::uint32_t yes, std::uint32_t no) {
+  return no ^ ((yes ^ no) & (0u - static_cast<std::uint32_t>(condition)));
+}
+
+}  // namespace detail
+
 /// Exact.
 constexpr float from_bf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
@@ -32,9 +42,10 @@ constexpr float from_f16(std::uint16_t half) {
   const std::uint32_t special = normal + ((255u - 127u - 31u + 15u) << 23);
   // A subnormal m * 2^-24 is the fraction of 2^-14 * (1 + m / 2^10), minus that 2^-14.
   const float subnormal = std::bit_cast<float>(normal + (1u << 23)) - 0x1p-14f;
-  const std::uint32_t finite = exponent == 0 ? std::bit_cast<std::uint32_t>(subnormal) : normal;
-  const std::uint32_t sign = (half & 0x8000u) << 16;
-  return std::bit_cast<float>((exponent == 0x0F800000u ? special : finite) | sign);
+  std::uint32_t result =
+      detail::select_bits(exponent == 0, std::bit_cast<std::uint32_t>(subnormal), normal);
+  result = detail::select_bits(exponent == 0x0F800000u, special, result);
+  return std::bit_cast<float>(result | (half & 0x8000u) << 16);
 }
 
 /// Round to nearest, ties to even, subnormals included; a NaN stays a NaN (made quiet), overflow
@@ -48,9 +59,9 @@ constexpr std::uint16_t to_f16(float value) {
   const std::uint32_t subnormal =
       std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
   const std::uint32_t nan = 0x7E00u | ((magnitude >> 13) & 0x3FFu);
-  std::uint32_t result = magnitude < 0x38800000u ? subnormal : normal;  // 2^-14
-  result = magnitude >= 0x477FF000u ? 0x7C00u : result;                 // 65520
-  result = magnitude > 0x7F800000u ? nan : result;
+  std::uint32_t result = detail::select_bits(magnitude < 0x38800000u, subnormal, normal);  // 2^-14
+  result = detail::select_bits(magnitude >= 0x477FF000u, 0x7C00u, result);                 // 65520
+  result = detail::select_bits(magnitude > 0x7F800000u, nan, result);
   return static_cast<std::uint16_t>(result | ((bits >> 16) & 0x8000u));
 }
 
