@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -22,45 +21,68 @@ constexpr std::size_t rows_per_chunk(std::size_t cols) {
 /// Sum of |x[i]| in double, eight lanes at a time on every machine: the same bits everywhere.
 template <class T>
 double sum_abs(row_view<const T> x) {
-  std::array<double, 8> total{};
-  std::size_t i = 0;
-  for (; i + 8 <= x.size; i += 8)
-    for (std::size_t k = 0; k < 8; ++k) total[k] += static_cast<double>(std::abs(x[i + k]));
-  for (std::size_t k = 0; i + k < x.size; ++k) total[k] += static_cast<double>(std::abs(x[i + k]));
-  return ((total[0] + total[1]) + (total[2] + total[3])) +
-         ((total[4] + total[5]) + (total[6] + total[7]));
+  using reals [[gnu::vector_size(4 * sizeof(T))]] = T;
+  using doubles [[gnu::vector_size(4 * sizeof(double))]] = double;
+  doubles low{}, high{};
+  std::array<T, 8> buffer{};
+  for (std::size_t i = 0; i < x.size; i += 8) {
+    const bool direct = x.stride == 1 && x.size - i >= 8;
+    if (!direct)
+      for (std::size_t k = 0; k < 8; ++k) buffer[k] = i + k < x.size ? x[i + k] : T(0);
+    const T* from = direct ? x.data + i : buffer.data();
+    reals a, b;
+    std::memcpy(&a, from, sizeof a);
+    std::memcpy(&b, from + 4, sizeof b);
+    low += __builtin_convertvector(a < 0 ? -a : a, doubles);
+    high += __builtin_convertvector(b < 0 ? -b : b, doubles);
+  }
+  low += high;
+  return (low[0] + low[1]) + (low[2] + low[3]);
+}
+
+/// Whole numbers in [-128, 127] to bytes, 64 of them; returns their sum. By way of int16, which
+/// g++ turns into packing instructions.
+template <class T>
+std::int32_t narrow(const T* from, std::int8_t* to) {
+  using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+  using ints [[gnu::vector_size(32)]] = std::int32_t;
+  using shorts [[gnu::vector_size(16)]] = std::int16_t;
+  using bytes [[gnu::vector_size(8)]] = std::int8_t;
+  shorts total{};
+  for (std::size_t k = 0; k < 64; k += 8) {
+    reals r;
+    std::memcpy(&r, from + k, sizeof r);
+    const shorts whole = __builtin_convertvector(__builtin_convertvector(r, ints), shorts);
+    const bytes b = __builtin_convertvector(whole, bytes);
+    std::memcpy(to + k, &b, sizeof b);
+    total += whole;
+  }
+  std::int32_t sum = 0;
+  for (std::size_t k = 0; k < 8; ++k) sum += total[k];
+  return sum;
 }
 
 /// codes[i] = f(x[i]) and the sum of the codes. f maps batches to batches of whole numbers in
 /// [-128, 127].
 template <class T, class F>
 std::int32_t store_codes(row_view<const T> x, row_view<std::int8_t> codes, F f) {
-  using reals [[gnu::vector_size(4 * sizeof(T))]] = T;
-  using ints [[gnu::vector_size(16)]] = std::int32_t;
-  using bytes [[gnu::vector_size(4)]] = std::int8_t;
   constexpr std::size_t chunk = 64;
   alignas(64) std::array<T, chunk> buffer{};
-  std::array<std::int8_t, chunk> narrow;
-  ints total{};
+  std::array<std::int8_t, chunk> part;
+  std::int32_t total = 0;
   for (std::size_t i = 0; i < x.size; i += chunk) {
     const std::size_t n = std::min(chunk, x.size - i);
     if (n < chunk) buffer.fill(T(0));
     simd::transform(row_view<T>(buffer.data(), n), f,
                     row_view<const T>(x.data + i * x.stride, n, x.stride));
-    for (std::size_t k = 0; k < chunk; k += 4) {
-      reals r;
-      std::memcpy(&r, &buffer[k], sizeof r);
-      const ints whole = __builtin_convertvector(r, ints);
-      const bytes b = __builtin_convertvector(whole, bytes);
-      std::memcpy(&narrow[k], &b, sizeof b);
-      total += whole;
+    if (n == chunk && codes.stride == 1) {
+      total += narrow(buffer.data(), codes.data + i);
+    } else {
+      total += narrow(buffer.data(), part.data());
+      for (std::size_t k = 0; k < n; ++k) codes[i + k] = part[k];
     }
-    if (codes.stride == 1)
-      std::memcpy(codes.data + i, narrow.data(), n);
-    else
-      for (std::size_t k = 0; k < n; ++k) codes[i + k] = narrow[k];
   }
-  return total[0] + total[1] + total[2] + total[3];
+  return total;
 }
 
 }  // namespace tern::inline TERN_ABI::quant
