@@ -16,7 +16,6 @@
 namespace tern::inline TERN_ABI {
 
 struct task_data {
-  std::vector<std::string> label_names;
   std::vector<std::int32_t> label_tokens;  ///< what follows a prompt of each class, all different
   std::vector<task_example> train, dev, test;  ///< test may be empty
   std::vector<std::int32_t> stream;            ///< documents with separators between them
@@ -39,15 +38,15 @@ inline std::vector<std::int32_t> label_tokens(const bpe_tokenizer& tokenizer,
   return tokens;
 }
 
-/// Tokens of a prompt, at most `limit`: the front is cut, the end (the question) stays.
-inline task_example make_example(bpe_encoder& encoder, std::string_view prompt, std::int32_t label,
-                                 std::size_t limit) {
-  task_example e;
+/// `separator` and the tokens of a prompt, at most `limit` in all: of a longer prompt the front is
+/// cut, the end (the question) stays.
+inline task_example make_example(bpe_encoder& encoder, std::int32_t separator,
+                                 std::string_view prompt, std::int32_t label, std::size_t limit) {
+  task_example e{{separator}, label};
   encoder.encode(prompt, e.tokens, added_text::plain);
   if (e.tokens.size() > limit)
-    e.tokens.erase(e.tokens.begin(),
-                   e.tokens.begin() + static_cast<std::ptrdiff_t>(e.tokens.size() - limit));
-  e.label = label;
+    e.tokens.erase(e.tokens.begin() + 1,
+                   e.tokens.begin() + 1 + static_cast<std::ptrdiff_t>(e.tokens.size() - limit));
   return e;
 }
 

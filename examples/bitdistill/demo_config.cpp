@@ -1,0 +1,46 @@
+// The demo: knowledge in the corpus, few task examples, a model that a CPU trains in minutes.
+#include "presets.hpp"
+
+namespace bitdistill {
+
+settings demo_settings(bool quick) {
+  settings s;
+  tern::run_config& c = s.run;
+  c.task = "microworld";
+  c.model.hidden_size = 64;
+  c.model.intermediate_size = 192;
+  c.model.num_hidden_layers = 4;
+  c.model.num_attention_heads = 4;
+  c.model.num_key_value_heads = 4;
+  c.model.head_dim = 16;
+  c.model.max_position_embeddings = 128;
+  c.model.rope_theta = 10000;
+  c.train_examples = 400;
+  s.data.documents = 60000;
+  s.data.dev_examples = 1000;
+  s.data.test_examples = 3000;
+  s.data.prompt_tokens = 32;
+
+  c.base = {.steps = 4000, .sequences = 64, .length = 32, .learning_rate = 2e-3};
+  c.continual = {.steps = 1500, .sequences = 64, .length = 32, .learning_rate = 1e-3};
+  c.teacher = {.steps = 200, .sequences = 64, .learning_rate = 3e-4};
+  c.naive = c.student = c.teacher;
+
+  c.objective.lambda = 1;
+  c.objective.gamma = 10;
+  c.objective.logits = {.tau = 5, .tau_squared = true};
+  c.objective.relation.split_heads = 4;
+  c.log_every = 100;
+  c.save_every = 500;
+  if (quick) {
+    c.base.steps = 40;
+    c.continual.steps = 20;
+    c.teacher.steps = c.naive.steps = c.student.steps = 10;
+    c.log_every = 5;
+    s.data.documents = 2000;
+    s.data.dev_examples = s.data.test_examples = 300;
+  }
+  return s;
+}
+
+}  // namespace bitdistill

@@ -1,0 +1,44 @@
+// bitdistill: BitNet Distillation from the command line. Exit codes: 0 done, 2 an error (one line
+// on stderr), 130 stopped by a signal with the state saved.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "stopped.hpp"
+
+namespace {
+
+void dispatch(const bitdistill::options& o) {
+  if (o.command == "tokenizer") return bitdistill::tokenizer(o);
+  if (o.command == "eval") return bitdistill::evaluate(o);
+  if (o.command == "inspect") return bitdistill::inspect(o);
+  bitdistill::train(o);
+}
+
+int fail(const char* what) {
+  std::fflush(stdout);
+  fmt::print(stderr, "bitdistill: error: {}\n", what);
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const bitdistill::parsed line = bitdistill::parse_command_line(argc, argv);
+    if (line.exit_code) return *line.exit_code;
+    dispatch(line.values);
+    return 0;
+  } catch (const bitdistill::stopped& e) {
+    fmt::print(stderr, "bitdistill: {}\n", e.what());
+    return 130;
+  } catch (const std::bad_alloc&) {
+    return fail("not enough memory: fewer sequences, shorter ones or a smaller model need less");
+  } catch (const std::exception& e) {
+    return fail(e.what());
+  }
+}

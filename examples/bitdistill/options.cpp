@@ -1,0 +1,253 @@
+// The options of all subcommands, each defined once and added where it applies.
+#include "options.hpp"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "tern/version.hpp"
+
+namespace bitdistill {
+namespace {
+
+std::string version_text() {
+  return fmt::format("bitdistill {}.{}.{}", TERN_VERSION_MAJOR, TERN_VERSION_MINOR,
+                     TERN_VERSION_PATCH);
+}
+
+class command_line {
+ public:
+  explicit command_line(options& values) : o(values) {
+    app.name("bitdistill");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", version_text());
+    app.footer("Each subcommand has a --help of its own with examples.");
+    add_demo();
+    add_run();
+    add_tokenizer();
+    add_pretrain();
+    add_finetune();
+    add_distill();
+    add_eval();
+    add_inspect();
+  }
+
+  CLI::App app{
+      "Makes full-precision language models ternary (1.58 bits) and keeps their accuracy: "
+      "BitNet Distillation."};
+
+ private:
+  CLI::App* subcommand(const char* name, const char* what, const char* examples) {
+    CLI::App* c = app.add_subcommand(name, what);
+    c->footer(std::string("Examples:\n") + examples);
+    c->parse_complete_callback([this, name] { o.command = name; });
+    return c;
+  }
+
+  void add_demo() {
+    auto* c = subcommand("demo", "The whole method on the embedded language, in minutes",
+                         "  bitdistill demo\n"
+                         "  bitdistill demo --out runs/seed2 --seed 2 --ablations\n"
+                         "  bitdistill demo --quick --fresh");
+    o.out = "runs/demo";
+    c->add_option("--out", o.out, "Directory of the run; one that was begun is continued")
+        ->capture_default_str();
+    add_machine(c);
+    add_settings(c);
+    add_ablations(c);
+    c->add_flag("--fresh", o.fresh, "Remove the run that the directory holds and start over");
+    c->add_flag("--quick", o.quick, "A few steps of each stage: shows the path, not the figures");
+  }
+
+  void add_run() {
+    auto* c = subcommand(
+        "run", "All stages on your task: base, FP-SFT, BitNet-SFT, continual, BitDistill, table",
+        "  bitdistill run --task sst2 --data glue/SST-2 --corpus reviews.txt.gz --out runs/sst2\n"
+        "  bitdistill run --task mnli --data glue/MNLI --corpus books/*.txt.gz \\\n"
+        "      --model runs/base/stages/base --seed 2 --out runs/mnli2\n"
+        "  bitdistill run --task tsv --data mine --text-column review --label-column stars \\\n"
+        "      --label-words bad,good --corpus text.txt --set student.steps=500 --out runs/mine\n"
+        "  bitdistill run --out runs/sst2 --resume");
+    add_out(c);
+    add_task(c);
+    add_corpus(c);
+    add_model(c, "Pretrained model folder to start from; without it a base is pretrained");
+    add_new_model(c);
+    add_machine(c);
+    add_settings(c);
+    add_ablations(c);
+    add_resume(c);
+  }
+
+  void add_tokenizer() {
+    auto* c =
+        subcommand("tokenizer", "Train a byte-level BPE tokenizer on text",
+                   "  bitdistill tokenizer --corpus text.txt more.txt.gz --vocab-size 8192 \\\n"
+                   "      --out tokenizer.json");
+    c->add_option("--out", o.out, "File to write (Hugging Face tokenizer.json); must not exist")
+        ->required();
+    add_corpus(c)->required();
+    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 8192)");
+  }
+
+  void add_pretrain() {
+    auto* c = subcommand(
+        "pretrain", "Next-token training on text: a new base, or more training of a model",
+        "  bitdistill pretrain --corpus text.txt.gz --out runs/base\n"
+        "  bitdistill pretrain --corpus text.txt.gz --config config.json --out runs/base\n"
+        "  bitdistill pretrain --corpus text.txt.gz --model runs/base/stages/base --ternary \\\n"
+        "      --out runs/continual");
+    add_out(c);
+    add_corpus(c);
+    add_model(c, "Model folder to go on with; without it the model is new");
+    c->add_flag("--ternary", o.ternary,
+                "Insert SubLN and make the linears ternary first: continual pre-training");
+    add_new_model(c);
+    add_machine(c);
+    add_settings(c);
+    add_resume(c);
+  }
+
+  void add_finetune() {
+    auto* c = subcommand(
+        "finetune", "Train a model on a task, in full precision or ternary",
+        "  bitdistill finetune --model runs/base/stages/base --task sst2 --data glue/SST-2 \\\n"
+        "      --out runs/teacher\n"
+        "  bitdistill finetune --model runs/base/stages/base --ternary --task sst2 \\\n"
+        "      --data glue/SST-2 --out runs/bitnet-sft");
+    add_out(c);
+    add_model(c, "Model folder to start from");
+    c->add_flag("--ternary", o.ternary, "Make the linears ternary first: BitNet-SFT");
+    add_task(c);
+    add_machine(c);
+    add_settings(c);
+    add_resume(c);
+  }
+
+  void add_distill() {
+    auto* c =
+        subcommand("distill", "Train a ternary student on a task with a teacher (stage 3)",
+                   "  bitdistill distill --model runs/continual/stages/continual \\\n"
+                   "      --teacher runs/teacher/stages/finetune --task sst2 --data glue/SST-2 \\\n"
+                   "      --out runs/student");
+    add_out(c);
+    add_model(c, "Student's model folder; one that is not ternary gets SubLN and becomes so");
+    c->add_option("--teacher", o.teacher, "Teacher's model folder, of the same vocabulary");
+    add_task(c);
+    add_machine(c);
+    add_settings(c);
+    add_resume(c);
+  }
+
+  void add_eval() {
+    auto* c = subcommand(
+        "eval", "Accuracy and speed of a model folder on a task",
+        "  bitdistill eval --model runs/sst2/models/bitdistill --task sst2 --data glue/SST-2\n"
+        "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
+    add_model(c, "Model folder, of masters or deployed")->required();
+    add_task(c);
+    c->add_option("--part", o.part,
+                  "train, dev, test, or reported: test where there is one, else dev")
+        ->check(CLI::IsMember({"train", "dev", "test", "reported"}))
+        ->capture_default_str();
+    add_machine(c);
+    add_settings(c);
+  }
+
+  void add_inspect() {
+    auto* c = subcommand("inspect", "What a model folder, a checkpoint or a run holds",
+                         "  bitdistill inspect runs/demo\n"
+                         "  bitdistill inspect runs/demo/models/bitdistill\n"
+                         "  bitdistill inspect runs/demo/stages/base.state");
+    c->add_option("path", o.path, "Directory of a run or a model, or a .safetensors or .state file")
+        ->required();
+  }
+
+  void add_out(CLI::App* c) {
+    c->add_option("--out", o.out, "Directory of the run, made if missing")->required();
+  }
+
+  CLI::Option* add_model(CLI::App* c, const char* what) {
+    return c->add_option("--model", o.model, what);
+  }
+
+  void add_new_model(CLI::App* c) {
+    c->add_option("--config", o.config, "Architecture of a new base: a Hugging Face config.json");
+    c->add_option("--tokenizer", o.tokenizer,
+                  "tokenizer.json of a new base; without it one is trained on the corpus");
+  }
+
+  CLI::Option* add_corpus(CLI::App* c) {
+    return c
+        ->add_option("--corpus", o.corpus,
+                     "Text files: plain (blank lines between documents) or .jsonl, also .gz")
+        ->type_name("FILE...");
+  }
+
+  void add_task(CLI::App* c) {
+    c->add_option("--task", o.task, "sst2, mnli, qnli, tsv (your own files) or microworld")
+        ->check(CLI::IsMember({"sst2", "mnli", "qnli", "tsv", "microworld"}));
+    c->add_option("--data", o.data, "Directory of the task's files, train.tsv and dev.tsv");
+    const char* tsv = "Task tsv";
+    c->add_option("--text-column", o.text_column, "Column of the text (default sentence)")
+        ->group(tsv);
+    c->add_option("--pair-column", o.pair_column, "Column of a second text, for pairs")->group(tsv);
+    c->add_option("--label-column", o.label_column, "Column of the label (default label)")
+        ->group(tsv);
+    c->add_option("--label-words", o.label_words,
+                  "What the model answers, one word per label in the labels' sorted order")
+        ->delimiter(',')
+        ->group(tsv);
+    c->add_option("--prompt", o.prompt,
+                  "Text before the answer; {1} and {2} are the example's (default '{1} =>')")
+        ->group(tsv);
+  }
+
+  void add_machine(CLI::App* c) {
+    c->add_option("--threads", o.threads, "0 = all of the machine; results do not depend on it")
+        ->capture_default_str();
+  }
+
+  void add_settings(CLI::App* c) {
+    c->add_option("--seed", o.seed, "Of weights, data order and generated data (default 1)");
+    c->add_option("--run-config", o.run_config,
+                  "JSON file of settings; every run directory's config.json is one");
+    c->add_option("--set", o.set, "One setting, e.g. student.steps=500 or objective.gamma=10")
+        ->type_name("KEY=VALUE ...")
+        ->take_all();
+  }
+
+  void add_ablations(CLI::App* c) {
+    c->add_flag("--ablations", o.ablations,
+                "Also without continual pre-training, without distillation, and BitNet-SFT with as "
+                "many steps");
+  }
+
+  void add_resume(CLI::App* c) {
+    c->add_flag("--resume", o.resume,
+                "Continue the run in --out; its settings need not be given again");
+  }
+
+  options& o;
+};
+
+}  // namespace
+
+parsed parse_command_line(int argc, char** argv) {
+  parsed result;
+  command_line line(result.values);
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) {
+      result.exit_code = line.app.exit(e);
+    } else {
+      fmt::print(stderr, "bitdistill: error: {} (see --help)\n", e.what());
+      result.exit_code = 2;
+    }
+  }
+  return result;
+}
+
+}  // namespace bitdistill

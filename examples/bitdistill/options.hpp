@@ -1,0 +1,34 @@
+// The command line as plain data. Only options.cpp knows the parser.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdistill {
+
+/// Empty or absent: not given.
+struct options {
+  std::string command;
+  std::string out, task, model, teacher, tokenizer, config, run_config;
+  std::string data, text_column, pair_column, label_column, prompt;
+  std::vector<std::string> corpus, label_words, set;
+  std::optional<std::uint64_t> seed;
+  std::size_t threads = 0;  ///< 0 = all
+  std::size_t vocab_size = 0;
+  bool resume = false, fresh = false, quick = false, ablations = false, ternary = false;
+  std::string part = "reported";  ///< of eval
+  std::string path;               ///< of inspect
+};
+
+struct parsed {
+  options values;
+  std::optional<int> exit_code;  ///< set where help or an error was all there was to do
+};
+
+/// Reads argv; prints help to stdout or one line of error to stderr.
+parsed parse_command_line(int argc, char** argv);
+
+}  // namespace bitdistill

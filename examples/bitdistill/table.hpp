@@ -1,0 +1,14 @@
+// The final table as text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tern/train/run_directory.hpp"
+
+namespace bitdistill {
+
+/// One line a row, and below how the ternary models compare with the full-precision one.
+std::string format_table(const std::vector<tern::result_row>& rows);
+
+}  // namespace bitdistill

@@ -1,0 +1,67 @@
+#include "texts.hpp"
+
+#include "tern/text/tokenizer_json.hpp"
+
+namespace bitdistill {
+namespace {
+
+namespace fs = std::filesystem;
+
+tern::glue_task own_task(const data_source& d) {
+  tern::glue_task task{"tsv", d.text_column, d.pair_column, d.label_column};
+  if (task.first_column.empty()) task.first_column = "sentence";
+  if (task.label_column.empty()) task.label_column = "label";
+  task.labels = tern::read_glue_labels(tern::find_data_file(d.directory, task.train_files),
+                                       task.label_column);
+  task.label_words = d.label_words.empty() ? task.labels : d.label_words;
+  return task;
+}
+
+tern::task_prompt own_prompt(const tern::glue_task& task) {
+  return {task.pairs() ? "{1} {2} =>" : "{1} =>", task.label_words};
+}
+
+tern::task_texts files(const settings& s) {
+  const data_source& d = s.data;
+  const bool own = s.run.task == "tsv";
+  tern::glue_task task = own ? own_task(d) : tern::glue_task::named(s.run.task);
+  tern::task_prompt prompt = own ? own_prompt(task) : tern::prompt_of(s.run.task);
+  if (!d.prompt.empty()) prompt.text = d.prompt;
+  if (!d.label_words.empty()) prompt.label_words = d.label_words;
+  task.label_words = prompt.label_words;
+  return tern::glue_texts(d.directory, task, prompt);
+}
+
+}  // namespace
+
+needs needs_of(const std::vector<tern::stage>& stages) {
+  needs n;
+  for (const auto& stage : stages)
+    (stage.loss == tern::stage_loss::language_model ? n.corpus : n.task) = true;
+  return n;
+}
+
+tern::task_texts load_texts(const settings& s, needs what) {
+  const data_source& d = s.data;
+  if (s.run.task == "microworld")
+    return tern::microworld_texts(
+        tern::microworld(),
+        {what.corpus ? d.documents : 0, s.run.train_examples, d.dev_examples, d.test_examples},
+        s.run.seed);
+  tern::task_texts texts;
+  if (what.task) texts = files(s);
+  if (what.corpus) texts.documents = tern::read_corpus({d.corpus.begin(), d.corpus.end()});
+  return texts;
+}
+
+tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
+                                   const fs::path& saved) {
+  if (!s.data.model.empty())
+    return tern::bpe_tokenizer::load(fs::path(s.data.model) / "tokenizer.json");
+  if (!s.data.tokenizer.empty()) return tern::bpe_tokenizer::load(s.data.tokenizer);
+  if (fs::exists(saved)) return tern::bpe_tokenizer::load(saved);
+  if (s.run.task == "microworld") return tern::word_tokenizer(tern::microworld().words());
+  return tern::train_tokenizer(texts.documents, s.run.vocab_size);
+}
+
+}  // namespace bitdistill

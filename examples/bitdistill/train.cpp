@@ -1,0 +1,122 @@
+// demo, run, pretrain, finetune, distill: the pipeline over the stages that the settings name.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "commands.hpp"
+#include "console.hpp"
+#include "settings.hpp"
+#include "stopped.hpp"
+#include "table.hpp"
+#include "tern/text/tokenizer_json.hpp"
+#include "tern/train/pipeline.hpp"
+#include "texts.hpp"
+
+namespace bitdistill {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Shows the run and puts the tokenizer beside every model it makes.
+class session : public console {
+ public:
+  session(const tern::run_directory& directory, const tern::bpe_tokenizer& tokenizer)
+      : directory_(directory), tokenizer_(tokenizer) {}
+
+  void on_end(const tern::stage& s) override {
+    add_tokenizer(directory_.stage(s.name));
+    console::on_end(s);
+  }
+  void on_skip(const tern::stage& s) override {
+    add_tokenizer(directory_.stage(s.name));
+    console::on_skip(s);
+  }
+  void on_result(const tern::stage& s, const tern::result_row& row) override {
+    add_tokenizer(directory_.model(s.name));
+    console::on_result(s, row);
+  }
+
+ private:
+  void add_tokenizer(const fs::path& folder) const {
+    if (!fs::exists(folder / "tokenizer.json")) tokenizer_.save(folder / "tokenizer.json");
+  }
+
+  const tern::run_directory& directory_;
+  const tern::bpe_tokenizer& tokenizer_;
+};
+
+/// Refuses before data are read what run_directory would refuse after.
+void require_free(const options& o, bool resume) {
+  if (!resume && fs::exists(fs::path(o.out) / "config.json"))
+    throw tern::config_error("'" + o.out +
+                             "' holds a run already: continue it with --resume or choose another "
+                             "--out");
+}
+
+/// Removes what a run writes, and only where there is a run.
+void remove_run(const fs::path& out) {
+  if (!fs::exists(out / "config.json")) return;
+  if (!fs::exists(out / "stages"))
+    throw tern::config_error("--fresh: '" + out.string() + "' is not the directory of a run");
+  for (const char* name : {"table.txt", "table.json", "config.json", "metrics.jsonl",
+                           "tokenizer.json", "stages", "models"})
+    fs::remove_all(out / name);
+}
+
+bool print_finished(const tern::run_directory& directory, const std::vector<tern::stage>& stages) {
+  std::ifstream table(directory.path() / "table.txt");
+  for (const auto& each : stages)
+    if (!directory.has_stage(each.name)) return false;
+  if (!table || !fs::exists(directory.path() / "table.json")) return false;
+  fmt::print("{} holds this run, finished:\n\n", directory.path().string());
+  for (std::string line; std::getline(table, line);) fmt::print("{}\n", line);
+  return true;
+}
+
+void finish(const tern::run_directory& directory, const std::vector<tern::stage>& stages,
+            const std::vector<tern::result_row>& rows) {
+  const std::string table = format_table(rows);
+  directory.write_table(rows, table);
+  if (!rows.empty()) fmt::print("\n{}", table);
+  fmt::print("\nmodel: {}\n", directory.stage(stages.back().name).string());
+}
+
+void run_stages(const options& o, settings s, const std::vector<tern::stage>& stages,
+                tern::run_directory& directory, const tern::task_texts& texts) {
+  tern::thread_pool pool(o.threads);
+  const auto tokenizer = make_tokenizer(s, texts, directory.path() / "tokenizer.json");
+  if (s.data.model.empty()) s.run.model.vocab_size = tokenizer.vocab_size();
+  if (s.run.model.vocab_size < tokenizer.vocab_size())
+    throw tern::config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
+                             " tokens, the model " + std::to_string(s.run.model.vocab_size));
+  const auto data = tern::tokenize_task(texts, tokenizer, s.data.prompt_tokens, pool);
+  tokenizer.save(directory.path() / "tokenizer.json");
+  print_header(s, stages, pool.threads());
+  session show(directory, tokenizer);
+  catch_signals();
+  tern::pipeline<> pipeline(s.run, data, directory, show, s.data.model, pool);
+  finish(directory, stages, pipeline.run(stages));
+}
+
+}  // namespace
+
+void train(const options& o) {
+  const bool resume = o.resume || o.command == "demo";
+  require_free(o, resume);
+  const settings s = make_settings(o);
+  require_consistent(s);
+  const auto stages = stages_of(s);
+  const auto texts = load_texts(s, needs_of(stages));
+  if (o.fresh) remove_run(o.out);
+  try {
+    tern::run_directory directory(o.out, to_json(s),
+                                  resume ? tern::run_mode::resume : tern::run_mode::create);
+    if (!print_finished(directory, stages)) run_stages(o, s, stages, directory, texts);
+  } catch (const tern::interrupted& e) {
+    throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +
+                  o.out + (o.command == "demo" ? " (and the same options)" : " --resume"));
+  }
+}
+
+}  // namespace bitdistill

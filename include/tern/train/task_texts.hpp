@@ -1,0 +1,158 @@
+// A task as text, before there is a tokenizer: prompts with labels, and the documents of the
+// corpus. From the embedded language or from tab-separated files; tokenize_task makes task_data.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tern/data/corpus.hpp"
+#include "tern/data/glue.hpp"
+#include "tern/data/microworld.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
+#include "tern/train/task_data.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Stands behind every document and before every prompt; has the name it has in Qwen's tokenizers.
+inline constexpr std::string_view document_separator = "<|endoftext|>";
+
+struct labelled_prompt {
+  std::string text;
+  int label = 0;
+};
+
+struct task_texts {
+  std::vector<std::string> label_words;           ///< the next word after a prompt, by class
+  std::vector<labelled_prompt> train, dev, test;  ///< test may be empty
+  std::vector<std::string> documents;
+};
+
+/// How an example is put to a language model: `{1}` and `{2}` are its texts, the answer follows.
+struct task_prompt {
+  std::string text;
+  std::vector<std::string> label_words;
+};
+
+/// The prompts of the tasks that glue_task::named knows; throws config_error for others.
+inline task_prompt prompt_of(std::string_view task) {
+  if (task == "sst2") return {"{1} it was", {"terrible", "great"}};
+  if (task == "mnli") return {"{1} So {2}?", {"yes", "maybe", "no"}};
+  if (task == "qnli") return {"{2} Does this answer: {1}", {"yes", "no"}};
+  throw config_error("no prompt for task '" + std::string(task) + "'");
+}
+
+/// The prompt of one example, spaces at the ends of its texts left out.
+inline std::string fill(std::string_view prompt, const classification_example& example) {
+  const auto trimmed = [](std::string_view s) {
+    const std::size_t first = s.find_first_not_of(' ');
+    return first == s.npos ? s.substr(0, 0) : s.substr(first, s.find_last_not_of(' ') + 1 - first);
+  };
+  std::string text;
+  while (!prompt.empty()) {
+    if (prompt.starts_with("{1}") || prompt.starts_with("{2}")) {
+      text += trimmed(prompt[1] == '1' ? example.first : example.second);
+      prompt.remove_prefix(3);
+    } else {
+      text += prompt[0];
+      prompt.remove_prefix(1);
+    }
+  }
+  return text;
+}
+
+/// Train and dev part of a task in GLUE's form; throws as read_glue and find_data_file.
+inline task_texts glue_texts(const std::filesystem::path& directory, const glue_task& task,
+                             const task_prompt& prompt) {
+  const auto read = [&](const std::vector<std::string>& names) {
+    std::vector<labelled_prompt> part;
+    for (const auto& example : read_glue(find_data_file(directory, names), task))
+      part.push_back({fill(prompt.text, example), example.label});
+    return part;
+  };
+  return {prompt.label_words, read(task.train_files), read(task.dev_files), {}, {}};
+}
+
+struct microworld_sizes {
+  std::size_t documents = 100000, train = 400, dev = 1000, test = 3000;
+};
+
+/// The embedded task. `seed` draws the corpus and the training examples; dev and test are the same
+/// for every seed. Texts begin with a space: each word then has one token (see word_tokenizer).
+inline task_texts microworld_texts(const microworld& world, const microworld_sizes& sizes,
+                                   std::uint64_t seed) {
+  const auto words = microworld::label_words();
+  task_texts texts{{words.begin(), words.end()}, {}, {}, {}, {}};
+  const auto part = [&](microworld_part which, std::size_t count, std::uint64_t part_seed) {
+    std::vector<labelled_prompt> list;
+    for (const auto& example : world.pairs(which, count, part_seed))
+      list.push_back({" " + microworld::prompt(example), example.label});
+    return list;
+  };
+  texts.train = part(microworld_part::train, sizes.train, seed);
+  texts.dev = part(microworld_part::dev, sizes.dev, 0);
+  texts.test = part(microworld_part::test, sizes.test, 0);
+  for (auto& document : world.corpus(sizes.documents, seed))
+    texts.documents.push_back(" " + std::move(document));
+  return texts;
+}
+
+/// A tokenizer of a closed vocabulary: the separator is 0, each word with a space before it one
+/// token, and nothing else can be encoded.
+inline bpe_tokenizer word_tokenizer(const std::vector<std::string>& words) {
+  bpe_definition made;
+  made.tokens.emplace_back();
+  for (const std::string& word : words) made.tokens.push_back(" " + word);
+  made.added = {{std::string(document_separator), 0}};
+  made.pattern = " [^ ]+";
+  made.nfc = false;
+  made.whole_words = true;
+  return bpe_tokenizer(std::move(made));
+}
+
+/// A byte-level BPE vocabulary of at most `size` tokens, learned from documents.
+inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std::size_t size) {
+  bpe_train_options options;
+  options.vocab_size = size;
+  options.special_tokens = {std::string(document_separator)};
+  bpe_trainer trainer(std::move(options));
+  for (const std::string& document : documents) trainer.add(document);
+  return bpe_tokenizer(trainer.finish());
+}
+
+/// Everything as tokens, prompts cut to `limit` of them. Throws config_error where the tokenizer
+/// has no separator or two label words begin with the same token.
+inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tokenizer,
+                               std::size_t limit, executor_ref ex = {}) {
+  const auto separator = tokenizer.token_id(document_separator);
+  if (!separator)
+    throw config_error("the tokenizer has no token " + std::string(document_separator));
+  bpe_encoder encoder = tokenizer.encoder();
+  const auto part = [&](const std::vector<labelled_prompt>& prompts) {
+    std::vector<task_example> examples;
+    for (const auto& p : prompts)
+      examples.push_back(make_example(encoder, *separator, p.text, p.label, limit));
+    return examples;
+  };
+  task_data data;
+  data.label_tokens = label_tokens(tokenizer, texts.label_words);
+  data.train = part(texts.train);
+  data.dev = part(texts.dev);
+  data.test = part(texts.test);
+  const auto make_encoder = [&] {
+    return [encode = tokenizer.encoder()](std::string_view text,
+                                          std::vector<std::int32_t>& ids) mutable {
+      encode.encode(text, ids, added_text::plain);
+    };
+  };
+  data.stream = tokenize(texts.documents, make_encoder, *separator, ex);
+  return data;
+}
+
+}  // namespace tern::inline TERN_ABI
