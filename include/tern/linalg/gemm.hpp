@@ -28,12 +28,9 @@ template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
                 bool accumulate) {
   auto out = eigen_map<T, Eigen::RowMajor>(c);
-  const auto product = [&](const auto& x, const auto& y) {
-    if (accumulate)
-      out.noalias() += alpha * (x * y);
-    else
-      out.noalias() = alpha * (x * y);
-  };
+  // Cleared first, so that only one form of each product is instantiated.
+  if (!accumulate) out.setZero();
+  const auto product = [&](const auto& x, const auto& y) { out.noalias() += alpha * (x * y); };
   const auto with_b = [&](const auto& x) {
     if (b.col_stride == 1)
       product(x, eigen_map<const T, Eigen::RowMajor>(b));
@@ -85,5 +82,14 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
                             accumulate);
   });
 }
+
+// Eigen's products cost seconds of compile time in every unit. A program of many units may define
+// this macro everywhere and instantiate both in one of them.
+#if defined(TERN_EXTERN_GEMM)
+extern template void gemm<float>(float, matrix_view<const float>, matrix_view<const float>,
+                                 matrix_view<float>, bool, executor_ref);
+extern template void gemm<double>(double, matrix_view<const double>, matrix_view<const double>,
+                                  matrix_view<double>, bool, executor_ref);
+#endif
 
 }  // namespace tern::inline TERN_ABI
