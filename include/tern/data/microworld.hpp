@@ -59,18 +59,18 @@ class microworld {
 
   /// Every word and sign that occurs in documents, prompts and labels, each once.
   [[nodiscard]] std::vector<std::string> words() const {
-    std::vector<std::string> all = {".",     "?",    "all",   "some", "no",     "not",
-                                    "are",   "none", "who",   "so",   "surely", "perhaps",
-                                    "never", "yes",  "maybe", "wrong"};
+    std::vector<std::string> all = {".",    "?",   "all", "some",   "no",      "not",  "are",
+                                    "none", "who", "so",  "surely", "perhaps", "never"};
     for (const auto& pair : options_.adjectives) all.insert(all.end(), pair.begin(), pair.end());
     for (const auto* tree : {&nouns_, &verbs_})
       all.insert(all.end(), tree->words().begin(), tree->words().end());
     return all;
   }
 
-  /// The words that answer a prompt, in the order of `inference`.
+  /// The words that answer a prompt, in the order of `inference`: those of the corpus, so that what
+  /// the pre-training taught can be used from a few examples.
   [[nodiscard]] static std::array<std::string, 3> label_words() {
-    return {"yes", "maybe", "wrong"};
+    return {"surely", "perhaps", "never"};
   }
 
   /// The text up to where the label word follows.
