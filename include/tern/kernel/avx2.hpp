@@ -23,6 +23,7 @@ namespace tern::inline TERN_ABI::kernel::avx2 {
 struct ops {
   using reg = __m256i;
   static constexpr std::size_t bytes = 32, tile_tokens = 5, matvec_panels = 1;
+  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
   static constexpr int plane_bits = 0;
 

@@ -25,6 +25,7 @@ namespace tern::inline TERN_ABI::kernel::avx512vnni {
 struct ops {
   using reg = __m512i;
   static constexpr std::size_t bytes = 64, tile_tokens = 12, matvec_panels = 4;
+  static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   /// Dot products that may be added before `widen`.
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   /// `plane<p>` leaves digits multiplied by 1 << (plane_bits * p).

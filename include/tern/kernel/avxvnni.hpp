@@ -24,6 +24,7 @@ namespace tern::inline TERN_ABI::kernel::avxvnni {
 struct ops {
   using reg = __m256i;
   static constexpr std::size_t bytes = 32, tile_tokens = 6, matvec_panels = 1;
+  static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int plane_bits = 2;
 

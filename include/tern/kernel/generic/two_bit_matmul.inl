@@ -122,7 +122,8 @@ inline void copy_rows(const std::int32_t* from, std::size_t from_stride, std::in
 inline void group(const problem<two_bit>& p, std::size_t panel, std::size_t panel_end,
                   std::size_t token, std::size_t token_end, std::size_t block, std::size_t blocks,
                   std::uint8_t* bytes) {
-  constexpr std::size_t most = ops::tile_tokens, least = (most + 1) / 2;
+  constexpr std::size_t most = ops::tile_tokens, least = (most + 1) / 2,
+                        fewest = ops::matvec_tokens + 1;
   const bool whole = panel + group_panels <= panel_end;  // else the last panel stands in twice
   const packed_digits packed{p.weights.panel(panel)[block].bytes.data(),
                              group_panels == 1
@@ -146,8 +147,8 @@ inline void group(const problem<two_bit>& p, std::size_t panel, std::size_t pane
       tile_of<least>(n, plain_digits{bytes}, x, p.x_stride, blocks, row_sums, to, to_stride,
                      std::make_index_sequence<most - least + 1>{});
     else
-      tile_of<2>(n, packed, x, p.x_stride, blocks, row_sums, to, to_stride,
-                 std::make_index_sequence<most - 1>{});
+      tile_of<fewest>(n, packed, x, p.x_stride, blocks, row_sums, to, to_stride,
+                      std::make_index_sequence<most - fewest + 1>{});
     if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
     token += n;
   }
@@ -160,8 +161,8 @@ inline void run(const problem<two_bit>& p, std::size_t begin, std::size_t end) {
   const std::size_t blocks = p.weights.panel_blocks();
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
-    if (t.token_end - t.token == 1) {
-      matvec(p, t.panel, t.panel_end, t.token);
+    if (t.token_end - t.token <= ops::matvec_tokens) {
+      for (std::size_t n = t.token; n < t.token_end; ++n) matvec(p, t.panel, t.panel_end, n);
       continue;
     }
     for (std::size_t panel = t.panel; panel < t.panel_end; panel += group_panels)
