@@ -15,6 +15,17 @@ void require(bool good, const std::string& what) {
   if (!good) throw config_error("settings: " + what);
 }
 
+/// Packed weights have no masters to train; `run` does stage 1 itself.
+void require_trainable(const settings& s) {
+  if (s.data.model.empty()) return;
+  const auto config = std::filesystem::path(s.data.model) / "config.json";
+  require(!tern::read_json(config).contains("quantization_config"),
+          "'" + s.data.model + "' is deployed, its weights are packed: train from stages/ instead");
+  require(s.command != "run" ||
+              (!s.run.model.ternary && s.run.model.sub_ln == tern::norm_placement::none),
+          "run starts from a full-precision model without SubLN");
+}
+
 void require_paths(const settings& s) {
   const bool fits = s.command == "finetune" || s.command == "distill";
   require(!fits || !s.data.model.empty(), s.command + " needs --model");
@@ -81,8 +92,11 @@ void require_objective(const settings& s) {
 
 void require_consistent(const settings& s) {
   require_paths(s);
+  require_trainable(s);
   s.run.model.validate();
   require(s.run.save_every > 0 && s.run.log_every > 0, "save_every and log_every must be positive");
+  require(s.run.task != "microworld" || s.run.train_examples > 0,
+          "train_examples must be positive where examples are generated");
   require(s.data.model.empty() || s.data.tokenizer.empty(),
           "--model has a tokenizer of its own: leave out --tokenizer");
   require(s.run.base.steps > 0 || !s.data.model.empty(),

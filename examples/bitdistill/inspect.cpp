@@ -45,8 +45,8 @@ std::map<std::string, nlohmann::json> last_lines(const fs::path& metrics) {
   std::map<std::string, nlohmann::json> last;
   if (!fs::exists(metrics)) return last;
   tern::for_each_line(tern::read_text(metrics), [&](std::string_view line, std::size_t) {
-    auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.contains("stage")) last[json["stage"]] = std::move(json);
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object() && json.contains("stage")) last[json["stage"]] = json;
   });
   return last;
 }

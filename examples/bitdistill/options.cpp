@@ -20,7 +20,7 @@ class command_line {
  public:
   explicit command_line(options& values) : o(values) {
     app.name("bitdistill");
-    app.require_subcommand(1);
+    app.require_subcommand(0, 1);
     app.set_version_flag("--version", version_text());
     app.footer("Each subcommand has a --help of its own with examples.");
     add_demo();
@@ -239,6 +239,7 @@ parsed parse_command_line(int argc, char** argv) {
   command_line line(result.values);
   try {
     line.app.parse(argc, argv);
+    if (line.app.get_subcommands().empty()) throw CLI::RequiredError("a subcommand");
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {
       result.exit_code = line.app.exit(e);

@@ -127,6 +127,13 @@ void use_model(settings& s, const fs::path& config) {
   s.run.vocab_size = s.run.model.vocab_size;
 }
 
+/// What is left to do of stage 1.
+tern::surgery stage1(const tern::model_config& model) {
+  if (model.ternary) return tern::surgery::none;
+  return model.sub_ln == tern::norm_placement::none ? tern::surgery::sub_ln_ternary
+                                                    : tern::surgery::ternary;
+}
+
 }  // namespace
 
 settings make_settings(const options& o) {
@@ -168,8 +175,8 @@ std::vector<tern::stage> stages_of(const settings& s) {
   const std::string from = folder(s.data.model);
   if (s.command == "pretrain") {
     if (s.data.ternary)
-      return {{"continual", from, already ? surgery::none : surgery::sub_ln_ternary,
-               stage_loss::language_model, "", "", s.run.continual}};
+      return {{"continual", from, stage1(s.run.model), stage_loss::language_model, "", "",
+               s.run.continual}};
     return {{"base", from, surgery::none, stage_loss::language_model, "", "", s.run.base}};
   }
   if (s.command == "finetune") {
@@ -179,8 +186,8 @@ std::vector<tern::stage> stages_of(const settings& s) {
     return {{"finetune", from, surgery::none, stage_loss::task, "", "FP-SFT", s.run.teacher}};
   }
   if (s.command == "distill")
-    return {{"distill", from, already ? surgery::none : surgery::sub_ln_ternary, stage_loss::distil,
-             folder(s.data.teacher), "BitDistill", s.run.student}};
+    return {{"distill", from, stage1(s.run.model), stage_loss::distil, folder(s.data.teacher),
+             "BitDistill", s.run.student}};
   return tern::bitdistill_stages(s.run);
 }
 

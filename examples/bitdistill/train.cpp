@@ -47,11 +47,15 @@ class session : public console {
 };
 
 /// Refuses before data are read what run_directory would refuse after.
-void require_free(const options& o, bool resume) {
-  if (!resume && fs::exists(fs::path(o.out) / "config.json"))
-    throw tern::config_error("'" + o.out +
-                             "' holds a run already: continue it with --resume or choose another "
-                             "--out");
+void require_free(const options& o, const settings& s) {
+  const auto config = fs::path(o.out) / "config.json";
+  if (o.resume || o.fresh || !fs::exists(config)) return;
+  const std::string held = "'" + o.out + "' holds a run ";
+  if (o.command != "demo")
+    throw tern::config_error(held + "already: continue it with --resume or choose another --out");
+  if (tern::read_json(config) != to_json(s))
+    throw tern::config_error(
+        held + "with other settings: start over with --fresh or choose another --out");
 }
 
 /// Removes what a run writes, and only where there is a run.
@@ -78,8 +82,9 @@ void finish(const tern::run_directory& directory, const std::vector<tern::stage>
             const std::vector<tern::result_row>& rows) {
   const std::string table = format_table(rows);
   directory.write_table(rows, table);
-  if (!rows.empty()) fmt::print("\n{}", table);
-  fmt::print("\nmodel: {}\n", directory.stage(stages.back().name).string());
+  const fs::path& at = directory.path();
+  if (!rows.empty()) fmt::print("\n{}\ndeployed: {}\n", table, (at / "models").string());
+  fmt::print("to train on: {}\n", directory.stage(stages.back().name).string());
 }
 
 void run_stages(const options& o, settings s, const std::vector<tern::stage>& stages,
@@ -103,8 +108,8 @@ void run_stages(const options& o, settings s, const std::vector<tern::stage>& st
 
 void train(const options& o) {
   const bool resume = o.resume || o.command == "demo";
-  require_free(o, resume);
   const settings s = make_settings(o);
+  require_free(o, s);
   require_consistent(s);
   const auto stages = stages_of(s);
   const auto texts = load_texts(s, needs_of(stages));
