@@ -104,6 +104,15 @@ void describe(V& v, model_config& c) {
   v.value("max_position_embeddings", c.max_position_embeddings);
   v.value("rope_theta", c.rope_theta);
   v.value("initializer_range", c.initializer_range);
+  v.value("rms_norm_eps", c.rms_norm_eps);
+  v.value("attention_bias", c.attention_bias);
+  v.value("qk_norm", c.qk_norm);
+  v.value("tie_word_embeddings", c.tie_word_embeddings);
+  v.choice("hidden_act", c.hidden_act,
+           choices<activation>{{"silu", activation::silu},
+                               {"gelu", activation::gelu},
+                               {"gelu_pytorch_tanh", activation::gelu_tanh},
+                               {"relu2", activation::relu2}});
 }
 
 template <class V>
