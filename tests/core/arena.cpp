@@ -12,7 +12,7 @@ namespace {
 /// One step of mixed sizes, with a scope of temporaries; returns a checksum of what it wrote.
 int step(tern::arena& memory) {
   std::vector<int*> kept;
-  for (const std::size_t n : {3, 1000, 0, 70000, 17}) {
+  for (const std::size_t n : {3u, 1000u, 0u, 70000u, 17u}) {
     int* p = memory.allocate<int>(n);
     REQUIRE(reinterpret_cast<std::uintptr_t>(p) % tern::arena::alignment == 0);
     std::fill_n(p, n, static_cast<int>(n));

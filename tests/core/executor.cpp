@@ -36,7 +36,7 @@ chunks chunks_of(executor_ref ex, std::size_t n, std::size_t grain) {
 }  // namespace
 
 TEST_CASE("every executor makes the same chunks, each index once", "[executor]") {
-  for (const std::size_t threads : {1, 2, 3, 8}) {
+  for (const std::size_t threads : {1u, 2u, 3u, 8u}) {
     thread_pool pool(threads);
     CHECK(pool.threads() == threads);
     for (const auto& [n, grain] : {std::pair{0, 4}, {1, 4}, {4, 4}, {5, 4}, {1000, 7}, {9, 0}})

@@ -41,7 +41,7 @@ struct spread {
 
 TEMPLATE_TEST_CASE("transform and axpy equal plain loops", "[simd]", float, double) {
   using T = TestType;
-  for (const std::size_t stride : {1, 3})
+  for (const std::size_t stride : {1u, 3u})
     for (std::size_t n = 0; n <= 70; ++n) {
       spread<T> a(n, stride, n % 5, 1), b(n, 1, 1, 2), y(n, stride, 2, 3), z = y;
       simd::transform(
@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("transform and axpy equal plain loops", "[simd]", float, doub
 TEMPLATE_TEST_CASE("sums, dots and maxima equal plain loops", "[simd]", float, double) {
   using T = TestType;
   const double tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-13;
-  for (const std::size_t stride : {1, 2})
+  for (const std::size_t stride : {1u, 2u})
     for (std::size_t n = 0; n <= 150; ++n) {
       spread<T> a(n, stride, 1, n + 1), b(n, 1, 0, n + 1000);
       double sum = 0, dot = 0, cubes = 0;
@@ -108,10 +108,10 @@ TEST_CASE("padding lanes never reach a result", "[simd]") {
 TEMPLATE_TEST_CASE("a fold's bits depend on neither alignment nor stride", "[simd]", float,
                    double) {
   using T = TestType;
-  for (const std::size_t n : {5, 64, 133}) {
+  for (const std::size_t n : {5u, 64u, 133u}) {
     spread<T> at(n, 1, 0, 8);
     const T sum = simd::sum(at.in());
-    for (const std::size_t stride : {1, 2, 7})
+    for (const std::size_t stride : {1u, 2u, 7u})
       for (std::size_t offset = 0; offset < 9; ++offset) {
         spread<T> a(n, stride, offset, 8);
         CHECK(simd::sum(a.in()) == sum);

@@ -95,7 +95,7 @@ TEST_CASE("gemm is bit-identical for any number of threads", "[gemm][threads]") 
     const auto a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2);
     tern::matrix<float> serial = random_matrix<float>(m, n, 3), start = serial;
     tern::gemm<float>(1, a, b, serial, true);
-    for (const std::size_t threads : {1, 2, 3}) {
+    for (const std::size_t threads : {1u, 2u, 3u}) {
       tern::thread_pool pool(threads);
       tern::matrix<float> c = start;
       tern::gemm<float>(1, a, b, c, true, pool);

@@ -160,7 +160,7 @@ TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
     return std::vector{y, dx, dw};
   };
   const auto serial = run(x, w, {});
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
     CHECK(run(x, w, pool) == serial);
   }

@@ -40,7 +40,7 @@ TEST_CASE("embedding's gradient is bit-identical for any number of threads",
     return std::vector{y, dtable};
   };
   const auto serial = run({});
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
     CHECK(run(pool) == serial);
   }

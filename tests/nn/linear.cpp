@@ -65,7 +65,7 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
     return std::vector{y, dx, dw, db};
   };
   const auto serial = run({});
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
     CHECK(run(pool) == serial);
   }

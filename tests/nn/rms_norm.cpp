@@ -88,7 +88,7 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
     return std::vector{y, dx, dg};
   };
   const auto serial = run({});
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
     CHECK(run(pool) == serial);
   }

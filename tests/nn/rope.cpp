@@ -82,7 +82,7 @@ TEST_CASE("rope is bit-identical for any number of threads", "[rope][threads]") 
   const auto x = random_matrix<float>(500, 256, 1);
   tern::matrix<float> serial = x;
   tern::rope<float>::forward(serial, positions, table);
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
     tern::matrix<float> y = x;
     tern::rope<float>::forward(y, positions, table, pool);
