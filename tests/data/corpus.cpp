@@ -5,8 +5,8 @@
 #include <set>
 
 #include "../support.hpp"
+#include "tern/core/atomic_file.hpp"
 #include "tern/data/token_windows.hpp"
-#include "tern/io/atomic_file.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 #include "tern/data/glue.hpp"
 
 #include "../support.hpp"
-#include "tern/io/atomic_file.hpp"
+#include "tern/core/atomic_file.hpp"
 
 namespace {
 

@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
-#include "tern/io/atomic_file.hpp"
 #include "tern/io/mapped_file.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/io/atomic_file.hpp"
 #include "tern/io/dtype.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"

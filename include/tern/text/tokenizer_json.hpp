@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
-#include "tern/text/atomic_write.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
@@ -118,7 +118,7 @@ inline void bpe_tokenizer::save(const std::filesystem::path& path) const {
                                        {"post_processor", nullptr},
                                        {"decoder", detail::byte_level_json()},
                                        {"model", detail::model_json(from)}};
-  detail::write_atomically(path, file.dump(1) + '\n');
+  write_file(path, file.dump(1) + '\n');
 }
 
 }  // namespace tern::inline TERN_ABI

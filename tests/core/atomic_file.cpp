@@ -1,4 +1,4 @@
-#include "tern/io/atomic_file.hpp"
+#include "tern/core/atomic_file.hpp"
 
 #include <sys/resource.h>
 

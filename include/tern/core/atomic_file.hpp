@@ -14,8 +14,8 @@
 #include <string_view>
 #include <utility>
 
-#include "tern/io/file_descriptor.hpp"
-#include "tern/io/os_error.hpp"
+#include "tern/core/file_descriptor.hpp"
+#include "tern/core/os_error.hpp"
 
 namespace tern::inline TERN_ABI {
 
