@@ -6,11 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "tern/core/random.hpp"
+#include "tern/data/token_windows.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/model/decoder.hpp"
 
@@ -22,31 +24,25 @@ struct task_example {
   std::int32_t label = 0;
 };
 
-/// Next-token cross-entropy on random windows of a token stream.
+/// Next-token cross-entropy on windows of a token stream.
 template <class Model>
 class language_modeling {
  public:
   using T = typename Model::scalar;
 
-  /// Micro-batches of `sequences` windows of `length` tokens, drawn by (seed, micro-batch number).
+  /// Micro-batches of `sequences` windows of `length` tokens, in the order that `seed` gives.
   /// Throws config_error if the stream is shorter than one window and its next token.
   language_modeling(Model& model, std::span<const std::int32_t> stream, std::size_t sequences,
                     std::size_t length, std::uint64_t seed)
-      : model_(model), stream_(stream), sequences_(sequences), length_(length), seed_(seed) {
-    if (stream.size() <= length)
-      throw config_error("language_modeling: the corpus has " + std::to_string(stream.size()) +
-                         " tokens, fewer than one window of " + std::to_string(length + 1));
-  }
+      : model_(model), windows_(stream, length, seed), sequences_(sequences) {}
 
   recorded_loss operator()(tape<T>& t, std::size_t micro_batch) {
-    philox random(seed_, micro_batch);
     batch_.clear();
     targets_.clear();
     for (std::size_t s = 0; s < sequences_; ++s) {
-      const std::size_t start = random.below(static_cast<std::uint32_t>(stream_.size() - length_));
-      batch_.add(stream_.subspan(start, length_));
-      const auto next = stream_.subspan(start + 1, length_);
-      targets_.insert(targets_.end(), next.begin(), next.end());
+      const auto window = windows_[micro_batch * sequences_ + s];
+      batch_.add(window.first(window.size() - 1));
+      targets_.insert(targets_.end(), window.begin() + 1, window.end());
     }
     const variable<T> h = model_.hidden(t, batch_);
     return {loss_.record(t, h, model_.head().variable(), targets_), batch_.tokens.size()};
@@ -54,9 +50,8 @@ class language_modeling {
 
  private:
   Model& model_;
-  std::span<const std::int32_t> stream_;
-  std::size_t sequences_, length_;
-  std::uint64_t seed_;
+  token_windows windows_;
+  std::size_t sequences_;
   token_batch batch_;
   std::vector<std::int32_t> targets_;
   objective<T> loss_;

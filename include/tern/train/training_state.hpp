@@ -43,14 +43,16 @@ void load_training_state(trainer<Model>& t, objective<typename Model::scalar>* l
                          const std::string& stage, const std::filesystem::path& path) {
   using T = typename Model::scalar;
   const safetensors_file file(path);
-  const auto& metadata = file.metadata();
-  const auto found = metadata.find("format");
-  if (found == metadata.end() || found->second != "tern.training_state")
+  if (!file.verify()) throw format_error(path.string() + ": not a training state of tern");
+  const auto value = [&](const std::string& key) {
+    const auto found = file.metadata().find(key);
+    return found == file.metadata().end() ? std::string() : found->second;
+  };
+  if (value("format") != "tern.training_state")
     throw format_error(path.string() + ": not a training state of tern");
-  if (metadata.at("stage") != stage)
+  if (value("stage") != stage)
     throw format_error(path.string() + ": expected the state of stage '" + stage + "', got '" +
-                       metadata.at("stage") + "'");
-  if (!file.verify()) throw format_error(path.string() + ": the checksum is missing");
+                       value("stage") + "'");
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
     auto& moments = t.optimizer().state()[index++];
