@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <cstdio>
-#include <fstream>
 
 #include "commands.hpp"
 #include "console.hpp"
@@ -68,13 +67,16 @@ void remove_run(const fs::path& out) {
     fs::remove_all(out / name);
 }
 
-bool print_finished(const tern::run_directory& directory, const std::vector<tern::stage>& stages) {
-  std::ifstream table(directory.path() / "table.txt");
+/// The table of a run that is complete and has these settings.
+bool print_finished(const fs::path& out, const settings& s,
+                    const std::vector<tern::stage>& stages) {
+  for (const auto* name : {"config.json", "table.json", "table.txt"})
+    if (!fs::exists(out / name)) return false;
   for (const auto& each : stages)
-    if (!directory.has_stage(each.name)) return false;
-  if (!table || !fs::exists(directory.path() / "table.json")) return false;
-  fmt::print("{} holds this run, finished:\n\n", directory.path().string());
-  for (std::string line; std::getline(table, line);) fmt::print("{}\n", line);
+    if (!fs::exists(out / "stages" / each.name / "config.json")) return false;
+  if (tern::read_json(out / "config.json") != to_json(s)) return false;
+  fmt::print("{} holds this run, finished:\n\n{}", out.string(),
+             tern::read_text(out / "table.txt"));
   return true;
 }
 
@@ -87,37 +89,46 @@ void finish(const tern::run_directory& directory, const std::vector<tern::stage>
   fmt::print("to train on: {}\n", directory.stage(stages.back().name).string());
 }
 
-void run_stages(const options& o, settings s, const std::vector<tern::stage>& stages,
-                tern::run_directory& directory, const tern::task_texts& texts) {
-  tern::thread_pool pool(o.threads);
-  const auto tokenizer = make_tokenizer(s, texts, directory.path() / "tokenizer.json");
+struct prepared {
+  tern::bpe_tokenizer tokenizer;
+  tern::task_data data;
+};
+
+/// Reads and tokenises everything, which tells whether it fits together; writes nothing.
+prepared prepare(const options& o, settings& s, needs what, tern::executor_ref ex) {
+  const auto texts = load_texts(s, what);
+  const fs::path saved = o.fresh ? "" : fs::path(o.out) / "tokenizer.json";
+  auto tokenizer = make_tokenizer(s, texts, saved);
   if (s.data.model.empty()) s.run.model.vocab_size = tokenizer.vocab_size();
   if (s.run.model.vocab_size < tokenizer.vocab_size())
     throw tern::config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
                              " tokens, the model " + std::to_string(s.run.model.vocab_size));
-  const auto data = tern::tokenize_task(texts, tokenizer, s.data.prompt_tokens, pool);
-  tokenizer.save(directory.path() / "tokenizer.json");
-  print_header(s, stages, pool.threads());
-  session show(directory, tokenizer);
-  catch_signals();
-  tern::pipeline<> pipeline(s.run, data, directory, show, s.data.model, pool);
-  finish(directory, stages, pipeline.run(stages));
+  auto data = tern::tokenize_task(texts, tokenizer, s.data.prompt_tokens, ex);
+  return {std::move(tokenizer), std::move(data)};
 }
 
 }  // namespace
 
 void train(const options& o) {
-  const bool resume = o.resume || o.command == "demo";
-  const settings s = make_settings(o);
+  settings s = make_settings(o);
   require_free(o, s);
   require_consistent(s);
   const auto stages = stages_of(s);
-  const auto texts = load_texts(s, needs_of(stages));
+  if (!o.fresh && print_finished(o.out, s, stages)) return;
+  const auto config = to_json(s);
+  tern::thread_pool pool(o.threads);
+  const prepared input = prepare(o, s, needs_of(stages), pool);
   if (o.fresh) remove_run(o.out);
+  const bool resume = o.resume || o.command == "demo";
+  tern::run_directory directory(o.out, config,
+                                resume ? tern::run_mode::resume : tern::run_mode::create);
+  input.tokenizer.save(directory.path() / "tokenizer.json");
+  print_header(s, stages, pool.threads());
+  session show(directory, input.tokenizer);
+  catch_signals();
   try {
-    tern::run_directory directory(o.out, to_json(s),
-                                  resume ? tern::run_mode::resume : tern::run_mode::create);
-    if (!print_finished(directory, stages)) run_stages(o, s, stages, directory, texts);
+    tern::pipeline<> pipeline(s.run, input.data, directory, show, s.data.model, pool);
+    finish(directory, stages, pipeline.run(stages));
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +
                   o.out + (o.command == "demo" ? " (and the same options)" : " --resume"));
