@@ -7,14 +7,10 @@
 namespace bitdistill {
 
 std::string scientific(double x) {
-  std::string text = fmt::format("{:.1e}", x);
+  const std::string text = fmt::format("{:.1e}", x);  // "2.9e-04"
   const auto e = text.find('e');
   if (e == std::string::npos) return text;  // not finite
-  std::string exponent = text.substr(e + 1);
-  const bool negative = exponent[0] == '-';
-  exponent.erase(0, exponent.find_first_not_of("+-0"));
-  if (exponent.empty()) exponent = "0";
-  return text.substr(0, e + 1) + (negative ? "-" : "") + exponent;
+  return fmt::format("{}e{}", text.substr(0, e), std::stoi(text.substr(e + 1)));
 }
 
 std::string five(double x) {
@@ -46,9 +42,7 @@ std::string duration(double seconds) {
 }
 
 std::string grouped(std::size_t n) {
-  std::string text = std::to_string(n);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-  return text;
+  return n < 1000 ? std::to_string(n) : grouped(n / 1000) + fmt::format(",{:03}", n % 1000);
 }
 
 }  // namespace bitdistill
