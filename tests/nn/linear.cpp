@@ -46,9 +46,12 @@ TEST_CASE("linear gradients", "[linear][gradient]") {
   check_row_gradient(loss, b, db);
 
   SECTION("accumulate") {
-    const tern::matrix<double> once = dw;
-    op::backward(dy, x, w, {}, dw, {});
-    CHECK((dw - 2 * once).cwiseAbs().maxCoeff() < 1e-12);
+    const tern::matrix<double> dx_once = dx, dw_once = dw;
+    const std::vector<double> db_once = db;
+    op::backward(dy, x, w, dx, dw, db);
+    CHECK((dx - 2 * dx_once).cwiseAbs().maxCoeff() < 1e-12);
+    CHECK((dw - 2 * dw_once).cwiseAbs().maxCoeff() < 1e-12);
+    for (std::size_t i = 0; i < db.size(); ++i) CHECK(db[i] == Approx(2 * db_once[i]));
   }
 }
 
