@@ -186,3 +186,19 @@ TEST_CASE("the real corpora", "[corpus][data]") {
     CHECK(tern::read_corpus({path}).size() == count);
   }
 }
+
+TEST_CASE("windows begin with a document where a separator is near", "[token_windows]") {
+  std::vector<std::int32_t> stream(500, 1);
+  for (std::size_t i = 0; i < 300; i += 7) stream[i] = 0;  // short documents, then a long one
+  tern::token_windows windows(stream, 10, 3, 0);
+  for (std::uint64_t i = 0; i < windows.per_epoch(); ++i) {
+    const auto w = windows[i];
+    REQUIRE(w.size() == 11);
+    const auto place = static_cast<std::size_t>(w.data() - stream.data());
+    if (place < 294) {
+      REQUIRE(w[0] == 0);
+    } else {
+      REQUIRE(std::count(w.begin() + 1, w.end(), 0) == 0);
+    }
+  }
+}

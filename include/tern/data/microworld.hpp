@@ -129,12 +129,19 @@ class microworld {
     return rng.below(static_cast<std::uint32_t>(n));
   }
 
+  /// all, some or no; "not all" stands in facts only.
+  static quantifier draw_quantifier(philox& rng) { return static_cast<quantifier>(rng.below(3)); }
+
+  /// About half of the time none.
+  [[nodiscard]] std::size_t draw_adjective(philox& rng) const {
+    const std::size_t n = 2 * options_.adjectives.size(), adjective = index(rng, 2 * n + 1);
+    return adjective < n ? adjective : none;
+  }
+
   [[nodiscard]] statement draw(philox& rng) const {
-    const std::size_t n = 2 * options_.adjectives.size();
-    const auto q = static_cast<quantifier>(rng.below(4));
-    const std::size_t adjective = index(rng, 2 * n + 1);  // about half of the phrases are bare
-    return {q, adjective < n ? adjective : none, index(rng, nouns_.size()),
-            index(rng, verbs_.size())};
+    const quantifier q = draw_quantifier(rng);
+    const std::size_t adjective = draw_adjective(rng), noun = index(rng, nouns_.size());
+    return {q, adjective, noun, index(rng, verbs_.size())};
   }
 
   /// One of the words above, one of those below, or any.
@@ -146,15 +153,22 @@ class microworld {
     }
   }
 
-  /// Another statement about related things: half of the time each of its words stays, so that
-  /// simple steps and their combinations both occur.
+  /// Another statement about related things: one of its words changes, and half of the time the
+  /// quantifier too.
   [[nodiscard]] statement draw_near(philox& rng, const statement& from) const {
     for (;;) {
-      statement s = draw(rng);
-      const std::uint32_t keep = rng.below(8);
-      s.adjective = (keep & 1) != 0 ? from.adjective : s.adjective;
-      s.noun = (keep & 2) != 0 ? from.noun : draw_near(rng, nouns_, from.noun);
-      s.verb = (keep & 4) != 0 ? from.verb : draw_near(rng, verbs_, from.verb);
+      statement s = from;
+      if (rng.below(2) == 0) s.q = draw_quantifier(rng);
+      switch (rng.below(options_.adjectives.empty() ? 2 : 3)) {
+        case 0:
+          s.noun = draw_near(rng, nouns_, from.noun);
+          break;
+        case 1:
+          s.verb = draw_near(rng, verbs_, from.verb);
+          break;
+        default:
+          s.adjective = draw_adjective(rng);
+      }
       if (s != from) return s;
     }
   }

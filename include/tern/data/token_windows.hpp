@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,11 +19,14 @@ namespace tern::inline TERN_ABI {
 
 /// Views of `length + 1` tokens: the first `length` are inputs, the last `length` their targets.
 /// In an epoch the windows do not overlap in targets; each epoch cuts the stream at another offset.
+/// Given a separator, a window begins at the last one that stands at or less than `length` before
+/// its place, so that short documents are not entered in the middle (windows may then overlap).
 class token_windows {
  public:
   /// Throws config_error if the stream is shorter than one window. Keeps the span.
-  token_windows(std::span<const std::int32_t> stream, std::size_t length, std::uint64_t seed)
-      : stream_(stream), length_(length), seed_(seed) {
+  token_windows(std::span<const std::int32_t> stream, std::size_t length, std::uint64_t seed,
+                std::optional<std::int32_t> separator = {})
+      : stream_(stream), length_(length), seed_(seed), separator_(separator) {
     if (length == 0 || stream.size() <= length)
       throw config_error("expected a corpus of at least " + std::to_string(length + 1) +
                          " tokens (one window and its next token), got " +
@@ -36,10 +40,19 @@ class token_windows {
   std::span<const std::int32_t> operator[](std::uint64_t position) {
     shuffle_for(position / per_epoch());
     const std::size_t block = order_[static_cast<std::size_t>(position % per_epoch())];
-    return stream_.subspan(offset_ + block * length_, length_ + 1);
+    return stream_.subspan(document_start(offset_ + block * length_), length_ + 1);
   }
 
  private:
+  [[nodiscard]] std::size_t document_start(std::size_t place) const {
+    if (!separator_) return place;
+    for (std::size_t i = place; i + length_ > place; --i) {
+      if (stream_[i] == *separator_) return i;
+      if (i == 0) break;
+    }
+    return place;
+  }
+
   void shuffle_for(std::uint64_t epoch) {
     if (epoch + 1 == shuffled_) return;
     philox random(seed_, epoch);
@@ -53,6 +66,7 @@ class token_windows {
   std::span<const std::int32_t> stream_;
   std::size_t length_;
   std::uint64_t seed_;
+  std::optional<std::int32_t> separator_;
   std::vector<std::size_t> order_;
   std::size_t offset_ = 0;
   std::uint64_t shuffled_ = 0;  // epoch that order_ is for, plus one

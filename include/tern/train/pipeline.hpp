@@ -91,7 +91,7 @@ class pipeline {
     Model model = start_of(s);
     if (s.loss == stage_loss::language_model) {
       language_modeling<Model> loss(model, data_.stream, s.options.sequences, s.options.length,
-                                    config_.seed);
+                                    config_.seed, data_.separator);
       return finish(s, model, loss, nullptr);
     }
     const std::size_t wanted = config_.train_examples == 0

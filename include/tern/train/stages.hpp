@@ -33,8 +33,9 @@ class language_modeling {
   /// Micro-batches of `sequences` windows of `length` tokens, in the order that `seed` gives.
   /// Throws config_error if the stream is shorter than one window and its next token.
   language_modeling(Model& model, std::span<const std::int32_t> stream, std::size_t sequences,
-                    std::size_t length, std::uint64_t seed)
-      : model_(model), windows_(stream, length, seed), sequences_(sequences) {}
+                    std::size_t length, std::uint64_t seed,
+                    std::optional<std::int32_t> separator = {})
+      : model_(model), windows_(stream, length, seed, separator), sequences_(sequences) {}
 
   recorded_loss operator()(tape<T>& t, std::size_t micro_batch) {
     batch_.clear();

@@ -141,6 +141,7 @@ inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tok
     return examples;
   };
   task_data data;
+  data.separator = *separator;
   data.label_tokens = label_tokens(tokenizer, texts.label_words);
   data.train = part(texts.train);
   data.dev = part(texts.dev);
