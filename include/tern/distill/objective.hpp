@@ -35,6 +35,12 @@ struct recorded_loss {
   std::size_t tokens = 0;
 };
 
+/// Which tokens logits distillation averages over.
+enum class distilled_tokens {
+  all,     ///< every token of the batch, prompts too: the official code
+  answer,  ///< only those that have a target
+};
+
 struct objective_options {
   double lambda = 10.0;  ///< weight of logits distillation
   double gamma = 1e5;    ///< weight of attention-relation distillation
@@ -42,6 +48,7 @@ struct objective_options {
   /// dividing by running means (gamma at small scale otherwise makes AD 1e3 times CE).
   bool balance = false;
   logits_options logits;
+  distilled_tokens tokens = distilled_tokens::all;
   relation_options relation;
   std::array<double, 3> alpha{1.0, 1.0, 1.0};  ///< weights of the Q, K and V relations
 };
@@ -61,6 +68,7 @@ class objective {
 
   /// Running means behind `balance`, for checkpoints: CE, LD, AD and how many steps they saw.
   using running_means = std::array<double, 4>;
+  [[nodiscard]] const objective_options& options() const { return options_; }
   [[nodiscard]] const running_means& means() const { return means_; }
   void restore(const running_means& m) { means_ = m; }
 

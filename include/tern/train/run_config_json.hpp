@@ -122,6 +122,9 @@ void describe(V& v, objective_options& o) {
   v.value("balance", o.balance);
   v.value("tau", o.logits.tau);
   v.value("tau_squared", o.logits.tau_squared);
+  v.choice("tokens", o.tokens,
+           choices<distilled_tokens>{{"all", distilled_tokens::all},
+                                     {"answer", distilled_tokens::answer}});
   v.value("split_heads", o.relation.split_heads);
   v.value("temperature", o.relation.temperature);
   v.choice("form", o.relation.form,

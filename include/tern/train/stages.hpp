@@ -111,12 +111,16 @@ class task_tuning {
     batch_.clear();
     rows_.clear();
     targets_.clear();
+    const bool every_row = teacher_ != nullptr && loss_.options().tokens == distilled_tokens::all;
     for (std::size_t i = 0; i < sequences_; ++i) {
       const std::size_t position = micro_batch * sequences_ + i;
       shuffle_for(position / examples_.size());
       const task_example& example = examples_[order_[position % examples_.size()]];
       batch_.add(example.tokens);
-      rows_.push_back(batch_.tokens.size() - 1);
+      if (every_row)
+        targets_.resize(batch_.tokens.size() - 1, cross_entropy<T>::ignore_index);
+      else
+        rows_.push_back(batch_.tokens.size() - 1);
       targets_.push_back(label_tokens_[static_cast<std::size_t>(example.label)]);
     }
   }
