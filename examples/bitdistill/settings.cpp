@@ -69,7 +69,8 @@ json parse_set(const std::string& text) {
     throw tern::config_error("--set: expected key=value, got '" + text + "'");
   json value = json::parse(text.substr(equals + 1), nullptr, false);
   if (value.is_discarded()) value = text.substr(equals + 1);
-  std::string pointer = "/" + text.substr(0, equals);
+  std::string pointer(1, '/');
+  pointer.append(text, 0, equals);
   std::ranges::replace(pointer, '.', '/');
   json object = json::object();
   object[json::json_pointer(pointer)] = std::move(value);
