@@ -1,0 +1,146 @@
+// Model folders: masters come back exactly, deployed models compute the bits of the training graph,
+// and what is wrong with a folder is said.
+#include <cmath>
+#include <fstream>
+#include <vector>
+
+#include "tern/io/half.hpp"
+#include "tern/model/checkpoint.hpp"
+#include "tern/model/surgery.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+model_config tiny() {
+  model_config c;
+  c.vocab_size = 31;
+  c.hidden_size = 24;
+  c.intermediate_size = 50;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 6;
+  c.max_position_embeddings = 16;
+  c.initializer_range = 0.3;
+  return c;
+}
+
+decoder<> ternary_model(norm_placement placement) {
+  decoder<> model(tiny());
+  model.initialize(3);
+  insert_sub_ln(model, placement, 1e-6);
+  make_ternary(model);
+  philox random(8);
+  model.for_each_parameter([&](auto& p) {
+    if (p.is_vector())
+      for (float& x : p.value.reshaped()) x = 1.0f + 0.1f * static_cast<float>(random.normal());
+  });
+  return model;
+}
+
+matrix<float> hidden(decoder<>& model) {
+  tape<float> t({}, false);
+  token_batch batch;
+  batch.add(std::vector<std::int32_t>{1, 30, 7, 7, 0});
+  batch.add(std::vector<std::int32_t>{12, 2, 5});
+  const auto h = model.hidden(t, batch).value;
+  return Eigen::Map<matrix<float>>(h.data, static_cast<Eigen::Index>(h.rows),
+                                   static_cast<Eigen::Index>(h.cols));
+}
+
+void replace_in(const std::filesystem::path& path, const std::string& from, const std::string& to) {
+  std::ifstream in(path);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto at = text.find(from);
+  REQUIRE(at != text.npos);
+  write_file(path, text.replace(at, from.size(), to));
+}
+
+std::string message_of(const std::filesystem::path& folder) {
+  try {
+    load_model<>(folder);
+  } catch (const error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("masters come back bit for bit") {
+  const tern_test::scratch_dir scratch;
+  for (const auto placement : {norm_placement::subln, norm_placement::all}) {
+    auto model = ternary_model(placement);
+    save_model(model, scratch.path() / "m", storage::master);
+    auto again = load_model<>(scratch.path() / "m");
+    CHECK(again.config().ternary);
+    CHECK(again.config().sub_ln == placement);
+    CHECK(again.config().sub_ln_eps == 1e-6);
+    CHECK(hidden(again) == hidden(model));
+    std::vector<std::string> names, read;
+    model.for_each_parameter([&](auto& p) { names.push_back(p.name); });
+    again.for_each_parameter([&](auto& p) { read.push_back(p.name); });
+    CHECK(names == read);
+  }
+}
+
+TEST_CASE("a deployed model computes the bits of the training graph") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  model.for_each_parameter([&](auto& p) {  // what the file stores as F16
+    for (float& x : p.value.reshaped())
+      if (p.is_vector() || &p == &model.head()) x = from_f16(to_f16(x));
+  });
+  save_model(model, scratch.path() / "d", storage::deployed);
+  auto deployed = load_model<>(scratch.path() / "d");
+  REQUIRE(deployed.blocks()[1].down.packed);
+  CHECK(hidden(deployed) == hidden(model));
+
+  const auto size = std::filesystem::file_size(scratch.path() / "d" / "model.safetensors");
+  save_model(model, scratch.path() / "m", storage::master);
+  CHECK(3 * size < std::filesystem::file_size(scratch.path() / "m" / "model.safetensors"));
+  CHECK_THROWS_AS(save_model(deployed, scratch.path() / "again", storage::deployed), config_error);
+
+  tape<float> recording;
+  token_batch batch;
+  batch.add(std::vector<std::int32_t>{1, 2});
+  CHECK_THROWS_AS(deployed.hidden(recording, batch), config_error);
+}
+
+TEST_CASE("what is wrong with a model folder is said") {
+  const tern_test::scratch_dir scratch;
+  const auto folder = scratch.path() / "m";
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, folder, storage::master);
+  const auto config = folder / "config.json";
+  const auto says = [&](const std::string& text) {
+    INFO(message_of(folder));
+    CHECK(message_of(folder).find(text) != std::string::npos);
+  };
+  replace_in(config, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
+  says("must be a multiple of num_key_value_heads (3)");
+  replace_in(config, "\"num_key_value_heads\": 3", "\"num_key_value_heads\": 4");
+  says("tensor 'model.layers.0.self_attn.k_proj.weight': expected shape [24, 24], got [12, 24]");
+  replace_in(config, "\"hidden_size\": 24", "\"hidden_size\": \"24\"");
+  says("key 'hidden_size': expected a positive integer, got \"24\"");
+  replace_in(config, "\"hidden_size\": \"24\"", "\"hidden_size\": 24");
+  replace_in(config, "\"qwen3\"", "\"mamba\"");
+  says("key 'model_type': expected qwen3, got mamba");
+  std::filesystem::remove(folder / "model.safetensors");
+  replace_in(config, "\"mamba\"", "\"qwen3\"");
+  says("holds neither");
+  CHECK_THROWS_AS(load_model<>(scratch.path() / "nowhere"), io_error);
+}
+
+TEST_CASE("real configurations are understood") {
+  const auto path = tern_test::data_file("configs/Qwen3-1.7B/config.json");
+  if (path.empty()) return;
+  const model_config c = read_model_config(path);
+  CHECK(c.num_hidden_layers == 28);
+  CHECK(c.hidden_size == 2048);
+  CHECK(c.head_dim == 128);
+  CHECK(c.tie_word_embeddings);
+  CHECK(c.rope_theta == 1e6);
+}
