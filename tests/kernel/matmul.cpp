@@ -32,7 +32,7 @@ struct product {
   [[nodiscard]] std::vector<std::int32_t> run(isa::level level, executor_ref ex = {}) const {
     std::vector<std::int32_t> out(n * m, -77);
     const matrix_view<const std::int8_t> view(x.data(), n, k);
-    std::vector<std::byte> workspace(ternary_matmul_workspace(packed, view));
+    std::vector<std::byte> workspace(ternary_matmul_workspace(packed, view), std::byte{0x7F});
     ternary_matmul(packed, view, sums, {out.data(), n, m}, workspace, ex, level);
     return out;
   }

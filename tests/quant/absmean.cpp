@@ -63,6 +63,15 @@ TEMPLATE_TEST_CASE("absmean follows its definition at every stride and thread co
   }
 }
 
+TEST_CASE("absmean rounds a tie to the even 0") {
+  const std::vector<float> w{0.5f, -0.5f, 1.0f, -1.0f};  // mean + eps = 1
+  std::vector<std::int8_t> codes(4);
+  float scale = 0;
+  absmean{.eps = 0.25}.quantize<float>({w.data(), 1, 4}, {codes.data(), 1, 4}, {&scale, 1, 1});
+  CHECK(scale == 0.75f);
+  CHECK(codes == std::vector<std::int8_t>{0, 0, 1, -1});
+}
+
 TEST_CASE("absmean refuses weights that are not finite, takes empty ones") {
   std::vector<float> w{1.0f, std::numeric_limits<float>::quiet_NaN()};
   std::vector<std::int8_t> codes(2);
