@@ -40,9 +40,11 @@ struct product {
   void check() const {
     for (const isa::level level : isa::levels) {
       if (!isa::supported(level)) continue;
-      if (run(level) == expected) continue;
+      const std::vector<std::int32_t> out = run(level);
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < out.size(); ++i) wrong += out[i] != expected[i];
       CAPTURE(isa::name(level), m, n, k);
-      CHECK(run(level) == expected);
+      if (wrong != 0) CHECK(wrong == 0);
     }
   }
 };
@@ -109,7 +111,7 @@ TEST_CASE("any number of threads gives the same integers") {
   const product p(300, 500, 130, r.trits(), r.bytes());
   for (const std::size_t threads : {1u, 2u, 5u}) {
     thread_pool pool(threads);
-    CHECK(p.run(isa::active(), pool) == p.expected);
+    CHECK((p.run(isa::active(), pool) == p.expected));
   }
 }
 
