@@ -1,6 +1,8 @@
 // What a model folder, a checkpoint or a run directory holds.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
@@ -10,6 +12,7 @@
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/text_file.hpp"
 #include "tern/model/config_json.hpp"
+#include "tern/train/run_directory.hpp"
 
 namespace bitdistill {
 namespace {
@@ -62,17 +65,50 @@ void print_run(const fs::path& directory, const nlohmann::json& config) {
     fmt::print("\n{}", tern::read_text(directory / "table.txt"));
 }
 
+struct sample {
+  double sum = 0, squares = 0, megabytes = 0, tokens_per_second = 0;
+};
+
+/// Mean, and deviation of the sample, of every method that all runs have.
+void print_means(const std::vector<std::string>& runs) {
+  std::vector<std::string> order;
+  std::map<std::string, std::vector<tern::result_row>> rows;
+  for (const auto& run : runs)
+    for (const tern::result_row& row : tern::read_table(run)) {
+      if (!rows.contains(row.method)) order.push_back(row.method);
+      rows[row.method].push_back(row);
+    }
+  const auto n = static_cast<double>(runs.size());
+  fmt::print("mean of {} runs\n{:<40}  {:>16}  {:>10}  {:>9}\n", runs.size(), "Method",
+             "Accuracy %", "Size MB", "Tokens/s");
+  for (const auto& method : order) {
+    const auto& list = rows[method];
+    if (list.size() != runs.size()) continue;
+    sample s;
+    for (const auto& row : list) {
+      s.sum += row.accuracy;
+      s.squares += row.accuracy * row.accuracy;
+      s.megabytes += row.megabytes / n;
+      s.tokens_per_second += row.tokens_per_second / n;
+    }
+    const double deviation = std::sqrt(std::max(0.0, (s.squares - s.sum * s.sum / n) / (n - 1)));
+    fmt::print("{:<40}  {:>8.2f} +- {:>4.2f}  {:>10.3f}  {:>9}\n", method, s.sum / n, deviation,
+               s.megabytes, multiple(s.tokens_per_second));
+  }
+}
+
 }  // namespace
 
 void inspect(const options& o) {
-  const fs::path path = o.path;
-  if (!fs::exists(path)) throw tern::io_error("'" + o.path + "' does not exist");
+  if (o.paths.size() > 1) return print_means(o.paths);
+  const fs::path path = o.paths[0];
+  if (!fs::exists(path)) throw tern::io_error("'" + path.string() + "' does not exist");
   if (!fs::is_directory(path)) {
-    fmt::print("{}\n", o.path);
+    fmt::print("{}\n", path.string());
     return print_tensors(tern::safetensors_file(path));
   }
   if (!fs::exists(path / "config.json"))
-    throw tern::config_error("'" + o.path +
+    throw tern::config_error("'" + path.string() +
                              "' is neither a run nor a model: it has no config.json");
   const auto config = tern::read_json(path / "config.json");
   config.contains("model_type") ? print_model(path) : print_run(path, config);

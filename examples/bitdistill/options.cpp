@@ -159,8 +159,12 @@ class command_line {
     auto* c = subcommand("inspect", "What a model folder, a checkpoint or a run holds",
                          "  bitdistill inspect runs/demo\n"
                          "  bitdistill inspect runs/demo/models/bitdistill\n"
-                         "  bitdistill inspect runs/demo/stages/base.state");
-    c->add_option("path", o.path, "Directory of a run or a model, or a .safetensors or .state file")
+                         "  bitdistill inspect runs/demo/stages/base.state\n"
+                         "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3");
+    c->add_option(
+         "path", o.paths,
+         "Directory of a run or a model, or a .safetensors or .state file; several runs give "
+         "the means of their tables")
         ->required();
   }
 

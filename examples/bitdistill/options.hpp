@@ -19,8 +19,8 @@ struct options {
   std::size_t threads = 0;  ///< 0 = all
   std::size_t vocab_size = 0;
   bool resume = false, fresh = false, quick = false, ablations = false, ternary = false;
-  std::string part = "reported";  ///< of eval
-  std::string path;               ///< of inspect
+  std::string part = "reported";   ///< of eval
+  std::vector<std::string> paths;  ///< of inspect
 };
 
 struct parsed {

@@ -27,6 +27,20 @@ enum class run_mode {
   resume,  ///< continue, or begin where there is nothing to continue
 };
 
+/// The rows of a finished run's table.json; throws io_error, format_error or config_error.
+inline std::vector<result_row> read_table(const std::filesystem::path& run) {
+  const auto path = run / "table.json";
+  const nlohmann::json list = read_json(path);
+  if (!list.is_array()) throw format_error(path.string() + ": expected a list of rows");
+  std::vector<result_row> rows;
+  for (const auto& item : list) {
+    const json_fields f(item, path.string());
+    rows.push_back({f.get<std::string>("method"), f.get<double>("accuracy"),
+                    f.get<double>("megabytes"), f.get<double>("tokens_per_second")});
+  }
+  return rows;
+}
+
 class run_directory {
  public:
   /// Makes the directory and writes its config.json. Throws config_error if it holds a run already
