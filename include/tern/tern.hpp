@@ -1,0 +1,52 @@
+// The library core in one include: all that needs Eigen and xsimd only, as the target tern::tern.
+// Files, text and the pipeline (io/, data/, text/, model/checkpoint.hpp, train/pipeline.hpp) have
+// dependencies of their own and are included one by one.
+#pragma once
+
+// Foundations
+#include "tern/core/arena.hpp"     // arena, arena_scope: memory that is reused from step to step
+#include "tern/core/error.hpp"     // error and its kinds: all that the library throws
+#include "tern/core/executor.hpp"  // executor_ref, thread_pool: how work is spread
+#include "tern/core/random.hpp"    // philox: numbers by (seed, stream), the same everywhere
+#include "tern/core/simd.hpp"      // simd::transform, fold, dot ...: vectorised loops over rows
+#include "tern/core/tensor.hpp"    // matrix_view, row_view, tensor_traits: any matrix type
+#include "tern/isa/level.hpp"      // isa::active: the kernels that this CPU runs
+#include "tern/version.hpp"        // TERN_VERSION_MAJOR, _MINOR, _PATCH
+
+// Owners
+#include "tern/adapt/eigen.hpp"  // matrix<T>, and every Eigen matrix, map and block
+
+// Quantizers, packed weights, integer products
+#include "tern/kernel/matmul.hpp"       // ternary_matmul: packed trits times int8, in int32
+#include "tern/pack/packed_matrix.hpp"  // packed_matrix, packed_view, pack, unpack
+#include "tern/pack/two_bit.hpp"        // two_bit: 2 bits a weight
+#include "tern/quant/absmax.hpp"        // absmax_int8: activations, one scale a token
+#include "tern/quant/absmean.hpp"       // absmean: ternary weights, one scale a tensor
+#include "tern/quant/quantizer.hpp"     // weight_quantizer, activation_quantizer, dequantize
+
+// Ops, each a forward and a backward
+#include "tern/grad/ste.hpp"          // ste: a quantizer that gradients pass straight through
+#include "tern/linalg/gemm.hpp"       // gemm: the float matrix product
+#include "tern/nn/attention.hpp"      // attention: causal, grouped queries, memory linear in length
+#include "tern/nn/bit_linear.hpp"     // bit_linear: y = Qa(x) Qw(w)^T + b, with or without SubLN
+#include "tern/nn/cross_entropy.hpp"  // cross_entropy: its gradient in blocks of the vocabulary
+#include "tern/nn/embedding.hpp"      // embedding: rows of a table
+#include "tern/nn/feed_forward.hpp"   // gated_activation: SiLU, GELU, squared ReLU
+#include "tern/nn/linear.hpp"         // linear: y = x w^T + b
+#include "tern/nn/rms_norm.hpp"       // rms_norm, sub_ln
+#include "tern/nn/rope.hpp"           // rope, rope_table: rotary positions
+
+// Distillation
+#include "tern/distill/logits.hpp"    // logits_loss: KL between next-token distributions
+#include "tern/distill/relation.hpp"  // relation_loss: KL between relations of Q, K or V
+
+// Glue: the ops on a tape, models made of them, their training
+#include "tern/distill/objective.hpp"  // objective: CE + lambda LD + gamma AD on a tape
+#include "tern/grad/tape.hpp"          // tape, variable
+#include "tern/model/config.hpp"       // model_config: the sizes of a decoder
+#include "tern/model/decoder.hpp"      // decoder: a Qwen3 of any owner type
+#include "tern/model/surgery.hpp"      // insert_sub_ln, make_ternary: stage 1
+#include "tern/nn/graph.hpp"           // graph::linear, graph::bit_linear ...: one function an op
+#include "tern/train/adamw.hpp"        // adamw, gradient_norm
+#include "tern/train/schedule.hpp"     // schedule: learning rate and weight decay by step
+#include "tern/train/trainer.hpp"      // trainer: micro-batches, clipping, updates, reports
