@@ -1,5 +1,6 @@
-// Dense float matrix product by Eigen, split over an executor. The split depends on the shape
-// alone, so the bits do not depend on the number of threads.
+// Dense matrix product by Eigen, or by a kernel of our own where the CPU has AVX-512, split over an
+// executor. The split depends on the shape alone, so the bits do not depend on the number of
+// threads.
 #pragma once
 
 #include <Eigen/Core>
@@ -8,6 +9,8 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/isa/level.hpp"
+#include "tern/linalg/avx512.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -27,6 +30,10 @@ auto eigen_map(matrix_view<T> m) {
 template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
                 bool accumulate) {
+#if TERN_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (isa::active() == isa::level::avx512vnni) return avx512::gemm(alpha, a, b, c, accumulate);
+#endif
   auto out = eigen_map<T, Eigen::RowMajor>(c);
   // Cleared first, so that only one form of each product is instantiated.
   if (!accumulate) out.setZero();
