@@ -4,13 +4,15 @@
 //               alone at the same shapes and threads, over the time of the step: best of each.
 //               A ternary step replaces the forward ones of the blocks by integer products, so
 //               there the figure says how its time compares with the full-precision products.
-//   cpu_share   the same in processor time, which other programs on the machine disturb less
+//   own_share   the same with the products done by tern::gemm
+//   cpu_share   gemm_share in processor time, which other programs on the machine disturb less
 //   cpu_ms      processor time of the step, all threads together
 #include <benchmark/benchmark.h>
 #include <time.h>
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -18,6 +20,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/random.hpp"
+#include "tern/linalg/gemm.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/train/stages.hpp"
@@ -33,6 +36,12 @@ struct clocks {
     timespec t;
     clock_gettime(clock, &t);
     return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  }
+
+  clocks& operator+=(const clocks& o) {
+    wall += o.wall;
+    cpu += o.cpu;
+    return *this;
   }
 
   /// Runs f; returns the wall time it took.
@@ -66,8 +75,8 @@ struct workload {
 constexpr workload base{8192, 512, 6, 8, 1536, 16, 128};
 constexpr workload demo{60, 64, 4, 4, 192, 64, 32};
 
-/// The three products of `count` linears (in -> out), by Eigen alone: the longer side of each
-/// result in one piece to a thread.
+/// The three products of `count` linears (in -> out): by Eigen alone, the longer side of each
+/// result in one piece to a thread, and by tern::gemm.
 class linear_products {
  public:
   linear_products(std::size_t count, std::size_t in, std::size_t out, std::size_t tokens)
@@ -77,22 +86,29 @@ class linear_products {
         w_(plain::Random(index(out), index(in))) {}
 
   void run(tern::thread_pool& pool) {
-    best_[0].take([&] { multiply(x_, w_.transpose(), y_, pool); });
-    best_[1].take([&] { multiply(y_, w_, x_, pool); });
-    best_[2].take([&] { multiply(y_.transpose(), x_, w_, pool); });
+    using view = tern::matrix_view<const float>;
+    const view x(x_), y(y_), w(w_);
+    eigen_[0].take([&] { multiply(x_, w_.transpose(), y_, pool); });
+    eigen_[1].take([&] { multiply(y_, w_, x_, pool); });
+    eigen_[2].take([&] { multiply(y_.transpose(), x_, w_, pool); });
+    own_[0].take([&] { tern::gemm<float>(1, x, w.transposed(), y_, false, pool); });
+    own_[1].take([&] { tern::gemm<float>(1, y, w, x_, false, pool); });
+    own_[2].take([&] { tern::gemm<float>(1, y.transposed(), x, w_, false, pool); });
   }
 
-  void add_to(double& wall, double& cpu) const {
-    for (const clocks& c : best_) {
-      wall += count_ * c.wall;
-      cpu += count_ * c.cpu;
-    }
-  }
+  [[nodiscard]] clocks eigen() const { return sum(eigen_); }
+  [[nodiscard]] clocks own() const { return sum(own_); }
 
  private:
-  using plain = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using plain = tern::matrix<float>;
 
   static Eigen::Index index(std::size_t n) { return static_cast<Eigen::Index>(n); }
+
+  [[nodiscard]] clocks sum(const std::array<clocks, 3>& best) const {
+    clocks total{0, 0};
+    for (const clocks& c : best) total += {count_ * c.wall, count_ * c.cpu};
+    return total;
+  }
 
   template <class A, class B>
   static void multiply(const A& a, const B& b, plain& c, tern::thread_pool& pool) {
@@ -106,12 +122,11 @@ class linear_products {
                         else
                           c.middleCols(at, many).noalias() = a * b.middleCols(at, many);
                       });
-    benchmark::DoNotOptimize(c.data());
   }
 
   double count_;
   plain x_, y_, w_;
-  clocks best_[3];
+  std::array<clocks, 3> eigen_, own_;
 };
 
 std::vector<linear_products> products_of(const workload& w) {
@@ -152,10 +167,14 @@ void step(benchmark::State& state, const workload& w, bool ternary) {
     state.SetIterationTime(best.take([&] { trainer.advance(data); }));
     for (linear_products& p : products) p.run(pool);
   }
-  double wall = 0, cpu = 0;
-  for (const linear_products& p : products) p.add_to(wall, cpu);
-  state.counters["gemm_share"] = wall / best.wall;
-  state.counters["cpu_share"] = cpu / best.cpu;
+  clocks eigen{0, 0}, own{0, 0};
+  for (const linear_products& p : products) {
+    eigen += p.eigen();
+    own += p.own();
+  }
+  state.counters["gemm_share"] = eigen.wall / best.wall;
+  state.counters["own_share"] = own.wall / best.wall;
+  state.counters["cpu_share"] = eigen.cpu / best.cpu;
   state.counters["cpu_ms"] = 1e3 * best.cpu;
   state.SetItemsProcessed(state.iterations() *
                           static_cast<std::int64_t>(w.sequences * w.length));  // tokens
