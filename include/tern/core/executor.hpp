@@ -39,7 +39,7 @@ class range_function {
 };
 
 /// Runs f on every chunk [i * grain, min(n, (i + 1) * grain)) exactly once, in any order and on
-/// any threads, and returns when all are done. An exception of f reaches the caller.
+/// any threads, and returns when all are done; grain is at least 1. An exception of f reaches the caller.
 template <class E>
 concept executor = requires(E& e, std::size_t n, std::size_t grain, range_function f) {
   e.parallel_for(n, grain, f);
@@ -48,6 +48,7 @@ concept executor = requires(E& e, std::size_t n, std::size_t grain, range_functi
 /// Everything on the calling thread, chunk after chunk.
 struct serial_executor {
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
+    grain = std::max<std::size_t>(grain, 1);
     for (std::size_t begin = 0; begin < n; begin += grain) f(begin, std::min(n, begin + grain));
   }
 };
@@ -98,6 +99,7 @@ class thread_pool {
   [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
 
   void parallel_for(std::size_t n, std::size_t grain, range_function f) {
+    grain = std::max<std::size_t>(grain, 1);
     if (workers_.empty() || inside() == this) return serial_executor::parallel_for(n, grain, f);
     const std::lock_guard turn(turn_);
     job work{n, grain, f};
