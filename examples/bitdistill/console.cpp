@@ -92,7 +92,7 @@ void console::log(const tern::stage& s, const tern::step_report& r) {
       s.name, r.step, width, r.steps, five(r.loss.total), five(r.loss.ce), five(r.loss.ld),
       five(r.loss.ad), five(r.gradient_norm), scientific(r.learning_rate), 1e3 * seconds / steps,
       multiple(static_cast<double>(tokens_) / seconds), duration(seconds_left(r)));
-  if (r.health.zeros > 0) text += health_text(r.health);
+  if (r.health.measured) text += health_text(r.health);
   line(text);
   last_log_ = now;
   last_log_step_ = r.step;

@@ -86,6 +86,17 @@ TEST_CASE("masters come back bit for bit") {
   }
 }
 
+TEST_CASE("an architecture without q/k norm comes back") {
+  const tern_test::scratch_dir scratch;
+  model_config config = tiny();
+  config.qk_norm = false;
+  decoder<> model(config);
+  model.initialize(5);
+  save_model(model, scratch.path() / "m", storage::master);
+  auto again = load_model<>(scratch.path() / "m");
+  CHECK(hidden(again) == hidden(model));
+}
+
 TEST_CASE("a deployed model computes the bits of the training graph") {
   const tern_test::scratch_dir scratch;
   auto model = ternary_model(norm_placement::subln);

@@ -35,7 +35,7 @@ struct format_error : error {
   using error::error;
 };
 
-/// A computation left the finite numbers (NaN or infinite loss, zero scale that must not be).
+/// A computation left the finite numbers (NaN or infinite loss).
 struct numeric_error : error {
   using error::error;
 };

@@ -39,7 +39,8 @@ class range_function {
 };
 
 /// Runs f on every chunk [i * grain, min(n, (i + 1) * grain)) exactly once, in any order and on
-/// any threads, and returns when all are done; grain is at least 1. An exception of f reaches the caller.
+/// any threads, and returns when all are done; grain is at least 1. An exception of f reaches the
+/// caller.
 template <class E>
 concept executor = requires(E& e, std::size_t n, std::size_t grain, range_function f) {
   e.parallel_for(n, grain, f);

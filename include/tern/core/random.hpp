@@ -1,5 +1,5 @@
 // Counter-based random numbers: the same (seed, stream) gives the same sequence with every
-// compiler and standard library, and the whole state is four words that a checkpoint can hold.
+// compiler and standard library, and the whole state is three numbers that a checkpoint can hold.
 #pragma once
 
 #include <array>

@@ -34,8 +34,9 @@ inline const char* name_of(activation a) {
   throw config_error("unknown activation");
 }
 
-inline void read_stage1(const json_fields& fields, model_config& c) {
+inline void read_own(const json_fields& fields, model_config& c) {
   c.ternary = fields.get_or<bool>("ternary", false);
+  c.qk_norm = fields.get_or<bool>("qk_norm", true);
   c.sub_ln_eps = fields.get_or<double>("sub_ln_eps", c.sub_ln_eps);
   const auto placement = fields.get_or<std::string>("sub_ln", "none");
   if (placement == "subln")
@@ -90,7 +91,7 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   }
   if (f.has("rope_scaling")) f.fail("rope_scaling", "null", "a scaling rule");
   if (f.get_or<bool>("use_sliding_window", false)) f.fail("use_sliding_window", "false", "true");
-  if (f.has("tern")) detail::read_stage1(f.object("tern"), c);
+  if (f.has("tern")) detail::read_own(f.object("tern"), c);
   c.validate();
   return c;
 }
@@ -120,9 +121,11 @@ inline nlohmann::json to_json(const model_config& c, const std::string& storage_
       {"tie_word_embeddings", c.tie_word_embeddings},
       {"torch_dtype", storage_dtype},
   };
-  if (c.ternary || c.sub_ln != norm_placement::none)
-    j["tern"] = {
-        {"ternary", c.ternary}, {"sub_ln", name_of(c.sub_ln)}, {"sub_ln_eps", c.sub_ln_eps}};
+  if (c.ternary || c.sub_ln != norm_placement::none || !c.qk_norm)
+    j["tern"] = {{"ternary", c.ternary},
+                 {"sub_ln", name_of(c.sub_ln)},
+                 {"sub_ln_eps", c.sub_ln_eps},
+                 {"qk_norm", c.qk_norm}};
   return j;
 }
 

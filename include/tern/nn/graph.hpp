@@ -2,6 +2,7 @@
 // what that needs in the tape's arena. Glue only; the mathematics is in the op headers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -155,14 +156,14 @@ variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
   return y;
 }
 
-/// y[i] = x[rows[i]]; rows ascending and distinct. `rows` must outlive the step.
+/// y[i] = x[rows[i]]. `rows` must outlive the step.
 template <class T>
 variable<T> gather_rows(tape<T>& t, variable<T> x, std::span<const std::size_t> rows) {
   variable<T> y = t.make(rows.size(), x.cols());
   for (std::size_t i = 0; i < rows.size(); ++i)
     std::copy_n(x.value.row(rows[i]).data, x.cols(), y.value.row(i).data);
   t.record([=] {
-    for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::size_t i = 0; x.grad && i < rows.size(); ++i)
       simd::axpy<T>(T(1), y.grad.row(i), x.grad.row(rows[i]));
   });
   return y;

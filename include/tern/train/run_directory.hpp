@@ -92,7 +92,7 @@ class run_directory {
                                    {"learning_rate", r.learning_rate},
                                    {"seconds", r.seconds},
                                    {"tokens", r.tokens}};
-    if (r.health.zeros > 0) {
+    if (r.health.measured) {
       line["zeros"] = r.health.zeros;
       line["flips"] = r.health.flips;
       line["scale_drift"] = r.health.scale_drift;

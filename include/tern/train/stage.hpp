@@ -40,7 +40,7 @@ enum class stage_loss {
 
 struct stage {
   std::string name;  ///< directory of its weights in the run
-  std::string from;  ///< name of the stage it starts from; empty = the base model
+  std::string from;  ///< name of the stage it starts from; empty = new random weights
   surgery change = surgery::none;
   stage_loss loss = stage_loss::task;
   std::string teacher;  ///< name of the teacher's stage (distil only)

@@ -13,6 +13,7 @@
 namespace tern::inline TERN_ABI {
 
 struct ternary_health {
+  bool measured = false;   ///< the others tell something
   double zeros = 0;        ///< fraction of codes that are 0 (about 1/3 for Gaussian weights)
   double flips = 0;        ///< fraction of codes that this update changed
   double scale_drift = 0;  ///< mean weight scale relative to the stage's start, minus 1
@@ -68,7 +69,7 @@ ternary_health measure_health(Model& model, double initial_scale, Update&& updat
     flips += after[i] != before[i];
   }
   const double n = after.empty() ? 1.0 : static_cast<double>(after.size());
-  return {static_cast<double>(zeros) / n, static_cast<double>(flips) / n,
+  return {true, static_cast<double>(zeros) / n, static_cast<double>(flips) / n,
           initial_scale > 0 ? scale / initial_scale - 1 : 0.0};
 }
 
