@@ -17,8 +17,12 @@ namespace tern_test {
 /// TERN_DATA_DIR, else `shared/data` beside the checkout; may not exist.
 inline std::filesystem::path data_dir() {
   if (const char* dir = std::getenv("TERN_DATA_DIR")) return dir;
-  return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "shared" /
-         "data";
+  return std::filesystem::path(__FILE__)
+             .lexically_normal()
+             .parent_path()
+             .parent_path()
+             .parent_path() /
+         "shared" / "data";
 }
 
 /// Path of a real data file; warns and gives an empty path where it is missing, so that the
