@@ -59,7 +59,7 @@ class pipeline {
     std::vector<result_row> rows;
     for (const stage& s : stages) {
       if (directory_.has_stage(s.name))
-        observer_.on_skip(s);
+        skip(s);
       else
         train(s);
       if (s.method.empty()) continue;
@@ -131,9 +131,19 @@ class pipeline {
       }
     }
     save_model(model, directory_.stage(s.name), storage::master);
-    std::error_code ignored;
-    std::filesystem::remove(state, ignored);
+    remove_state(s);
     observer_.on_end(s);
+  }
+
+  /// A process killed between the two may have left the state of a finished stage.
+  void skip(const stage& s) {
+    remove_state(s);
+    observer_.on_skip(s);
+  }
+
+  void remove_state(const stage& s) const {
+    std::error_code ignored;
+    std::filesystem::remove(directory_.state(s.name), ignored);
   }
 
   /// Accuracy, size and speed of the deployed files, read back from disk.
