@@ -110,13 +110,14 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   write_json(directory / "config.json", config);
 }
 
-/// Reads what save_model or Hugging Face wrote. Throws io_error, config_error or format_error
-/// naming file and key or tensor.
+/// Reads what save_model or Hugging Face wrote; checksums, where there are any, must be right.
+/// Throws io_error, config_error or format_error naming file and key or tensor.
 template <class Model = decoder<>>
 Model load_model(const std::filesystem::path& directory) {
   using T = typename Model::scalar;
   Model model(read_model_config(directory / "config.json"));
   const checkpoint_reader file(directory);
+  for (const auto& part : file.files()) part.verify();
   for (auto& block : model.blocks())
     block.for_each_projection([&](auto& p) {
       if (p.ternary && file.at(p.weight.name).dtype == dtype::u8) detail::load_packed(file, p);
