@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <sstream>
 
 #include "presets.hpp"
 #include "tern/model/config_json.hpp"
@@ -69,11 +70,12 @@ json parse_set(const std::string& text) {
     throw tern::config_error("--set: expected key=value, got '" + text + "'");
   json value = json::parse(text.substr(equals + 1), nullptr, false);
   if (value.is_discarded()) value = text.substr(equals + 1);
-  std::string pointer(1, '/');
-  pointer.append(text, 0, equals);
-  std::ranges::replace(pointer, '.', '/');
+  if (value.is_null()) throw tern::config_error("--set: expected a value, got '" + text + "'");
   json object = json::object();
-  object[json::json_pointer(pointer)] = std::move(value);
+  json* at = &object;
+  std::istringstream keys(text.substr(0, equals));
+  for (std::string key; std::getline(keys, key, '.');) at = &(*at)[key];
+  *at = std::move(value);
   return object;
 }
 
