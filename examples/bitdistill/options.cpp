@@ -5,7 +5,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <string_view>
 
+#include "tern/text/utf8.hpp"
 #include "tern/version.hpp"
 
 namespace bitdistill {
@@ -88,7 +90,8 @@ class command_line {
     c->add_option("--out", o.out, "File to write (Hugging Face tokenizer.json); must not exist")
         ->required();
     add_corpus(c)->required();
-    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 8192)");
+    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 8192)")
+        ->check(CLI::Range(257, 1 << 24));
   }
 
   void add_pretrain() {
@@ -210,11 +213,13 @@ class command_line {
 
   void add_machine(CLI::App* c) {
     c->add_option("--threads", o.threads, "0 = all of the machine; results do not depend on it")
+        ->check(CLI::Range(0, 1024))
         ->capture_default_str();
   }
 
   void add_settings(CLI::App* c) {
-    c->add_option("--seed", o.seed, "Of weights, data order and generated data (default 1)");
+    c->add_option("--seed", o.seed, "Of weights, data order and generated data (default 1)")
+        ->check(CLI::NonNegativeNumber);
     c->add_option("--run-config", o.run_config,
                   "JSON file of settings; every run directory's config.json is one");
     c->add_option("--set", o.set, "One setting, e.g. student.steps=500 or objective.gamma=10")
@@ -242,6 +247,9 @@ parsed parse_command_line(int argc, char** argv) {
   parsed result;
   command_line line(result.values);
   try {
+    for (int i = 1; i < argc; ++i)  // settings are kept as JSON
+      if (const std::string_view word = argv[i]; tern::find_invalid_utf8(word) != word.size())
+        throw CLI::ValidationError("argument " + std::to_string(i) + ": expected UTF-8 text");
     line.app.parse(argc, argv);
     if (line.app.get_subcommands().empty()) throw CLI::RequiredError("a subcommand");
   } catch (const CLI::ParseError& e) {
