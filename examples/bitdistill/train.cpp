@@ -1,6 +1,7 @@
 // demo, run, pretrain, finetune, distill: the pipeline over the stages that the settings name.
 #include <fmt/core.h>
 
+#include <array>
 #include <cstdio>
 
 #include "commands.hpp"
@@ -45,10 +46,22 @@ class session : public console {
   const tern::bpe_tokenizer& tokenizer_;
 };
 
-/// Refuses before data are read what run_directory would refuse after.
+/// What a run writes; config.json, which makes it one, is removed last.
+constexpr std::array run_files{"table.txt", "table.json", "metrics.jsonl", "tokenizer.json",
+                               "models",    "stages",     "config.json"};
+
+/// Refuses where files that are no run's would be written over, and before data are read what
+/// run_directory would refuse after.
 void require_free(const options& o, const settings& s) {
   const auto config = fs::path(o.out) / "config.json";
-  if (o.resume || o.fresh || !fs::exists(config)) return;
+  if (!fs::exists(config)) {
+    for (const char* name : run_files)
+      if (const auto file = fs::path(o.out) / name; fs::exists(file) && !fs::is_empty(file))
+        throw tern::config_error("'" + o.out + "' is not a run, yet holds " + name +
+                                 ": choose another --out");
+    return;
+  }
+  if (o.resume || o.fresh) return;
   const std::string held = "'" + o.out + "' holds a run ";
   if (o.command != "demo")
     throw tern::config_error(held + "already: continue it with --resume or choose another --out");
@@ -62,9 +75,7 @@ void remove_run(const fs::path& out) {
   if (!fs::exists(out / "config.json")) return;
   if (!fs::exists(out / "stages"))
     throw tern::config_error("--fresh: '" + out.string() + "' is not the directory of a run");
-  for (const char* name : {"table.txt", "table.json", "config.json", "metrics.jsonl",
-                           "tokenizer.json", "stages", "models"})
-    fs::remove_all(out / name);
+  for (const char* name : run_files) fs::remove_all(out / name);
 }
 
 /// The table of a run that is complete and has these settings.
@@ -94,9 +105,20 @@ struct prepared {
   tern::task_data data;
 };
 
+/// What stages would refuse only when their turn comes.
+void require_usable(const settings& s, const std::vector<tern::stage>& stages,
+                    const tern::task_data& data) {
+  for (const auto& folder : {s.data.model, s.data.teacher})
+    if (!folder.empty()) static_cast<void>(tern::load_model<>(folder));
+  for (const auto& each : stages)
+    if (each.loss == tern::stage_loss::language_model)
+      static_cast<void>(tern::token_windows(data.stream, each.options.length, s.run.seed));
+}
+
 /// Reads and tokenises everything, which tells whether it fits together; writes nothing.
-prepared prepare(const options& o, settings& s, needs what, tern::executor_ref ex) {
-  const auto texts = load_texts(s, what);
+prepared prepare(const options& o, settings& s, const std::vector<tern::stage>& stages,
+                 tern::executor_ref ex) {
+  const auto texts = load_texts(s, needs_of(stages));
   const fs::path saved = o.fresh ? "" : fs::path(o.out) / "tokenizer.json";
   auto tokenizer = make_tokenizer(s, texts, saved);
   if (s.data.model.empty()) s.run.model.vocab_size = tokenizer.vocab_size();
@@ -104,6 +126,7 @@ prepared prepare(const options& o, settings& s, needs what, tern::executor_ref e
     throw tern::config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
                              " tokens, the model " + std::to_string(s.run.model.vocab_size));
   auto data = tern::tokenize_task(texts, tokenizer, s.data.prompt_tokens, ex);
+  require_usable(s, stages, data);
   return {std::move(tokenizer), std::move(data)};
 }
 
@@ -117,7 +140,7 @@ void train(const options& o) {
   if (!o.fresh && print_finished(o.out, s, stages)) return;
   const auto config = to_json(s);
   tern::thread_pool pool(o.threads);
-  const prepared input = prepare(o, s, needs_of(stages), pool);
+  const prepared input = prepare(o, s, stages, pool);
   if (o.fresh) remove_run(o.out);
   const bool resume = o.resume || o.command == "demo";
   tern::run_directory directory(o.out, config,
