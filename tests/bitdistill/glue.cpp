@@ -1,0 +1,150 @@
+// The original GLUE files, one's own, compressed corpora; eval tells the accuracy of the table;
+// every subcommand's way from nothing to a student.
+#include <zlib.h>
+
+#include <regex>
+
+#include "program.hpp"
+
+using namespace tern_test;
+
+namespace {
+
+void write_gzip(const fs::path& path, const std::string& text) {
+  const gzFile file = ::gzopen(path.c_str(), "wb");
+  REQUIRE(file != nullptr);
+  CHECK(::gzwrite(file, text.data(), static_cast<unsigned>(text.size())) ==
+        static_cast<int>(text.size()));
+  CHECK(::gzclose(file) == Z_OK);
+}
+
+/// Runs all stages; the table must say what eval finds in `examples` of the models.
+void check_run(const scratch_dir& scratch, const words& task, std::size_t examples) {
+  write_gzip(scratch.path() / "corpus.txt.gz", small_corpus());
+  const auto run = scratch.path() / "run";
+  const auto result = bitdistill(
+      words{"run", "--out", run.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
+      task + tiny() + words{"vocab_size=400"});
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  const auto table = tern::read_json(run / "table.json");
+  const words models{"fp-sft", "bitnet-sft", "bitdistill"};
+  REQUIRE(table.size() == models.size());
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const auto eval = bitdistill(words{"eval", "--model", (run / "models" / models[i]).string()} +
+                                 task + words{"--set", "data.prompt_tokens=32"});
+    INFO(eval.out << eval.err);
+    REQUIRE(eval.code == 0);
+    std::smatch found;
+    REQUIRE(std::regex_search(eval.out, found,
+                              std::regex("\\| ([0-9]+) examples \\| accuracy ([0-9.]+) %")));
+    CHECK(found[1] == std::to_string(examples));
+    CHECK(std::stod(found[2]) == Approx(table[i].at("accuracy").get<double>()).margin(0.006));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("sst2") {
+  const scratch_dir scratch;
+  const auto data = scratch.path() / "data";
+  write_text(data / "train.tsv", "sentence\tlabel\r\n\"it is a good film \t1\r\nno \t0\r\n");
+  write_text(data / "dev.tsv",
+             "sentence\tlabel\r\n\"unbalanced\" \"quotes \t1\r\nso \"bad\" \t0\r\n'tis\t1\r\n");
+  check_run(scratch, {"--task", "sst2", "--data", data.string()}, 3);
+}
+
+TEST_CASE("mnli") {
+  const scratch_dir scratch;
+  const auto data = scratch.path() / "data";
+  const std::string columns =
+      "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\t"
+      "sentence1_parse\tsentence2_parse\tsentence1\tsentence2\tlabel1\t";
+  const auto row = [](const std::string& premise, const std::string& more, const char* label) {
+    return "0\t1\t1e\tfiction\t( a )\t( b )\t(ROOT a)\t(ROOT \"b)\t" + premise +
+           "\tIt was great.\tneutral\t" + more + label + "\r\n";
+  };
+  write_text(data / "train.tsv", columns + "gold_label\r\n" + row("Great.", "", "entailment") +
+                                     row("\"Bad", "", "contradiction") +
+                                     row("A film.", "", "neutral"));
+  write_text(data / "dev_matched.tsv",
+             columns + "label2\tlabel3\tlabel4\tlabel5\tgold_label\r\n" +
+                 row("So great.", "neutral\tneutral\tneutral\tneutral\t", "entailment") +
+                 row("No.", "neutral\tneutral\tneutral\tneutral\t", "contradiction"));
+  check_run(scratch, {"--task", "mnli", "--data", data.string()}, 2);
+}
+
+TEST_CASE("qnli") {
+  const scratch_dir scratch;
+  const auto data = scratch.path() / "data";
+  const std::string header = "index\tquestion\tsentence\tlabel\r\n";
+  write_text(data / "train.tsv", header +
+                                     "0\tWas it \"long?\tIt was.\tentailment\r\n"
+                                     "1\tWas it?\tA film.\tnot_entailment\r\n");
+  write_text(data / "dev.tsv", header +
+                                   "0\tWho was it?\tA film.\tnot_entailment\r\n"
+                                   "1\tWas it?\tIt was.\tentailment\r\n");
+  check_run(scratch, {"--task", "qnli", "--data", data.string()}, 2);
+}
+
+TEST_CASE("a task of one's own") {
+  const scratch_dir scratch;
+  const auto data = scratch.path() / "data";
+  write_text(data / "train.tsv", "stars\treview\nmany\tso great\nfew\tso bad\nmany\tlong\n");
+  write_text(data / "dev.tsv", "review\tstars\ngreat\tmany\nbad\tfew\nlong\tmany\nno\tfew\n");
+  const words task{"--task",        "tsv",           "--data",         data.string(),
+                   "--text-column", "review",        "--label-column", "stars",
+                   "--label-words", "terrible,great"};
+  check_run(scratch, task, 4);
+  auto wrong = task;
+  wrong.back() = "terrible,great,maybe";
+  const auto out = scratch.path() / "wrong";
+  const auto result = bitdistill(
+      words{"run", "--out", out.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
+      wrong + tiny());
+  CHECK(result.code == 2);
+  CHECK(result.err.find("expected one label word for each label") != std::string::npos);
+  CHECK_FALSE(fs::exists(out));
+}
+
+TEST_CASE("stage by stage, and what inspect tells of it") {
+  const scratch_dir scratch;
+  const review_files files(scratch.path());
+  const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
+  const words corpus{"--corpus", files.corpus().string()};
+  const words task{"--task", "sst2", "--data", files.directory.string()};
+  const auto step = [](const words& arguments) {
+    const auto result = bitdistill(arguments + tiny());
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return result.out;
+  };
+  REQUIRE(
+      bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} + corpus)
+          .code == 0);
+  step(words{"pretrain", "--out", at("base"), "--tokenizer", at("tokenizer.json")} + corpus);
+  const std::string base = at("base/stages/base");
+  CHECK(bytes_of(base + "/tokenizer.json") == bytes_of(at("tokenizer.json")));
+  step(words{"pretrain", "--out", at("continual"), "--model", base, "--ternary"} + corpus);
+  step(words{"finetune", "--out", at("teacher"), "--model", base} + task);
+  step(words{"finetune", "--out", at("naive"), "--model", base, "--ternary"} + task);
+  step(words{"distill", "--out", at("student"), "--model", at("continual/stages/continual"),
+             "--teacher", at("teacher/stages/finetune")} +
+       task);
+  for (const auto& [run, method] :
+       {std::pair("teacher", "FP-SFT"), {"naive", "BitNet-SFT"}, {"student", "BitDistill"}}) {
+    const auto table = tern::read_json(at(run) + "/table.json");
+    REQUIRE(table.size() == 1);
+    CHECK(table[0].at("method") == method);
+  }
+  const auto inspect = [](const std::string& path) {
+    const auto result = bitdistill({"inspect", path});
+    INFO(result.err);
+    CHECK(result.code == 0);
+    return result.out;
+  };
+  CHECK(inspect(base).find("full precision") != std::string::npos);
+  CHECK(inspect(at("student/models/distill")).find("ternary") != std::string::npos);
+  CHECK(inspect(at("student")).find("step 9/9") != std::string::npos);
+  CHECK(inspect(base + "/model.safetensors").find("checksum right") != std::string::npos);
+}

@@ -1,0 +1,223 @@
+// The built trainer program as a child process, and what its tests compare.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstddef>
+#include <fstream>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tern/io/json.hpp"
+#include "tern/io/text_file.hpp"
+#include "tests/support.hpp"
+
+namespace tern_test {
+
+namespace fs = std::filesystem;
+using words = std::vector<std::string>;
+
+struct outcome {
+  int code = 0;  ///< exit code, or minus the signal that ended the process
+  std::string out, err;
+};
+
+inline int wait_for(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/// Becomes the program; `environment` holds "NAME=value" and "NAME" for what must not be set.
+[[noreturn]] inline void become_program(const words& arguments, const words& environment) {
+  ::signal(SIGINT, SIG_DFL);
+  for (const auto& entry : environment) {
+    const auto equals = entry.find('=');
+    if (equals == entry.npos)
+      ::unsetenv(entry.c_str());
+    else
+      ::setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);
+  }
+  std::vector<char*> argv{const_cast<char*>(BITDISTILL_PROGRAM)};
+  for (const auto& word : arguments) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  ::execv(BITDISTILL_PROGRAM, argv.data());
+  ::_exit(127);
+}
+
+/// Runs the program to its end.
+inline outcome bitdistill(const words& arguments, const words& environment = {}) {
+  std::array<int, 2> out{}, err{};
+  if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
+    throw std::runtime_error("pipe2 failed");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(out[1], 1);
+    ::dup2(err[1], 2);
+    become_program(arguments, environment);
+  }
+  ::close(out[1]);
+  ::close(err[1]);
+  outcome result;
+  std::array<pollfd, 2> ends{{{out[0], POLLIN, 0}, {err[0], POLLIN, 0}}};
+  for (int open = 2; open > 0;) {
+    ::poll(ends.data(), ends.size(), -1);
+    for (auto& end : ends) {
+      std::array<char, 4096> buffer{};
+      if (end.fd < 0 || end.revents == 0) continue;
+      const ssize_t n = ::read(end.fd, buffer.data(), buffer.size());
+      if (n > 0) {
+        (end.fd == out[0] ? result.out : result.err)
+            .append(buffer.data(), static_cast<std::size_t>(n));
+        continue;
+      }
+      ::close(end.fd);
+      end.fd = -1;
+      --open;
+    }
+  }
+  result.code = wait_for(child);
+  return result;
+}
+
+/// Environment of a program that meets a fault (see faults.cpp).
+inline words with_fault(const std::string& fault) {
+  return {"TERN_FAULT=" + fault, "LD_PRELOAD=" BITDISTILL_FAULTS,
+          "ASAN_OPTIONS=verify_asan_link_order=0"};
+}
+
+/// Lines of a text, without their ends.
+inline words lines_of(const std::string& text) {
+  words lines;
+  tern::for_each_line(text, [&](std::string_view line, std::size_t) { lines.emplace_back(line); });
+  return lines;
+}
+
+inline void write_text(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+inline std::string bytes_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Every file below a directory with its content; directories have none.
+inline std::map<std::string, std::string> tree(const fs::path& directory) {
+  std::map<std::string, std::string> files;
+  if (!fs::exists(directory)) return files;
+  for (const auto& entry : fs::recursive_directory_iterator(directory))
+    files[fs::relative(entry.path(), directory).string()] =
+        entry.is_regular_file() ? bytes_of(entry.path()) : "";
+  return files;
+}
+
+/// The tree of a run without what depends on the clock.
+inline std::map<std::string, std::string> timeless(const fs::path& run) {
+  auto files = tree(run);
+  std::string metrics;
+  for (const auto& line : lines_of(files["metrics.jsonl"])) {
+    auto json = tern::parse_json(line, "metrics.jsonl");
+    json.erase("seconds");
+    metrics += json.dump() + "\n";
+  }
+  files["metrics.jsonl"] = metrics;
+  if (files.contains("table.json")) {
+    auto table = tern::parse_json(files["table.json"], "table.json");
+    for (auto& row : table) row.erase("tokens_per_second");
+    files["table.json"] = table.dump();
+  }
+  files.erase("table.txt");
+  return files;
+}
+
+/// Names of the files in which two trees differ.
+inline words differences(const std::map<std::string, std::string>& a,
+                         const std::map<std::string, std::string>& b) {
+  words names;
+  for (const auto& [name, content] : a)
+    if (!b.contains(name) || b.at(name) != content) names.push_back(name);
+  for (const auto& [name, content] : b)
+    if (!a.contains(name)) names.push_back(name);
+  return names;
+}
+
+inline words operator+(words a, const words& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// Settings of a model and stages that take milliseconds.
+inline words tiny() {
+  words list{"--threads", "1", "--set"};
+  for (const char* name : {"base", "teacher", "naive", "continual", "student"})
+    list.push_back(std::string(name) + ".sequences=4");
+  return list + words{"model.hidden_size=16",
+                      "model.intermediate_size=32",
+                      "model.num_hidden_layers=2",
+                      "model.num_attention_heads=2",
+                      "model.num_key_value_heads=2",
+                      "model.head_dim=8",
+                      "model.max_position_embeddings=128",
+                      "objective.split_heads=2",
+                      "base.steps=12",
+                      "base.length=32",
+                      "continual.steps=9",
+                      "continual.length=32",
+                      "teacher.steps=6",
+                      "naive.steps=6",
+                      "student.steps=9",
+                      "log_every=2",
+                      "save_every=4",
+                      "data.prompt_tokens=32"};
+}
+
+/// The demo, made small, in `run`.
+inline words tiny_demo(const fs::path& run) {
+  return words{"demo", "--out", run.string()} + tiny() +
+         words{"train_examples=32", "data.documents=200", "data.dev_examples=16",
+               "data.test_examples=48"};
+}
+
+/// Documents enough for the windows of tiny().
+inline std::string small_corpus() {
+  std::string text;
+  for (int i = 0; i < 40; ++i)
+    text += "The " + std::to_string(i) + "th film was terrible or great: yes, no or maybe.\n\n";
+  return text;
+}
+
+/// A directory of SST-2's form with a corpus beside it, and how to run on it.
+struct review_files {
+  explicit review_files(const fs::path& where) : directory(where / "data") {
+    write_text(train(), "sentence\tlabel\r\na good film\t1\r\na \"bad\" film\t0\r\n");
+    write_text(dev(), "sentence\tlabel\r\na good, long film\t1\r\nso bad\t0\r\n\r\n");
+    write_text(corpus(), small_corpus());
+  }
+  [[nodiscard]] fs::path train() const { return directory / "train.tsv"; }
+  [[nodiscard]] fs::path dev() const { return directory / "dev.tsv"; }
+  [[nodiscard]] fs::path corpus() const { return directory / "corpus.txt"; }
+  [[nodiscard]] words run(const fs::path& out) const {
+    return words{"run",
+                 "--out",
+                 out.string(),
+                 "--task",
+                 "sst2",
+                 "--data",
+                 directory.string(),
+                 "--corpus",
+                 corpus().string()} +
+           tiny() + words{"vocab_size=400"};
+  }
+  fs::path directory;
+};
+
+}  // namespace tern_test

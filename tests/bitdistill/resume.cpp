@@ -1,0 +1,175 @@
+// A run that is killed or interrupted at any moment ends, continued, as the unbroken one: same
+// weights, same table, same log. The moments are the calls that change the disk; what happens
+// between two of them leaves no trace.
+#include "program.hpp"
+
+using namespace tern_test;
+
+namespace {
+
+/// The calls of a run that change the disk, in order: "rename stages/base.state".
+words disk_calls(const scratch_dir& scratch, const fs::path& run, const words& arguments) {
+  const auto list = scratch.path() / "calls";
+  const auto unbroken = bitdistill(arguments, with_fault("list:" + list.string()));
+  INFO(unbroken.err);
+  REQUIRE(unbroken.code == 0);
+  words calls;
+  for (auto& line : lines_of(bytes_of(list))) {
+    const auto at = line.find(run.string());
+    calls.push_back(at == line.npos ? line : line.erase(at, run.string().size() + 1));
+  }
+  return calls;
+}
+
+struct broken_run {
+  fs::path path;
+  words arguments;
+
+  /// Breaks the run at call `n`, checks how the process ended, and continues to the end.
+  void check(std::size_t n, const std::string& call, const std::string& fault, int code,
+             const std::map<std::string, std::string>& expected) const {
+    fs::remove_all(path);
+    const auto first = bitdistill(arguments, with_fault(fault + ":" + std::to_string(n)));
+    INFO(fault << " at call " << n << ", " << call << "; " << first.err);
+    REQUIRE(first.code == code);
+    const auto second =
+        bitdistill(arguments + words{"--resume"}, with_fault("list:/dev/null"));  // no fsync
+    INFO(second.err);
+    REQUIRE(second.code == 0);
+    CHECK(differences(timeless(path), expected) == words{});
+  }
+};
+
+words tiny_run(const fs::path& run) {
+  words arguments = tiny_demo(run) + words{"--task", "microworld"};
+  arguments[0] = "run";
+  return arguments;
+}
+
+/// The first call of each run of equal ones, and one amid the long runs.
+std::vector<std::size_t> moments(const words& calls) {
+  std::vector<std::size_t> list;
+  for (std::size_t begin = 0, end = 0; begin < calls.size(); begin = end) {
+    while (end < calls.size() && calls[end] == calls[begin]) ++end;
+    list.push_back(begin + 1);
+    if (end - begin > 9) list.push_back((begin + end) / 2);
+  }
+  return list;
+}
+
+std::size_t find_call(const words& calls, const std::string& call, std::size_t from = 0) {
+  for (std::size_t i = from; i < calls.size(); ++i)
+    if (calls[i].ends_with(call)) return i + 1;
+  FAIL("no call " << call);
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("one stage survives SIGKILL at every call") {
+  const scratch_dir scratch;
+  const fs::path whole = scratch.path() / "whole";
+  write_text(scratch.path() / "corpus.txt", small_corpus());
+  words arguments = words{"pretrain", "--out", whole.string(), "--corpus",
+                          (scratch.path() / "corpus.txt").string()} +
+                    tiny() + words{"vocab_size=400"};
+  const auto calls = disk_calls(scratch, whole, arguments);
+  const auto expected = timeless(whole);
+  CHECK(expected.contains("stages/base/model.safetensors"));
+  arguments[2] = (scratch.path() / "broken").string();
+  for (const std::size_t n : moments(calls))
+    broken_run{arguments[2], arguments}.check(n, calls[n - 1], "kill", -SIGKILL, expected);
+}
+
+TEST_CASE("all stages survive SIGKILL") {
+  const scratch_dir scratch;
+  const fs::path whole = scratch.path() / "whole";
+  const auto calls = disk_calls(scratch, whole, tiny_run(whole));
+  const auto expected = timeless(whole);
+  CHECK(expected.contains("models/bitdistill/model.safetensors"));
+  const broken_run broken{scratch.path() / "broken", tiny_run(scratch.path() / "broken")};
+  const auto check = [&](std::size_t n) {
+    broken.check(n, calls[n - 1], "kill", -SIGKILL, expected);
+  };
+  SECTION("while a stage logs") { check(find_call(calls, "metrics.jsonl", calls.size() / 3)); }
+  SECTION("while a checkpoint is written") {
+    check(find_call(calls, "pwrite stages/bitdistill.state.tmp"));
+    check(find_call(calls, "rename stages/bitdistill.state"));
+  }
+  SECTION("right behind a checkpoint") {
+    check(find_call(calls, "rename stages/bitdistill.state") + 1);
+  }
+  SECTION("between two stages") {
+    check(find_call(calls, "rename stages/continual/config.json"));
+    check(find_call(calls, "rename stages/continual/config.json") + 1);
+    check(find_call(calls, "mkdir models/fp-sft"));
+    check(find_call(calls, "rename models/fp-sft/model.safetensors"));
+  }
+  SECTION("while the table is written") { check(find_call(calls, "rename table.json")); }
+  SECTION("at moments spread over the run") {
+    const auto list = moments(calls);
+    for (std::size_t i = 5; i < list.size(); i += 17) check(list[i]);
+  }
+}
+
+TEST_CASE("a run survives one SIGKILL after another") {
+  const scratch_dir scratch;
+  const fs::path whole = scratch.path() / "whole", broken = scratch.path() / "broken";
+  disk_calls(scratch, whole, tiny_run(whole));
+  int code = -SIGKILL, kills = 0;
+  for (; code == -SIGKILL && kills < 50; ++kills)
+    code = bitdistill(tiny_run(broken) + words{"--resume"}, with_fault("kill:1700")).code;
+  CHECK(code == 0);
+  CHECK(kills > 3);
+  CHECK(differences(timeless(broken), timeless(whole)) == words{});
+}
+
+TEST_CASE("SIGINT saves the state and ends with 130") {
+  const scratch_dir scratch;
+  const fs::path whole = scratch.path() / "whole", broken = scratch.path() / "broken";
+  const auto calls = disk_calls(scratch, whole, tiny_run(whole));
+  const auto expected = timeless(whole);
+  const broken_run run{broken, tiny_run(broken)};
+  for (const char* call : {"metrics.jsonl", "rename stages/continual.state",
+                           "rename stages/bitnet-sft/model.safetensors"}) {
+    const auto n = find_call(calls, call, 2000);
+    run.check(n, calls[n - 1], "interrupt", 130, expected);
+  }
+  fs::remove_all(broken);
+  const auto n = find_call(calls, "rename stages/continual.state");
+  const auto stopped = bitdistill(tiny_run(broken), with_fault("interrupt:" + std::to_string(n)));
+  CHECK(stopped.code == 130);
+  CHECK(lines_of(stopped.err).size() == 1);
+  CHECK(stopped.err.find("bitdistill: stopped at step") == 0);
+  CHECK(stopped.err.find("--resume") != std::string::npos);
+  CHECK(fs::exists(broken / "stages/continual.state"));
+}
+
+TEST_CASE("a finished run is continued without a change") {
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run";
+  REQUIRE(bitdistill(tiny_run(run)).code == 0);
+  const auto before = tree(run);
+  const auto again = bitdistill({"run", "--out", run.string(), "--resume"});
+  CHECK(again.code == 0);
+  CHECK(tree(run) == before);
+}
+
+TEST_CASE("one to three threads give the same bits") {
+  const scratch_dir scratch;
+  std::map<std::string, std::string> one;
+  for (const char* threads : {"1", "2", "3"}) {
+    const fs::path run = scratch.path() / threads;
+    auto arguments = tiny_run(run);
+    *(std::ranges::find(arguments, "--threads") + 1) = threads;
+    for (const char* wider : {"model.hidden_size=64", "model.intermediate_size=192",
+                              "model.head_dim=32", "student.sequences=32", "base.sequences=32"})
+      arguments.insert(arguments.end() - 2, wider);
+    const auto result = bitdistill(arguments);
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    CHECK(result.out.find(std::string("threads ") + threads) != std::string::npos);
+    if (one.empty()) one = timeless(run);
+    CHECK(differences(timeless(run), one) == words{});
+  }
+}
