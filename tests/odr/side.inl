@@ -6,9 +6,7 @@
 #include "tern/core/simd.hpp"
 
 /// The address of an inline function of the library, as this translation unit sees it.
-const void* TERN_ODR_SIDE(address)() {
-  return reinterpret_cast<const void*>(&tern::require_size);
-}
+const void* TERN_ODR_SIDE(address)() { return reinterpret_cast<const void*>(&tern::require_size); }
 
 /// Runs library code and returns how many floats a register holds here.
 std::size_t TERN_ODR_SIDE(compute)(float& sum) {

@@ -72,7 +72,7 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   require_shape(b, a.cols, c.cols, "gemm: b");
   detail::require_unit_stride(a, "gemm: a");
   detail::require_unit_stride(b, "gemm: b");
-  // Chunks of about 2^22 multiply-adds, whole multiples of 64 rows (or columns) so that packing
+  // Chunks of at least 2^21 multiply-adds, whole multiples of 64 rows (or columns) so that packing
   // the other operand again for each chunk stays cheap.
   const bool by_rows = c.rows >= c.cols;
   const std::size_t n = by_rows ? c.rows : c.cols,
