@@ -20,32 +20,20 @@
 TERN_TARGET_BEGIN("avx2")
 namespace tern::inline TERN_ABI::kernel::avx2 {
 
-struct ops {
-  using reg = __m256i;
-  static constexpr std::size_t bytes = 32, tile_tokens = 5, matvec_panels = 1;
+#  include "tern/kernel/generic/ymm.inl"
+
+struct ops : ymm {
+  static constexpr std::size_t tile_tokens = 5;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
   static constexpr int plane_bits = 0;
 
-  TERN_INLINE static reg zero() { return _mm256_setzero_si256(); }
-  TERN_INLINE static reg load(const void* p) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-  }
-  TERN_INLINE static void store(void* p, reg a) {
-    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
-  }
-  TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
-  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
     __asm__("" : "+x"(sum));  // else g++ adds products in a tree that needs too many registers
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return _mm256_and_si256(_mm256_srli_epi16(q, 2 * plane), _mm256_set1_epi8(3));
-  }
   template <int plane>
   TERN_INLINE static reg scaled_digits(reg q) {
     return digits<plane>(q);
