@@ -2,6 +2,7 @@
 #include "tern/core/simd.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -65,6 +66,28 @@ TEMPLATE_TEST_CASE("transform and axpy equal plain loops", "[simd]", float, doub
       spread<T> once(n, stride, n % 5, 1);
       for (std::size_t i = 0; i < n; ++i) equal = equal && a.in()[i] == 2 * once.in()[i];
       CHECK(equal);
+    }
+}
+
+TEMPLATE_TEST_CASE("one pass to several rows, inputs among them", "[simd]", float, double) {
+  using T = TestType;
+  for (const std::size_t stride : {1u, 3u})
+    for (std::size_t n = 0; n <= 70; ++n) {
+      spread<T> a(n, stride, n % 3, 1), b(n, 1, 1, 2);
+      const spread<T> a0 = a, b0 = b;
+      simd::transform(
+          std::array{a.view(), b.view()},
+          [](const auto& u, const auto& v) {
+            return std::array{v + v, -u};
+          },
+          a.in(), b.in());
+      bool equal = true;
+      for (std::size_t i = 0; i < n; ++i)
+        equal = equal && a.in()[i] == 2 * b0.memory[1 + i] &&
+                b.in()[i] == -a0.memory[n % 3 + i * stride];
+      CHECK(equal);
+      CHECK(a.gaps_untouched());
+      CHECK(b.gaps_untouched());
     }
 }
 

@@ -88,6 +88,11 @@ TEST_CASE("gated_activation gradients", "[feed_forward][gradient]") {
   op::backward(a, dy, gate, up, dgate, dup);
   tern_test::check_gradient(loss, gate, dgate);
   tern_test::check_gradient(loss, up, dup);
+  tern::matrix<double> dgate_alone = tern::matrix<double>::Zero(4, 11), dup_alone = dgate_alone;
+  op::backward(a, dy, gate, up, dgate_alone, {});
+  op::backward(a, dy, gate, up, {}, dup_alone);
+  CHECK((dgate_alone - dgate).cwiseAbs().maxCoeff() < 1e-14);
+  CHECK((dup_alone - dup).cwiseAbs().maxCoeff() < 1e-14);
 }
 
 TEST_CASE("gated_activation stays finite at extremes", "[feed_forward]") {

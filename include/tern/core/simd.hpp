@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 #include <xsimd/xsimd.hpp>
 
 #include "tern/core/tensor.hpp"
@@ -48,18 +49,33 @@ bool contiguous(const R&... r) {
 
 }  // namespace detail
 
+/// outs[k][i] = f(in[i]...)[k], f: batches to an array of batches, in one pass. A row of `outs` may
+/// alias an input exactly.
+template <class T, std::size_t K, class F, class... In>
+void transform(const std::array<row_view<T>, K>& outs, F&& f, const In&... in) {
+  [&]<std::size_t... k>(std::index_sequence<k...>) {
+    constexpr std::size_t width = lanes<T>;
+    const std::size_t n = outs[0].size;
+    std::size_t i = 0;
+    if (detail::contiguous(outs[k]..., in...))
+      for (; i + width <= n; i += width) {
+        const std::array<batch<T>, K> v = f(detail::load(in, i)...);
+        (v[k].store_unaligned(outs[k].data + i), ...);
+      }
+    for (; i < n; i += width) {
+      const std::size_t part = n - i < width ? n - i : width;
+      const std::array<batch<T>, K> v = f(detail::load_part(in, i, part)...);
+      (detail::store_part(outs[k], i, part, v[k]), ...);
+    }
+  }
+  (std::make_index_sequence<K>());
+}
+
 /// out[i] = f(in[i]...), f: batches to batch. `out` may alias an input exactly.
 template <class T, class F, class... In>
 void transform(row_view<T> out, F&& f, const In&... in) {
-  constexpr std::size_t width = lanes<T>;
-  const std::size_t n = out.size;
-  std::size_t i = 0;
-  if (detail::contiguous(out, in...))
-    for (; i + width <= n; i += width) f(detail::load(in, i)...).store_unaligned(out.data + i);
-  for (; i < n; i += width) {
-    const std::size_t part = n - i < width ? n - i : width;
-    detail::store_part(out, i, part, batch<T>(f(detail::load_part(in, i, part)...)));
-  }
+  transform(
+      std::array{out}, [&](const auto&... v) { return std::array{batch<T>(f(v...))}; }, in...);
 }
 
 /// combine over all i of f(in[i]...), started at `init` (an identity of combine, which takes

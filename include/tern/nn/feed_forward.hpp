@@ -2,6 +2,7 @@
 // Transformer", 2020): SwiGLU, GeGLU, and the squared ReLU of BitNet b1.58 2B4T.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <numbers>
 
@@ -118,20 +119,18 @@ struct gated_activation {
     if (dup) require_shape(dup, dy.rows, dy.cols, "gated_activation: dup");
     detail::with_activation(a, [&](auto act) {
       for_each_row(dy.rows, dy.cols, ex, [&](std::size_t r) {
-        if (dgate)
-          simd::transform(
-              dgate.row(r),
-              [&](const auto& d, const auto& g, const auto& u, const auto& before) {
-                return before + d * u * act.at(g).slope;
-              },
-              dy.row(r), gate.row(r), up.row(r), row_view<const T>(dgate.row(r)));
-        if (dup)
-          simd::transform(
-              dup.row(r),
-              [&](const auto& d, const auto& g, const auto& before) {
-                return before + d * act.at(g).value;
-              },
-              dy.row(r), gate.row(r), row_view<const T>(dup.row(r)));
+        T nowhere(0);
+        const auto row = [&](matrix_view<T> m) {
+          return m ? m.row(r) : row_view<T>(&nowhere, dy.cols, 0);
+        };
+        const row_view<T> g_out = row(dgate), u_out = row(dup);
+        simd::transform(
+            std::array{g_out, u_out},
+            [&](const auto& d, const auto& g, const auto& u, const auto& dg, const auto& du) {
+              const auto [value, slope] = act.at(g);
+              return std::array{simd::batch<T>(dg + d * u * slope), simd::batch<T>(du + d * value)};
+            },
+            dy.row(r), gate.row(r), up.row(r), row_view<const T>(g_out), row_view<const T>(u_out));
       });
     });
   }

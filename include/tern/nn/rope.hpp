@@ -2,7 +2,6 @@
 // by the angle position * theta^(-2i/D).
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -106,22 +105,14 @@ struct rope {
   /// (a, b) = (a cos - b sin, b cos + a sin), the sine times `direction`.
   static void turn(row_view<T> a, row_view<T> b, row_view<const T> cosines, row_view<const T> sines,
                    T direction) {
-    constexpr std::size_t chunk = 64;
-    std::array<T, chunk> turned;
     const simd::batch<T> sign(direction);
-    for (std::size_t i = 0; i < a.size; i += chunk) {
-      const std::size_t n = std::min(chunk, a.size - i);
-      const row_view<T> u(&a[i], n, a.stride), v(&b[i], n, b.stride), t(turned.data(), n);
-      const row_view<const T> c(&cosines[i], n), s(&sines[i], n), in_u(u), in_v(v), in_t(t);
-      simd::transform(
-          t, [&](auto p, auto q, auto co, auto si) { return p * co - q * (sign * si); }, in_u, in_v,
-          c, s);
-      simd::transform(
-          v, [&](auto p, auto q, auto co, auto si) { return q * co + p * (sign * si); }, in_u, in_v,
-          c, s);
-      simd::transform(
-          u, [](auto p) { return p; }, in_t);
-    }
+    simd::transform(
+        std::array{a, b},
+        [&](const auto& u, const auto& v, const auto& c, const auto& s) {
+          const simd::batch<T> t = sign * s;
+          return std::array{simd::batch<T>(u * c - v * t), simd::batch<T>(v * c + u * t)};
+        },
+        row_view<const T>(a), row_view<const T>(b), cosines, sines);
   }
 };
 

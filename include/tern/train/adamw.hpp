@@ -3,6 +3,7 @@
 // masters lose the small updates of ternary training).
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <utility>
@@ -73,22 +74,13 @@ class adamw {
       for (std::size_t r = begin; r < end; ++r) {
         const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
         simd::transform(
-            mr, [&](const batch& a, const batch& d) { return b1 * a + c1 * (scale * d); }, mr, gr);
-        simd::transform(
-            vr,
-            [&](const batch& a, const batch& d) {
-              const batch x = scale * d;
-              return b2 * a + c2 * (x * x);
+            std::array{mr, vr, wr, gr},
+            [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
+              const batch x = scale * d, m1 = b1 * m0 + c1 * x, v1 = b2 * v0 + c2 * (x * x);
+              const batch w1 = keep * w0 - lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
+              return std::array{m1, v1, w1, batch(T(0))};
             },
-            vr, gr);
-        simd::transform(
-            wr,
-            [&](const batch& x, const batch& a, const batch& b) {
-              return keep * x - lr * a / (xsimd::sqrt(b * inv_v) + eps);
-            },
-            wr, mr, vr);
-        simd::transform(
-            gr, [](const batch&) { return batch(T(0)); }, gr);
+            mr, vr, wr, gr);
       }
     });
   }
