@@ -1,0 +1,21 @@
+// Registers of 256 bits: what the levels that use them share, included once per level inside its
+// region, so that each has a copy of its own target.
+
+struct ymm {
+  using reg = __m256i;
+  static constexpr std::size_t bytes = 32, matvec_panels = 1;
+
+  TERN_INLINE static reg zero() { return _mm256_setzero_si256(); }
+  TERN_INLINE static reg load(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  TERN_INLINE static void store(void* p, reg a) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
+  }
+  TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
+  template <int plane>
+  TERN_INLINE static reg digits(reg q) {
+    return _mm256_and_si256(_mm256_srli_epi16(q, 2 * plane), _mm256_set1_epi8(3));
+  }
+};
