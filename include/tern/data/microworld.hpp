@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -79,8 +78,7 @@ class microworld {
   }
 
   /// Document `number` of the endless pre-training corpus of a seed: a dialogue ("all birds run .
-  /// so some robins move ? surely .", the answers surely / perhaps / never) or facts ("all robins
-  /// are birds . none who sprint sing .").
+  /// so some robins move ? surely .") or facts ("all robins are birds . none who sprint sing .").
   [[nodiscard]] std::string document(std::uint64_t number, std::uint64_t seed) const {
     philox rng(seed, number);
     return rng.uniform() < options_.facts ? facts(rng) : dialogue(rng);
@@ -101,9 +99,8 @@ class microworld {
     std::vector<nli_example> examples;
     std::unordered_set<std::string> seen;
     for (std::size_t misses = 0; examples.size() < count; ++misses) {
-      const statement premise = draw(rng);
+      const statement premise = draw(rng), h = draw_near(rng, premise);
       const auto wanted = static_cast<inference>(examples.size() % 3);
-      statement h = draw_near(rng, premise);
       nli_example e{text(premise), text(h), static_cast<int>(examples.size() % 3)};
       if (label(premise, h) == wanted && part_of(premise, h) == part &&
           seen.insert(prompt(e)).second) {
@@ -139,9 +136,8 @@ class microworld {
   }
 
   [[nodiscard]] statement draw(philox& rng) const {
-    const quantifier q = draw_quantifier(rng);
-    const std::size_t adjective = draw_adjective(rng), noun = index(rng, nouns_.size());
-    return {q, adjective, noun, index(rng, verbs_.size())};
+    return {draw_quantifier(rng), draw_adjective(rng), index(rng, nouns_.size()),
+            index(rng, verbs_.size())};
   }
 
   /// One of the words above, one of those below, or any.
@@ -204,16 +200,15 @@ class microworld {
   }
 
   [[nodiscard]] std::string text(const statement& s) const {
-    static constexpr std::array<std::string_view, 4> q = {"all ", "some ", "no ", "not all "};
-    std::string line(q[static_cast<std::size_t>(s.q)]);
+    static constexpr std::array<const char*, 4> q = {"all ", "some ", "no ", "not all "};
+    std::string line = q[static_cast<std::size_t>(s.q)];
     if (s.adjective != none) line += options_.adjectives[s.adjective / 2][s.adjective % 2] + ' ';
     return line + nouns_.word(s.noun) + ' ' + verbs_.word(s.verb);
   }
 
   /// Each answer is equally frequent where the premise allows it.
   [[nodiscard]] std::string dialogue(philox& rng) const {
-    static constexpr std::array<const char*, 3> answers = {" ? surely .", " ? perhaps .",
-                                                           " ? never ."};
+    const auto answers = label_words();
     const statement premise = draw(rng);
     std::string document = text(premise) + " .";
     for (std::uint32_t n = 1 + rng.below(options_.questions); n > 0; --n) {
@@ -224,7 +219,8 @@ class microworld {
                       (i < 200 && label(premise, h) != wanted);
            ++i)
         h = draw_near(rng, premise);
-      document += " so " + text(h) + answers[static_cast<std::size_t>(label(premise, h))];
+      document +=
+          " so " + text(h) + " ? " + answers[static_cast<std::size_t>(label(premise, h))] + " .";
     }
     return document;
   }

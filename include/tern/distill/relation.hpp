@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 
@@ -69,9 +70,7 @@ struct relation_loss {
         }
       }
     });
-    double total = 0;
-    for (const double x : partial) total += x;
-    return total * p.weight();
+    return std::accumulate(partial.begin(), partial.end(), 0.0) * p.weight();
   }
 
   /// dstudent += scale * d loss / d student, with stats as forward left them; null: nothing to do.
