@@ -82,16 +82,16 @@ TEST_CASE("tensors come back as they were written", "[safetensors]") {
     CHECK(reinterpret_cast<std::uintptr_t>(t.data.data()) % tern::dtype_size(t.dtype) == 0);
   }
   tern::matrix<float> back = tern::matrix<float>::Zero(3, 5);
-  file.read_matrix<float>("m", back);
+  tern::read_matrix<float>(file.at("m"), back);
   CHECK(back == m);
   back.setZero();
-  file.read_matrix("m.transposed", tern::matrix_view<float>(back).transposed());
+  tern::read_matrix(file.at("m.transposed"), tern::matrix_view<float>(back).transposed());
   CHECK(back == m);
   tern::matrix<double> wide = tern::matrix<double>::Zero(3, 5);
-  file.read_matrix<double>("m.bf16", wide);
+  tern::read_matrix<double>(file.at("m.bf16"), wide);
   CHECK(wide == m.cast<double>());  // halves below 16 are exact in bf16
   std::vector<float> row(3);
-  file.read_row<float>("gain", row);
+  tern::read_row<float>(file.at("gain"), row);
   CHECK(row == gain);
   CHECK(tern::read_values<std::int8_t>(file.at("codes")) == codes);
   CHECK(tern::read_values<float>(file.at("codes"))[0] == -1.0f);
@@ -111,7 +111,7 @@ TEST_CASE("reading what does not fit names file and tensor", "[safetensors]") {
   const tern::safetensors_file file(path);
   tern::matrix<float> wrong = tern::matrix<float>::Zero(3, 2);
   const auto name = path.string();
-  CHECK(format_message([&] { file.read_matrix<float>("w", wrong); }) ==
+  CHECK(format_message([&] { tern::read_matrix<float>(file.at("w"), wrong); }) ==
         name + ": tensor 'w': expected shape [3, 2], got [2, 3]");
   CHECK(format_message([&] { tern::read_values<std::int32_t>(file.at("w")); }) ==
         name + ": tensor 'w': dtype F32 cannot be read as I32");
@@ -269,7 +269,7 @@ TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
   CHECK(reader.names() == std::vector<std::string>{"a", "b"});
   CHECK(reader.files().size() == 2);
   tern::matrix<float> back = tern::matrix<float>::Zero(3, 1);
-  reader.read_matrix<float>("b", back);
+  tern::read_matrix<float>(reader.at("b"), back);
   CHECK(back == b);
   CHECK_THROWS_AS(reader.at("c"), tern::format_error);
 

@@ -47,15 +47,6 @@ class checkpoint_reader {
     return files_[found->second].at(name);
   }
 
-  template <class T>
-  void read_matrix(std::string_view name, matrix_view<T> out) const {
-    tern::read_matrix(at(name), out);
-  }
-  template <class T>
-  void read_row(std::string_view name, row_view<T> out) const {
-    tern::read_row(at(name), out);
-  }
-
  private:
   static std::filesystem::path find(const std::filesystem::path& path) {
     if (!std::filesystem::is_directory(path)) return path;

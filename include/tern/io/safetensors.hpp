@@ -63,15 +63,6 @@ class safetensors_file {
     return tensors_[found->second];
   }
 
-  template <class T>
-  void read_matrix(std::string_view name, matrix_view<T> out) const {
-    tern::read_matrix(at(name), out);
-  }
-  template <class T>
-  void read_row(std::string_view name, row_view<T> out) const {
-    tern::read_row(at(name), out);
-  }
-
   /// Reads the whole file and throws format_error unless its checksum (which the library's writer
   /// puts there) is right. False where it has none.
   bool verify() const {

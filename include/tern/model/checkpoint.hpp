@@ -61,7 +61,7 @@ void load_packed(const checkpoint_reader& file, projection<Owner>& p) {
     tensor.fail(e.what());
   }
   std::array<T, 1> scale{};
-  file.read_row<T>(p.weight.name + "_scale", scale);
+  read_row<T>(file.at(p.weight.name + "_scale"), scale);
   p.packed = packed_weight<T>{packed_matrix<two_bit>(view), scale[0]};
   p.weight.value = tensor_traits<Owner>::make(0, 0);
 }
@@ -125,9 +125,9 @@ Model load_model(const std::filesystem::path& directory) {
   model.for_each_parameter([&](auto& p) {
     if (p.view().size() == 0) return;
     if (p.is_vector())
-      file.read_row<T>(p.name, p.variable().value.row(0));
+      read_row<T>(file.at(p.name), p.variable().value.row(0));
     else
-      file.read_matrix<T>(p.name, p.variable().value);
+      read_matrix<T>(file.at(p.name), p.variable().value);
   });
   return model;
 }

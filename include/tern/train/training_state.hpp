@@ -56,12 +56,12 @@ void load_training_state(trainer<Model>& t, objective<typename Model::scalar>* l
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
     auto& moments = t.optimizer().state()[index++];
-    file.read_matrix<T>("weight." + p.name, matrix_view<T>(p.value));
-    file.read_matrix<T>("m." + p.name, matrix_view<T>(moments.m));
-    file.read_matrix<T>("v." + p.name, matrix_view<T>(moments.v));
+    read_matrix<T>(file.at("weight." + p.name), matrix_view<T>(p.value));
+    read_matrix<T>(file.at("m." + p.name), matrix_view<T>(moments.m));
+    read_matrix<T>(file.at("v." + p.name), matrix_view<T>(moments.v));
   });
   std::array<double, 6> numbers{};
-  file.read_row<double>("trainer", numbers);
+  read_row<double>(file.at("trainer"), numbers);
   t.optimizer().restore_steps(static_cast<std::size_t>(numbers[0]));
   t.restore_initial_scale(numbers[1]);
   if (loss != nullptr) loss->restore({numbers[2], numbers[3], numbers[4], numbers[5]});
