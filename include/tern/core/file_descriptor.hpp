@@ -25,9 +25,6 @@ class file_descriptor {
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
-  /// Closes now; false where the system reports an error (errno says which).
-  [[nodiscard]] bool close() { return ::close(std::exchange(fd_, -1)) == 0; }
-
  private:
   int fd_;
 };

@@ -7,8 +7,6 @@
 
 namespace tern::inline TERN_ABI {
 
-constexpr bool is_trit(std::int8_t code) { return -1 <= code && code <= 1; }
-
 /// Eight codes as bytes of a word: nonzero where one of them is no trit.
 constexpr std::uint64_t non_trits(std::uint64_t codes) {
   const std::uint64_t sign_broken = (codes ^ (codes << 1)) & 0xFCFCFCFCFCFCFCFCu;

@@ -40,8 +40,6 @@ class taxonomy {
   [[nodiscard]] std::size_t size() const { return words_.size(); }
   [[nodiscard]] const std::string& word(std::size_t i) const { return words_[i]; }
   [[nodiscard]] const std::vector<std::string>& words() const { return words_; }
-  /// Index of the word above, or `none` for a root.
-  [[nodiscard]] std::size_t parent(std::size_t i) const { return parents_[i]; }
   /// The cells the word denotes.
   [[nodiscard]] std::uint64_t set(std::size_t i) const { return sets_[i]; }
   /// All cells, one more than there are words: things that no word names.
