@@ -34,7 +34,8 @@ void print_tensors(const tern::safetensors_file& file) {
 void print_model(const fs::path& folder) {
   const auto config = tern::read_model_config(folder / "config.json");
   fmt::print("{}: {} model, {}, norms of stage 1: {}\n", folder.string(), config.model_type,
-             config.ternary ? "ternary" : "full precision", tern::name_of(config.sub_ln));
+             config.ternary ? "ternary" : "full precision",
+             tern::name_of(config.sub_ln, tern::norm_placement_names));
   print_parameter_table(config);
   const tern::checkpoint_reader reader(folder);
   for (const auto& file : reader.files()) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -79,6 +80,17 @@ std::string json_mismatch(const nlohmann::json& v) {
 
 }  // namespace detail
 
+/// How files spell the values of an enum; of several names for one value the first is written.
+template <class E>
+using enum_names = std::initializer_list<std::pair<const char*, E>>;
+
+template <class E>
+const char* name_of(E value, enum_names<E> names) {
+  for (const auto& [name, e] : names)
+    if (e == value) return name;
+  throw config_error("a value of an enum that has no name");
+}
+
 /// Typed access to the fields of one JSON object. Whatever does not fit throws config_error
 /// "<file>: key '<key>': expected <what>, got <value>". Refers to the object, does not copy it.
 class json_fields {
@@ -114,6 +126,18 @@ class json_fields {
   }
   [[nodiscard]] std::size_t positive_or(const std::string& key, std::size_t fallback) const {
     return has(key) ? positive(key) : fallback;
+  }
+
+  /// The value named, which must be one of `names`.
+  template <class E>
+  [[nodiscard]] E choice(const std::string& key, enum_names<E> names) const {
+    const auto text = get<std::string>(key);
+    std::string expected;
+    for (const auto& [name, e] : names) {
+      if (text == name) return e;
+      expected.append(expected.empty() ? "one of " : ", ").append(name);
+    }
+    fail(key, expected, '"' + text + '"');
   }
 
   template <class T>

@@ -10,56 +10,13 @@
 
 namespace tern::inline TERN_ABI {
 
-namespace detail {
+inline constexpr enum_names<activation> activation_names = {
+    {"silu", activation::silu},          {"swish", activation::silu},
+    {"gelu", activation::gelu},          {"gelu_pytorch_tanh", activation::gelu_tanh},
+    {"gelu_new", activation::gelu_tanh}, {"relu2", activation::relu2}};
 
-inline activation activation_named(const json_fields& fields, const std::string& name) {
-  if (name == "silu" || name == "swish") return activation::silu;
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new") return activation::gelu_tanh;
-  if (name == "gelu") return activation::gelu;
-  if (name == "relu2") return activation::relu2;
-  fields.fail("hidden_act", "silu, gelu, gelu_pytorch_tanh or relu2", name);
-}
-
-inline const char* name_of(activation a) {
-  switch (a) {
-    case activation::silu:
-      return "silu";
-    case activation::gelu_tanh:
-      return "gelu_pytorch_tanh";
-    case activation::gelu:
-      return "gelu";
-    case activation::relu2:
-      return "relu2";
-  }
-  throw config_error("unknown activation");
-}
-
-inline void read_own(const json_fields& fields, model_config& c) {
-  c.ternary = fields.get_or<bool>("ternary", false);
-  c.qk_norm = fields.get_or<bool>("qk_norm", true);
-  c.sub_ln_eps = fields.get_or<double>("sub_ln_eps", c.sub_ln_eps);
-  const auto placement = fields.get_or<std::string>("sub_ln", "none");
-  if (placement == "subln")
-    c.sub_ln = norm_placement::subln;
-  else if (placement == "all")
-    c.sub_ln = norm_placement::all;
-  else if (placement != "none")
-    fields.fail("sub_ln", "none, subln or all", placement);
-}
-
-}  // namespace detail
-
-inline const char* name_of(norm_placement p) {
-  switch (p) {
-    case norm_placement::none:
-      return "none";
-    case norm_placement::subln:
-      return "subln";
-    case norm_placement::all:
-      return "all";
-  }
-  throw config_error("unknown norm placement");
-}
+inline constexpr enum_names<norm_placement> norm_placement_names = {
+    {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
 
 /// Throws config_error naming `file` and the key. Family: "qwen3".
 inline model_config model_config_from_json(const nlohmann::json& json, const std::string& file) {
@@ -79,7 +36,7 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   c.initializer_range = f.get_or<double>("initializer_range", 0.02);
   c.attention_bias = f.get_or<bool>("attention_bias", false);
   c.tie_word_embeddings = f.get_or<bool>("tie_word_embeddings", false);
-  c.hidden_act = detail::activation_named(f, f.get_or<std::string>("hidden_act", "silu"));
+  if (f.has("hidden_act")) c.hidden_act = f.choice("hidden_act", activation_names);
   // transformers 5 moved the base of RoPE into rope_parameters.
   if (f.has("rope_parameters")) {
     const json_fields rope = f.object("rope_parameters");
@@ -91,7 +48,13 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   }
   if (f.has("rope_scaling")) f.fail("rope_scaling", "null", "a scaling rule");
   if (f.get_or<bool>("use_sliding_window", false)) f.fail("use_sliding_window", "false", "true");
-  if (f.has("tern")) detail::read_own(f.object("tern"), c);
+  if (f.has("tern")) {
+    const json_fields own = f.object("tern");
+    c.ternary = own.get_or<bool>("ternary", false);
+    c.qk_norm = own.get_or<bool>("qk_norm", true);
+    c.sub_ln_eps = own.get_or<double>("sub_ln_eps", c.sub_ln_eps);
+    if (own.has("sub_ln")) c.sub_ln = own.choice("sub_ln", norm_placement_names);
+  }
   c.validate();
   return c;
 }
@@ -100,7 +63,7 @@ inline model_config read_model_config(const std::filesystem::path& path) {
   return model_config_from_json(read_json(path), path.string());
 }
 
-/// `storage_dtype` is what the weights beside it are stored as ("float32", "float16").
+/// `storage_dtype` is what the weights beside it are stored as ("float32", "float64", "float16").
 inline nlohmann::json to_json(const model_config& c, const std::string& storage_dtype) {
   nlohmann::json j = {
       {"architectures", {"Qwen3ForCausalLM"}},
@@ -116,14 +79,14 @@ inline nlohmann::json to_json(const model_config& c, const std::string& storage_
       {"rms_norm_eps", c.rms_norm_eps},
       {"rope_theta", c.rope_theta},
       {"initializer_range", c.initializer_range},
-      {"hidden_act", detail::name_of(c.hidden_act)},
+      {"hidden_act", name_of(c.hidden_act, activation_names)},
       {"attention_bias", c.attention_bias},
       {"tie_word_embeddings", c.tie_word_embeddings},
       {"torch_dtype", storage_dtype},
   };
   if (c.ternary || c.sub_ln != norm_placement::none || !c.qk_norm)
     j["tern"] = {{"ternary", c.ternary},
-                 {"sub_ln", name_of(c.sub_ln)},
+                 {"sub_ln", name_of(c.sub_ln, norm_placement_names)},
                  {"sub_ln_eps", c.sub_ln_eps},
                  {"qk_norm", c.qk_norm}};
   return j;

@@ -16,9 +16,6 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-template <class E>
-using choices = std::initializer_list<std::pair<const char*, E>>;
-
 /// Reads the fields it is shown from an object; refuses keys it was not shown.
 class field_reader {
  public:
@@ -30,16 +27,9 @@ class field_reader {
     if (fields_.has(key)) x = fields_.get<T>(key);
   }
   template <class E>
-  void choice(const char* key, E& x, choices<E> names) {
+  void choice(const char* key, E& x, enum_names<E> names) {
     known_.emplace_back(key);
-    if (!fields_.has(key)) return;
-    const auto text = fields_.get<std::string>(key);
-    std::string expected;
-    for (const auto& [name, e] : names) {
-      if (text == name) return void(x = e);
-      expected += (expected.empty() ? "" : ", ") + std::string(name);
-    }
-    fields_.fail(key, "one of " + expected, "\"" + text + "\"");
+    if (fields_.has(key)) x = fields_.choice(key, names);
   }
   template <class F>
   void object(const char* key, F&& describe) {
@@ -63,9 +53,8 @@ class field_writer {
     json[key] = x;
   }
   template <class E>
-  void choice(const char* key, E& x, choices<E> names) {
-    for (const auto& [name, e] : names)
-      if (e == x) json[key] = name;
+  void choice(const char* key, E& x, enum_names<E> names) {
+    json[key] = name_of(x, names);
   }
   template <class F>
   void object(const char* key, F&& describe) {
@@ -84,10 +73,10 @@ void describe(V& v, stage_options& s) {
   v.value("accumulate", s.accumulate);
   v.value("learning_rate", s.learning_rate);
   v.choice("schedule", s.plan,
-           choices<schedule_kind>{{"constant", schedule_kind::constant},
-                                  {"linear", schedule_kind::linear},
-                                  {"cosine", schedule_kind::cosine},
-                                  {"two_stage", schedule_kind::two_stage}});
+           enum_names<schedule_kind>{{"constant", schedule_kind::constant},
+                                     {"linear", schedule_kind::linear},
+                                     {"cosine", schedule_kind::cosine},
+                                     {"two_stage", schedule_kind::two_stage}});
   v.value("warmup", s.warmup);
   v.value("weight_decay", s.weight_decay);
   v.value("clip", s.clip);
@@ -108,11 +97,7 @@ void describe(V& v, model_config& c) {
   v.value("attention_bias", c.attention_bias);
   v.value("qk_norm", c.qk_norm);
   v.value("tie_word_embeddings", c.tie_word_embeddings);
-  v.choice("hidden_act", c.hidden_act,
-           choices<activation>{{"silu", activation::silu},
-                               {"gelu", activation::gelu},
-                               {"gelu_pytorch_tanh", activation::gelu_tanh},
-                               {"relu2", activation::relu2}});
+  v.choice("hidden_act", c.hidden_act, activation_names);
 }
 
 template <class V>
@@ -123,20 +108,20 @@ void describe(V& v, objective_options& o) {
   v.value("tau", o.logits.tau);
   v.value("tau_squared", o.logits.tau_squared);
   v.choice("tokens", o.tokens,
-           choices<distilled_tokens>{{"all", distilled_tokens::all},
-                                     {"answer", distilled_tokens::answer}});
+           enum_names<distilled_tokens>{{"all", distilled_tokens::all},
+                                        {"answer", distilled_tokens::answer}});
   v.value("split_heads", o.relation.split_heads);
   v.value("temperature", o.relation.temperature);
   v.choice("form", o.relation.form,
-           choices<relation_form>{{"cosine", relation_form::cosine},
-                                  {"scaled_dot", relation_form::scaled_dot}});
+           enum_names<relation_form>{{"cosine", relation_form::cosine},
+                                     {"scaled_dot", relation_form::scaled_dot}});
   v.choice("mask", o.relation.mask,
-           choices<relation_mask>{{"all", relation_mask::all},
-                                  {"nonpad", relation_mask::nonpad},
-                                  {"causal", relation_mask::causal}});
+           enum_names<relation_mask>{{"all", relation_mask::all},
+                                     {"nonpad", relation_mask::nonpad},
+                                     {"causal", relation_mask::causal}});
   v.choice("normaliser", o.relation.normaliser,
-           choices<relation_normaliser>{{"paper", relation_normaliser::paper},
-                                        {"official", relation_normaliser::official}});
+           enum_names<relation_normaliser>{{"paper", relation_normaliser::paper},
+                                           {"official", relation_normaliser::official}});
   v.value("alpha_q", o.alpha[0]);
   v.value("alpha_k", o.alpha[1]);
   v.value("alpha_v", o.alpha[2]);
@@ -155,10 +140,7 @@ void describe(V& v, run_config& c) {
                                                                      {"continual", &c.continual},
                                                                      {"student", &c.student}})
     v.object(key, [o = options](auto& inner) { describe(inner, *o); });
-  v.choice("sub_ln", c.placement,
-           choices<norm_placement>{{"none", norm_placement::none},
-                                   {"subln", norm_placement::subln},
-                                   {"all", norm_placement::all}});
+  v.choice("sub_ln", c.placement, norm_placement_names);
   v.value("sub_ln_eps", c.sub_ln_eps);
   v.object("objective", [&](auto& inner) { describe(inner, c.objective); });
   v.value("distil_layer", c.distil_layer);
