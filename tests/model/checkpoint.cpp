@@ -139,10 +139,43 @@ TEST_CASE("what is wrong with a model folder is said") {
   replace_in(config, "\"hidden_size\": \"24\"", "\"hidden_size\": 24");
   replace_in(config, "\"qwen3\"", "\"mamba\"");
   says("key 'model_type': expected qwen3, got mamba");
-  std::filesystem::remove(folder / "model.safetensors");
   replace_in(config, "\"mamba\"", "\"qwen3\"");
+  replace_in(config, "\"num_key_value_heads\": 4", "\"num_key_value_heads\": 2");
+  replace_in(config, "\"silu\"", "\"silo\"");
+  says("key 'hidden_act': expected one of silu, swish, gelu");
+  replace_in(config, "\"silo\"", "\"silu\"");
+  CHECK(message_of(folder) == "no error");
+  std::filesystem::remove(folder / "model.safetensors");
   says("holds neither");
   CHECK_THROWS_AS(load_model<>(scratch.path() / "nowhere"), io_error);
+}
+
+TEST_CASE("quantization_config and weights must agree") {
+  const tern_test::scratch_dir scratch;
+  const auto deployed = scratch.path() / "d" / "config.json", master = scratch.path() / "m";
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, deployed.parent_path(), storage::deployed);
+  save_model(model, master, storage::master);
+  const auto says = [&](const std::string& text) {
+    const auto message = message_of(deployed.parent_path());
+    INFO(message);
+    CHECK(message.find(text) != std::string::npos);
+  };
+  const auto weights = [](const std::filesystem::path& folder) {
+    return folder / "model.safetensors";
+  };
+  replace_in(deployed, "\"bitnet\"", "\"gptq\"");
+  says("key 'quantization_config.quant_method': expected bitnet, got gptq");
+  replace_in(deployed, "\"gptq\"", "\"bitnet\"");
+  replace_in(deployed, "\"ternary\": true", "\"ternary\": false");
+  says("key 'tern.ternary': expected true");
+  replace_in(deployed, "\"ternary\": false", "\"ternary\": true");
+  replace_in(deployed, "quantization_config", "quantisation_config");
+  says("q_proj.weight': is packed, but");
+  replace_in(deployed, "quantisation_config", "quantization_config");
+  CHECK(message_of(deployed.parent_path()) == "no error");
+  std::filesystem::rename(weights(master), weights(deployed.parent_path()));
+  says("q_proj.weight': is not packed, but");
 }
 
 TEST_CASE("real configurations are understood") {

@@ -45,6 +45,22 @@ struct bitnet_tensor {
   }
 };
 
+/// What quantization_config says of weights packed as ours: codes times the scale beside them.
+inline constexpr std::array<std::array<const char*, 2>, 3> bitnet_settings = {
+    {{"quant_method", "bitnet"},
+     {"linear_class", "autobitlinear"},
+     {"quantization_mode", "offline"}}};
+
+/// Whether a config.json declares packed weights; throws config_error where they are no such.
+inline bool declares_packed(const json_fields& config, bool ternary) {
+  if (!config.has("quantization_config")) return false;
+  const json_fields given = config.object("quantization_config");
+  for (const auto& [key, value] : bitnet_settings)
+    if (const auto got = given.get<std::string>(key); got != value) given.fail(key, value, got);
+  if (!ternary) config.fail("tern.ternary", "true beside quantization_config", "false");
+  return true;
+}
+
 template <class Owner>
 void load_packed(const checkpoint_reader& file, projection<Owner>& p) {
   using T = scalar_of<Owner>;
@@ -101,12 +117,14 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     }
   });
   file.write(directory / "model.safetensors");
-  auto config = to_json(model.config(), deployed ? "float16" : "float32");
-  if (!ternary.empty())
-    config["quantization_config"] = {{"quant_method", "bitnet"},
-                                     {"linear_class", "autobitlinear"},
-                                     {"quantization_mode", "offline"},
-                                     {"modules_to_not_convert", {"lm_head"}}};
+  auto config = to_json(model.config(), deployed                      ? "float16"
+                                        : dtype_of<T>() == dtype::f64 ? "float64"
+                                                                      : "float32");
+  if (!ternary.empty()) {
+    auto& quantization = config["quantization_config"];
+    quantization["modules_to_not_convert"] = {"lm_head"};
+    for (const auto& [key, value] : detail::bitnet_settings) quantization[key] = value;
+  }
   write_json(directory / "config.json", config);
 }
 
@@ -115,12 +133,20 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
 template <class Model = decoder<>>
 Model load_model(const std::filesystem::path& directory) {
   using T = typename Model::scalar;
-  Model model(read_model_config(directory / "config.json"));
+  const auto path = directory / "config.json";
+  const auto json = read_json(path);
+  Model model(model_config_from_json(json, path.string()));
+  const bool declared = detail::declares_packed({json, path.string()}, model.config().ternary);
   const checkpoint_reader file(directory);
   for (const auto& part : file.files()) part.verify();
   for (auto& block : model.blocks())
     block.for_each_projection([&](auto& p) {
-      if (p.ternary && file.at(p.weight.name).dtype == dtype::u8) detail::load_packed(file, p);
+      const tensor_info& tensor = file.at(p.weight.name);
+      const bool packed = tensor.dtype == dtype::u8;
+      if (packed != declared)
+        tensor.fail(packed ? "is packed, but config.json has no quantization_config"
+                           : "is not packed, but config.json has a quantization_config");
+      if (packed) detail::load_packed(file, p);
     });
   model.for_each_parameter([&](auto& p) {
     if (p.view().size() == 0) return;
