@@ -13,23 +13,17 @@ tern::glue_task own_task(const data_source& d) {
   if (task.label_column.empty()) task.label_column = "label";
   task.labels = tern::read_glue_labels(tern::find_data_file(d.directory, task.train_files),
                                        task.label_column);
-  task.label_words = d.label_words.empty() ? task.labels : d.label_words;
+  task.prompt = task.pairs() ? "{1} {2} =>" : "{1} =>";
+  task.label_words = task.labels;
   return task;
-}
-
-tern::task_prompt own_prompt(const tern::glue_task& task) {
-  return {task.pairs() ? "{1} {2} =>" : "{1} =>", task.label_words};
 }
 
 tern::task_texts files(const settings& s) {
   const data_source& d = s.data;
-  const bool own = s.run.task == "tsv";
-  tern::glue_task task = own ? own_task(d) : tern::glue_task::named(s.run.task);
-  tern::task_prompt prompt = own ? own_prompt(task) : tern::prompt_of(s.run.task);
-  if (!d.prompt.empty()) prompt.text = d.prompt;
-  if (!d.label_words.empty()) prompt.label_words = d.label_words;
-  task.label_words = prompt.label_words;
-  return tern::glue_texts(d.directory, task, prompt);
+  tern::glue_task task = s.run.task == "tsv" ? own_task(d) : tern::glue_task::named(s.run.task);
+  if (!d.prompt.empty()) task.prompt = d.prompt;
+  if (!d.label_words.empty()) task.label_words = d.label_words;
+  return tern::glue_texts(d.directory, task);
 }
 
 }  // namespace

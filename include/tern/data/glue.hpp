@@ -22,13 +22,14 @@ struct classification_example {
   bool operator==(const classification_example&) const = default;
 };
 
-/// How a task's files look and what its labels mean. Columns are found by name in the header line,
-/// in any order, others beside them are ignored.
+/// How a task's files look, what its labels mean, and how an example is put to a language model.
+/// Columns are found by name in the header line, in any order, others beside them are ignored.
 struct glue_task {
   std::string name;
   std::string first_column, second_column;  ///< no second: single sentences
   std::string label_column;
-  std::vector<std::string> labels = {};       ///< as in the file; their order gives the numbers
+  std::vector<std::string> labels = {};  ///< as in the file; their order gives the numbers
+  std::string prompt = {};               ///< `{1}` and `{2}` are the texts, a label word follows
   std::vector<std::string> label_words = {};  ///< the same, as words a language model can answer
   std::vector<std::string> train_files = {"train.tsv"};  ///< names; the first that exists counts
   std::vector<std::string> dev_files = {"dev.tsv"};
@@ -38,13 +39,14 @@ struct glue_task {
   /// "sst2", "mnli" or "qnli"; throws config_error for another name.
   static glue_task named(std::string_view name) {
     if (name == "sst2")
-      return {"sst2", "sentence", "", "label", {"0", "1"}, {"negative", "positive"}};
+      return {"sst2", "sentence", "", "label", {"0", "1"}, "{1} it was", {"terrible", "great"}};
     if (name == "mnli")
       return {"mnli",
               "sentence1",
               "sentence2",
               "gold_label",
               {"entailment", "neutral", "contradiction"},
+              "{1} So {2}?",
               {"yes", "maybe", "no"},
               {"train.tsv"},
               {"dev_matched.tsv"}};
@@ -54,6 +56,7 @@ struct glue_task {
               "sentence",
               "label",
               {"entailment", "not_entailment"},
+              "{2} Does this answer: {1}",
               {"yes", "no"},
               {"train.tsv", "train_from_dev.tsv"}};
     throw config_error("unknown task '" + std::string(name) + "', expected sst2, mnli or qnli");

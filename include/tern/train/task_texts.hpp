@@ -34,20 +34,6 @@ struct task_texts {
   std::vector<std::string> documents;
 };
 
-/// How an example is put to a language model: `{1}` and `{2}` are its texts, the answer follows.
-struct task_prompt {
-  std::string text;
-  std::vector<std::string> label_words;
-};
-
-/// The prompts of the tasks that glue_task::named knows; throws config_error for others.
-inline task_prompt prompt_of(std::string_view task) {
-  if (task == "sst2") return {"{1} it was", {"terrible", "great"}};
-  if (task == "mnli") return {"{1} So {2}?", {"yes", "maybe", "no"}};
-  if (task == "qnli") return {"{2} Does this answer: {1}", {"yes", "no"}};
-  throw config_error("no prompt for task '" + std::string(task) + "'");
-}
-
 /// The prompt of one example, spaces at the ends of its texts left out.
 inline std::string fill(std::string_view prompt, const classification_example& example) {
   const auto trimmed = [](std::string_view s) {
@@ -68,15 +54,14 @@ inline std::string fill(std::string_view prompt, const classification_example& e
 }
 
 /// Train and dev part of a task in GLUE's form; throws as read_glue and find_data_file.
-inline task_texts glue_texts(const std::filesystem::path& directory, const glue_task& task,
-                             const task_prompt& prompt) {
+inline task_texts glue_texts(const std::filesystem::path& directory, const glue_task& task) {
   const auto read = [&](const std::vector<std::string>& names) {
     std::vector<labelled_prompt> part;
     for (const auto& example : read_glue(find_data_file(directory, names), task))
-      part.push_back({fill(prompt.text, example), example.label});
+      part.push_back({fill(task.prompt, example), example.label});
     return part;
   };
-  return {prompt.label_words, read(task.train_files), read(task.dev_files), {}, {}};
+  return {task.label_words, read(task.train_files), read(task.dev_files), {}, {}};
 }
 
 struct microworld_sizes {
