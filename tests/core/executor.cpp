@@ -51,6 +51,7 @@ TEST_CASE("every executor makes the same chunks, each index once", "[executor]")
 TEST_CASE("a pool uses its threads", "[executor]") {
   thread_pool pool(3);
   for (int repeat = 0; repeat < 3; ++repeat) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2 * repeat));  // workers sleep, too
     std::atomic<int> arrived = 0;
     // Each chunk waits for the others: only three threads at once get past.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <concepts>
-#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -83,8 +85,21 @@ class executor_ref {
   void (*run_)(void*, std::size_t, std::size_t, range_function) = nullptr;
 };
 
-/// Threads that sleep between jobs; the caller works too. Calls from several threads take turns;
-/// a call from inside a job of the same pool runs serially.
+/// Rows of `cols` elements that make a chunk worth a thread: about 2^15 elements.
+constexpr std::size_t rows_per_chunk(std::size_t cols) {
+  return std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(cols, 1));
+}
+
+/// f(r) for every row of a matrix, by chunks of rows_per_chunk.
+template <class F>
+void for_each_row(std::size_t rows, std::size_t cols, executor_ref ex, F f) {
+  ex.parallel_for(rows, rows_per_chunk(cols), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) f(r);
+  });
+}
+
+/// Threads that wait for jobs, for a moment awake, then asleep; the caller works too. Calls from
+/// several threads take turns; a call from inside a job of the same pool runs serially.
 class thread_pool {
  public:
   /// `threads` counts the caller; 0 means as many as the machine has.
@@ -104,21 +119,18 @@ class thread_pool {
     if (workers_.empty() || inside() == this) return serial_executor::parallel_for(n, grain, f);
     const std::lock_guard turn(turn_);
     job work{n, grain, f};
-    {
-      const std::lock_guard lock(mutex_);
-      job_ = &work;
-      ++generation_;
-    }
-    wake_.notify_all();
+    job_ = &work;
+    ++posted_;
+    posted_.notify_all();
     drain(work);
-    std::unique_lock lock(mutex_);
-    job_ = nullptr;
-    idle_.wait(lock, [&] { return busy_ == 0; });
-    lock.unlock();
+    ++posted_;
+    while (const counter::value_type busy = busy_) await_change(busy_, busy);
     if (work.failure) std::rethrow_exception(work.failure);
   }
 
  private:
+  using counter = std::atomic<std::uint32_t>;
+
   struct job {
     std::size_t n, grain;
     range_function f;
@@ -146,27 +158,37 @@ class thread_pool {
     inside() = outer;
   }
 
+  /// Returns when c no longer holds `old`. A step of training posts hundreds of jobs: waiting awake
+  /// for the next one's usual distance spares most of them the wake of a sleeping thread.
+  static void await_change(const counter& c, std::uint32_t old) {
+    using clock = std::chrono::steady_clock;
+    for (const auto end = clock::now() + std::chrono::microseconds(30); clock::now() < end;)
+      if (c != old) return;
+    c.wait(old);
+  }
+
   void serve(const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    for (std::size_t seen = 0;;) {
-      wake_.wait(lock, stop, [&] { return generation_ != seen; });
-      if (stop.stop_requested()) return;
-      seen = generation_;
-      job* const work = job_;
-      if (work == nullptr) continue;
+    const std::stop_callback wake(stop, [this] {
+      posted_ += 2;
+      posted_.notify_all();
+    });
+    for (std::uint32_t seen = 0; !stop.stop_requested();) {
+      const std::uint32_t now = posted_;
+      if (now == seen || now % 2 == 0) {
+        await_change(posted_, now);
+        continue;
+      }
+      seen = now;
       ++busy_;
-      lock.unlock();
-      drain(*work);
-      lock.lock();
-      if (--busy_ == 0) idle_.notify_all();
+      if (posted_ == now) drain(*job_);  // once busy_ counts this thread, an open job stays
+      if (--busy_ == 0) busy_.notify_one();
     }
   }
 
-  std::mutex turn_, mutex_;
-  std::condition_variable_any wake_;
-  std::condition_variable idle_;
+  std::mutex turn_;
   job* job_ = nullptr;
-  std::size_t generation_ = 0, busy_ = 0;
+  counter posted_{0};                  // odd while a job is open to helpers
+  counter busy_{0};                    // workers that may hold job_
   std::vector<std::jthread> workers_;  // last: joined before the members above go
 };
 

@@ -1,5 +1,5 @@
-// How the row-wise ops of this floor are split: whole rows where rows are independent, blocks of
-// columns where a result sums over rows. Both depend on the shape alone.
+// How ops whose result sums over rows are split: by blocks of columns, which depend on the shape
+// alone. Ops with independent rows use for_each_row.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +8,6 @@
 #include "tern/core/executor.hpp"
 
 namespace tern::inline TERN_ABI {
-
-/// f(r) for every row; about 2^15 elements to a chunk.
-template <class F>
-void for_each_row(std::size_t rows, std::size_t cols, executor_ref ex, F f) {
-  const std::size_t grain = (std::size_t{1} << 15) / std::max<std::size_t>(cols, 1);
-  ex.parallel_for(rows, grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) f(r);
-  });
-}
 
 /// f(first, count) for disjoint blocks that cover all columns, each of about 2^15 elements and a
 /// multiple of 16 columns wide (the last one less).
