@@ -94,24 +94,6 @@ TEST_CASE("frequent words become tokens with their leading space", "[text]") {
   CHECK(t.vocab_size() < 400);  // nothing more to learn
 }
 
-TEST_CASE("whole words as vocabulary take no intermediate tokens", "[text]") {
-  tern::bpe_train_options options;
-  options.special_tokens = {"<pad>"};
-  options.whole_words = true;
-  options.all_bytes = false;
-  tern::bpe_trainer trainer(options);
-  trainer.add("all owls are birds .");
-  trainer.add("all robins are birds .<pad>");
-  const auto t = tern::bpe_tokenizer(trainer.finish());
-  const auto got = t.encode("all owls are birds .<pad>");
-  CHECK(got.size() == 10);  // " owls" occurred once: five bytes
-  CHECK(got.back() == 0);
-  CHECK(t.decode(got) == "all owls are birds .<pad>");
-  CHECK(t.token_id(" birds").has_value());
-  CHECK(!t.token_id(" bird").has_value());
-  CHECK(t.definition().merges.empty());
-}
-
 TEST_CASE("the order and the cut of the texts do not matter", "[text]") {
   const tern::bpe_train_options options{.vocab_size = 280, .special_tokens = {"<|e|>"}};
   tern::bpe_trainer forward(options), backward(options), joined(options);

@@ -30,9 +30,8 @@ struct bpe_train_options {
   std::vector<std::string> special_tokens = {};  ///< get the ids 0, 1, ...; cut out of the corpus
   std::string pattern{qwen2_pattern};            ///< of the pre-tokenizer; empty: no split
   bool nfc = true;
-  std::uint64_t min_count = 2;  ///< no merge (or word) for what is rarer in the corpus
+  std::uint64_t min_count = 2;  ///< no merge for what is rarer in the corpus
   bool all_bytes = true;        ///< false: only bytes of the corpus, others cannot be encoded
-  bool whole_words = false;     ///< no merges: the most frequent pieces become tokens whole
 };
 
 /// Counts the words of any number of texts, then learns a vocabulary from them. The result depends
@@ -75,13 +74,9 @@ class bpe_trainer {
     made.added = added_;
     made.pattern = options_.pattern;
     made.nfc = options_.nfc;
-    made.whole_words = options_.whole_words;
     made.tokens.resize(added_.size());
     add_bytes(made);
-    if (options_.whole_words)
-      add_words(made);
-    else
-      add_merges(made);
+    add_merges(made);
     return made;
   }
 
@@ -103,17 +98,6 @@ class bpe_trainer {
       throw config_error("vocab_size " + std::to_string(options_.vocab_size) +
                          " is below the corpus's number of bytes and special tokens, " +
                          std::to_string(made.tokens.size()));
-  }
-
-  void add_words(bpe_definition& made) const {
-    std::vector<std::pair<std::uint64_t, std::string_view>> words;
-    for (const auto& [word, times] : counts_)
-      if (word.size() > 1 && times >= options_.min_count) words.emplace_back(times, word);
-    std::ranges::sort(words, [](const auto& a, const auto& b) {
-      return a.first != b.first ? a.first > b.first : a.second < b.second;
-    });
-    for (const auto& [times, word] : words)
-      if (made.tokens.size() < options_.vocab_size) made.tokens.emplace_back(word);
   }
 
   void add_merges(bpe_definition& made) const {
