@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "options.hpp"
-#include "tern/io/json.hpp"
+#include "tern/text/json.hpp"
 #include "tern/train/stage.hpp"
 
 namespace bitdistill {

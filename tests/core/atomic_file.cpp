@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "../support.hpp"
-#include "tern/io/mapped_file.hpp"
+#include "tern/core/mapped_file.hpp"
 
 namespace {
 

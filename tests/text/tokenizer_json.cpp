@@ -38,7 +38,7 @@ void refused(const std::string& content, const std::string& part) {
   try {
     static_cast<void>(file.load());
     FAIL("accepted: " << content);
-  } catch (const tern::format_error& e) {
+  } catch (const tern::error& e) {
     const std::string message = e.what();
     CAPTURE(message, part);
     CHECK(message.find(file.path().string()) == 0);
@@ -71,10 +71,13 @@ TEST_CASE("what is saved is loaded", "[text]") {
   for (const bool whole : {false, true})
     for (const bool nfc : {false, true})
       for (const std::string& pattern : {std::string(tern::qwen2_pattern), std::string()}) {
-        options.whole_words = whole;
         options.nfc = nfc;
         options.pattern = pattern;
-        const auto t = tern::bpe_tokenizer::train("the \"cat\" sat on the \\mat the cat", options);
+        auto definition =
+            tern::bpe_tokenizer::train("the \"cat\" sat on the \\mat the cat", options)
+                .definition();
+        definition.whole_words = whole;
+        const tern::bpe_tokenizer t(std::move(definition));
         const tern_test::scratch_dir scratch;
         const auto path = scratch.path() / "t.json";
         t.save(path);
@@ -94,8 +97,8 @@ TEST_CASE("files that cannot be read or written", "[text]") {
 }
 
 TEST_CASE("files that are no tokenizer of this kind", "[text]") {
-  refused("", "expected JSON");
-  refused("{\"model\": ", "expected JSON");
+  refused("", "not valid JSON");
+  refused("{\"model\": ", "not valid JSON");
   refused("[]", "expected an object");
   refused("{}", "pre_tokenizer: expected ByteLevel");
   refused([](json& f) { f["normalizer"]["type"] = "Lowercase"; }, "normalizer: expected NFC");
@@ -106,7 +109,13 @@ TEST_CASE("files that are no tokenizer of this kind", "[text]") {
   refused([](json& f) { f["model"]["vocab"] = json::array(); }, "model.vocab");
   refused([](json& f) { f.erase("model"); }, "expected type BPE, got null");
   refused([](json& f) { f["added_tokens"][0]["lstrip"] = true; }, "lstrip");
-  refused([](json& f) { f["added_tokens"][0].erase("id"); }, "id");
+  refused([](json& f) { f["added_tokens"][0].erase("id"); }, "expected a token id, got null");
+  refused([](json& f) { f["added_tokens"][0]["content"] = 7; },
+          "key 'added_tokens[0].content': expected a string, got 7");
+  refused([](json& f) { f["added_tokens"] = 7; }, "added_tokens: expected a list");
+  refused([](json& f) { f["model"]["ignore_merges"] = "no"; },
+          "key 'model.ignore_merges': expected true or false, got \"no\"");
+  refused([](json& f) { f["pre_tokenizer"]["use_regex"] = 7; }, "expected true or false, got 7");
 }
 
 TEST_CASE("files that contradict themselves", "[text]") {

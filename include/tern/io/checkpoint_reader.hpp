@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/io/json.hpp"
 #include "tern/io/safetensors.hpp"
+#include "tern/text/json.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/io/mapped_file.hpp"
+#include "tern/core/mapped_file.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
 #include "tern/io/tensor_info.hpp"

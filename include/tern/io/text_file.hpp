@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "tern/core/error.hpp"
-#include "tern/io/mapped_file.hpp"
+#include "tern/core/mapped_file.hpp"
 #include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <string>
 
-#include "tern/io/json.hpp"
 #include "tern/model/config.hpp"
+#include "tern/text/json.hpp"
 
 namespace tern::inline TERN_ABI {
 

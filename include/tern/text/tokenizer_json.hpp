@@ -4,8 +4,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
-#include <ios>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -16,6 +14,7 @@
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
+#include "tern/text/json.hpp"
 #include "tern/text/tokenizer_json_reader.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -85,21 +84,13 @@ inline nlohmann::ordered_json model_json(const bpe_definition& from) {
 
 /// Reads NFC or no normalizer, ByteLevel alone or after one Split, and a BPE model; merges may be
 /// `"a b"` or `["a", "b"]`. Post-processor, truncation and padding are not read: encode() adds
-/// nothing. Throws io_error if the file cannot be read, format_error naming it if it is not JSON,
-/// contradicts itself or asks for what is not supported.
+/// nothing. Throws io_error if the file cannot be read, format_error or config_error naming it if
+/// it is not JSON, contradicts itself or asks for what is not supported.
 inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw io_error(path.string() + ": cannot open the tokenizer file");
+  auto definition = detail::tokenizer_json_reader(path.string()).read(read_json(path));
   try {
-    const auto json = nlohmann::json::parse(file);
-    return bpe_tokenizer(detail::tokenizer_json_reader().read(json));
-  } catch (const std::ios_base::failure&) {  // thrown for a directory
-    throw io_error(path.string() + ": cannot read the tokenizer file");
-  } catch (const nlohmann::json::parse_error& e) {
-    throw format_error(path.string() + ": expected JSON: " + e.what());
-  } catch (const nlohmann::json::exception& e) {
-    throw format_error(path.string() + ": expected a tokenizer.json: " + e.what());
-  } catch (const error& e) {
+    return bpe_tokenizer(std::move(definition));
+  } catch (const config_error& e) {
     throw format_error(path.string() + ": " + e.what());
   }
 }

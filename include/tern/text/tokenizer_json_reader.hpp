@@ -13,13 +13,16 @@
 #include "tern/core/error.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/byte_level.hpp"
+#include "tern/text/json.hpp"
 #include "tern/text/string_map.hpp"
 
 namespace tern::inline TERN_ABI::detail {
 
-/// Turns the parsed file into a bpe_definition; throws format_error without the file's name.
+/// Turns the parsed file into a bpe_definition; throws format_error or config_error.
 class tokenizer_json_reader {
  public:
+  explicit tokenizer_json_reader(std::string file) : file_(std::move(file)) {}
+
   bpe_definition read(const nlohmann::json& file) {
     if (!file.is_object()) fail("expected an object");
     read_normalizer(member(file, "normalizer"));
@@ -35,13 +38,17 @@ class tokenizer_json_reader {
  private:
   using json = nlohmann::json;
 
-  [[noreturn]] static void fail(const std::string& what) { throw format_error(what); }
+  [[noreturn]] void fail(const std::string& what) const { throw format_error(file_ + ": " + what); }
 
   /// A member that may be absent: then null.
   static const json& member(const json& object, const char* key) {
     static const json null;
     const auto at = object.find(key);
     return at == object.end() ? null : *at;
+  }
+
+  static bool is_list(const json& value, std::size_t size) {
+    return value.is_array() && value.size() == size;
   }
 
   static std::string type_of(const json& part) {
@@ -55,7 +62,7 @@ class tokenizer_json_reader {
 
   void read_normalizer(const json& part) {
     const auto& steps = member(part, "normalizers");
-    const json& only = type_of(part) == "Sequence" && steps.size() == 1 ? steps[0] : part;
+    const json& only = type_of(part) == "Sequence" && is_list(steps, 1) ? steps[0] : part;
     made_.nfc = !only.is_null();
     if (made_.nfc && type_of(only) != "NFC")
       fail("normalizer: expected NFC or null, got " + type_of(only));
@@ -63,14 +70,15 @@ class tokenizer_json_reader {
 
   void read_pre_tokenizer(const json& part) {
     const auto& steps = member(part, "pretokenizers");
-    const bool split_first = type_of(part) == "Sequence" && steps.size() == 2;
+    const bool split_first = type_of(part) == "Sequence" && is_list(steps, 2);
     const json& last = split_first ? steps[1] : part;
     if (type_of(last) != "ByteLevel")
       fail("pre_tokenizer: expected ByteLevel or a Sequence of Split and ByteLevel, got " +
            type_of(part));
-    const bool own_regex = last.value("use_regex", true);
-    if (last.value("add_prefix_space", true))
-      fail("pre_tokenizer: add_prefix_space must be false, true is not supported");
+    const json_fields fields(last, file_, "pre_tokenizer.");
+    const bool own_regex = fields.get_or<bool>("use_regex", true);
+    if (fields.get_or<bool>("add_prefix_space", true))
+      fields.fail("add_prefix_space", "false", "true");
     made_.pattern = own_regex ? gpt2_pattern : "";
     if (!split_first) return;
     const auto& regex = member(member(steps[0], "pattern"), "Regex");
@@ -83,12 +91,15 @@ class tokenizer_json_reader {
   }
 
   void read_added(const json& list) {
+    if (!list.is_array() && !list.is_null()) fail("added_tokens: expected a list");
     for (const auto& entry : list) {
+      const json_fields fields(entry, file_,
+                               "added_tokens[" + std::to_string(made_.added.size()) + "].");
       for (const char* flag : {"lstrip", "rstrip", "single_word"})
-        if (is_set(member(entry, flag)))
-          fail("added token " + entry.at("content").dump() + ": " + flag + " is not supported");
-      made_.added.push_back({entry.at("content").get<std::string>(), id(entry.at("id")),
-                             entry.value("special", false), entry.value("normalized", true)});
+        if (fields.get_or<bool>(flag, false)) fields.fail(flag, "false", "true");
+      made_.added.push_back({fields.get<std::string>("content"), id(member(entry, "id")),
+                             fields.get_or<bool>("special", false),
+                             fields.get_or<bool>("normalized", true)});
     }
   }
 
@@ -96,10 +107,10 @@ class tokenizer_json_reader {
     if (type_of(model) != "BPE") fail("model: expected type BPE, got " + type_of(model));
     for (const char* flag : {"byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"})
       if (is_set(member(model, flag))) fail(std::string("model: ") + flag + " is not supported");
-    made_.whole_words = model.value("ignore_merges", false);
+    made_.whole_words = json_fields(model, file_, "model.").get_or<bool>("ignore_merges", false);
   }
 
-  static std::int32_t id(const json& value) {
+  std::int32_t id(const json& value) const {
     if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= max_id)
       fail("expected a token id, got " + value.dump());
     return value.get<std::int32_t>();
@@ -161,6 +172,7 @@ class tokenizer_json_reader {
   }
 
   static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not claim all memory
+  std::string file_;
   bpe_definition made_;
   string_map<std::int32_t> ids_;  // by byte-level spelling
 };

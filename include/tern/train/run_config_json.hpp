@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "tern/io/json.hpp"
 #include "tern/model/config_json.hpp"
+#include "tern/text/json.hpp"
 #include "tern/train/stage.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/io/json.hpp"
+#include "tern/text/json.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -18,7 +18,7 @@
 
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
-#include "tern/io/mapped_file.hpp"
+#include "tern/core/mapped_file.hpp"
 
 namespace tern::inline TERN_ABI {
 

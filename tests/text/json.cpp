@@ -1,6 +1,6 @@
-#include "tern/io/json.hpp"
+#include "tern/text/json.hpp"
 
-#include "../support.hpp"
+#include "tests/support.hpp"
 
 namespace {
 
