@@ -10,9 +10,9 @@
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -25,7 +25,7 @@ namespace tern::inline TERN_ABI {
 /// Parses a text; throws format_error naming `file`.
 inline nlohmann::json parse_json(std::string_view text, const std::string& file) {
   using nlohmann::json;
-  std::vector<std::set<std::string>> open_objects;
+  std::vector<std::unordered_set<std::string>> open_objects;
   const auto watch = [&](int, json::parse_event_t event, json& value) {
     if (event == json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == json::parse_event_t::object_end) open_objects.pop_back();
