@@ -20,6 +20,7 @@
 #include "tern/core/tensor.hpp"
 #include "tern/distill/relation_head.hpp"
 #include "tern/distill/relation_options.hpp"
+#include "tern/nn/score_band.hpp"
 #include "tern/nn/sequence_tasks.hpp"
 #include "tern/nn/softmax.hpp"
 
@@ -56,9 +57,10 @@ struct relation_loss {
       const std::size_t length = p.valid(sequence);
       const head s = head::load(p.rows(student, first, length, a), options, memory.student(run)),
                  t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(run));
-      for (std::size_t r = 0; r < length; r += relation_band::most_rows) {
-        const relation_band b(r, length, p.causal());
-        const matrix_view<T> zs = memory.scores(run, 0, b), zt = memory.scores(run, 1, b);
+      for (std::size_t r = 0; r < length; r += score_band::most_rows) {
+        const score_band b(r, length, p.causal());
+        const matrix_view<T> zs = memory.student_scores.tile(run, b),
+                             zt = memory.teacher_scores.tile(run, b);
         s.score(b, zs);
         t.score(b, zt);
         for (std::size_t i = 0; i < b.rows; ++i) {
@@ -92,9 +94,10 @@ struct relation_loss {
                  t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(run));
       const matrix_view<T> ds = memory.gradient(run).row_block(0, length);
       std::fill_n(ds.data, ds.size(), T(0));
-      for (std::size_t r = 0; r < length; r += relation_band::most_rows) {
-        const relation_band b(r, length, p.causal());
-        const matrix_view<T> zs = memory.scores(run, 0, b), zt = memory.scores(run, 1, b);
+      for (std::size_t r = 0; r < length; r += score_band::most_rows) {
+        const score_band b(r, length, p.causal());
+        const matrix_view<T> zs = memory.student_scores.tile(run, b),
+                             zt = memory.teacher_scores.tile(run, b);
         s.score(b, zs);
         t.score(b, zt);
         for (std::size_t i = 0; i < b.rows; ++i)
@@ -175,34 +178,29 @@ struct relation_loss {
     }
   };
 
-  /// Scratch of all runs: two tiles of scores, both heads, the gradient of the student's.
+  /// Scratch of all runs: a tile of scores of each side, both heads, the gradient of the student's.
   class workspace {
    public:
+    const score_tiles<T> student_scores, teacher_scores;
+
     workspace(arena& memory, const problem& p, bool with_gradient)
-        : longest_(p.longest),
+        : student_scores(memory, p.tasks.runs(), p.longest),
+          teacher_scores(memory, p.tasks.runs(), p.longest),
+          longest_(p.longest),
           student_width_(p.student_width),
-          score_width_(padded(p.longest)),
-          tile_(std::min(relation_band::most_rows, p.longest) * score_width_),
           student_(head::size(p.longest, p.student_width)),
           teacher_(head::size(p.longest, p.teacher_width)),
-          run_(2 * tile_ + student_ + teacher_ + (with_gradient ? student_ : 0)),
+          run_(student_ + teacher_ + (with_gradient ? student_ : 0)),
           data_(memory.template allocate<T>(p.tasks.runs() * run_)) {}
 
-    /// Tile 0 (student) or 1 (teacher), rows padded to whole vectors.
-    [[nodiscard]] matrix_view<T> scores(std::size_t run, std::size_t which,
-                                        const relation_band& b) const {
-      return {data_ + run * run_ + which * tile_, b.rows, padded(b.cols), score_width_};
-    }
-    [[nodiscard]] T* student(std::size_t run) const { return data_ + run * run_ + 2 * tile_; }
+    [[nodiscard]] T* student(std::size_t run) const { return data_ + run * run_; }
     [[nodiscard]] T* teacher(std::size_t run) const { return student(run) + student_; }
     [[nodiscard]] matrix_view<T> gradient(std::size_t run) const {
       return {teacher(run) + teacher_, longest_, student_width_};
     }
 
    private:
-    static std::size_t padded(std::size_t n) { return (n + 15) / 16 * 16; }
-
-    std::size_t longest_, student_width_, score_width_, tile_, student_, teacher_, run_;
+    std::size_t longest_, student_width_, student_, teacher_, run_;
     T* data_;
   };
 

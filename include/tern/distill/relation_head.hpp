@@ -5,30 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/distill/relation_options.hpp"
 #include "tern/linalg/gemm.hpp"
+#include "tern/nn/score_band.hpp"
 
 namespace tern::inline TERN_ABI {
-
-/// Rows [first, first + rows) of a relation matrix, and the columns they see.
-struct relation_band {
-  static constexpr std::size_t most_rows = 64;
-
-  std::size_t first, rows, cols;
-  bool causal;
-
-  relation_band(std::size_t first_row, std::size_t length, bool causal_)
-      : first(first_row),
-        rows(std::min(most_rows, length - first_row)),
-        cols(causal_ ? first_row + rows : length),
-        causal(causal_) {}
-  /// Row i of the band sees columns [0, visible(i)).
-  [[nodiscard]] std::size_t visible(std::size_t i) const { return causal ? first + i + 1 : cols; }
-};
 
 template <class T>
 struct relation_head {
@@ -61,18 +45,14 @@ struct relation_head {
     return head;
   }
 
-  /// z = factor * x x^T in the band; the columns of z a row does not see become -infinity.
-  void score(const relation_band& b, matrix_view<T> z) const {
+  /// z = factor * x x^T in the band.
+  void score(const score_band& b, matrix_view<T> z) const {
     const matrix_view<const T> all = x;
-    detail::gemm_block<T>(factor, all.row_block(b.first, b.rows),
-                          all.row_block(0, b.cols).transposed(), z.col_block(0, b.cols), false);
-    for (std::size_t i = 0; i < b.rows; ++i)
-      std::fill(z.row(i).data + b.visible(i), z.row(i).data + z.cols,
-                -std::numeric_limits<T>::infinity());
+    b.score(factor, all.row_block(b.first, b.rows), all, z);
   }
 
   /// dx += the gradient of the scores for dz, times scale: x is on both sides of the product.
-  void score_backward(T scale, const relation_band& b, matrix_view<const T> dz,
+  void score_backward(T scale, const score_band& b, matrix_view<const T> dz,
                       matrix_view<T> dx) const {
     const matrix_view<const T> all = x, seen = dz.col_block(0, b.cols);
     detail::gemm_block<T>(scale * factor, seen, all.row_block(0, b.cols),

@@ -3,11 +3,9 @@
 // probabilities again from the saved log-sum-exp. Memory is linear in T.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <string>
 
@@ -16,6 +14,7 @@
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/linalg/gemm.hpp"
+#include "tern/nn/score_band.hpp"
 #include "tern/nn/sequence_tasks.hpp"
 #include "tern/nn/softmax.hpp"
 
@@ -35,11 +34,9 @@ struct attention_shape {
 /// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions j <= i of the same
 /// sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N, q_heads), the
 /// saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with any distance.
-/// Scratch: at most 32 * 2 * row_tile * (T + 16) elements, T the longest sequence, released again.
+/// Scratch: at most 32 * 2 * 64 * (T + 16) elements, T the longest sequence, released again.
 template <class T>
 struct attention {
-  static constexpr std::size_t row_tile = 64;
-
   /// Throws shape_error.
   static void forward(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
                       std::span<const std::size_t> offsets, const attention_shape& shape,
@@ -50,22 +47,22 @@ struct attention {
     const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
     const sequence_tasks tasks(offsets, shape.kv_heads);
     const arena_scope temporaries(scratch);
-    const tile_buffers scores(scratch, tasks.runs(), longest);
+    const score_tiles<T> scores(scratch, tasks.runs(), longest);
     const T factor = static_cast<T>(shape.factor());
     tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
                            std::size_t run) {
       const auto keys = k.block(first, kv * d, length, d),
                  values = v.block(first, kv * d, length, d);
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
-        for (std::size_t r = 0; r < length; r += row_tile) {
-          const band b(r, std::min(row_tile, length - r));
+        for (std::size_t r = 0; r < length; r += score_band::most_rows) {
+          const score_band b(r, length, true);
           const matrix_view<T> p = scores.tile(run, b), out = y.block(first + r, h * d, b.rows, d);
-          score(factor, q.block(first + r, h * d, b.rows, d), keys, b, p);
-          std::array<T, row_tile> total;
+          b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p);
+          std::array<T, score_band::most_rows> total;
           for (std::size_t i = 0; i < b.rows; ++i)
             lse(first + r + i, h) = exponentials(p.row(i), total[i]);
-          detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(b.begin, b.cols),
-                                out, false);
+          detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(0, b.cols), out,
+                                false);
           for (std::size_t i = 0; i < b.rows; ++i) scale_row(out.row(i), 1 / total[i]);
         }
       }
@@ -88,21 +85,19 @@ struct attention {
     const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
     const sequence_tasks tasks(offsets, shape.kv_heads);
     const arena_scope temporaries(scratch);
-    const tile_buffers probabilities(scratch, tasks.runs(), longest),
+    const score_tiles<T> probabilities(scratch, tasks.runs(), longest),
         gradients(scratch, tasks.runs(), longest);
     const T factor = static_cast<T>(shape.factor());
     tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
                            std::size_t run) {
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
-        for (std::size_t r = 0; r < length; r += row_tile) {
-          const band b(r, std::min(row_tile, length - r));
+        for (std::size_t r = 0; r < length; r += score_band::most_rows) {
+          const score_band b(r, length, true);
           const auto rows = [&](const auto& m) { return m.block(first + r, h * d, b.rows, d); };
-          const auto cols = [&](const auto& m) {
-            return m.block(first + b.begin, kv * d, b.cols, d);
-          };
+          const auto cols = [&](const auto& m) { return m.block(first, kv * d, b.cols, d); };
           const matrix_view<T> p = probabilities.tile(run, b), ds = gradients.tile(run, b);
           const matrix_view<const T> seen = p.col_block(0, b.cols), slope = ds.col_block(0, b.cols);
-          score(factor, rows(q), k.block(first, kv * d, length, d), b, p);
+          b.score(factor, rows(q), k.block(first, kv * d, length, d), p);
           detail::gemm_block<T>(T(1), rows(dy), cols(v).transposed(), ds.col_block(0, b.cols),
                                 false);
           for (std::size_t i = 0; i < b.rows; ++i)
@@ -117,32 +112,6 @@ struct attention {
   }
 
  private:
-  /// Columns a tile of rows needs, and what each of its rows sees of them: the one place that knows
-  /// the mask.
-  struct band {
-    std::size_t rows, begin, cols;
-
-    band(std::size_t first_row, std::size_t n_rows)
-        : rows(n_rows), begin(0), cols(first_row + n_rows) {}
-    /// Row i of the tile sees columns [0, visible(i)) of the band.
-    [[nodiscard]] std::size_t visible(std::size_t i) const { return cols - rows + i + 1; }
-  };
-
-  /// One tile of scores per run, rows padded to whole vectors.
-  struct tile_buffers {
-    T* data;
-    std::size_t width, size;
-
-    tile_buffers(arena& memory, std::size_t runs, std::size_t longest)
-        : width(padded(longest)), size(std::min(row_tile, longest) * width) {
-      data = memory.template allocate<T>(runs * size);
-    }
-    [[nodiscard]] matrix_view<T> tile(std::size_t run, const band& b) const {
-      return {data + run * size, b.rows, padded(b.cols), width};
-    }
-    static std::size_t padded(std::size_t n) { return (n + 15) / 16 * 16; }
-  };
-
   static void check(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
                     const attention_shape& shape) {
     if (shape.kv_heads == 0 || shape.head_dim == 0 || shape.q_heads % shape.kv_heads != 0)
@@ -152,15 +121,6 @@ struct attention {
     require_rows(q, q.rows, shape.q_heads * shape.head_dim, "attention: q");
     require_rows(k, q.rows, shape.kv_heads * shape.head_dim, "attention: k");
     require_rows(v, q.rows, shape.kv_heads * shape.head_dim, "attention: v");
-  }
-
-  /// s = factor * q k^T, -infinity where a row must not look.
-  static void score(T factor, matrix_view<const T> q, matrix_view<const T> keys, const band& b,
-                    matrix_view<T> s) {
-    detail::gemm_block<T>(factor, q, keys.row_block(b.begin, b.cols).transposed(),
-                          s.col_block(0, b.cols), false);
-    for (std::size_t i = 0; i < b.rows; ++i)
-      std::fill(&s(i, b.visible(i)), s.row(i).data + s.cols, -std::numeric_limits<T>::infinity());
   }
 
   static void scale_row(row_view<T> row, T by) {

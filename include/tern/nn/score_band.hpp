@@ -1,0 +1,63 @@
+// Scores between the tokens of a sequence, a tile of rows at a time, so that no T x T matrix
+// exists: shared by attention and by the distillation of its relations. The one place that knows
+// the mask.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/linalg/gemm.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Rows [first, first + rows) of a matrix of scores, and the columns they see.
+struct score_band {
+  static constexpr std::size_t most_rows = 64;
+
+  std::size_t first, rows, cols;
+  bool causal;
+
+  score_band(std::size_t first_row, std::size_t length, bool causal_)
+      : first(first_row),
+        rows(std::min(most_rows, length - first_row)),
+        cols(causal_ ? first_row + rows : length),
+        causal(causal_) {}
+  /// Row i of the band sees columns [0, visible(i)).
+  [[nodiscard]] std::size_t visible(std::size_t i) const { return causal ? first + i + 1 : cols; }
+
+  /// z = factor * a b^T for a (rows, D) and b (length, D); the columns of z that a row does not see
+  /// become -infinity.
+  template <class T>
+  void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z) const {
+    detail::gemm_block<T>(factor, a, b.row_block(0, cols).transposed(), z.col_block(0, cols),
+                          false);
+    for (std::size_t i = 0; i < rows; ++i)
+      std::fill(z.row(i).data + visible(i), z.row(i).data + z.cols,
+                -std::numeric_limits<T>::infinity());
+  }
+};
+
+/// One tile of scores per run of tasks, rows padded to whole vectors.
+template <class T>
+class score_tiles {
+ public:
+  score_tiles(arena& memory, std::size_t runs, std::size_t longest)
+      : width_(padded(longest)),
+        size_(std::min(score_band::most_rows, longest) * width_),
+        data_(memory.template allocate<T>(runs * size_)) {}
+
+  [[nodiscard]] matrix_view<T> tile(std::size_t run, const score_band& b) const {
+    return {data_ + run * size_, b.rows, padded(b.cols), width_};
+  }
+
+ private:
+  static std::size_t padded(std::size_t n) { return (n + 15) / 16 * 16; }
+
+  std::size_t width_, size_;
+  T* data_;
+};
+
+}  // namespace tern::inline TERN_ABI
