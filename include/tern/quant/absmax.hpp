@@ -24,9 +24,8 @@ struct absmax_int8 {
     require_shape(codes, x.rows, x.cols, "absmax_int8: codes");
     require_size(scales.size, x.rows, "absmax_int8: scales");
     require_size(row_sums.size, x.rows, "absmax_int8: row sums");
-    ex.parallel_for(x.rows, quant::rows_per_chunk(x.cols), [&](std::size_t begin, std::size_t end) {
-      for (std::size_t r = begin; r < end; ++r)
-        scales[r] = quantize_row<T>(x.row(r), codes.row(r), row_sums[r]);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      scales[r] = quantize_row<T>(x.row(r), codes.row(r), row_sums[r]);
     });
   }
 
@@ -34,14 +33,17 @@ struct absmax_int8 {
   template <class T>
   T quantize_row(row_view<const T> x, row_view<std::int8_t> codes, std::int32_t& row_sum) const {
     const T g = simd::max_abs(x);
-    const T nan_if_not_finite = simd::sum([](const auto& v) { return v - v; }, x);
-    const bool finite = nan_if_not_finite == T(0);
-    const simd::batch<T> factor(finite ? T(127) / (g + static_cast<T>(eps)) : T(0)), zero(T(0));
+    const simd::batch<T> factor(T(127) / (g + static_cast<T>(eps))), zero(T(0));
+    auto finite = zero == zero;  // v * factor is NaN for NaN itself, and for inf: 127 / g is 0
     row_sum = quant::store_codes<T>(x, codes, [&](const simd::batch<T>& v) {
       const simd::batch<T> y = xsimd::nearbyint(v * factor);
+      finite = finite & (y == y);
       return xsimd::select(y == y, y, zero);
     });
-    return finite ? g / 127 : std::numeric_limits<T>::quiet_NaN();
+    if (xsimd::all(finite)) return g / 127;
+    for (std::size_t i = 0; i < codes.size; ++i) codes[i] = 0;
+    row_sum = 0;
+    return std::numeric_limits<T>::quiet_NaN();
   }
 };
 

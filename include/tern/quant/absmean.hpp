@@ -38,11 +38,9 @@ struct absmean {
     const auto ternary = [&](const simd::batch<T>& w) {
       return xsimd::select(w > half, one, zero) - xsimd::select(w < -half, one, zero);
     };
-    ex.parallel_for(weights.rows, quant::rows_per_chunk(weights.cols),
-                    [&](std::size_t begin, std::size_t end) {
-                      for (std::size_t r = begin; r < end; ++r)
-                        quant::store_codes<T>(weights.row(r), codes.row(r), ternary);
-                    });
+    for_each_row(weights.rows, weights.cols, ex, [&](std::size_t r) {
+      quant::store_codes<T>(weights.row(r), codes.row(r), ternary);
+    });
   }
 
   /// mean|W|, 0 for an empty matrix.

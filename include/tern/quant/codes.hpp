@@ -13,11 +13,6 @@
 
 namespace tern::inline TERN_ABI::quant {
 
-/// Rows that make a chunk of work worth a thread.
-constexpr std::size_t rows_per_chunk(std::size_t cols) {
-  return std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(cols, 1));
-}
-
 /// Sum of |x[i]| in double, eight lanes at a time on every machine: the same bits everywhere.
 template <class T>
 double sum_abs(row_view<const T> x) {

@@ -81,13 +81,12 @@ void dequantize(matrix_view<const std::int8_t> codes, matrix_view<const T> scale
   const extents n = scale_extents({codes.rows, codes.cols}, block);
   require_shape(scales, n.rows, n.cols, "dequantize: scales");
   require_shape(out, codes.rows, codes.cols, "dequantize: out");
-  ex.parallel_for(codes.rows, 16, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r)
-      for (std::size_t c0 = 0; c0 < codes.cols; c0 += block.cols) {
-        const T scale = scales(r / block.rows, c0 / block.cols);
-        const std::size_t c1 = std::min(codes.cols, c0 + block.cols);
-        for (std::size_t c = c0; c < c1; ++c) out(r, c) = static_cast<T>(codes(r, c)) * scale;
-      }
+  for_each_row(codes.rows, codes.cols, ex, [&](std::size_t r) {
+    for (std::size_t c0 = 0; c0 < codes.cols; c0 += block.cols) {
+      const T scale = scales(r / block.rows, c0 / block.cols);
+      const std::size_t c1 = std::min(codes.cols, c0 + block.cols);
+      for (std::size_t c = c0; c < c1; ++c) out(r, c) = static_cast<T>(codes(r, c)) * scale;
+    }
   });
 }
 
