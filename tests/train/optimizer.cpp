@@ -45,6 +45,17 @@ TEST_CASE("AdamW with clipping: ten steps as in PyTorch") {
     CHECK(model.weight.value.data()[i] == Approx(want[static_cast<std::size_t>(i)]).epsilon(1e-12));
 }
 
+TEST_CASE("the gradient's norm: every row, the same bits on any number of threads") {
+  one_matrix model{{"w", 1000, 130}};
+  model.weight.grad = matrix<double>::Random(1000, 130);
+  const double norm = gradient_norm(model);
+  CHECK(norm == Approx(model.weight.grad.norm()).epsilon(1e-13));
+  for (const std::size_t threads : {2u, 3u}) {
+    thread_pool pool(threads);
+    CHECK(gradient_norm(model, pool) == norm);
+  }
+}
+
 TEST_CASE("vectors are not decayed") {
   one_matrix model{{"gain", 1, 4}};
   CHECK(model.weight.is_vector());

@@ -3,9 +3,11 @@
 // masters lose the small updates of ternary training).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -69,19 +71,16 @@ class adamw {
     const batch lr(static_cast<T>(rate / (1 - std::pow(options_.beta1, n))));
     const batch inv_v(static_cast<T>(1 / (1 - std::pow(options_.beta2, n))));
     const batch eps(static_cast<T>(options_.eps)), keep(static_cast<T>(1 - rate * decay));
-    const std::size_t grain = 1 + (std::size_t{1} << 14) / (w.cols + 1);
-    ex.parallel_for(w.rows, grain, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t r = begin; r < end; ++r) {
-        const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
-        simd::transform(
-            std::array{mr, vr, wr, gr},
-            [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
-              const batch x = scale * d, m1 = b1 * m0 + c1 * x, v1 = b2 * v0 + c2 * (x * x);
-              const batch w1 = keep * w0 - lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
-              return std::array{m1, v1, w1, batch(T(0))};
-            },
-            mr, vr, wr, gr);
-      }
+    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+      const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
+      simd::transform(
+          std::array{mr, vr, wr, gr},
+          [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
+            const batch x = scale * d, m1 = b1 * m0 + c1 * x, v1 = b2 * v0 + c2 * (x * x);
+            const batch w1 = keep * w0 - lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
+            return std::array{m1, v1, w1, batch(T(0))};
+          },
+          mr, vr, wr, gr);
     });
   }
 
@@ -90,14 +89,20 @@ class adamw {
   std::size_t steps_ = 0;
 };
 
-/// Euclidean norm of all gradients together.
+/// Euclidean norm of all gradients together. Rows add up in chunks that depend on the shape alone.
 template <class Model>
-double gradient_norm(Model& model) {
+double gradient_norm(Model& model, executor_ref ex = {}) {
   double total = 0;
   model.for_each_parameter([&](auto& p) {
     const matrix_view<typename Model::scalar> g = p.grad;
-    for (std::size_t r = 0; r < g.rows; ++r)
-      total += static_cast<double>(simd::dot(g.row(r), g.row(r)));
+    std::array<double, 64> partial{};
+    const std::size_t grain =
+        std::max(rows_per_chunk(g.cols), (g.rows + partial.size() - 1) / partial.size());
+    ex.parallel_for(g.rows, grain, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t r = begin; r < end; ++r)
+        partial[begin / grain] += static_cast<double>(simd::dot(g.row(r), g.row(r)));
+    });
+    total = std::accumulate(partial.begin(), partial.end(), total);
   });
   return std::sqrt(total);
 }

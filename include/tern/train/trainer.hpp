@@ -92,7 +92,7 @@ class trainer {
       require_finite(recorded.terms.total, "loss", report.step);
       tape_.backward();
     }
-    report.gradient_norm = gradient_norm(model_) * share;
+    report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
     require_finite(report.gradient_norm, "gradient norm", report.step);
     report.learning_rate = options_.learning_rate * options_.plan.rate(step());
     report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
