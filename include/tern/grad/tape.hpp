@@ -38,7 +38,10 @@ class tape {
     variable<T> v{arena_.matrix<T>(rows, cols), {}};
     if (recording_) {
       v.grad = arena_.matrix<T>(rows, cols);
-      std::fill_n(v.grad.data, v.grad.size(), T(0));
+      ex_.parallel_for(v.grad.size(), std::size_t{1} << 15,
+                       [&](std::size_t begin, std::size_t end) {
+                         std::fill(v.grad.data + begin, v.grad.data + end, T(0));
+                       });
     }
     return v;
   }
