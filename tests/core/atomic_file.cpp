@@ -7,28 +7,20 @@
 #include <iterator>
 #include <optional>
 
-#include "../support.hpp"
 #include "tern/core/mapped_file.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using tern_test::message_of;
 
 std::string content(const fs::path& path) { return std::string(tern::mapped_file(path).text()); }
 
 std::size_t files_in(const fs::path& directory) {
   return static_cast<std::size_t>(
       std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
-
-template <class F>
-std::string io_message(F&& f) {
-  try {
-    f();
-  } catch (const tern::io_error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 
 /// No file may grow beyond `bytes` while this lives: writes fail in the middle, as on a full disk.
@@ -95,8 +87,9 @@ TEST_CASE("two writers of one path are refused", "[atomic_file]") {
   {
     tern::atomic_file first(path);
     first.write("first");
-    CHECK(io_message([&] { tern::write_file(path, "second"); }).find("being written already") !=
-          std::string::npos);
+    CHECK(message_of<tern::io_error>([&] {
+            tern::write_file(path, "second");
+          }).find("being written already") != std::string::npos);
     first.commit();
     tern::write_file(path, "third");  // the first is done
   }
@@ -111,7 +104,7 @@ TEST_CASE("a failing write names path and reason and leaves the old file", "[ato
   std::string message;
   {
     const file_size_limit limit(50'000);
-    message = io_message([&] { tern::write_file(path, big); });
+    message = message_of<tern::io_error>([&] { tern::write_file(path, big); });
   }
   CHECK(message == "cannot write '" + path.string() + "': File too large");
   CHECK(content(path) == "old");
@@ -121,11 +114,11 @@ TEST_CASE("a failing write names path and reason and leaves the old file", "[ato
 TEST_CASE("paths that cannot be written", "[atomic_file]") {
   const tern_test::scratch_dir dir;
   const auto missing = dir.path() / "no" / "f";
-  CHECK(io_message([&] { tern::write_file(missing, "x"); }) ==
+  CHECK(message_of<tern::io_error>([&] { tern::write_file(missing, "x"); }) ==
         "cannot write '" + missing.string() + "': No such file or directory");
-  CHECK(io_message([&] { tern::write_file(dir.path(), "x"); }) ==
+  CHECK(message_of<tern::io_error>([&] { tern::write_file(dir.path(), "x"); }) ==
         "cannot write '" + dir.path().string() + "': not a regular file");
-  CHECK(io_message([] { tern::write_file("/dev/null", "x"); }) ==
+  CHECK(message_of<tern::io_error>([] { tern::write_file("/dev/null", "x"); }) ==
         "cannot write '/dev/null': not a regular file");
 }
 
@@ -134,10 +127,11 @@ TEST_CASE("mapped files", "[mapped_file]") {
   tern::write_file(dir.path() / "empty", "");
   CHECK(tern::mapped_file(dir.path() / "empty").bytes().empty());
   const auto missing = (dir.path() / "none").string();
-  CHECK(io_message([&] { tern::mapped_file f(missing); }) ==
+  CHECK(message_of<tern::io_error>([&] { tern::mapped_file f(missing); }) ==
         "cannot read '" + missing + "': No such file or directory");
-  CHECK(io_message([&] { tern::mapped_file f(dir.path()); }).find("not a regular file") !=
-        std::string::npos);
+  CHECK(message_of<tern::io_error>([&] {
+          tern::mapped_file f(dir.path());
+        }).find("not a regular file") != std::string::npos);
 
   tern::write_file(dir.path() / "f", "content");
   std::optional<tern::mapped_file> first(dir.path() / "f");

@@ -4,9 +4,10 @@
 
 #include <set>
 
-#include "../support.hpp"
 #include "tern/core/atomic_file.hpp"
 #include "tern/data/token_windows.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
 
 namespace {
 
@@ -34,13 +35,9 @@ class corpus_file {
     return tern::read_corpus({dir_.path() / name}, split);
   }
   std::string error(const std::string& name, const std::string& content) {
-    try {
-      read(name, content);
-    } catch (const tern::format_error& e) {
-      const std::string what = e.what(), path = (dir_.path() / name).string();
-      return what.starts_with(path) ? what.substr(path.size()) : what;
-    }
-    return "no error";
+    const auto what = tern_test::message_of<tern::format_error>([&] { read(name, content); });
+    const auto path = (dir_.path() / name).string();
+    return what.starts_with(path) ? what.substr(path.size()) : what;
   }
 
  private:

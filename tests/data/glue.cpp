@@ -1,7 +1,8 @@
 #include "tern/data/glue.hpp"
 
-#include "../support.hpp"
 #include "tern/core/atomic_file.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
 
 namespace {
 
@@ -14,13 +15,8 @@ class task_file {
     return tern::read_glue(path_, task);
   }
   std::string error(const std::string& content, const tern::glue_task& task) {
-    try {
-      read(content, task);
-    } catch (const tern::format_error& e) {
-      const std::string what = e.what();
-      return what.starts_with(path_.string()) ? what.substr(path_.string().size()) : what;
-    }
-    return "no error";
+    const auto what = tern_test::message_of<tern::format_error>([&] { read(content, task); });
+    return what.starts_with(path_.string()) ? what.substr(path_.string().size()) : what;
   }
 
  private:
@@ -106,12 +102,9 @@ TEST_CASE("a task of one's own", "[glue]") {
   CHECK_THROWS_AS(tern::glue_task::named("cola"), tern::config_error);
 
   CHECK(tern::find_data_file(dir.path(), {"none.tsv", "mine.tsv"}) == path);
-  try {
-    (void)tern::find_data_file(dir.path(), {"a.tsv", "b.tsv"});
-    FAIL("found");
-  } catch (const tern::io_error& e) {
-    CHECK(e.what() == "cannot find 'a.tsv' or 'b.tsv' in '" + dir.path().string() + "'");
-  }
+  CHECK(tern_test::message_of([&] {
+          tern::find_data_file(dir.path(), {"a.tsv", "b.tsv"});
+        }) == "cannot find 'a.tsv' or 'b.tsv' in '" + dir.path().string() + "'");
 }
 
 TEST_CASE("the real files", "[glue][data]") {

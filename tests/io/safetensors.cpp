@@ -3,14 +3,16 @@
 #include <cmath>
 #include <numeric>
 
-#include "../support.hpp"
 #include "tern/adapt/eigen.hpp"
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/safetensors_writer.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using tern_test::message_of;
 
 /// A file of this header, with `data_size` zero bytes behind it.
 fs::path raw_file(const tern_test::scratch_dir& dir, const std::string& header,
@@ -24,24 +26,10 @@ fs::path raw_file(const tern_test::scratch_dir& dir, const std::string& header,
 }
 
 std::string error_of(const fs::path& path) {
-  try {
-    tern::safetensors_file file(path);
-  } catch (const tern::format_error& e) {
-    const std::string what = e.what();
-    return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2)
-                                                  : "does not name the file: " + what;
-  }
-  return "opens";
-}
-
-template <class F>
-std::string format_message(F&& f) {
-  try {
-    f();
-  } catch (const tern::format_error& e) {
-    return e.what();
-  }
-  return "no error";
+  const auto what = message_of<tern::format_error>([&] { tern::safetensors_file file(path); });
+  if (what == "no error") return "opens";
+  return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2)
+                                                : "does not name the file: " + what;
 }
 
 tern::matrix<float> counting(std::size_t rows, std::size_t cols) {
@@ -111,11 +99,11 @@ TEST_CASE("reading what does not fit names file and tensor", "[safetensors]") {
   const tern::safetensors_file file(path);
   tern::matrix<float> wrong = tern::matrix<float>::Zero(3, 2);
   const auto name = path.string();
-  CHECK(format_message([&] { tern::read_matrix<float>(file.at("w"), wrong); }) ==
+  CHECK(message_of<tern::format_error>([&] { tern::read_matrix<float>(file.at("w"), wrong); }) ==
         name + ": tensor 'w': expected shape [3, 2], got [2, 3]");
-  CHECK(format_message([&] { tern::read_values<std::int32_t>(file.at("w")); }) ==
+  CHECK(message_of<tern::format_error>([&] { tern::read_values<std::int32_t>(file.at("w")); }) ==
         name + ": tensor 'w': dtype F32 cannot be read as I32");
-  CHECK(format_message([&] { (void)file.at("v"); }) == name + ": no tensor 'v'");
+  CHECK(message_of<tern::format_error>([&] { (void)file.at("v"); }) == name + ": no tensor 'v'");
 }
 
 TEST_CASE("the writer refuses what no file can hold", "[safetensors]") {
@@ -274,13 +262,16 @@ TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
   CHECK_THROWS_AS(reader.at("c"), tern::format_error);
 
   map_to("model-1.safetensors");
-  CHECK(format_message(open) == index.string() + ": tensor 'b' is not in 'model-1.safetensors'");
+  CHECK(message_of<tern::format_error>(open) ==
+        index.string() + ": tensor 'b' is not in 'model-1.safetensors'");
   map_to("model-3.safetensors");
   CHECK_THROWS_AS(open(), tern::io_error);
   map_to("../model-2.safetensors");
-  CHECK(format_message(open).find("is not the name of a file beside it") != std::string::npos);
+  CHECK(message_of<tern::format_error>(open).find("is not the name of a file beside it") !=
+        std::string::npos);
   tern::write_file(index, R"({"weight_map": {"a": "x", "a": "y"}})");
-  CHECK(format_message(open) == index.string() + ": key \"a\" stands twice in one object");
+  CHECK(message_of<tern::format_error>(open) ==
+        index.string() + ": key \"a\" stands twice in one object");
   fs::remove(index);
   second.write(dir.path() / "model.safetensors");
   CHECK(tern::checkpoint_reader(dir.path()).names() == std::vector<std::string>{"b"});

@@ -7,6 +7,7 @@
 #include "tern/io/half.hpp"
 #include "tern/model/checkpoint.hpp"
 #include "tern/model/surgery.hpp"
+#include "tests/message.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -59,12 +60,7 @@ void replace_in(const std::filesystem::path& path, const std::string& from, cons
 }
 
 std::string message_of(const std::filesystem::path& folder) {
-  try {
-    load_model<>(folder);
-  } catch (const error& e) {
-    return e.what();
-  }
-  return "no error";
+  return tern_test::message_of([&] { load_model<>(folder); });
 }
 
 }  // namespace

@@ -1,20 +1,9 @@
 #include "tern/text/json.hpp"
 
+#include "tests/message.hpp"
 #include "tests/support.hpp"
 
-namespace {
-
-template <class F>
-std::string message(F&& f) {
-  try {
-    f();
-  } catch (const tern::error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
-}  // namespace
+using tern_test::message_of;
 
 TEST_CASE("JSON files come back, broken ones are refused", "[json]") {
   const tern_test::scratch_dir dir;
@@ -24,13 +13,13 @@ TEST_CASE("JSON files come back, broken ones are refused", "[json]") {
   CHECK(tern::read_json(path) == value);
   CHECK_THROWS_AS(tern::read_json(dir.path() / "none"), tern::io_error);
 
-  CHECK(message([] {
+  CHECK(message_of([] {
           tern::parse_json("{\"a\":\n 1,}", "f");
         }).find("f: not valid JSON: parse error at line 2, column 4") == 0);
   CHECK_THROWS_AS(tern::parse_json("", "f"), tern::format_error);
   CHECK_THROWS_AS(tern::parse_json("{} x", "f"), tern::format_error);
   CHECK_THROWS_AS(tern::parse_json("\"\xFF\"", "f"), tern::format_error);
-  CHECK(message([] { tern::parse_json(R"({"a": {"k": 1, "k": 2}})", "f"); }) ==
+  CHECK(message_of([] { tern::parse_json(R"({"a": {"k": 1, "k": 2}})", "f"); }) ==
         "f: key \"k\" stands twice in one object");
   CHECK(tern::parse_json(R"([{"k": 1}, {"k": {"k": 2}}])", "f").size() == 2);
 }
@@ -55,28 +44,29 @@ TEST_CASE("fields are typed and errors name file, key, expectation and value", "
   CHECK(f.object("inner").get<int>("mode") == 7);
 
   const std::string head = "config.json: key ";
-  CHECK(message([&] { (void)f.positive("hidden_size"); }) ==
+  CHECK(message_of([&] { (void)f.positive("hidden_size"); }) ==
         head + "'hidden_size': expected a positive integer, got \"x\"");
-  CHECK(message([&] { (void)f.positive("heads"); }) ==
+  CHECK(message_of([&] { (void)f.positive("heads"); }) ==
         head + "'heads': expected a positive integer, got 0");
-  CHECK(message([&] { (void)f.get<int>("absent"); }) ==
+  CHECK(message_of([&] { (void)f.get<int>("absent"); }) ==
         head + "'absent': expected a value, got nothing");
-  CHECK(message([&] { (void)f.get<int>("eps"); }) ==
+  CHECK(message_of([&] { (void)f.get<int>("eps"); }) ==
         head + "'eps': expected an integer, got 1e-06");
-  CHECK(message([&] { (void)f.get<unsigned>("minus"); }) ==
+  CHECK(message_of([&] { (void)f.get<unsigned>("minus"); }) ==
         head + "'minus': expected a non-negative integer, got -3");
-  CHECK(message([&] { (void)f.get<std::int8_t>("big"); }) ==
+  CHECK(message_of([&] { (void)f.get<std::int8_t>("big"); }) ==
         head + "'big': expected an integer between -128 and 127, got 300");
-  CHECK(message([&] { (void)f.list<int>("mixed"); }) ==
+  CHECK(message_of([&] { (void)f.list<int>("mixed"); }) ==
         head + "'mixed[1]': expected an integer, got \"a\"");
-  CHECK(message([&] { (void)f.object("inner").get<bool>("mode"); }) ==
+  CHECK(message_of([&] { (void)f.object("inner").get<bool>("mode"); }) ==
         head + "'inner.mode': expected true or false, got 7");
-  CHECK(message([&] { (void)f.object("name"); }) == head + "'name': expected an object, got \"q\"");
-  CHECK(message([&] {
+  CHECK(message_of([&] { (void)f.object("name"); }) ==
+        head + "'name': expected an object, got \"q\"");
+  CHECK(message_of([&] {
           f.object("inner").require_known({"model", "mood"});
         }) == "config.json: unknown key 'inner.mode', expected one of model, mood");
   const nlohmann::json signed_one{{"k", 1}};  // not parsed: a literal of type int
   CHECK(tern::json_fields(signed_one, "f").positive("k") == 1);
-  CHECK(message([&] { tern::json_fields(nlohmann::json::array(), "c.json"); }) ==
+  CHECK(message_of([&] { tern::json_fields(nlohmann::json::array(), "c.json"); }) ==
         "c.json: expected an object, got []");
 }
