@@ -60,19 +60,15 @@ struct logits_loss {
     const simd::batch<T> factor(static_cast<T>(1 / options.tau)),
         each(static_cast<T>(static_cast<double>(scale) * weight(options) /
                             (options.tau * static_cast<double>(student.rows))));
-    const std::size_t grain = cross_entropy<T>::rows_at_once(block.cols);
-    ex.parallel_for(block.rows, grain, [&](std::size_t i, std::size_t end) {
-      for (; i < end; ++i) {
-        const simd::batch<T> shift_s(lse_student[i]), shift_t(lse_teacher[i]);
-        simd::transform(
-            block.row(i),
-            [&](const auto& g, const auto& s, const auto& t) {
-              return g +
-                     each * (xsimd::exp(s * factor - shift_s) - xsimd::exp(t * factor - shift_t));
-            },
-            row_view<const T>(block.row(i)), student.col_block(first_column, block.cols).row(i),
-            teacher.col_block(first_column, block.cols).row(i));
-      }
+    for_each_row(block.rows, block.cols, ex, [&](std::size_t i) {
+      const simd::batch<T> shift_s(lse_student[i]), shift_t(lse_teacher[i]);
+      simd::transform(
+          block.row(i),
+          [&](const auto& g, const auto& s, const auto& t) {
+            return g + each * (xsimd::exp(s * factor - shift_s) - xsimd::exp(t * factor - shift_t));
+          },
+          row_view<const T>(block.row(i)), student.col_block(first_column, block.cols).row(i),
+          teacher.col_block(first_column, block.cols).row(i));
     });
   }
 

@@ -34,9 +34,8 @@ struct cross_entropy {
   static double forward(matrix_view<const T> logits, std::span<const std::int32_t> targets,
                         row_view<T> lse, executor_ref ex = {}) {
     check(logits, targets, lse.size);
-    ex.parallel_for(logits.rows, rows_at_once(logits.cols), [&](std::size_t i, std::size_t end) {
-      for (; i < end; ++i)
-        if (targets[i] != ignore_index) lse[i] = log_sum_exp<T>(logits.row(i));
+    for_each_row(logits.rows, logits.cols, ex, [&](std::size_t i) {
+      if (targets[i] != ignore_index) lse[i] = log_sum_exp<T>(logits.row(i));
     });
     double total = 0;
     for (std::size_t i = 0; i < targets.size(); ++i)
@@ -57,18 +56,16 @@ struct cross_entropy {
     if (valid == 0) return;
     const T each = scale / static_cast<T>(valid);
     const simd::batch<T> factor(each);
-    ex.parallel_for(block.rows, rows_at_once(block.cols), [&](std::size_t i, std::size_t end) {
-      for (; i < end; ++i) {
-        if (targets[i] == ignore_index) continue;
-        const row_view<T> g = block.row(i);
-        const simd::batch<T> shift(lse[i]);
-        simd::transform(
-            g, [&](const auto& sum, const auto& z) { return sum + factor * xsimd::exp(z - shift); },
-            row_view<const T>(g), logits.col_block(first_column, block.cols).row(i));
-        const auto target = static_cast<std::size_t>(targets[i]);
-        if (target >= first_column && target - first_column < g.size)
-          g[target - first_column] -= each;
-      }
+    for_each_row(block.rows, block.cols, ex, [&](std::size_t i) {
+      if (targets[i] == ignore_index) return;
+      const row_view<T> g = block.row(i);
+      const simd::batch<T> shift(lse[i]);
+      simd::transform(
+          g, [&](const auto& sum, const auto& z) { return sum + factor * xsimd::exp(z - shift); },
+          row_view<const T>(g), logits.col_block(first_column, block.cols).row(i));
+      const auto target = static_cast<std::size_t>(targets[i]);
+      if (target >= first_column && target - first_column < g.size)
+        g[target - first_column] -= each;
     });
   }
 
@@ -80,11 +77,6 @@ struct cross_entropy {
       throw shape_error(std::string(what) + ": columns [" + std::to_string(first_column) + ", " +
                         std::to_string(first_column + block.cols) + ") of " +
                         std::to_string(logits.cols));
-  }
-
-  /// A grain that makes chunks of about 2^15 elements.
-  static std::size_t rows_at_once(std::size_t cols) {
-    return std::size_t{1} + (std::size_t{1} << 15) / (cols + 1);
   }
 
  private:

@@ -10,7 +10,6 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/nn/rowwise.hpp"
 
 namespace tern::inline TERN_ABI {
 

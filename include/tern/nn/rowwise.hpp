@@ -9,12 +9,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// f(first, count) for disjoint blocks that cover all columns, each of about 2^15 elements and a
-/// multiple of 16 columns wide (the last one less).
+/// f(first, count) for disjoint blocks that cover all columns, each of about 2^15 elements, a
+/// multiple of 16 columns wide (the last one less) and at least 128: memory delivers shorter pieces
+/// of rows slowly.
 template <class F>
 void for_column_blocks(std::size_t rows, std::size_t cols, executor_ref ex, F f) {
   const std::size_t wanted = (std::size_t{1} << 15) / std::max<std::size_t>(rows, 1);
-  ex.parallel_for(cols, (wanted + 16) / 16 * 16,
+  ex.parallel_for(cols, std::max<std::size_t>(128, (wanted + 16) / 16 * 16),
                   [&](std::size_t begin, std::size_t end) { f(begin, end - begin); });
 }
 
