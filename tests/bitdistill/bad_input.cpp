@@ -26,83 +26,51 @@ void refuses_cleanly(const fs::path& directory, const words& arguments,
   CHECK(differences(tree(directory), before) == words{});
 }
 
-void flip_bit(const fs::path& file, std::size_t from_end) {
-  std::string bytes = bytes_of(file);
-  bytes[bytes.size() - from_end] ^= 4;
-  write_text(file, bytes);
+/// One bit of the last tensor is another.
+std::string flipped(std::string bytes) {
+  bytes[bytes.size() - 1000] ^= 4;
+  return bytes;
 }
 
 }  // namespace
 
-TEST_CASE("task files that are not what they must be") {
+TEST_CASE("task files and corpora that are not what they must be") {
   const scratch_dir scratch;
   const review_files files(scratch.path());
-  const auto out = scratch.path() / "run";
   const auto refused = [&](const std::string& message) {
-    refuses_cleanly(scratch.path(), files.run(out), message);
+    refuses_cleanly(scratch.path(), files.run(scratch.path() / "run"), message);
   };
-  SECTION("missing") {
-    fs::remove(files.dev());
-    refused("cannot find 'dev.tsv' in '.*data'");
-  }
-  SECTION("empty") {
-    write_text(files.train(), "");
-    refused("train.tsv:1: expected a header line.*got an empty file");
-  }
-  SECTION("header alone") {
-    write_text(files.train(), "sentence\tlabel\n");
-    refused("train.tsv:2: expected at least one example");
-  }
-  SECTION("wrong columns") {
-    write_text(files.dev(), "text\tlabel\na film\t1\n");
-    refused("dev.tsv:1: expected a header line with one column 'sentence', got 'text' and 'label'");
-  }
-  SECTION("too few fields") {
-    write_text(files.train(), "sentence\tlabel\na film\t1\nanother film\n");
-    refused("train.tsv:3: expected 2 fields separated by tabs, got 1");
-  }
-  SECTION("unknown label") {
-    write_text(files.train(), "sentence\tlabel\na film\t1\nanother film\tgood\n");
-    refused("train.tsv:3: expected label '0' or '1', got 'good'");
-  }
-  SECTION("invalid UTF-8") {
-    write_text(files.train(), "sentence\tlabel\na film\t1\nan\xFFother film\t0\n");
-    refused("train.tsv:3: expected UTF-8 text, got an invalid byte at column 3");
-  }
-  SECTION("a directory") {
-    fs::remove(files.train());
-    fs::create_directory(files.train());
-    refused("train.tsv': not a regular file");
-  }
-}
-
-TEST_CASE("corpora that are not what they must be") {
-  const scratch_dir scratch;
-  const review_files files(scratch.path());
-  const auto out = scratch.path() / "run";
-  const auto refused = [&](const std::string& message) {
-    refuses_cleanly(scratch.path(), files.run(out), message);
+  const auto holding = [&](const fs::path& file, const std::string& content,
+                           const std::string& message) {
+    const auto good = bytes_of(file);
+    write_text(file, content);
+    refused(message);
+    write_text(file, good);
   };
-  SECTION("missing") {
-    fs::remove(files.corpus());
-    refused("corpus.txt': No such file");
-  }
-  SECTION("empty") {
-    write_text(files.corpus(), "\n\n");
-    refused("corpus.txt:1: expected text, got an empty file");
-  }
-  SECTION("too short") {
-    write_text(files.corpus(), "terrible great, terrible great, terrible great, terrible great\n");
-    refused("expected a corpus of at least 33 tokens.*got [0-9]+");
-  }
-  SECTION("invalid UTF-8") {
-    write_text(files.corpus(), "A film.\n\nAnother \xC3\n");
-    refused("corpus.txt:3: expected UTF-8 text");
-  }
-  SECTION("damaged gzip") {
-    write_text(files.corpus(), "\x1F\x8B that is not gzip");
-    refused("corpus.txt: the gzip data is damaged");
-  }
+  const auto train = files.train(), corpus = files.corpus();
+  holding(train, "", "train.tsv:1: expected a header line.*got an empty file");
+  holding(train, "sentence\tlabel\n", "train.tsv:2: expected at least one example");
+  holding(files.dev(), "text\tlabel\na film\t1\n",
+          "dev.tsv:1: expected a header line with one column 'sentence', got 'text' and 'label'");
+  holding(train, "sentence\tlabel\na film\t1\nanother film\n",
+          "train.tsv:3: expected 2 fields separated by tabs, got 1");
+  holding(train, "sentence\tlabel\na film\t1\nanother film\tgood\n",
+          "train.tsv:3: expected label '0' or '1', got 'good'");
+  holding(train, "sentence\tlabel\na film\t1\nan\xFFother film\t0\n",
+          "train.tsv:3: expected UTF-8 text, got an invalid byte at column 3");
+  holding(corpus, "\n\n", "corpus.txt:1: expected text, got an empty file");
+  holding(corpus, "terrible great, terrible great, terrible great, terrible great\n",
+          "expected a corpus of at least 33 tokens.*got [0-9]+");
+  holding(corpus, "A film.\n\nAnother \xC3\n", "corpus.txt:3: expected UTF-8 text");
+  holding(corpus, "\x1F\x8B that is not gzip", "corpus.txt: the gzip data is damaged");
+  fs::remove(corpus);
+  refused("corpus.txt': No such file");
+  fs::remove(train);
+  fs::create_directory(train);
+  refused("train.tsv': not a regular file");
+  fs::remove(files.dev());
+  fs::remove(train);
+  refused("cannot find 'train.tsv' in '.*data'");
 }
 
 TEST_CASE("settings that are wrong or contradict themselves") {
@@ -180,9 +148,7 @@ TEST_CASE("a loss that is not finite") {
 TEST_CASE("a full disk") {
   const scratch_dir scratch;
   const auto run = scratch.path() / "run", whole = scratch.path() / "whole";
-  const auto list = scratch.path() / "calls";
-  REQUIRE(bitdistill(tiny_demo(whole), with_fault("list:" + list.string())).code == 0);
-  const auto calls = lines_of(bytes_of(list));
+  const auto calls = disk_calls(scratch, whole, tiny_demo(whole));
   for (std::size_t n = 1; n <= calls.size(); n += n < 12 ? 5 : calls.size() / 5) {
     INFO("full at call " << n << ", " << calls[n - 1]);
     refuses(tiny_demo(run), "No space left on device|cannot",
@@ -219,9 +185,6 @@ TEST_CASE("output directories that cannot be used") {
   SECTION("a file") {
     write_text(out, "a file");
     refuses_cleanly(scratch.path(), files.run(out), "cannot make '.*run'");
-  }
-  SECTION("below a file") {
-    write_text(out, "a file");
     refuses_cleanly(scratch.path(), files.run(out / "deeper"), "cannot make '.*deeper'");
   }
   SECTION("not writable") {
@@ -236,86 +199,62 @@ TEST_CASE("output directories that cannot be used") {
 
 TEST_CASE("checkpoints that are damaged") {
   const scratch_dir scratch;
-  const auto run = scratch.path() / "run";
-  const auto list = scratch.path() / "calls";
-  REQUIRE(bitdistill(tiny_demo(run), with_fault("list:" + list.string())).code == 0);
-  std::size_t n = 0;
-  const auto calls = lines_of(bytes_of(list));
-  for (std::size_t i = 0; i < calls.size(); ++i)
-    if (calls[i].ends_with("/continual.state")) n = i + 1;
+  const auto run = scratch.path() / "run", other = scratch.path() / "other";
+  const auto calls = disk_calls(scratch, run, tiny_demo(run));
   fs::remove_all(run);
-  REQUIRE(bitdistill(tiny_demo(run), with_fault("interrupt:" + std::to_string(n))).code == 130);
-  const auto state = run / "stages/continual.state";
-  REQUIRE(fs::exists(state));
-  const auto refused = [&](const std::string& message) {
-    refuses_cleanly(run / "stages", tiny_demo(run), message);
+  const auto interrupt = [&](const fs::path& where, const std::string& call) {
+    const auto fault = "interrupt:" + std::to_string(find_call(calls, call));
+    REQUIRE(bitdistill(tiny_demo(where), with_fault(fault)).code == 130);
   };
-  SECTION("not a checkpoint") {
-    write_text(state, "this is no checkpoint");
-    refused("continual.state: not a safetensors file");
-  }
-  SECTION("empty") {
-    write_text(state, "");
-    refused("continual.state: not a safetensors file");
-  }
-  SECTION("cut off") {
-    fs::resize_file(state, fs::file_size(state) - 100);
-    refused("continual.state: .*cut off");
-  }
-  SECTION("one bit of a weight") {
-    flip_bit(state, 1000);
-    refused("continual.state: damaged: the checksum");
-  }
-  SECTION("another stage's") {
-    const auto other = scratch.path() / "other";
-    REQUIRE(bitdistill(tiny_demo(other), with_fault("interrupt:100")).code == 130);
-    fs::copy(other / "stages/base.state", state, fs::copy_options::overwrite_existing);
-    refused("continual.state: expected the state of stage 'continual', got 'base'");
-  }
-  SECTION("one bit of a finished stage") {
-    flip_bit(run / "stages/fp-sft/model.safetensors", 1000);
-    refuses(tiny_demo(run), "fp-sft/model.safetensors: damaged: the checksum");
-  }
+  interrupt(run, "rename stages/continual.state");
+  interrupt(other, "rename stages/base.state");
+  const auto state = run / "stages/continual.state";
+  const auto good = bytes_of(state);
+  const auto holding = [&](const std::string& content, const std::string& message) {
+    write_text(state, content);
+    refuses_cleanly(run / "stages", tiny_demo(run), "continual.state: " + message);
+  };
+  holding("this is no checkpoint", "not a safetensors file");
+  holding("", "not a safetensors file");
+  holding(good.substr(0, good.size() - 100), ".*cut off");
+  holding(flipped(good), "damaged: the checksum");
+  holding(bytes_of(other / "stages/base.state"),
+          "expected the state of stage 'continual', got 'base'");
+  write_text(state, good);
+  const auto finished = run / "stages/fp-sft/model.safetensors";
+  write_text(finished, flipped(bytes_of(finished)));
+  refuses(tiny_demo(run), "fp-sft/model.safetensors: damaged: the checksum");
 }
 
 TEST_CASE("model folders that lack something") {
   const scratch_dir scratch;
   const review_files files(scratch.path());
-  const auto run = scratch.path() / "run", out = scratch.path() / "out";
+  const auto run = scratch.path() / "run", model = scratch.path() / "model";
   REQUIRE(bitdistill(files.run(run)).code == 0);
-  const auto model = scratch.path() / "model";
   fs::copy(run / "stages/base", model);
-  const auto arguments = files.run(out) + words{"--model", model.string()};
-  SECTION("tokenizer") {
-    fs::remove(model / "tokenizer.json");
-    refuses_cleanly(scratch.path(), arguments, "model/tokenizer.json: cannot open");
-  }
-  SECTION("config") {
-    fs::remove(model / "config.json");
-    refuses_cleanly(scratch.path(), arguments, "model/config.json': No such file");
-  }
-  SECTION("weights") {
-    fs::remove(model / "model.safetensors");
-    refuses_cleanly(scratch.path(), arguments, "model' holds neither");
-  }
-  SECTION("a tensor") {
-    auto bytes = bytes_of(model / "model.safetensors");
-    bytes.replace(bytes.find("model.norm.weight"), 17, "model.morn.weight");
-    write_text(model / "model.safetensors", bytes);
-    refuses_cleanly(scratch.path(), arguments, "model.safetensors|no tensor 'model.norm.weight'");
-  }
-  SECTION("the folder") {
-    fs::remove_all(model);
-    refuses_cleanly(scratch.path(), arguments, "model");
-  }
-  SECTION("what eval and inspect need") {
-    refuses({"eval", "--model", (scratch.path() / "none").string(), "--task", "sst2", "--data",
-             files.directory.string()},
-            "none");
-    refuses({"inspect", (scratch.path() / "none").string()}, "none' does not exist");
-    refuses({"inspect", files.train().string()}, "train.tsv: not a safetensors file");
-    refuses({"inspect", files.directory.string()}, "neither a run nor a model");
-  }
+  const auto refused = [&](const std::string& message) {
+    refuses_cleanly(scratch.path(),
+                    files.run(scratch.path() / "out") + words{"--model", model.string()}, message);
+  };
+  const auto without = [&](const std::string& name, const std::string& message) {
+    fs::rename(model / name, scratch.path() / name);
+    refused(message);
+    fs::rename(scratch.path() / name, model / name);
+  };
+  without("tokenizer.json", "model/tokenizer.json");
+  without("config.json", "model/config.json': No such file");
+  without("model.safetensors", "model' holds neither");
+  auto bytes = bytes_of(model / "model.safetensors");
+  bytes.replace(bytes.find("model.norm.weight"), 17, "model.morn.weight");
+  write_text(model / "model.safetensors", bytes);
+  refused("model.safetensors|no tensor 'model.norm.weight'");
+  fs::remove_all(model);
+  refused("model");
+  refuses({"eval", "--model", model.string(), "--task", "sst2", "--data", files.directory.string()},
+          "model");
+  refuses({"inspect", model.string()}, "model' does not exist");
+  refuses({"inspect", files.train().string()}, "train.tsv: not a safetensors file");
+  refuses({"inspect", files.directory.string()}, "neither a run nor a model");
 }
 
 TEST_CASE("a tokenizer is not written over") {

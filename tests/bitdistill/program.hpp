@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "tern/io/json.hpp"
 #include "tern/io/text_file.hpp"
+#include "tern/text/json.hpp"
 #include "tests/support.hpp"
 
 namespace tern_test {
@@ -193,6 +193,28 @@ inline std::string small_corpus() {
   for (int i = 0; i < 40; ++i)
     text += "The " + std::to_string(i) + "th film was terrible or great: yes, no or maybe.\n\n";
   return text;
+}
+
+/// The calls of a run that change the disk, in order: "rename stages/base.state".
+inline words disk_calls(const scratch_dir& scratch, const fs::path& run, const words& arguments) {
+  const auto list = scratch.path() / "calls";
+  const auto unbroken = bitdistill(arguments, with_fault("list:" + list.string()));
+  INFO(unbroken.err);
+  REQUIRE(unbroken.code == 0);
+  words calls;
+  for (auto& line : lines_of(bytes_of(list))) {
+    const auto at = line.find(run.string());
+    calls.push_back(at == line.npos ? line : line.erase(at, run.string().size() + 1));
+  }
+  return calls;
+}
+
+/// The number, from 1, of the first such call behind `from`.
+inline std::size_t find_call(const words& calls, const std::string& call, std::size_t from = 0) {
+  for (std::size_t i = from; i < calls.size(); ++i)
+    if (calls[i].ends_with(call)) return i + 1;
+  FAIL("no call " << call);
+  return 0;
 }
 
 /// A directory of SST-2's form with a corpus beside it, and how to run on it.

@@ -48,12 +48,17 @@ class safetensors_writer {
   template <class T>
   void add_matrix(std::string name, matrix_view<const T> m, dtype type = dtype_of<T>()) {
     add_entry(std::move(name), type, {m.rows, m.cols}, [m, type](const sink& out) {
+      constexpr std::size_t enough = std::size_t{1} << 20;  // bytes that are worth a system call
       std::vector<T> values(m.cols);
-      std::vector<std::byte> bytes(m.cols * dtype_size(type));
+      std::vector<std::byte> bytes;
       for (std::size_t r = 0; r < m.rows; ++r) {
         for (std::size_t c = 0; c < m.cols; ++c) values[c] = m(r, c);
-        encode(type, std::span<const T>(values), bytes.data());
+        const std::size_t end = bytes.size();
+        bytes.resize(end + m.cols * dtype_size(type));
+        encode(type, std::span<const T>(values), bytes.data() + end);
+        if (bytes.size() < enough && r + 1 < m.rows) continue;
         out(bytes);
+        bytes.clear();
       }
     });
   }
