@@ -82,6 +82,13 @@ TEST_CASE("masters come back bit for bit") {
   }
 }
 
+TEST_CASE("a master in double says so") {
+  const tern_test::scratch_dir scratch;
+  decoder<matrix<double>> model(tiny());
+  save_model(model, scratch.path(), storage::master);
+  CHECK(read_json(scratch.path() / "config.json").at("torch_dtype") == "float64");
+}
+
 TEST_CASE("an architecture without q/k norm comes back") {
   const tern_test::scratch_dir scratch;
   model_config config = tiny();
