@@ -89,6 +89,19 @@ TEST_CASE("tensors come back as they were written", "[safetensors]") {
   CHECK_FALSE(file.contains("M"));
 }
 
+TEST_CASE("a tensor that takes several writes", "[safetensors]") {
+  const tern_test::scratch_dir dir;
+  const auto m = counting(601, 700);
+  tern::safetensors_writer writer;
+  writer.add_matrix<float>("m", m);
+  writer.write(dir.path() / "t");
+  const tern::safetensors_file file(dir.path() / "t");
+  CHECK(file.verify());
+  tern::matrix<float> back = tern::matrix<float>::Zero(601, 700);
+  tern::read_matrix<float>(file.at("m"), back);
+  CHECK(back == m);
+}
+
 TEST_CASE("reading what does not fit names file and tensor", "[safetensors]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "m.safetensors";
