@@ -112,7 +112,8 @@ TEST_CASE("files that are no tokenizer of this kind", "[text]") {
   refused([](json& f) { f["added_tokens"][0].erase("id"); }, "expected a token id, got null");
   refused([](json& f) { f["added_tokens"][0]["content"] = 7; },
           "key 'added_tokens[0].content': expected a string, got 7");
-  refused([](json& f) { f["added_tokens"] = 7; }, "added_tokens: expected a list");
+  refused([](json& f) { f["added_tokens"] = 7; }, "added_tokens: expected a list of objects");
+  refused([](json& f) { f["added_tokens"][0] = 7; }, "added_tokens: expected a list of objects");
   refused([](json& f) { f["model"]["ignore_merges"] = "no"; },
           "key 'model.ignore_merges': expected true or false, got \"no\"");
   refused([](json& f) { f["pre_tokenizer"]["use_regex"] = 7; }, "expected true or false, got 7");

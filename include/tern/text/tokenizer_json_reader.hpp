@@ -91,8 +91,9 @@ class tokenizer_json_reader {
   }
 
   void read_added(const json& list) {
-    if (!list.is_array() && !list.is_null()) fail("added_tokens: expected a list");
+    if (!list.is_array() && !list.is_null()) fail("added_tokens: expected a list of objects");
     for (const auto& entry : list) {
+      if (!entry.is_object()) fail("added_tokens: expected a list of objects");
       const json_fields fields(entry, file_,
                                "added_tokens[" + std::to_string(made_.added.size()) + "].");
       for (const char* flag : {"lstrip", "rstrip", "single_word"})
