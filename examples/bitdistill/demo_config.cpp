@@ -16,14 +16,14 @@ settings demo_settings(bool quick) {
   c.model.max_position_embeddings = 128;
   c.model.rope_theta = 10000;
   c.model.initializer_range = 0.12;
-  c.train_examples = 800;
+  c.train_examples = 400;
   s.data.documents = 100000;
   s.data.dev_examples = 1000;
   s.data.test_examples = 2000;
   s.data.prompt_tokens = 32;
 
-  c.base = {.steps = 4000, .sequences = 32, .length = 64, .learning_rate = 4e-3};
-  c.continual = {.steps = 4000, .sequences = 32, .length = 64, .learning_rate = 3e-3};
+  c.base = {.steps = 8000, .sequences = 32, .length = 64, .learning_rate = 4e-3};
+  c.continual = {.steps = 2000, .sequences = 32, .length = 64, .learning_rate = 3e-3};
   c.teacher = {.steps = 300, .sequences = 32, .learning_rate = 1e-4};
   c.naive = {.steps = 300, .sequences = 32, .learning_rate = 1e-3};
   c.student = {.steps = 300, .sequences = 32, .learning_rate = 2e-4};

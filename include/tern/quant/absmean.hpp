@@ -48,9 +48,10 @@ struct absmean {
   static T mean_abs(matrix_view<const T> w, executor_ref ex = {}) {
     if (w.size() == 0) return T(0);
     std::array<double, 64> partial{};
-    const std::size_t grain = (w.rows + partial.size() - 1) / partial.size();
-    ex.parallel_for(w.rows, grain, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t r = begin; r < end; ++r) partial[begin / grain] += quant::sum_abs(w.row(r));
+    const std::size_t rows = (w.rows + partial.size() - 1) / partial.size();
+    for_each_row(partial.size(), rows * w.cols, ex, [&](std::size_t i) {
+      for (std::size_t r = i * rows; r < std::min(w.rows, (i + 1) * rows); ++r)
+        partial[i] += quant::sum_abs(w.row(r));
     });
     const double total = std::accumulate(partial.begin(), partial.end(), 0.0);
     return static_cast<T>(total / static_cast<double>(w.size()));

@@ -79,8 +79,10 @@ inline std::vector<stage> bitdistill_stages(const run_config& c) {
   longer.steps = c.continual.steps + c.student.steps;
   list.push_back(
       {"bitnet-sft-long", "base", ternary, task, "", "BitNet-SFT, as many steps", longer});
+  stage_options alone = c.student;  // starts where BitNet-SFT does, and learns as fast
+  alone.learning_rate = c.naive.learning_rate;
   list.push_back({"no-continual", "base", sub_ln_ternary, distil, "fp-sft",
-                  "BitDistill without continual pre-training", c.student});
+                  "BitDistill without continual pre-training", alone});
   list.push_back({"no-distillation", "continual", none, task, "", "BitDistill without distillation",
                   c.student});
   return list;
