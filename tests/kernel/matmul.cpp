@@ -1,5 +1,6 @@
 #include "tern/kernel/matmul.hpp"
 
+#include <numeric>
 #include <vector>
 
 #include "../support.hpp"
@@ -63,10 +64,14 @@ struct random_codes {
 
 TEST_CASE("every level equals the definition around the block sizes") {
   random_codes r;
-  for (const std::size_t m : {0u, 1u, 15u, 16u, 17u, 31u, 32u, 33u, 48u, 63u, 65u, 129u})
-    for (const std::size_t n :
-         {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 25u})
-      for (const std::size_t k : {0u, 1u, 4u, 15u, 16u, 17u, 31u, 64u, 70u})
+  std::vector<std::size_t> tokens(18);
+  std::iota(tokens.begin(), tokens.end(), 0u);
+  tokens.insert(tokens.end(), {24, 25, 60, 61, 70});
+  for (const std::size_t m : {0u,  1u,  4u,  7u,  8u,  9u,  15u, 16u, 17u, 23u, 24u, 25u,
+                              31u, 32u, 33u, 40u, 47u, 48u, 49u, 63u, 64u, 65u, 70u, 129u})
+    for (const std::size_t n : tokens)
+      for (const std::size_t k :
+           {0u, 1u, 3u, 4u, 5u, 8u, 15u, 16u, 17u, 31u, 32u, 33u, 48u, 63u, 64u, 65u, 70u})
         product(m, n, k, r.trits(), r.bytes()).check();
 }
 
@@ -78,17 +83,24 @@ TEST_CASE("every level equals the definition over several chunks of columns and 
                                 {33, 483, 48},
                                 {130, 3, 1040},
                                 {1000, 1, 777},
+                                {777, 40, 1000},
                                 {96, 240, 1024}})
     product(m, n, k, r.trits(), r.bytes()).check();
 }
 
 TEST_CASE("extreme values neither saturate nor wrap") {
-  for (const std::size_t n : {1u, 2u, 12u, 17u})
+  philox random(12);
+  for (const std::size_t n : {1u, 2u, 5u, 12u, 17u}) {
     for (const int x : {-128, 127})
       for (const int w : {-1, 0, 1})
         product(
             17, n, 4112, [&] { return w; }, [&] { return x; })
             .check();
+    product(
+        33, n, 4112, [&] { return random.below(2) == 0 ? -1 : 1; },
+        [&] { return random.below(2) == 0 ? -128 : 127; })
+        .check();
+  }
 }
 
 TEST_CASE("no sum overflows at the greatest K, beyond it is refused") {
@@ -117,26 +129,32 @@ TEST_CASE("any number of threads gives the same integers") {
 
 TEST_CASE("operands may be strided and unaligned") {
   random_codes r;
-  const product p(45, 14, 64, r.trits(), r.bytes());
-  const std::size_t x_stride = 81, out_stride = 59;
-  std::vector<std::int8_t> wide(p.n * x_stride + 1, 99), columns(p.k * p.n);
-  for (std::size_t t = 0; t < p.n; ++t)
-    for (std::size_t c = 0; c < p.k; ++c)
-      columns[c * p.n + t] = wide[1 + t * x_stride + c] = p.x[t * p.k + c];
-  for (const isa::level level : isa::levels) {
-    if (!isa::supported(level)) continue;
-    for (const auto& x : {matrix_view<const std::int8_t>(wide.data() + 1, p.n, p.k, x_stride),
-                          matrix_view<const std::int8_t>(columns.data(), p.n, p.k, 1, p.n)}) {
-      std::vector<std::int32_t> out(p.n * out_stride, -5);
-      std::vector<std::byte> workspace(ternary_matmul_workspace(p.packed, x));
-      ternary_matmul(p.packed, x, p.sums, {out.data(), p.n, p.m, out_stride}, workspace, {}, level);
-      std::size_t wrong = 0;
-      for (std::size_t t = 0; t < p.n; ++t)
-        for (std::size_t c = 0; c < out_stride; ++c)
-          wrong += out[t * out_stride + c] != (c < p.m ? p.expected[t * p.m + c] : -5);
-      CHECK(wrong == 0);
-    }
-  }
+  for (const std::size_t m : {5u, 45u, 64u})
+    for (const std::size_t n : {1u, 2u, 5u, 14u})
+      for (const std::size_t k : {64u, 70u}) {
+        const product p(m, n, k, r.trits(), r.bytes());
+        const std::size_t x_stride = k + 17, out_stride = m + 14;
+        std::vector<std::int8_t> wide(n * x_stride + 1, 99), columns(k * n);
+        for (std::size_t t = 0; t < n; ++t)
+          for (std::size_t c = 0; c < k; ++c)
+            columns[c * n + t] = wide[1 + t * x_stride + c] = p.x[t * k + c];
+        for (const auto& x : {matrix_view<const std::int8_t>(wide.data() + 1, n, k, x_stride),
+                              matrix_view<const std::int8_t>(columns.data(), n, k, 1, n)}) {
+          std::vector<std::byte> workspace(ternary_matmul_workspace(p.packed, x) + 1);
+          for (const isa::level level : isa::levels) {
+            if (!isa::supported(level)) continue;
+            CAPTURE(isa::name(level), m, n, k);
+            std::vector<std::int32_t> out(1 + n * out_stride, -5);
+            ternary_matmul(p.packed, x, p.sums, {out.data() + 1, n, m, out_stride},
+                           std::span(workspace).subspan(1), {}, level);
+            std::size_t wrong = out[0] != -5;
+            for (std::size_t t = 0; t < n; ++t)
+              for (std::size_t c = 0; c < out_stride; ++c)
+                wrong += out[1 + t * out_stride + c] != (c < m ? p.expected[t * m + c] : -5);
+            CHECK(wrong == 0);
+          }
+        }
+      }
 }
 
 TEST_CASE("shapes that disagree and a short workspace are refused") {

@@ -12,19 +12,29 @@
 
 #if TERN_X86
 #  include <cpuid.h>
+#elif TERN_AARCH64
+#  include <sys/auxv.h>
 #endif
 
 namespace tern::inline TERN_ABI::isa {
 
 /// Kernel sets in order of preference. A CPU may run one and lack another below it: several with
 /// AVX-512 VNNI know no AVX-VNNI.
-enum class level { scalar, avx2, avxvnni, avx512vnni };
+enum class level { scalar, sse41, avx2, avxvnni, avx512bw, avx512vnni, neon, neon_dotprod };
 
-inline constexpr std::array levels{level::scalar, level::avx2, level::avxvnni, level::avx512vnni};
+/// Those of this architecture.
+#if TERN_X86
+inline constexpr std::array levels{level::scalar,  level::sse41,    level::avx2,
+                                   level::avxvnni, level::avx512bw, level::avx512vnni};
+#elif TERN_AARCH64
+inline constexpr std::array levels{level::scalar, level::neon, level::neon_dotprod};
+#else
+inline constexpr std::array levels{level::scalar};
+#endif
 
 constexpr std::string_view name(level l) {
-  constexpr std::array<std::string_view, levels.size()> names{"scalar", "avx2", "avxvnni",
-                                                              "avx512vnni"};
+  constexpr std::array<std::string_view, 8> names{"scalar",   "sse41",      "avx2", "avxvnni",
+                                                  "avx512bw", "avx512vnni", "neon", "neon_dotprod"};
   return names[static_cast<std::size_t>(l)];
 }
 
@@ -62,23 +72,36 @@ inline std::uint32_t enabled_state() {
 
 inline bool detect(level l) {
   const auto has = [](std::uint32_t word, std::uint32_t bits) { return (word & bits) == bits; };
-  const std::uint32_t state = enabled_state();
+  const std::uint32_t state = enabled_state(), leaf1 = cpuid(1, 0).ecx;
   const cpuid_words leaf7 = cpuid(7, 0);
-  constexpr std::uint32_t avx = 1u << 28, avx2 = 1u << 5;                          // 1.ecx, 7.ebx
+  constexpr std::uint32_t ssse3_sse41 = 1u << 9 | 1u << 19, avx = 1u << 28;        // 1.ecx
+  constexpr std::uint32_t avx2 = 1u << 5;                                          // 7.ebx
   constexpr std::uint32_t f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // 7.ebx
   constexpr std::uint32_t avx512_vnni = 1u << 11, avx_vnni = 1u << 4;              // 7.ecx, 7.1.eax
-  const bool ymm = has(state, 0x06) && has(cpuid(1, 0).ecx, avx) && has(leaf7.ebx, avx2);
+  const bool ymm = has(state, 0x06) && has(leaf1, avx) && has(leaf7.ebx, avx2);
+  const bool zmm = ymm && has(state, 0xE6) && has(leaf7.ebx, f_dq_bw_vl);
   switch (l) {
     case level::scalar:
       return true;
+    case level::sse41:
+      return has(leaf1, ssse3_sse41);
     case level::avx2:
       return ymm;
     case level::avxvnni:
       return ymm && leaf7.eax >= 1 && has(cpuid(7, 1).eax, avx_vnni);
+    case level::avx512bw:
+      return zmm;
     case level::avx512vnni:
-      return ymm && has(state, 0xE6) && has(leaf7.ebx, f_dq_bw_vl) && has(leaf7.ecx, avx512_vnni);
+      return zmm && has(leaf7.ecx, avx512_vnni);
+    default:
+      return false;
   }
-  return false;
+}
+#elif TERN_AARCH64
+inline bool detect(level l) {
+  constexpr unsigned long asimd_dp = 1ul << 20;
+  if (l == level::neon_dotprod) return (::getauxval(AT_HWCAP) & asimd_dp) != 0;
+  return l == level::scalar || l == level::neon;
 }
 #else
 inline bool detect(level l) { return l == level::scalar; }
@@ -97,12 +120,13 @@ inline level best() {
 
 /// Whether this CPU and operating system run the level (TERN_ISA plays no part).
 inline bool supported(level l) {
-  static const std::array<bool, levels.size()> cache = [] {
-    std::array<bool, levels.size()> a{};
-    for (const level each : levels) a[static_cast<std::size_t>(each)] = detail::detect(each);
-    return a;
+  static const std::uint32_t cache = [] {
+    std::uint32_t set = 0;
+    for (const level each : levels)
+      set |= static_cast<std::uint32_t>(detail::detect(each)) << static_cast<unsigned>(each);
+    return set;
   }();
-  return cache[static_cast<std::size_t>(l)];
+  return (cache >> static_cast<unsigned>(l) & 1u) != 0;
 }
 
 /// The level kernels use: the best supported one not above TERN_ISA, read once. Throws

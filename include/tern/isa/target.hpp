@@ -9,6 +9,12 @@
 #  define TERN_X86 0
 #endif
 
+#if defined(__aarch64__) && defined(__linux__) && !defined(__AARCH64EB__)
+#  define TERN_AARCH64 1
+#else
+#  define TERN_AARCH64 0
+#endif
+
 #define TERN_PRAGMA_(text) _Pragma(#text)
 #if defined(__clang__)
 #  define TERN_TARGET_BEGIN(isa) \

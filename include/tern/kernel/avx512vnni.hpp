@@ -22,20 +22,15 @@
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 namespace tern::inline TERN_ABI::kernel::avx512vnni {
 
-struct ops {
-  using reg = __m512i;
-  static constexpr std::size_t bytes = 64, tile_tokens = 12, matvec_panels = 4;
+#  include "tern/kernel/generic/zmm.inl"
+
+struct ops : zmm {
   static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   /// Dot products that may be added before `widen`.
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  /// `plane<p>` leaves digits multiplied by 1 << (plane_bits * p).
+  /// `scaled_digits<p>` leaves digits multiplied by 1 << (plane_bits * p).
   static constexpr int plane_bits = 2;
 
-  TERN_INLINE static reg zero() { return _mm512_setzero_si512(); }
-  TERN_INLINE static reg load(const void* p) { return _mm512_loadu_si512(p); }
-  TERN_INLINE static void store(void* p, reg a) { _mm512_storeu_si512(p, a); }
-  TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
-  TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm512_dpbusd_epi32(sum, digits, x);
     __asm__("" : "+v"(sum));  // else g++ moves sums from register to register
@@ -45,10 +40,6 @@ struct ops {
   template <int plane>
   TERN_INLINE static reg scaled_digits(reg q) {
     return _mm512_and_si512(q, _mm512_set1_epi8(static_cast<char>(3 << (2 * plane))));
-  }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return _mm512_and_si512(_mm512_srli_epi16(q, 2 * plane), _mm512_set1_epi8(3));
   }
   template <int plane>
   TERN_INLINE static reg unscale(reg sum) {

@@ -13,9 +13,11 @@
 #include "tern/core/tensor.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/kernel/avx2.hpp"
+#include "tern/kernel/avx512bw.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
 #include "tern/kernel/scalar.hpp"
+#include "tern/kernel/sse41.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -55,10 +57,14 @@ inline void run(isa::level level, const problem<two_bit>& p, std::size_t begin, 
 #if TERN_X86
     case isa::level::avx512vnni:
       return avx512vnni::run(p, begin, end);
+    case isa::level::avx512bw:
+      return avx512bw::run(p, begin, end);
     case isa::level::avxvnni:
       return avxvnni::run(p, begin, end);
     case isa::level::avx2:
       return avx2::run(p, begin, end);
+    case isa::level::sse41:
+      return sse41::run(p, begin, end);
 #endif
     default:
       return scalar::run(p, begin, end);

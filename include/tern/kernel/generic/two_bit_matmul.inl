@@ -3,7 +3,6 @@
 // Many tokens share digits that are unpacked once to bytes; few take them from the packed blocks.
 
 inline constexpr std::size_t tile_rows = 2 * (ops::bytes / 4);
-inline constexpr std::size_t group_panels = tile_rows / two_bit::rows;
 
 /// Digits of the next block of 16 columns, from packed blocks `reg_stride` bytes apart.
 struct packed_digits {
@@ -117,22 +116,22 @@ inline void copy_rows(const std::int32_t* from, std::size_t from_stride, std::in
     std::memcpy(to + t * to_stride, from + t * from_stride, rows * sizeof *to);
 }
 
-/// Up to group_panels panels from `panel` on, all tokens of a task, over blocks of columns
+/// Up to tile_rows rows from `row` on, all tokens of a task, over blocks of columns
 /// [block, block + blocks).
-inline void group(const problem<two_bit>& p, std::size_t panel, std::size_t panel_end,
+inline void group(const problem<two_bit>& p, std::size_t row, std::size_t row_end,
                   std::size_t token, std::size_t token_end, std::size_t block, std::size_t blocks,
                   std::uint8_t* bytes) {
   constexpr std::size_t most = ops::tile_tokens, least = (most + 1) / 2,
                         fewest = ops::matvec_tokens + 1;
-  const bool whole = panel + group_panels <= panel_end;  // else the last panel stands in twice
-  const packed_digits packed{p.weights.panel(panel)[block].bytes.data(),
-                             group_panels == 1
-                                 ? ops::bytes
-                                 : static_cast<std::size_t>(whole) * p.weights.panel_blocks() * 64};
+  const std::size_t left = row_end - row, rows = left < tile_rows ? left : tile_rows;
+  const bool whole = left > two_bit::rows;  // else a tile of two panels takes the last one twice
+  const packed_digits packed{
+      p.weights.panel(row / two_bit::rows)[block].bytes.data() + row % two_bit::rows * 4,
+      tile_rows <= two_bit::rows
+          ? ops::bytes
+          : static_cast<std::size_t>(whole) * p.weights.panel_blocks() * sizeof(packed_block)};
   const std::size_t tokens = token_end - token;
   if (tokens > most) unpack_digits(packed, blocks, bytes);
-  const std::size_t row = panel * two_bit::rows, left = p.weights.rows - row;
-  const std::size_t rows = left < tile_rows ? left : tile_rows;
   for (std::size_t tiles = (tokens + most - 1) / most; tiles != 0; --tiles) {
     const std::size_t n = (token_end - token + tiles - 1) / tiles;
     const std::int8_t* x = p.x + token * p.x_stride + block * two_bit::cols;
@@ -165,9 +164,11 @@ inline void run(const problem<two_bit>& p, std::size_t begin, std::size_t end) {
       for (std::size_t n = t.token; n < t.token_end; ++n) matvec(p, t.panel, t.panel_end, n);
       continue;
     }
-    for (std::size_t panel = t.panel; panel < t.panel_end; panel += group_panels)
+    const std::size_t end_of_panels = t.panel_end * two_bit::rows;
+    const std::size_t row_end = end_of_panels < p.weights.rows ? end_of_panels : p.weights.rows;
+    for (std::size_t row = t.panel * two_bit::rows; row < row_end; row += tile_rows)
       for (std::size_t b = 0; b < blocks; b += chunk)
-        group(p, panel, t.panel_end, t.token, t.token_end, b,
-              blocks - b < chunk ? blocks - b : chunk, bytes);
+        group(p, row, row_end, t.token, t.token_end, b, blocks - b < chunk ? blocks - b : chunk,
+              bytes);
   }
 }

@@ -1,8 +1,9 @@
-// One token against `two_bit` weights, included once per level inside its region. Each of the four
-// planes of a block has its own accumulator, so digits need a mask and no shift; the sums are put
-// to scale at the end.
+// One token against `two_bit` weights, included once per level inside its region. Where digits may
+// stay multiplied by their place, each of the four planes of a block has its own accumulator: a
+// mask and no shift, the sums are put to scale at the end. Elsewhere the planes share one.
 
 inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
+inline constexpr std::size_t plane_sums = ops::plane_bits == 0 ? 1 : 4;
 
 /// Four neighbouring columns of a token in every lane.
 TERN_INLINE ops::reg broadcast(const std::int8_t* x) {
@@ -11,34 +12,47 @@ TERN_INLINE ops::reg broadcast(const std::int8_t* x) {
   return ops::fill(four);
 }
 
+template <int plane, std::size_t n, std::size_t... r>
+TERN_INLINE void matvec_step(ops::reg (&sums)[plane_sums][n], const ops::reg (&q)[n], ops::reg x,
+                             std::index_sequence<r...>) {
+  ops::reg(&a)[n] = sums[plane % plane_sums];
+  ((a[r] = ops::dot(a[r], ops::scaled_digits<plane>(q[r]), x)), ...);
+}
+
+/// What a plane's accumulators hold, added to the total.
+template <int plane, std::size_t n, std::size_t... r>
+TERN_INLINE void add_plane(ops::reg (&total)[n], const ops::reg (&sums)[plane_sums][n],
+                           std::index_sequence<r...>) {
+  if constexpr (plane < plane_sums)
+    ((total[r] = ops::add(total[r], ops::unscale<plane>(ops::widen(sums[plane][r])))), ...);
+}
+
 /// Registers of `panels` panels side by side: [0, panels * block_regs).
 template <std::size_t... r>
 inline void matvec_tile(const problem<two_bit>& p, std::size_t panel, const std::int8_t* x,
-                        std::int32_t* sums, std::index_sequence<r...>) {
+                        std::int32_t* sums, std::index_sequence<r...> regs) {
   constexpr std::size_t n = sizeof...(r);
   const std::size_t blocks = p.weights.panel_blocks(), stride = blocks * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
-  constexpr std::size_t chunk = ops::max_dots;
+  constexpr std::size_t chunk = ops::max_dots / (4 / plane_sums);
   ops::reg total[n] = {(static_cast<void>(r), ops::zero())...};
   for (std::size_t done = 0; done < blocks;) {
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
-    ops::reg a0[n] = {(static_cast<void>(r), ops::zero())...}, a1[n] = {a0[r]...},
-             a2[n] = {a0[r]...}, a3[n] = {a0[r]...};
+    ops::reg a[plane_sums][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += two_bit::cols) {
       const ops::reg x0 = broadcast(x), x1 = broadcast(x + 4), x2 = broadcast(x + 8),
                      x3 = broadcast(x + 12);
       const ops::reg q[n] = {
           ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes)...};
-      ((a0[r] = ops::dot(a0[r], ops::scaled_digits<0>(q[r]), x0)), ...);
-      ((a1[r] = ops::dot(a1[r], ops::scaled_digits<1>(q[r]), x1)), ...);
-      ((a2[r] = ops::dot(a2[r], ops::scaled_digits<2>(q[r]), x2)), ...);
-      ((a3[r] = ops::dot(a3[r], ops::scaled_digits<3>(q[r]), x3)), ...);
+      matvec_step<0>(a, q, x0, regs);
+      matvec_step<1>(a, q, x1, regs);
+      matvec_step<2>(a, q, x2, regs);
+      matvec_step<3>(a, q, x3, regs);
     }
-    ((total[r] = ops::add(total[r], ops::add(ops::add(ops::unscale<0>(ops::widen(a0[r])),
-                                                      ops::unscale<1>(ops::widen(a1[r]))),
-                                             ops::add(ops::unscale<2>(ops::widen(a2[r])),
-                                                      ops::unscale<3>(ops::widen(a3[r])))))),
-     ...);
+    add_plane<0>(total, a, regs);
+    add_plane<1>(total, a, regs);
+    add_plane<2>(total, a, regs);
+    add_plane<3>(total, a, regs);
   }
   (ops::store(sums + r * (ops::bytes / 4), total[r]), ...);
 }

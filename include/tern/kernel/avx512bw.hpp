@@ -1,0 +1,57 @@
+// AVX-512 without VNNI (Skylake-X): 16 rows in a register, four bytes of each row a step, sums of
+// pairs in int16.
+//
+//   vpmaddubsw zmm   64 multiply-adds   latency 5   2/cycle (p05) or 1/cycle (one p0 core)
+//   vpaddw / vpandd zmm 2/cycle (p05), vpsrlw zmm 1/cycle, vpbroadcastd zmm, m32: a load
+//
+// matmul: 24 products and 24 sums, 2 loads and 12 broadcasts for 32 rows x 12 tokens x 4 columns:
+// 24 cycles where p0 and p5 both multiply. matvec: 4 masks, 3 shifts, 4 products and 4 sums for
+// 16 rows x 16 columns: 8 cycles.
+//
+// A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
+// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_X86
+#  include <immintrin.h>
+
+#  include <cstring>
+#  include <utility>
+
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
+namespace tern::inline TERN_ABI::kernel::avx512bw {
+
+#  include "tern/kernel/generic/zmm.inl"
+
+struct ops : zmm {
+  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+  static constexpr std::size_t max_dots = 64;
+  static constexpr int plane_bits = 0;
+
+  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
+    sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(digits, x));
+    __asm__("" : "+v"(sum));  // else g++ adds products in a tree that needs too many registers
+    return sum;
+  }
+  TERN_INLINE static reg widen(reg sum) { return _mm512_madd_epi16(sum, _mm512_set1_epi16(1)); }
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    return digits<plane>(q);
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    return sum;
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::avx512bw
+TERN_TARGET_END
+#endif

@@ -1,0 +1,68 @@
+// SSE4.1: 4 rows in a register, four bytes of each row a step, sums of pairs in int16.
+//
+//   pmaddubsw xmm   16 multiply-adds   latency 3 to 5   1/cycle (Nehalem) or 2/cycle
+//   movdqa: the product overwrites its digits, so each has a copy first (no port since 2012)
+//   paddw / pand 2 to 3/cycle, psrlw 1 to 2/cycle, movd xmm, m32 + pshufd: a load and a shuffle
+//
+// matmul: 10 products, sums and copies, 2 loads and 5 broadcasts for 8 rows x 5 tokens x 4 columns:
+// 42 instructions, 10.5 cycles at four a cycle.
+// matvec: 16 masks, 12 shifts, 16 products, 16 sums for 16 rows x 16 columns: about 20 cycles.
+//
+// A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
+// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_X86
+#  include <immintrin.h>
+
+#  include <cstring>
+#  include <utility>
+
+TERN_TARGET_BEGIN("sse4.1")
+namespace tern::inline TERN_ABI::kernel::sse41 {
+
+struct ops {
+  using reg = __m128i;
+  static constexpr std::size_t bytes = 16, tile_tokens = 5, matvec_panels = 1;
+  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+  static constexpr std::size_t max_dots = 64;
+  static constexpr int plane_bits = 0;
+
+  TERN_INLINE static reg zero() { return _mm_setzero_si128(); }
+  TERN_INLINE static reg load(const void* p) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(p));
+  }
+  TERN_INLINE static void store(void* p, reg a) { _mm_storeu_si128(static_cast<__m128i*>(p), a); }
+  TERN_INLINE static reg fill(std::int32_t v) { return _mm_set1_epi32(v); }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm_add_epi32(a, b); }
+  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
+    sum = _mm_add_epi16(sum, _mm_maddubs_epi16(digits, x));
+    __asm__("" : "+x"(sum));  // else g++ adds products in a tree that needs too many registers
+    return sum;
+  }
+  TERN_INLINE static reg widen(reg sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
+  template <int plane>
+  TERN_INLINE static reg digits(reg q) {
+    return _mm_and_si128(_mm_srli_epi16(q, 2 * plane), _mm_set1_epi8(3));
+  }
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    return digits<plane>(q);
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    return sum;
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::sse41
+TERN_TARGET_END
+#endif
