@@ -25,5 +25,12 @@
 #  define TERN_TARGET_END TERN_PRAGMA_(GCC pop_options)
 #endif
 
+/// For AArch64's dot product. Below Armv8.2 g++ needs the architecture too, above it minds another.
+#if defined(__ARM_FEATURE_DOTPROD)
+#  define TERN_TARGET_DOTPROD "+dotprod"
+#else
+#  define TERN_TARGET_DOTPROD "arch=armv8.2-a+dotprod"
+#endif
+
 /// Functions of a region that must melt into their caller at every optimisation level.
 #define TERN_INLINE [[gnu::always_inline]] inline

@@ -16,6 +16,8 @@
 #include "tern/kernel/avx512bw.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
+#include "tern/kernel/neon.hpp"
+#include "tern/kernel/neon_dotprod.hpp"
 #include "tern/kernel/scalar.hpp"
 #include "tern/kernel/sse41.hpp"
 
@@ -65,6 +67,11 @@ inline void run(isa::level level, const problem<two_bit>& p, std::size_t begin, 
       return avx2::run(p, begin, end);
     case isa::level::sse41:
       return sse41::run(p, begin, end);
+#elif TERN_AARCH64
+    case isa::level::neon_dotprod:
+      return neon_dotprod::run(p, begin, end);
+    case isa::level::neon:
+      return neon::run(p, begin, end);
 #endif
     default:
       return scalar::run(p, begin, end);

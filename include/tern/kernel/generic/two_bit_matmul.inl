@@ -39,11 +39,11 @@ struct token_rows {
         high(tokens > 8 ? x + 8 * x_stride : x),
         stride(x_stride),
         three_strides(3 * x_stride) {}
-  template <std::size_t t>
-  TERN_INLINE ops::reg get(int column) const {
+  template <int plane, std::size_t t>
+  TERN_INLINE auto get() const {
     static_assert(t < tokens && tokens <= 12);
     const std::size_t offset = t % 4 == 3 ? three_strides : t % 4 * stride;
-    return broadcast((t < 4 ? low : t < 8 ? middle : high) + offset + column);
+    return columns<plane>((t < 4 ? low : t < 8 ? middle : high) + offset);
   }
   TERN_INLINE void next() {
     low += two_bit::cols, middle += two_bit::cols, high += two_bit::cols;
@@ -53,15 +53,14 @@ struct token_rows {
 
 template <int plane, class Digits, std::size_t... t>
 TERN_INLINE void tile_step(const Digits& digits, const token_rows<sizeof...(t)>& rows,
-                           ops::reg (&a)[sizeof...(t)], ops::reg (&b)[sizeof...(t)],
+                           sum (&a)[sizeof...(t)], sum (&b)[sizeof...(t)],
                            std::index_sequence<t...>) {
   const ops::reg u = digits.template get<plane, 0>(), v = digits.template get<plane, 1>();
-  const auto step = [&](ops::reg & first, ops::reg & second, ops::reg x)
-      __attribute__((always_inline)) {
+  const auto step = [&](sum & first, sum & second, auto x) __attribute__((always_inline)) {
     first = ops::dot(first, u, x);
     second = ops::dot(second, v, x);
   };
-  (step(a[t], b[t], rows.template get<t>(4 * plane)), ...);
+  (step(a[t], b[t], rows.template get<plane, t>()), ...);
 }
 
 /// out[t][0 .. tile_rows) = (row_sums ? -row_sums[t] : out[t][..]) + dot products over `blocks`.
@@ -69,7 +68,7 @@ template <class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t x_stride,
                             std::size_t blocks, const std::int32_t* row_sums, std::int32_t* out,
                             std::size_t out_stride, std::index_sequence<t...> tokens) {
-  ops::reg a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
+  sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
   token_rows<sizeof...(t)> rows(x, x_stride);
   for (; blocks != 0; --blocks, rows.next(), digits.next()) {
     tile_step<0>(digits, rows, a, b, tokens);
@@ -77,10 +76,10 @@ template <class Digits, std::size_t... t>
     tile_step<2>(digits, rows, a, b, tokens);
     tile_step<3>(digits, rows, a, b, tokens);
   }
-  const auto finish = [&](ops::reg sum, std::int32_t * to, std::size_t token)
+  const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
     const ops::reg start = row_sums != nullptr ? ops::fill(-row_sums[token]) : ops::load(to);
-    ops::store(to, ops::add(start, ops::widen(sum)));
+    ops::store(to, ops::add(start, ops::widen(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
   (finish(b[t], out + t * out_stride + tile_rows / 2, t), ...);

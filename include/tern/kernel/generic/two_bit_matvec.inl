@@ -5,23 +5,32 @@
 inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
 inline constexpr std::size_t plane_sums = ops::plane_bits == 0 ? 1 : 4;
 
-/// Four neighbouring columns of a token in every lane.
-TERN_INLINE ops::reg broadcast(const std::int8_t* x) {
-  std::int32_t four;
-  std::memcpy(&four, x, sizeof four);
-  return ops::fill(four);
+/// What products are added up in, until ops::widen.
+using sum = decltype(ops::zero());
+
+/// The operand for a plane of the 16 columns of a token at x: four neighbouring ones in every lane,
+/// or what the level has in its place.
+template <int plane, class level = ops>
+TERN_INLINE auto columns(const std::int8_t* x) {
+  if constexpr (requires { level::template columns<plane>(x); }) {
+    return level::template columns<plane>(x);
+  } else {
+    std::int32_t four;
+    std::memcpy(&four, x + 4 * plane, sizeof four);
+    return level::fill(four);
+  }
 }
 
-template <int plane, std::size_t n, std::size_t... r>
-TERN_INLINE void matvec_step(ops::reg (&sums)[plane_sums][n], const ops::reg (&q)[n], ops::reg x,
+template <int plane, class X, std::size_t n, std::size_t... r>
+TERN_INLINE void matvec_step(sum (&sums)[plane_sums][n], const ops::reg (&q)[n], X x,
                              std::index_sequence<r...>) {
-  ops::reg(&a)[n] = sums[plane % plane_sums];
+  sum(&a)[n] = sums[plane % plane_sums];
   ((a[r] = ops::dot(a[r], ops::scaled_digits<plane>(q[r]), x)), ...);
 }
 
 /// What a plane's accumulators hold, added to the total.
 template <int plane, std::size_t n, std::size_t... r>
-TERN_INLINE void add_plane(ops::reg (&total)[n], const ops::reg (&sums)[plane_sums][n],
+TERN_INLINE void add_plane(ops::reg (&total)[n], const sum (&sums)[plane_sums][n],
                            std::index_sequence<r...>) {
   if constexpr (plane < plane_sums)
     ((total[r] = ops::add(total[r], ops::unscale<plane>(ops::widen(sums[plane][r])))), ...);
@@ -35,13 +44,15 @@ inline void matvec_tile(const problem<two_bit>& p, std::size_t panel, const std:
   const std::size_t blocks = p.weights.panel_blocks(), stride = blocks * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
   constexpr std::size_t chunk = ops::max_dots / (4 / plane_sums);
-  ops::reg total[n] = {(static_cast<void>(r), ops::zero())...};
+  ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
   for (std::size_t done = 0; done < blocks;) {
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
-    ops::reg a[plane_sums][n] = {};
+    sum a[plane_sums][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += two_bit::cols) {
-      const ops::reg x0 = broadcast(x), x1 = broadcast(x + 4), x2 = broadcast(x + 8),
-                     x3 = broadcast(x + 12);
+      const auto x0 = columns<0>(x);
+      const auto x1 = columns<1>(x);
+      const auto x2 = columns<2>(x);
+      const auto x3 = columns<3>(x);
       const ops::reg q[n] = {
           ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes)...};
       matvec_step<0>(a, q, x0, regs);

@@ -1,0 +1,35 @@
+// Pairs of 128-bit registers: what the AArch64 levels share, included once per level inside its
+// region.
+
+struct vector_pair {
+  struct reg {
+    int32x4_t low, high;
+  };
+  static constexpr std::size_t bytes = 32;
+
+  TERN_INLINE static int8x16_t as_bytes(int32x4_t a) { return vreinterpretq_s8_s32(a); }
+  TERN_INLINE static reg load(const void* p) {
+    const auto* words = static_cast<const std::int32_t*>(p);
+    return {vld1q_s32(words), vld1q_s32(words + 4)};
+  }
+  TERN_INLINE static void store(void* p, reg a) {
+    auto* words = static_cast<std::int32_t*>(p);
+    vst1q_s32(words, a.low);
+    vst1q_s32(words + 4, a.high);
+  }
+  TERN_INLINE static reg fill(std::int32_t v) { return {vdupq_n_s32(v), vdupq_n_s32(v)}; }
+  TERN_INLINE static reg add(reg a, reg b) {
+    return {vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)};
+  }
+  template <int plane>
+  TERN_INLINE static int32x4_t digits(int32x4_t q) {
+    uint8x16_t d = vreinterpretq_u8_s32(q);
+    if constexpr (plane > 0) d = vshrq_n_u8(d, 2 * plane);
+    if constexpr (plane < 3) d = vandq_u8(d, vdupq_n_u8(3));
+    return vreinterpretq_s32_u8(d);
+  }
+  template <int plane>
+  TERN_INLINE static reg digits(reg q) {
+    return {digits<plane>(q.low), digits<plane>(q.high)};
+  }
+};

@@ -1,0 +1,76 @@
+// Advanced SIMD of every AArch64: 8 rows in a pair of registers, four bytes of each row a step,
+// every column's products in an int16 of their own; 32 registers.
+//
+//   smlal / smlal2   8 multiply-adds   latency 4   1/cycle (V0)
+//   ushr 1/cycle (V1), and / dup 2/cycle, two loads a cycle
+//
+// These are Neoverse N1's, from Arm's tables; nothing here has been timed on hardware.
+//
+// matmul: 24 products, 4 loads and 3 dups for 16 rows x 3 tokens x 4 columns: 24 cycles of V0.
+// matvec: 32 products, 24 masks and shifts, 4 dups for 16 rows x 16 columns: 32 cycles of V0.
+//
+// A digit 0..2 times int8 lies in [-256, 254]: 128 of them add up to [-32768, 32512], which int16
+// holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_AARCH64
+#  include <arm_neon.h>
+
+#  include <cstring>
+#  include <utility>
+
+// No region: every translation unit may use these.
+namespace tern::inline TERN_ABI::kernel::neon {
+
+#  include "tern/kernel/generic/vector_pair.inl"
+
+struct ops : vector_pair {
+  struct sum {
+    int16x8_t a, b, c, d;  // two rows each
+  };
+  static constexpr std::size_t tile_tokens = 3, matvec_panels = 2;
+  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+  static constexpr std::size_t max_dots = 128;
+  static constexpr int plane_bits = 0;
+
+  TERN_INLINE static sum zero() {
+    const int16x8_t a = vdupq_n_s16(0);
+    return {a, a, a, a};
+  }
+  template <int plane>
+  TERN_INLINE static int8x16_t columns(const std::int8_t* x) {
+    return as_bytes(vdupq_laneq_s32(vreinterpretq_s32_s8(vld1q_s8(x)), plane));
+  }
+  TERN_INLINE static sum dot(sum s, reg digits, int8x16_t x) {
+    const int8x16_t low = as_bytes(digits.low), high = as_bytes(digits.high);
+    s.a = vmlal_s8(s.a, vget_low_s8(low), vget_low_s8(x));
+    s.b = vmlal_high_s8(s.b, low, x);
+    s.c = vmlal_s8(s.c, vget_low_s8(high), vget_low_s8(x));
+    s.d = vmlal_high_s8(s.d, high, x);
+    __asm__ volatile("");  // else g++ moves loads ahead until registers run out
+    return s;
+  }
+  TERN_INLINE static reg widen(sum s) {
+    return {vpaddq_s32(vpaddlq_s16(s.a), vpaddlq_s16(s.b)),
+            vpaddq_s32(vpaddlq_s16(s.c), vpaddlq_s16(s.d))};
+  }
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    return digits<plane>(q);
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    return sum;
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::neon
+#endif

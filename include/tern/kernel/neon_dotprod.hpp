@@ -1,0 +1,82 @@
+// Advanced SIMD with the dot products of Armv8.2 (optional there, in every core from Armv8.4 on):
+// 8 rows in a pair of registers, four bytes of each row a step; 32 registers. Digits are signed
+// bytes as x is.
+//
+//   sdot   16 multiply-adds   2/cycle (Neoverse N1), 4/cycle (Neoverse V1)
+//   ushr 1/cycle (N1), and 2/cycle (N1), two loads a cycle (N1)
+//
+// From Arm's tables; nothing here has been timed on hardware.
+//
+// matmul: 20 products and 4 loads for 16 rows x 5 tokens x 4 columns, and a load of each token for
+// 16 columns (`sdot` picks four of them by index): 10 cycles of N1.
+// matvec: 16 products, 16 masks and shifts for 16 rows x 16 columns: 16 cycles of N1.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_AARCH64
+#  include <arm_neon.h>
+
+#  include <cstring>
+#  include <limits>
+#  include <utility>
+
+TERN_TARGET_BEGIN(TERN_TARGET_DOTPROD)
+namespace tern::inline TERN_ABI::kernel::neon_dotprod {
+
+#  include "tern/kernel/generic/vector_pair.inl"
+
+struct ops : vector_pair {
+  static constexpr std::size_t tile_tokens = 5, matvec_panels = 1;
+  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+  static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
+  static constexpr int plane_bits = 2;
+
+  /// 16 columns of a token, of which `dot` takes those of the plane.
+  template <int plane>
+  struct indexed {
+    int8x16_t x;
+  };
+
+  TERN_INLINE static reg zero() { return fill(0); }
+  template <int plane>
+  TERN_INLINE static indexed<plane> columns(const std::int8_t* x) {
+    return {vld1q_s8(x)};
+  }
+  template <int plane>
+  TERN_INLINE static reg dot(reg sum, reg digits, indexed<plane> columns) {
+    sum.low = vdotq_laneq_s32(sum.low, as_bytes(digits.low), columns.x, plane);
+    sum.high = vdotq_laneq_s32(sum.high, as_bytes(digits.high), columns.x, plane);
+    // In this order, else g++ moves loads ahead until registers run out.
+    __asm__ volatile("" : "+w"(sum.low), "+w"(sum.high));
+    return sum;
+  }
+  TERN_INLINE static reg widen(reg sum) { return sum; }
+  /// The top plane is shifted down: left in its place, digit 2 would be the sign.
+  template <int plane>
+  TERN_INLINE static reg scaled_digits(reg q) {
+    if constexpr (plane == 3) {
+      return digits<plane>(q);
+    } else {
+      const int32x4_t mask = vreinterpretq_s32_u8(vdupq_n_u8(3 << (plane_bits * plane)));
+      return {vandq_s32(q.low, mask), vandq_s32(q.high, mask)};
+    }
+  }
+  template <int plane>
+  TERN_INLINE static reg unscale(reg sum) {
+    if constexpr (plane == 0 || plane == 3)
+      return sum;
+    else
+      return {vshrq_n_s32(sum.low, plane_bits * plane), vshrq_n_s32(sum.high, plane_bits * plane)};
+  }
+};
+
+#  include "tern/kernel/generic/two_bit_matvec.inl"
+
+#  include "tern/kernel/generic/two_bit_matmul.inl"
+
+}  // namespace tern::inline TERN_ABI::kernel::neon_dotprod
+TERN_TARGET_END
+#endif
