@@ -66,7 +66,8 @@ inline std::uint32_t enabled_state() {
   constexpr std::uint32_t osxsave = 1u << 27;
   if ((cpuid(1, 0).ecx & osxsave) == 0) return 0;
   std::uint32_t low = 0, high = 0;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  // volatile: else g++ -O3 moves it before the check, and CPUs without it stop there.
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
 }
 
