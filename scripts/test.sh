@@ -10,9 +10,10 @@ cmake --build --preset release -j "$(build_jobs)"
 status=0
 ctest --preset release -j 2 "$@" || status=$?
 
-# Tests of data that is not here pass with a message; say so once, below the suite's own closing lines.
+# Tests of data or tools that are not here pass with a message; say so once, below the suite's own
+# closing lines.
 log=build/release/Testing/Temporary/LastTest.log
 if skipped=$(grep -ho 'skipped: .*' "$log" | sort -u); then
-  printf '\nNot run for lack of data:\n%s\n' "$skipped"
+  printf '\nNot run for lack of data or tools:\n%s\n' "$skipped"
 fi
 exit "$status"
