@@ -25,8 +25,8 @@ int main() {
   std::vector<std::byte> workspace(tern::ternary_matmul_workspace(packed, xs));
   tern::ternary_matmul(packed, xs, sums, {out.data(), tokens, rows}, workspace, pool);
   const tern::matrix_view<const float> w(weights.data(), rows, cols);
-  tern::gemm<float>(1, {activations.data(), tokens, cols}, w.transposed(),
-                    {y.data(), tokens, rows}, false, pool);
+  tern::gemm<float>(1, {activations.data(), tokens, cols}, w.transposed(), {y.data(), tokens, rows},
+                    false, pool);
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < out.size(); ++i) wrong += static_cast<float>(out[i]) != y[i];
   const auto level = name(tern::isa::active());
