@@ -4,9 +4,9 @@
 //   vpmaddubsw zmm   64 multiply-adds   latency 5   2/cycle (p05) or 1/cycle (one p0 core)
 //   vpaddw / vpandd zmm 2/cycle (p05), vpsrlw zmm 1/cycle, vpbroadcastd zmm, m32: a load
 //
-// matmul: 24 products and 24 sums, 2 loads and 12 broadcasts for 32 rows x 12 tokens x 4 columns:
-// 24 cycles where p0 and p5 both multiply. matvec: 4 masks, 3 shifts, 4 products and 4 sums for
-// 16 rows x 16 columns: 8 cycles.
+// matmul: 20 products and 20 sums, 2 loads and 10 broadcasts for 32 rows x 10 tokens x 4 columns:
+// 20 cycles where p0 and p5 both multiply.
+// matvec: 4 masks, 3 shifts, 4 products and 4 sums for 16 rows x 16 columns: 8 cycles.
 //
 // A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
 // int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
@@ -28,6 +28,7 @@ namespace tern::inline TERN_ABI::kernel::avx512bw {
 #  include "tern/kernel/generic/zmm.inl"
 
 struct ops : zmm {
+  static constexpr std::size_t tile_tokens = 10;  // 12 leave products too few registers: 8 % slower
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
   static constexpr int plane_bits = 0;

@@ -25,6 +25,7 @@ namespace tern::inline TERN_ABI::kernel::avx512vnni {
 #  include "tern/kernel/generic/zmm.inl"
 
 struct ops : zmm {
+  static constexpr std::size_t tile_tokens = 12;
   static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   /// Dot products that may be added before `widen`.
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();

@@ -3,7 +3,7 @@
 
 struct zmm {
   using reg = __m512i;
-  static constexpr std::size_t bytes = 64, tile_tokens = 12, matvec_panels = 4;
+  static constexpr std::size_t bytes = 64, matvec_panels = 4;
 
   TERN_INLINE static reg zero() { return _mm512_setzero_si512(); }
   TERN_INLINE static reg load(const void* p) { return _mm512_loadu_si512(p); }
