@@ -18,6 +18,14 @@
 #  define TERN_ABI v0_avx
 #elif defined(__SSE4_1__)
 #  define TERN_ABI v0_sse41
+#elif defined(__ARM_FEATURE_SVE2)
+#  define TERN_ABI v0_sve2
+#elif defined(__ARM_FEATURE_SVE)
+#  define TERN_ABI v0_sve
+#elif defined(__ARM_FEATURE_DOTPROD)
+#  define TERN_ABI v0_dotprod
+#elif defined(__ARM_FEATURE_ATOMICS)
+#  define TERN_ABI v0_lse
 #else
 #  define TERN_ABI v0
 #endif
