@@ -161,14 +161,15 @@ TEST_CASE("shapes that disagree and a short workspace are refused") {
   const packed_matrix<two_bit> w(4, 7);
   const std::vector<std::int8_t> x(2 * 7);
   std::vector<std::int32_t> sums(2), out(2 * 4);
-  std::vector<std::byte> workspace(2 * 16);
+  const std::size_t bytes_needed = ternary_matmul_workspace(w, {x.data(), 2, 7});
+  std::vector<std::byte> workspace(bytes_needed);
   const auto run = [&](std::size_t k, std::size_t m, std::size_t n_sums, std::size_t bytes) {
     ternary_matmul(w, {x.data(), 2, k}, row_view<const std::int32_t>(sums.data(), n_sums),
                    {out.data(), 2, m}, std::span(workspace).first(bytes));
   };
-  CHECK_NOTHROW(run(7, 4, 2, 32));
-  CHECK_THROWS_AS(run(6, 4, 2, 32), shape_error);
-  CHECK_THROWS_AS(run(7, 3, 2, 32), shape_error);
-  CHECK_THROWS_AS(run(7, 4, 1, 32), shape_error);
-  CHECK_THROWS_AS(run(7, 4, 2, 31), shape_error);
+  CHECK_NOTHROW(run(7, 4, 2, bytes_needed));
+  CHECK_THROWS_AS(run(6, 4, 2, bytes_needed), shape_error);
+  CHECK_THROWS_AS(run(7, 3, 2, bytes_needed), shape_error);
+  CHECK_THROWS_AS(run(7, 4, 1, bytes_needed), shape_error);
+  CHECK_THROWS_AS(run(7, 4, 2, bytes_needed - 1), shape_error);
 }

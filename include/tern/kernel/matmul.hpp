@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "tern/core/executor.hpp"
@@ -20,6 +19,7 @@
 #include "tern/kernel/neon_dotprod.hpp"
 #include "tern/kernel/scalar.hpp"
 #include "tern/kernel/sse41.hpp"
+#include "tern/kernel/token_groups.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -40,51 +40,44 @@ std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
 }
 
-inline void pad_rows(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
-                     executor_ref ex) {
-  ex.parallel_for(x.rows, 64, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) {
-      std::int8_t* row = to + r * cols;
-      if (x.col_stride == 1)
-        std::memcpy(row, x.row(r).data, x.cols);
-      else
-        for (std::size_t c = 0; c < x.cols; ++c) row[c] = x(r, c);
-      std::memset(row + x.cols, 0, cols - x.cols);
-    }
-  });
-}
+/// The functions of a level: see generic/two_bit_matmul.inl.
+struct entry {
+  void (*run)(const problem<two_bit>& p, std::size_t begin, std::size_t end);
+  std::size_t (*group_tokens)(std::size_t tokens);
+};
 
-inline void run(isa::level level, const problem<two_bit>& p, std::size_t begin, std::size_t end) {
+inline entry entry_of(isa::level level) {
   switch (level) {
 #if TERN_X86
     case isa::level::avx512vnni:
-      return avx512vnni::run(p, begin, end);
+      return {avx512vnni::run, avx512vnni::group_tokens};
     case isa::level::avx512bw:
-      return avx512bw::run(p, begin, end);
+      return {avx512bw::run, avx512bw::group_tokens};
     case isa::level::avxvnni:
-      return avxvnni::run(p, begin, end);
+      return {avxvnni::run, avxvnni::group_tokens};
     case isa::level::avx2:
-      return avx2::run(p, begin, end);
+      return {avx2::run, avx2::group_tokens};
     case isa::level::sse41:
-      return sse41::run(p, begin, end);
+      return {sse41::run, sse41::group_tokens};
 #elif TERN_AARCH64
     case isa::level::neon_dotprod:
-      return neon_dotprod::run(p, begin, end);
+      return {neon_dotprod::run, neon_dotprod::group_tokens};
     case isa::level::neon:
-      return neon::run(p, begin, end);
+      return {neon::run, neon::group_tokens};
 #endif
     default:
-      return scalar::run(p, begin, end);
+      return {scalar::run<two_bit>, scalar::group_tokens};
   }
 }
 
 }  // namespace kernel
 
-/// Bytes of workspace that ternary_matmul needs for these operands; 0 where x is dense along its
-/// rows and K is a multiple of 16.
+/// Bytes of workspace that ternary_matmul needs for these operands, at any level: about those of x;
+/// none for a single dense token where K is a multiple of 16.
 inline std::size_t ternary_matmul_workspace(const packed_view<two_bit>& w,
                                             matrix_view<const std::int8_t> x) {
-  return kernel::readable(w, x) ? 0 : x.rows * kernel::padded_cols(w);
+  if (x.rows <= 1 && kernel::readable(w, x)) return 0;
+  return x.rows * kernel::padded_cols(w) + 16;  // kernels may read 16 bytes where 4 are a token's
 }
 
 /// out (N, M) = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the sums of the rows of
@@ -110,18 +103,30 @@ inline void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std:
     return;
   }
 
-  kernel::problem<two_bit> p{w,        x.data,        x.row_stride, x.rows, row_sums.data,
-                             out.data, out.row_stride};
-  if (!kernel::readable(w, x)) {
-    auto* padded = reinterpret_cast<std::int8_t*>(workspace.data());
+  const kernel::entry kernel = kernel::entry_of(level);
+  const std::size_t most = kernel.group_tokens(x.rows);
+  kernel::problem<two_bit> p{w,
+                             x.data,
+                             x.row_stride,
+                             x.rows,
+                             most != 0,
+                             {x.rows, most != 0 ? most : x.rows},
+                             row_sums.data,
+                             out.data,
+                             out.row_stride};
+  if (p.grouped || !kernel::readable(w, x)) {
+    auto* const prepared = reinterpret_cast<std::int8_t*>(workspace.data());
+    p.x = prepared;
     p.x_stride = kernel::padded_cols(w);
-    kernel::pad_rows(x, padded, p.x_stride, ex);
-    p.x = padded;
+    if (p.grouped)
+      kernel::group_tokens(x, p.parts, prepared, p.x_stride, ex);
+    else
+      kernel::pad_rows(x, prepared, p.x_stride, ex);
   }
   // About 4M multiply-adds make a chunk worth a thread.
-  const std::size_t work = 64 * std::min<std::size_t>(x.rows, p.task_tokens) * (w.cols + 1);
+  const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
   ex.parallel_for(p.tasks(), (std::size_t{1} << 22) / work + 1,
-                  [&](std::size_t begin, std::size_t end) { kernel::run(level, p, begin, end); });
+                  [&](std::size_t begin, std::size_t end) { kernel.run(p, begin, end); });
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -9,36 +9,50 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// out[n][m] = sum over k of w[m][k] x[n][k]. `x` rows are readable up to whole blocks of columns
-/// and hold zeros past the last column of w.
+/// Tokens in groups as equal as can be, of at most `most`; the longer ones first.
+struct token_partition {
+  std::size_t groups = 1, size = 0, longer = 0;
+
+  token_partition(std::size_t tokens, std::size_t most)
+      : groups((tokens + most - 1) / most), size(tokens / groups), longer(tokens % groups) {}
+  /// First token of a group.
+  [[nodiscard]] std::size_t first(std::size_t group) const {
+    return group * size + std::min(group, longer);
+  }
+};
+
+/// out[n][m] = sum over k of w[m][k] x[n][k]. `grouped` tokens stand group after group: four
+/// columns of one after four of the other, then the next four columns. Others are rows. Either way
+/// x is readable up to whole blocks of columns and holds zeros past the last column of w.
 template <class Format>
 struct problem {
   packed_view<Format> weights;
   const std::int8_t* x;
   std::size_t x_stride, tokens;
+  bool grouped;
+  token_partition parts;
   const std::int32_t* row_sums;
   std::int32_t* out;
   std::size_t out_stride;
 
-  /// A task is up to 64 rows of the weights and 240 tokens: a multiple of every tile size, and
-  /// small enough for a core's L2 cache.
-  static constexpr std::size_t task_panels = 4, task_tokens = 240;
+  /// A task is up to 64 rows of the weights and 20 groups: small enough for a core's L2 cache.
+  static constexpr std::size_t task_panels = 4, task_groups = 20;
 
   [[nodiscard]] std::size_t row_tasks() const {
     return (weights.panels() + task_panels - 1) / task_panels;
   }
   [[nodiscard]] std::size_t tasks() const {
-    return row_tasks() * ((tokens + task_tokens - 1) / task_tokens);
+    return row_tasks() * ((parts.groups + task_groups - 1) / task_groups);
   }
 
-  /// Panels [panel, panel_end), tokens [token, token_end) of task i.
+  /// Panels [panel, panel_end), groups [group, group_end) of task i.
   struct range {
-    std::size_t panel, panel_end, token, token_end;
+    std::size_t panel, panel_end, group, group_end;
   };
   [[nodiscard]] range task(std::size_t i) const {
-    const std::size_t panel = i % row_tasks() * task_panels, token = i / row_tasks() * task_tokens;
-    return {panel, std::min(panel + task_panels, weights.panels()), token,
-            std::min(token + task_tokens, tokens)};
+    const std::size_t panel = i % row_tasks() * task_panels, group = i / row_tasks() * task_groups;
+    return {panel, std::min(panel + task_panels, weights.panels()), group,
+            std::min(group + task_groups, parts.groups)};
   }
 };
 

@@ -1,0 +1,82 @@
+// How kernels want the activations: rows padded to whole blocks of columns, or, for several tokens
+// at once, groups in which four columns of one token follow four of the other.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/kernel/problem.hpp"
+
+namespace tern::inline TERN_ABI::kernel {
+
+/// Rows of x to rows of `cols` bytes, zeros past the last column.
+inline void pad_rows(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
+                     executor_ref ex) {
+  for_each_row(x.rows, cols, ex, [&](std::size_t r) {
+    std::int8_t* row = to + r * cols;
+    if (x.col_stride == 1)
+      std::memcpy(row, x.row(r).data, x.cols);
+    else
+      for (std::size_t c = 0; c < x.cols; ++c) row[c] = x(r, c);
+    std::memset(row + x.cols, 0, cols - x.cols);
+  });
+}
+
+/// Columns [first, cols) of a token to its place in a group of n.
+inline void group_one(row_view<const std::int8_t> x, std::int8_t* to, std::size_t n,
+                      std::size_t first, std::size_t cols) {
+  std::size_t c = first;
+  for (; x.stride == 1 && c + 16 <= x.size; c += 16) {
+    std::array<std::int32_t, 4> fours;
+    std::memcpy(&fours, x.data + c, 16);
+    for (std::size_t i = 0; i < 4; ++i) std::memcpy(to + (c + 4 * i) * n, &fours[i], 4);
+  }
+  for (; c < cols; c += 4) {
+    std::array<std::int8_t, 4> four{};
+    for (std::size_t i = 0; i < 4 && c + i < x.size; ++i) four[i] = x[c + i];
+    std::memcpy(to + c * n, &four, 4);
+  }
+}
+
+/// The first `cols` (whole blocks of 16) columns of four dense tokens: 4 x 4 transpositions.
+inline void group_four(const std::int8_t* x, std::size_t stride, std::int8_t* to, std::size_t n,
+                       std::size_t cols) {
+  using fours [[gnu::vector_size(16)]] = std::int32_t;
+  const auto load = [](const std::int8_t* from) {
+    fours f;
+    std::memcpy(&f, from, sizeof f);
+    return f;
+  };
+  for (std::size_t c = 0; c < cols; c += 16, x += 16) {
+    const fours r0 = load(x), r1 = load(x + stride), r2 = load(x + 2 * stride),
+                r3 = load(x + 3 * stride);
+    const fours a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
+                b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
+                d = __builtin_shufflevector(r0, r1, 2, 6, 3, 7),
+                e = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+    const std::array<fours, 4> turned{
+        __builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
+        __builtin_shufflevector(d, e, 0, 1, 4, 5), __builtin_shufflevector(d, e, 2, 3, 6, 7)};
+    for (std::size_t i = 0; i < 4; ++i) std::memcpy(to + (c + 4 * i) * n, &turned[i], 16);
+  }
+}
+
+/// All groups, `cols` bytes to a token.
+inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
+                         std::int8_t* to, std::size_t cols, executor_ref ex) {
+  for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
+    const std::size_t first = parts.first(g), n = parts.first(g + 1) - first;
+    std::int8_t* const at = to + first * cols;
+    const std::size_t dense = x.col_stride == 1 ? x.cols / 16 * 16 : 0, fours = n / 4 * 4;
+    for (std::size_t t = 0; t < fours; t += 4)
+      group_four(x.row(first + t).data, x.row_stride, at + 4 * t, n, dense);
+    for (std::size_t t = 0; t < n; ++t)
+      group_one(x.row(first + t), at + 4 * t, n, t < fours ? dense : 0, cols);
+  });
+}
+
+}  // namespace tern::inline TERN_ABI::kernel
