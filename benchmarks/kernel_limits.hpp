@@ -1,0 +1,119 @@
+// The limits that kernels are measured against: dot products in registers and reads of memory, by
+// the instructions of each level.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "tern/kernel/matmul.hpp"
+
+namespace bench {
+
+/// The level's loops; null where it has none.
+struct limit_loops {
+  std::size_t (*dots)(std::size_t rounds) = nullptr;
+  void (*read)(const std::uint8_t* from, std::size_t bytes) = nullptr;
+};
+
+}  // namespace bench
+
+#if TERN_X86
+TERN_TARGET_BEGIN("sse4.1")
+namespace bench::sse41 {
+using namespace tern::kernel::sse41;
+#  include "kernel_limits.inl"
+}  // namespace bench::sse41
+TERN_TARGET_END
+TERN_TARGET_BEGIN("avx2")
+namespace bench::avx2 {
+using namespace tern::kernel::avx2;
+#  include "kernel_limits.inl"
+}  // namespace bench::avx2
+TERN_TARGET_END
+TERN_TARGET_BEGIN("avx2,avxvnni")
+namespace bench::avxvnni {
+using namespace tern::kernel::avxvnni;
+#  include "kernel_limits.inl"
+}  // namespace bench::avxvnni
+TERN_TARGET_END
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
+namespace bench::avx512bw {
+using namespace tern::kernel::avx512bw;
+#  include "kernel_limits.inl"
+}  // namespace bench::avx512bw
+TERN_TARGET_END
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+namespace bench::avx512vnni {
+using namespace tern::kernel::avx512vnni;
+#  include "kernel_limits.inl"
+}  // namespace bench::avx512vnni
+TERN_TARGET_END
+#endif
+
+namespace bench {
+
+inline limit_loops loops_of(tern::isa::level level) {
+  switch (level) {
+#if TERN_X86
+    case tern::isa::level::sse41:
+      return {sse41::dots, sse41::read};
+    case tern::isa::level::avx2:
+      return {avx2::dots, avx2::read};
+    case tern::isa::level::avxvnni:
+      return {avxvnni::dots, avxvnni::read};
+    case tern::isa::level::avx512bw:
+      return {avx512bw::dots, avx512bw::read};
+    case tern::isa::level::avx512vnni:
+      return {avx512vnni::dots, avx512vnni::read};
+#endif
+    default:
+      return {};
+  }
+}
+
+/// Seconds of the fastest of `repeats` calls.
+template <class F>
+double fastest(std::size_t repeats, F&& f) {
+  using clock = std::chrono::steady_clock;
+  double best = 1e300;
+  for (std::size_t i = 0; i < repeats; ++i) {
+    const auto start = clock::now();
+    f();
+    best = std::min(best, std::chrono::duration<double>(clock::now() - start).count());
+  }
+  return best;
+}
+
+/// 1e9 operations (two to a multiply-add) a second, all threads together.
+inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
+  const auto loops = loops_of(level);
+  std::size_t done = 0;
+  const double seconds = fastest(40, [&] {
+    pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
+      const std::size_t n = loops.dots(40000);
+      if (begin == 0) done = n;
+    });
+  });
+  return 2e-9 * static_cast<double>(done * pool.threads()) / seconds;
+}
+
+/// GB/s of reading `memory` again and again, each thread its own part.
+inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
+                             tern::thread_pool& pool) {
+  const auto loops = loops_of(level);
+  const std::size_t part = memory.size() / pool.threads() / 512 * 512;
+  const std::size_t times = std::max<std::size_t>(1, (std::size_t{1} << 24) / part);
+  const double seconds = fastest(12, [&] {
+    pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
+      for (std::size_t i = 0; i < times; ++i) loops.read(memory.data() + begin * part, part);
+    });
+  });
+  return 1e-9 * static_cast<double>(times * part * pool.threads()) / seconds;
+}
+
+}  // namespace bench

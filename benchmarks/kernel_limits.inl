@@ -1,0 +1,45 @@
+// What a level can do at best, by its own ops: included once per level inside its region.
+
+/// Dot products of registers, four to each load, no two of a round alike; returns the multiply-adds
+/// done.
+template <std::size_t... i>
+inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
+  alignas(64) std::int8_t x[256] = {};
+  const std::int8_t* from = x;
+  __asm__("" : "+r"(from) : : "memory");  // from here on the compiler knows nothing of the operands
+  decltype(ops::zero()) s[] = {(static_cast<void>(i), ops::zero())...};
+  const decltype(columns<0>(from)) four[] = {columns<0>(from), columns<0>(from + 16),
+                                             columns<0>(from + 32), columns<0>(from + 48)};
+  for (std::size_t r = 0; r < rounds; ++r) {
+    __asm__("" : "+r"(from));
+    const ops::reg q[] = {ops::load(from), ops::load(from + 64), ops::load(from + 128),
+                          ops::load(from + 192)};
+    ((s[i] = ops::dot(s[i], q[i / 4], four[i % 4])), ...);
+  }
+  alignas(64) std::int32_t sink[16 * sizeof...(i)];
+  (ops::store(sink + 16 * i, ops::widen(s[i])), ...);
+  __asm__ volatile("" ::"r"(sink) : "memory");
+  return rounds * sizeof...(i) * ops::bytes;
+}
+
+/// Reads `bytes` (a multiple of 512) once.
+template <std::size_t... i>
+inline void read(const std::uint8_t* from, std::size_t bytes, std::index_sequence<i...>) {
+  constexpr std::size_t step = sizeof...(i) * ops::bytes;
+  auto a = ops::load(from), b = a;
+  for (std::size_t at = 0; at < bytes; at += step)
+    ((i % 2 == 0 ? a = ops::add(a, ops::load(from + at + i * ops::bytes))
+                 : b = ops::add(b, ops::load(from + at + i * ops::bytes))),
+     ...);
+  alignas(64) std::int32_t sink[16];
+  ops::store(sink, ops::add(a, b));
+  __asm__ volatile("" ::"r"(sink) : "memory");
+}
+
+inline std::size_t dots(std::size_t rounds) {
+  constexpr std::size_t sums = ops::bytes == 64 ? 16 : 8;  // as registers allow
+  return dots(rounds, std::make_index_sequence<sums>{});
+}
+inline void read(const std::uint8_t* from, std::size_t bytes) {
+  read(from, bytes, std::make_index_sequence<512 / ops::bytes>{});
+}
