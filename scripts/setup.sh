@@ -5,16 +5,17 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 packages=(g++ cmake ninja-build libeigen3-dev libxsimd-dev xtl-dev nlohmann-json3-dev libpcre2-dev
-          libutf8proc-dev zlib1g-dev libfmt-dev libcli11-dev catch2 libbenchmark-dev qemu-user
-          g++-aarch64-linux-gnu)
+          libutf8proc-dev zlib1g-dev libfmt-dev libcli11-dev catch2 libbenchmark-dev)
 
 die() {
   printf 'error: %s\n' "$1" >&2
   exit 2
 }
 
+# Arguments: packages wanted besides those of every build.
 setup_packages() {
   local missing=() name as_root=()
+  packages+=("$@")
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "No apt here; going on with what is installed. Needed: ${packages[*]}"
     return
