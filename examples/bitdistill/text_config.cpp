@@ -20,9 +20,8 @@ settings text_settings(const std::string& task) {
 
   c.base = {.steps = 3200, .sequences = 32, .length = 128, .learning_rate = 3e-3};
   c.continual = {.steps = 800, .sequences = 32, .length = 128, .learning_rate = 2e-3};
-  c.teacher = {.steps = 1050, .sequences = 64, .learning_rate = 5e-4};
-  c.naive = {.steps = 1050, .sequences = 64, .learning_rate = 1e-3};
-  c.student = {.steps = 1050, .sequences = 64, .learning_rate = 7e-4};
+  c.teacher = {.steps = 2100, .sequences = 64, .learning_rate = 1e-3};
+  c.naive = c.student = c.teacher;
 
   c.objective.lambda = 10;
   c.objective.gamma = 30;
@@ -32,7 +31,9 @@ settings text_settings(const std::string& task) {
   c.save_every = 200;
   s.data.prompt_tokens = 64;
   if (task == "mnli" || task == "qnli") {
-    c.teacher.sequences = c.naive.sequences = c.student.sequences = 32;
+    c.teacher.steps = 1000;
+    c.teacher.sequences = 32;
+    c.naive = c.student = c.teacher;
     s.data.prompt_tokens = 96;
   }
   return s;
