@@ -3,47 +3,24 @@
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
-#include <set>
 #include <stdexcept>
 #include <thread>
-#include <utility>
 #include <vector>
 
-#include "tests/support.hpp"
+#include "tests/executor_contract.hpp"
 
-using tern::executor_ref;
 using tern::thread_pool;
+using tern_test::chunks;
+using tern_test::chunks_of;
 
 static_assert(tern::executor<thread_pool> && tern::executor<tern::serial_executor>);
 static_assert(!tern::executor<int>);
-
-namespace {
-
-using chunks = std::set<std::pair<std::size_t, std::size_t>>;
-
-chunks chunks_of(executor_ref ex, std::size_t n, std::size_t grain) {
-  std::mutex mutex;
-  chunks seen;
-  std::vector<std::atomic<int>> visits(n);
-  ex.parallel_for(n, grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) ++visits[i];
-    const std::lock_guard lock(mutex);
-    seen.emplace(begin, end);
-  });
-  for (const auto& v : visits) REQUIRE(v == 1);
-  return seen;
-}
-
-}  // namespace
 
 TEST_CASE("every executor makes the same chunks, each index once", "[executor]") {
   for (const std::size_t threads : {1u, 2u, 3u, 8u}) {
     thread_pool pool(threads);
     CHECK(pool.threads() == threads);
-    for (const auto& [n, grain] : {std::pair{0, 4}, {1, 4}, {4, 4}, {5, 4}, {1000, 7}, {9, 0}})
-      CHECK(chunks_of(pool, static_cast<std::size_t>(n), static_cast<std::size_t>(grain)) ==
-            chunks_of({}, static_cast<std::size_t>(n), static_cast<std::size_t>(grain)));
+    tern_test::check_executor(pool);
   }
   CHECK(chunks_of({}, 10, 4) == chunks{{0, 4}, {4, 8}, {8, 10}});
 }
