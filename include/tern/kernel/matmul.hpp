@@ -15,6 +15,7 @@
 #include "tern/kernel/avx512bw.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
+#include "tern/kernel/epilogue.hpp"
 #include "tern/kernel/neon.hpp"
 #include "tern/kernel/neon_dotprod.hpp"
 #include "tern/kernel/scalar.hpp"
@@ -83,11 +84,13 @@ inline std::size_t ternary_matmul_workspace(const packed_view<two_bit>& w,
 /// out (N, M) = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the sums of the rows of
 /// x, as an activation quantizer gives them. `out` is dense along its rows. The workspace is used
 /// during the call only. Throws shape_error where shapes disagree, the workspace is too small or K
-/// exceeds ternary_matmul_max_cols. `level` must be supported by this CPU.
-inline void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std::int8_t> x,
-                           row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
-                           std::span<std::byte> workspace, executor_ref ex = {},
-                           isa::level level = isa::active()) {
+/// exceeds ternary_matmul_max_cols. `level` must be supported by this CPU. `epilogue(sum_block)` is
+/// called with parts of the result that cover it once, on the thread that has just made them.
+template <class Epilogue = no_epilogue>
+void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std::int8_t> x,
+                    row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
+                    std::span<std::byte> workspace, executor_ref ex = {},
+                    isa::level level = isa::active(), const Epilogue& epilogue = {}) {
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
   require_shape(out, x.rows, w.rows, "ternary_matmul: out");
   require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
@@ -100,7 +103,7 @@ inline void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std:
   if (x.rows == 0 || w.rows == 0) return;
   if (w.cols == 0) {
     for (std::size_t n = 0; n < out.rows; ++n) std::fill_n(out.row(n).data, out.cols, 0);
-    return;
+    return epilogue({0, 0, out});
   }
 
   const kernel::entry kernel = kernel::entry_of(level);
@@ -126,7 +129,13 @@ inline void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std:
   // About 4M multiply-adds make a chunk worth a thread.
   const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
   ex.parallel_for(p.tasks(), (std::size_t{1} << 22) / work + 1,
-                  [&](std::size_t begin, std::size_t end) { kernel.run(p, begin, end); });
+                  [&](std::size_t begin, std::size_t end) {
+                    for (std::size_t i = begin; i < end; ++i) {
+                      kernel.run(p, i, i + 1);
+                      const auto [row, rows, token, tokens] = p.part(i);
+                      epilogue({token, row, out.block(token, row, tokens, rows)});
+                    }
+                  });
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -54,6 +54,19 @@ struct problem {
     return {panel, std::min(panel + task_panels, weights.panels()), group,
             std::min(group + task_groups, parts.groups)};
   }
+
+  /// The part of the result that task i makes.
+  struct extent {
+    std::size_t row, rows, token, tokens;
+  };
+  [[nodiscard]] extent part(std::size_t i) const {
+    const range t = task(i);
+    const std::size_t row = t.panel * Format::rows,
+                      row_end = std::min(t.panel_end * Format::rows, weights.rows);
+    const std::size_t token = grouped ? parts.first(t.group) : 0;
+    const std::size_t token_end = grouped ? parts.first(t.group_end) : tokens;
+    return {row, row_end - row, token, token_end - token};
+  }
 };
 
 }  // namespace tern::inline TERN_ABI::kernel

@@ -27,30 +27,6 @@ namespace tern::inline TERN_ABI {
 /// bit_linear without a norm of its own.
 struct no_norm {};
 
-/// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) + bias[m], where w_scales is (1, 1) or (M, 1)
-/// and bias may be null. The only place where a ternary product becomes a real number.
-template <class T>
-void rescale(matrix_view<const std::int32_t> sums, row_view<const T> x_scales,
-             matrix_view<const T> w_scales, row_view<const T> bias, matrix_view<T> y,
-             executor_ref ex = {}) {
-  require_shape(sums, y.rows, y.cols, "rescale: sums");
-  require_size(x_scales.size, y.rows, "rescale: x_scales");
-  require_shape(w_scales, w_scales.rows == 1 ? 1 : y.cols, 1, "rescale: w_scales");
-  for_each_row(y.rows, y.cols, ex, [&](std::size_t r) {
-    const T x_scale = x_scales[r];
-    const row_view<const std::int32_t> in = sums.row(r);
-    const row_view<T> out = y.row(r);
-    if (w_scales.rows == 1) {
-      const T scale = x_scale * w_scales(0, 0);
-      for (std::size_t c = 0; c < out.size; ++c) out[c] = static_cast<T>(in[c]) * scale;
-    } else {
-      for (std::size_t c = 0; c < out.size; ++c)
-        out[c] = static_cast<T>(in[c]) * (x_scale * w_scales(c, 0));
-    }
-  });
-  if (bias) linear<T>::add_bias(bias, y, ex);
-}
-
 /// WeightQ: a weight_quantizer; ActQ: an activation_quantizer; Norm: no_norm or sub_ln<T>, applied
 /// to x first. A warm-up of the quantization is ste on both operands followed by linear.
 template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm = no_norm>
@@ -158,8 +134,8 @@ struct bit_linear {
     const auto sums = scratch.matrix<std::int32_t>(y.rows, y.cols);
     const std::size_t bytes = ternary_matmul_workspace(w, x_codes);
     const std::span<std::byte> workspace(scratch.allocate<std::byte>(bytes), bytes);
-    ternary_matmul(w, x_codes, x_sums, sums, workspace, ex);
-    rescale<T>(sums, x_scales, w_scales, bias, y, ex);
+    ternary_matmul(w, x_codes, x_sums, sums, workspace, ex, isa::active(),
+                   rescale<T>(x_scales, w_scales, bias, y));
   }
 };
 

@@ -1,0 +1,80 @@
+// What becomes of the sums of a product while they are still in cache: functors that ternary_matmul
+// calls with each part of the result as it is done. They are ordinary code of the translation unit,
+// so real numbers come out the same at every instruction-set level.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/core/tensor.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Sums of tokens [token, token + sums.rows) and weight rows [row, row + sums.cols).
+struct sum_block {
+  std::size_t token, row;
+  matrix_view<const std::int32_t> sums;
+};
+
+/// Leaves the sums as they are.
+struct no_epilogue {
+  void operator()(const sum_block&) const {}
+};
+
+/// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
+/// each operation, in this order. The only place where a ternary product becomes a real number.
+template <class T>
+class rescale {
+ public:
+  /// x_scales: N, w_scales: (1, 1) or (M, 1), y: (N, M); bias (M) and residual (N, M) may be null,
+  /// residual may be y itself. Throws shape_error.
+  rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
+          matrix_view<T> y, matrix_view<const T> residual = {})
+      : x_scales_(x_scales), w_scales_(w_scales), bias_(bias), residual_(residual), y_(y) {
+    require_size(x_scales.size, y.rows, "rescale: x_scales");
+    require_shape(w_scales, w_scales.rows == 1 ? 1 : y.cols, 1, "rescale: w_scales");
+    if (bias) require_size(bias.size, y.cols, "rescale: bias");
+    if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
+  }
+
+  void operator()(const sum_block& b) const {
+    for (std::size_t i = 0; i < b.sums.rows; ++i) {
+      const std::size_t n = b.token + i;
+      const row_view<const std::int32_t> sums = b.sums.row(i);
+      const row_view<T> y = y_.block(n, b.row, 1, sums.size).row(0);
+      // A pass for each operation, so that none is contracted with the next.
+      T products[chunk];
+      for (std::size_t c = 0; c < sums.size; c += chunk) {
+        const std::size_t end = sums.size - c < chunk ? sums.size - c : chunk;
+        scale(sums.data + c, n, b.row + c, products, end);
+        if (bias_)
+          for (std::size_t k = 0; k < end; ++k) products[k] += bias_[b.row + c + k];
+        if (residual_)
+          for (std::size_t k = 0; k < end; ++k) products[k] += residual_(n, b.row + c + k);
+        for (std::size_t k = 0; k < end; ++k) y[c + k] = products[k];
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t chunk = 64;
+
+  void scale(const std::int32_t* sums, std::size_t n, std::size_t m, T* to, std::size_t end) const {
+    const T x_scale = x_scales_[n];
+    if (w_scales_.rows == 1) {
+      const T factor = x_scale * w_scales_(0, 0);
+      for (std::size_t k = 0; k < end; ++k) to[k] = static_cast<T>(sums[k]) * factor;
+    } else {
+      for (std::size_t k = 0; k < end; ++k)
+        to[k] = static_cast<T>(sums[k]) * (x_scale * w_scales_(m + k, 0));
+    }
+  }
+
+  row_view<const T> x_scales_;
+  matrix_view<const T> w_scales_;
+  row_view<const T> bias_;
+  matrix_view<const T> residual_;
+  matrix_view<T> y_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,111 @@
+// Parts of a product that an epilogue sees, and the functor that scales them.
+#include "tern/kernel/epilogue.hpp"
+
+#include <mutex>
+#include <vector>
+
+#include "tern/core/random.hpp"
+#include "tern/kernel/matmul.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+struct product {
+  std::size_t m, n, k;
+  std::vector<std::int8_t> codes, x;
+  std::vector<std::int32_t> row_sums, out;
+  packed_matrix<two_bit> w;
+
+  product(std::size_t m_, std::size_t n_, std::size_t k_)
+      : m(m_), n(n_), k(k_), codes(m * k), x(n * k), row_sums(n), out(n * m) {
+    philox random(3);
+    for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
+    for (auto& v : x) v = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+    for (std::size_t i = 0; i < x.size(); ++i) row_sums[i / k] += x[i];
+    w = packed_matrix<two_bit>(matrix_view<const std::int8_t>(codes.data(), m, k));
+  }
+
+  template <class Epilogue>
+  void run(const Epilogue& epilogue, executor_ref ex = {}) {
+    const matrix_view<const std::int8_t> xs(x.data(), n, k);
+    std::vector<std::byte> workspace(ternary_matmul_workspace(w, xs));
+    ternary_matmul(w, xs, row_sums, {out.data(), n, m}, workspace, ex, isa::active(), epilogue);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an epilogue sees every sum once, when it is done") {
+  for (const std::size_t n : {0u, 1u, 2u, 5u, 13u, 250u})
+    for (const std::size_t m : {0u, 1u, 17u, 64u, 200u})
+      for (const std::size_t k : {0u, 33u}) {
+        CAPTURE(m, n, k);
+        product p(m, n, k);
+        p.run(no_epilogue{});
+        const std::vector<std::int32_t> expected = p.out;
+        std::vector<int> visits(n * m);
+        std::vector<std::int32_t> seen(n * m);
+        std::mutex mutex;
+        thread_pool pool(3);
+        p.run(
+            [&](const sum_block& b) {
+              const std::lock_guard lock(mutex);
+              for (std::size_t i = 0; i < b.sums.rows; ++i)
+                for (std::size_t j = 0; j < b.sums.cols; ++j) {
+                  const std::size_t at = (b.token + i) * m + b.row + j;
+                  ++visits[at];
+                  seen[at] = b.sums(i, j);
+                }
+            },
+            pool);
+        CHECK(visits == std::vector<int>(n * m, 1));
+        CHECK(seen == expected);
+      }
+}
+
+TEMPLATE_TEST_CASE("rescale rounds after each operation", "", float, double) {
+  using T = TestType;
+  product p(77, 15, 40);
+  philox random(5);
+  const auto numbers = [&](std::size_t count) {
+    std::vector<T> v(count);
+    for (T& x : v) x = static_cast<T>(random.normal());
+    return v;
+  };
+  const std::vector<T> x_scales = numbers(p.n), w_scales = numbers(p.m), bias = numbers(p.m),
+                       residual = numbers(p.n * p.m);
+  for (const bool per_row : {false, true})
+    for (const bool with_bias : {false, true})
+      for (const bool with_residual : {false, true}) {
+        CAPTURE(per_row, with_bias, with_residual);
+        std::vector<T> y = residual, expected(y);
+        const matrix_view<const T> scales(w_scales.data(), per_row ? p.m : 1, 1);
+        p.run(rescale<T>(
+            x_scales, scales, with_bias ? row_view<const T>(bias) : row_view<const T>{},
+            {y.data(), p.n, p.m},
+            with_residual ? matrix_view<const T>(y.data(), p.n, p.m) : matrix_view<const T>{}));
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          volatile T value = x_scales[i / p.m] * w_scales[per_row ? i % p.m : 0];
+          value = static_cast<T>(p.out[i]) * value;  // volatile: no contraction
+          if (with_bias) value = value + bias[i % p.m];
+          if (with_residual) value = value + residual[i];
+          expected[i] = value;
+        }
+        CHECK(y == expected);
+      }
+}
+
+TEST_CASE("rescale refuses operands of other shapes") {
+  const std::vector<float> three(3), four(4);
+  std::vector<float> y(12);
+  const auto make = [&](const std::vector<float>& x_scales, std::size_t w_scales,
+                        const std::vector<float>& bias) {
+    rescale<float>(x_scales, {four.data(), w_scales, 1}, bias, {y.data(), 3, 4});
+  };
+  CHECK_NOTHROW(make(three, 4, four));
+  CHECK_THROWS_AS(make(four, 4, four), shape_error);
+  CHECK_THROWS_AS(make(three, 3, four), shape_error);
+  CHECK_THROWS_AS(make(three, 4, three), shape_error);
+}
