@@ -1,20 +1,21 @@
 // What a level can do at best, by its own ops: included once per level inside its region.
 
-/// Dot products of registers, four to each load, no two of a round alike; returns the multiply-adds
-/// done.
+/// Dot products of registers, one load a round; returns the multiply-adds done. Where a dot product
+/// is one instruction it takes a dozen at once to hide its latency; where it is a product and a
+/// sum, no two of a round may be alike, or the compiler would multiply once.
 template <std::size_t... i>
 inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
-  alignas(64) std::int8_t x[256] = {};
+  alignas(64) std::int8_t x[64] = {};
   const std::int8_t* from = x;
   __asm__("" : "+r"(from) : : "memory");  // from here on the compiler knows nothing of the operands
-  decltype(ops::zero()) s[] = {(static_cast<void>(i), ops::zero())...};
+  constexpr std::size_t kinds = sizeof...(i) == 4 ? 4 : 1;
   const decltype(columns<0>(from)) four[] = {columns<0>(from), columns<0>(from + 16),
                                              columns<0>(from + 32), columns<0>(from + 48)};
+  decltype(ops::zero()) s[] = {(static_cast<void>(i), ops::zero())...};
   for (std::size_t r = 0; r < rounds; ++r) {
     __asm__("" : "+r"(from));
-    const ops::reg q[] = {ops::load(from), ops::load(from + 64), ops::load(from + 128),
-                          ops::load(from + 192)};
-    ((s[i] = ops::dot(s[i], q[i / 4], four[i % 4])), ...);
+    const ops::reg q = ops::load(from);
+    ((s[i] = ops::dot(s[i], q, four[i % kinds])), ...);
   }
   alignas(64) std::int32_t sink[16 * sizeof...(i)];
   (ops::store(sink + 16 * i, ops::widen(s[i])), ...);
@@ -37,7 +38,7 @@ inline void read(const std::uint8_t* from, std::size_t bytes, std::index_sequenc
 }
 
 inline std::size_t dots(std::size_t rounds) {
-  constexpr std::size_t sums = ops::bytes == 64 ? 16 : 8;  // as registers allow
+  constexpr std::size_t sums = ops::max_dots < 1000 ? 4 : 12;
   return dots(rounds, std::make_index_sequence<sums>{});
 }
 inline void read(const std::uint8_t* from, std::size_t bytes) {
