@@ -74,13 +74,13 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   require_shape(b, a.cols, c.cols, "gemm: b");
   detail::require_unit_stride(a, "gemm: a");
   detail::require_unit_stride(b, "gemm: b");
-  // Chunks of at least 2^21 multiply-adds, whole multiples of 32 rows (or columns) so that packing
-  // the other operand again for each chunk stays cheap.
+  // At most 8 chunks, of short results 4: each reads the other operand again. At least 2^21
+  // multiply-adds to a chunk, and whole multiples of 32 rows (or columns).
   const bool by_rows = c.rows >= c.cols;
   const std::size_t n = by_rows ? c.rows : c.cols,
                     work = std::max<std::size_t>(1, a.cols * (by_rows ? c.cols : c.rows));
-  const std::size_t most = std::max<std::size_t>(32, (n + 7) / 8);  // at most 8 chunks
-  const std::size_t grain = (std::max(most, (std::size_t{1} << 21) / work) + 31) / 32 * 32;
+  const std::size_t chunks = n >= 1024 ? 8 : 4, least = (n + chunks - 1) / chunks;
+  const std::size_t grain = (std::max(least, (std::size_t{1} << 21) / work) + 31) / 32 * 32;
   ex.parallel_for(n, grain, [&](std::size_t begin, std::size_t end) {
     const std::size_t count = end - begin;
     if (by_rows)
