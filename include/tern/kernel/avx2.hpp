@@ -34,14 +34,6 @@ struct ops : ymm {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return digits<plane>(q);
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    return sum;
-  }
 };
 
 #  include "tern/kernel/generic/two_bit_matvec.inl"

@@ -28,7 +28,7 @@ namespace tern::inline TERN_ABI::kernel::avx512bw {
 #  include "tern/kernel/generic/zmm.inl"
 
 struct ops : zmm {
-  static constexpr std::size_t tile_tokens = 10;  // 12 leave products too few registers: 8 % slower
+  static constexpr std::size_t tile_tokens = 10;   // with 12, g++ keeps sums on the stack
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
   static constexpr int plane_bits = 0;
@@ -39,14 +39,6 @@ struct ops : zmm {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm512_madd_epi16(sum, _mm512_set1_epi16(1)); }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return digits<plane>(q);
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    return sum;
-  }
 };
 
 #  include "tern/kernel/generic/two_bit_matvec.inl"

@@ -29,7 +29,7 @@ struct ops : zmm {
   static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   /// Dot products that may be added before `widen`.
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  /// `scaled_digits<p>` leaves digits multiplied by 1 << (plane_bits * p).
+  /// `scaled_digits<p>` leaves digits multiplied by 1 << (plane_bits * p); 0: there are none.
   static constexpr int plane_bits = 2;
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {

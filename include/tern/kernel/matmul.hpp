@@ -44,30 +44,30 @@ std::size_t padded_cols(const packed_view<Format>& w) {
 /// The functions of a level: see generic/two_bit_matmul.inl.
 struct entry {
   void (*run)(const problem<two_bit>& p, std::size_t begin, std::size_t end);
-  std::size_t (*group_tokens)(std::size_t tokens);
+  std::size_t (*group_size)(std::size_t tokens);
 };
 
 inline entry entry_of(isa::level level) {
   switch (level) {
 #if TERN_X86
     case isa::level::avx512vnni:
-      return {avx512vnni::run, avx512vnni::group_tokens};
+      return {avx512vnni::run, avx512vnni::group_size};
     case isa::level::avx512bw:
-      return {avx512bw::run, avx512bw::group_tokens};
+      return {avx512bw::run, avx512bw::group_size};
     case isa::level::avxvnni:
-      return {avxvnni::run, avxvnni::group_tokens};
+      return {avxvnni::run, avxvnni::group_size};
     case isa::level::avx2:
-      return {avx2::run, avx2::group_tokens};
+      return {avx2::run, avx2::group_size};
     case isa::level::sse41:
-      return {sse41::run, sse41::group_tokens};
+      return {sse41::run, sse41::group_size};
 #elif TERN_AARCH64
     case isa::level::neon_dotprod:
-      return {neon_dotprod::run, neon_dotprod::group_tokens};
+      return {neon_dotprod::run, neon_dotprod::group_size};
     case isa::level::neon:
-      return {neon::run, neon::group_tokens};
+      return {neon::run, neon::group_size};
 #endif
     default:
-      return {scalar::run<two_bit>, scalar::group_tokens};
+      return {scalar::run<two_bit>, scalar::group_size};
   }
 }
 
@@ -107,7 +107,7 @@ void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std::int8_t
   }
 
   const kernel::entry kernel = kernel::entry_of(level);
-  const std::size_t most = kernel.group_tokens(x.rows);
+  const std::size_t most = kernel.group_size(x.rows);
   kernel::problem<two_bit> p{w,
                              x.data,
                              x.row_stride,

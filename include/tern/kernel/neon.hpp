@@ -4,7 +4,7 @@
 //   smlal / smlal2   8 multiply-adds   latency 4   1/cycle (V0)
 //   ushr 1/cycle (V1), and / dup 2/cycle, two loads a cycle
 //
-// These are Neoverse N1's, from Arm's tables; nothing here has been timed on hardware.
+// Neoverse N1's as compilers model it; nothing here has been timed on hardware.
 //
 // matmul: 24 products, 4 loads and 3 dups for 16 rows x 3 tokens x 4 columns: 24 cycles of V0.
 // matvec: 32 products, 24 masks and shifts, 4 dups for 16 rows x 16 columns: 32 cycles of V0.
@@ -57,14 +57,6 @@ struct ops : vector_pair {
   TERN_INLINE static reg widen(sum s) {
     return {vpaddq_s32(vpaddlq_s16(s.a), vpaddlq_s16(s.b)),
             vpaddq_s32(vpaddlq_s16(s.c), vpaddlq_s16(s.d))};
-  }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return digits<plane>(q);
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    return sum;
   }
 };
 

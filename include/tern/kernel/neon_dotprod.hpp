@@ -5,7 +5,7 @@
 //   sdot   16 multiply-adds   2/cycle (Neoverse N1), 4/cycle (Neoverse V1)
 //   ushr 1/cycle (N1), and 2/cycle (N1), two loads a cycle (N1)
 //
-// From Arm's tables; nothing here has been timed on hardware.
+// As others publish them: not confirmed in Arm's text, and nothing here has been timed on hardware.
 //
 // matmul: 20 products and 4 loads for 16 rows x 5 tokens x 4 columns, and a load of each token for
 // 16 columns (`sdot` picks four of them by index): 10 cycles of N1.

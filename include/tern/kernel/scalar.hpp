@@ -9,7 +9,7 @@
 namespace tern::inline TERN_ABI::kernel::scalar {
 
 /// Tokens stay rows.
-inline std::size_t group_tokens(std::size_t) { return 0; }
+inline std::size_t group_size(std::size_t) { return 0; }
 
 template <class Format>
 void run(const problem<Format>& p, std::size_t begin, std::size_t end) {

@@ -49,14 +49,6 @@ struct ops {
   TERN_INLINE static reg digits(reg q) {
     return _mm_and_si128(_mm_srli_epi16(q, 2 * plane), _mm_set1_epi8(3));
   }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return digits<plane>(q);
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    return sum;
-  }
 };
 
 #  include "tern/kernel/generic/two_bit_matvec.inl"

@@ -128,13 +128,8 @@ variable<T> gated_activation(tape<T>& t, activation act, variable<T> gate, varia
 /// to += from, for any two matrices of one shape.
 template <class T>
 void accumulate(matrix_view<const T> from, matrix_view<T> to, executor_ref ex) {
-  const std::size_t grain = std::size_t{1} + (std::size_t{1} << 15) / (to.cols + 1);
-  ex.parallel_for(to.rows, grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r)
-      simd::transform(
-          to.row(r), [](const auto& a, const auto& b) { return a + b; },
-          row_view<const T>(to.row(r)), from.row(r));
-  });
+  for_each_row(to.rows, to.cols, ex,
+               [&](std::size_t r) { simd::axpy<T>(T(1), from.row(r), to.row(r)); });
 }
 
 /// y = a + b (residual connection)
@@ -142,12 +137,10 @@ template <class T>
 variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
   variable<T> y = t.make(a.rows(), a.cols());
   const executor_ref ex = t.executor();
-  const std::size_t grain = std::size_t{1} + (std::size_t{1} << 15) / (y.cols() + 1);
-  ex.parallel_for(y.rows(), grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r)
-      simd::transform(
-          y.value.row(r), [](const auto& u, const auto& v) { return u + v; },
-          row_view<const T>(a.value.row(r)), row_view<const T>(b.value.row(r)));
+  for_each_row(y.rows(), y.cols(), ex, [&](std::size_t r) {
+    simd::transform(
+        y.value.row(r), [](const auto& u, const auto& v) { return u + v; },
+        row_view<const T>(a.value.row(r)), row_view<const T>(b.value.row(r)));
   });
   t.record([=] {
     if (a.grad) accumulate<T>(y.grad, a.grad, ex);

@@ -124,7 +124,7 @@ inline void group(const problem<two_bit>& p, const problem<two_bit>::range& task
 }
 
 /// Most tokens of a group where there are `tokens` in all; 0 where each has its own matvec.
-inline std::size_t group_tokens(std::size_t tokens) {
+inline std::size_t group_size(std::size_t tokens) {
   return tokens <= ops::matvec_tokens ? 0 : ops::tile_tokens;
 }
 

@@ -21,19 +21,31 @@ TERN_INLINE auto columns(const std::int8_t* x) {
   }
 }
 
+/// Digits of a plane for the accumulator that it has.
+template <int plane, class level = ops>
+TERN_INLINE ops::reg matvec_digits(ops::reg q) {
+  if constexpr (level::plane_bits == 0)
+    return level::template digits<plane>(q);
+  else
+    return level::template scaled_digits<plane>(q);
+}
+
 template <int plane, class X, std::size_t n, std::size_t... r>
 TERN_INLINE void matvec_step(sum (&sums)[plane_sums][n], const ops::reg (&q)[n], X x,
                              std::index_sequence<r...>) {
   sum(&a)[n] = sums[plane % plane_sums];
-  ((a[r] = ops::dot(a[r], ops::scaled_digits<plane>(q[r]), x)), ...);
+  ((a[r] = ops::dot(a[r], matvec_digits<plane>(q[r]), x)), ...);
 }
 
 /// What a plane's accumulators hold, added to the total.
-template <int plane, std::size_t n, std::size_t... r>
+template <int plane, class level = ops, std::size_t n, std::size_t... r>
 TERN_INLINE void add_plane(ops::reg (&total)[n], const sum (&sums)[plane_sums][n],
                            std::index_sequence<r...>) {
-  if constexpr (plane < plane_sums)
-    ((total[r] = ops::add(total[r], ops::unscale<plane>(ops::widen(sums[plane][r])))), ...);
+  if constexpr (plane == 0)
+    ((total[r] = ops::add(total[r], ops::widen(sums[0][r]))), ...);
+  else if constexpr (plane < plane_sums)
+    ((total[r] = ops::add(total[r], level::template unscale<plane>(ops::widen(sums[plane][r])))),
+     ...);
 }
 
 /// Registers of `panels` panels side by side: [0, panels * block_regs).
