@@ -90,7 +90,7 @@ class command_line {
     c->add_option("--out", o.out, "File to write (Hugging Face tokenizer.json); must not exist")
         ->required();
     add_corpus(c)->required();
-    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 8192)")
+    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 4096)")
         ->check(CLI::Range(257, 1 << 24));
   }
 

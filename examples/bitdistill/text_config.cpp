@@ -1,4 +1,4 @@
-// Real text: a model of 1.4 million parameters, half an hour of two cores from nothing to table.
+// Real text: a model of 1.4 million parameters, under an hour of one core from nothing to table.
 #include "presets.hpp"
 
 namespace bitdistill {

@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "format.hpp"
+#include "presets.hpp"
 #include "tern/text/tokenizer_json.hpp"
 #include "tern/train/task_texts.hpp"
 
@@ -14,7 +15,8 @@ void tokenizer(const options& o) {
   if (std::filesystem::exists(o.out))
     throw tern::config_error("'" + o.out + "' exists: choose another --out");
   const auto documents = tern::read_corpus({o.corpus.begin(), o.corpus.end()});
-  const auto made = tern::train_tokenizer(documents, o.vocab_size == 0 ? 8192 : o.vocab_size);
+  const auto made = tern::train_tokenizer(
+      documents, o.vocab_size == 0 ? text_settings("").run.vocab_size : o.vocab_size);
   made.save(o.out);
   std::size_t bytes = 0, tokens = 0;
   auto encoder = made.encoder();
