@@ -68,6 +68,8 @@ inline limit_loops loops_of(tern::isa::level level) {
       return {avxvnni::dots, avxvnni::read};
     case tern::isa::level::avx512bw:
       return {avx512bw::dots, avx512bw::read};
+    case tern::isa::level::amx:
+    case tern::isa::level::avx512vbmi:
     case tern::isa::level::avx512vnni:
       return {avx512vnni::dots, avx512vnni::read};
 #endif

@@ -12,6 +12,10 @@
 
 #if TERN_X86
 #  include <cpuid.h>
+#  if defined(__linux__)
+#    include <sys/syscall.h>
+#    include <unistd.h>
+#  endif
 #elif TERN_AARCH64
 #  include <sys/auxv.h>
 #endif
@@ -19,13 +23,25 @@
 namespace tern::inline TERN_ABI::isa {
 
 /// Kernel sets in order of preference. A CPU may run one and lack another below it: several with
-/// AVX-512 VNNI know no AVX-VNNI.
-enum class level { scalar, sse41, avx2, avxvnni, avx512bw, avx512vnni, neon, neon_dotprod };
+/// AVX-512 VNNI know no AVX-VNNI. `avx512vbmi` has VNNI too; `amx` has all of it and the tiles.
+enum class level {
+  scalar,
+  sse41,
+  avx2,
+  avxvnni,
+  avx512bw,
+  avx512vnni,
+  avx512vbmi,
+  amx,
+  neon,
+  neon_dotprod
+};
 
 /// Those of this architecture.
 #if TERN_X86
-inline constexpr std::array levels{level::scalar,  level::sse41,    level::avx2,
-                                   level::avxvnni, level::avx512bw, level::avx512vnni};
+inline constexpr std::array levels{level::scalar,     level::sse41,    level::avx2,
+                                   level::avxvnni,    level::avx512bw, level::avx512vnni,
+                                   level::avx512vbmi, level::amx};
 #elif TERN_AARCH64
 inline constexpr std::array levels{level::scalar, level::neon, level::neon_dotprod};
 #else
@@ -33,8 +49,9 @@ inline constexpr std::array levels{level::scalar};
 #endif
 
 constexpr std::string_view name(level l) {
-  constexpr std::array<std::string_view, 8> names{"scalar",   "sse41",      "avx2", "avxvnni",
-                                                  "avx512bw", "avx512vnni", "neon", "neon_dotprod"};
+  constexpr std::array<std::string_view, 10> names{
+      "scalar",     "sse41",      "avx2", "avxvnni", "avx512bw",
+      "avx512vnni", "avx512vbmi", "amx",  "neon",    "neon_dotprod"};
   return names[static_cast<std::size_t>(l)];
 }
 
@@ -61,7 +78,7 @@ inline cpuid_words cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
   return w;
 }
 
-/// Register state that the operating system saves: bits 1-2 SSE and AVX, 5-7 AVX-512.
+/// Register state that the operating system saves: bits 1-2 SSE and AVX, 5-7 AVX-512, 17-18 AMX.
 inline std::uint32_t enabled_state() {
   constexpr std::uint32_t osxsave = 1u << 27;
   if ((cpuid(1, 0).ecx & osxsave) == 0) return 0;
@@ -69,6 +86,16 @@ inline std::uint32_t enabled_state() {
   // volatile: else g++ -O3 moves it before the check, and CPUs without it stop there.
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
+}
+
+/// Linux gives the tile registers of AMX to a process that asks for them; it may refuse.
+inline bool tiles_granted() {
+#  if defined(__linux__) && defined(__x86_64__)
+  constexpr long request_permission = 0x1023, tile_data = 18;
+  return ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#  else
+  return false;
+#  endif
 }
 
 inline bool detect(level l) {
@@ -79,6 +106,8 @@ inline bool detect(level l) {
   constexpr std::uint32_t avx2 = 1u << 5;                                          // 7.ebx
   constexpr std::uint32_t f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // 7.ebx
   constexpr std::uint32_t avx512_vnni = 1u << 11, avx_vnni = 1u << 4;              // 7.ecx, 7.1.eax
+  constexpr std::uint32_t vbmi = 1u << 1;                                          // 7.ecx
+  constexpr std::uint32_t amx_bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;     // 7.edx
   const bool ymm = has(state, 0x06) && has(leaf1, avx) && has(leaf7.ebx, avx2);
   const bool zmm = ymm && has(state, 0xE6) && has(leaf7.ebx, f_dq_bw_vl);
   switch (l) {
@@ -94,6 +123,11 @@ inline bool detect(level l) {
       return zmm;
     case level::avx512vnni:
       return zmm && has(leaf7.ecx, avx512_vnni);
+    case level::avx512vbmi:
+      return zmm && has(leaf7.ecx, avx512_vnni | vbmi);
+    case level::amx:
+      return zmm && has(leaf7.ecx, avx512_vnni | vbmi) && has(state, 0x60000) &&
+             has(leaf7.edx, amx_bf16_tile_int8) && tiles_granted();
     default:
       return false;
   }
@@ -119,7 +153,8 @@ inline level best() {
 
 }  // namespace detail
 
-/// Whether this CPU and operating system run the level (TERN_ISA plays no part).
+/// Whether this CPU and operating system run the level (TERN_ISA plays no part). The first call
+/// asks Linux for the tile registers where the CPU has them, on behalf of the whole process.
 inline bool supported(level l) {
   static const std::uint32_t cache = [] {
     std::uint32_t set = 0;

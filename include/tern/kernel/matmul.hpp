@@ -50,6 +50,8 @@ struct entry {
 inline entry entry_of(isa::level level) {
   switch (level) {
 #if TERN_X86
+    case isa::level::amx:
+    case isa::level::avx512vbmi:
     case isa::level::avx512vnni:
       return {avx512vnni::run, avx512vnni::group_size};
     case isa::level::avx512bw:

@@ -32,9 +32,7 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
                 bool accumulate) {
 #if TERN_X86
   if constexpr (std::is_same_v<T, float>)
-    if (const isa::level l = isa::active();
-        l == isa::level::avx512bw || l == isa::level::avx512vnni)
-      return avx512::gemm(alpha, a, b, c, accumulate);
+    if (isa::active() >= isa::level::avx512bw) return avx512::gemm(alpha, a, b, c, accumulate);
 #endif
   auto out = eigen_map<T, Eigen::RowMajor>(c);
   // Cleared first, so that only one form of each product is instantiated.
