@@ -26,7 +26,7 @@ struct ops : ymm {
   static constexpr std::size_t tile_tokens = 5;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int plane_bits = 0;
+  static constexpr int max_digit = 2;  // that `dot` is exact for
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));
@@ -36,9 +36,11 @@ struct ops : ymm {
   TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx2
 TERN_TARGET_END

@@ -31,7 +31,7 @@ struct ops : zmm {
   static constexpr std::size_t tile_tokens = 10;   // with 12, g++ keeps sums on the stack
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int plane_bits = 0;
+  static constexpr int max_digit = 2;  // that `dot` is exact for
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(digits, x));
@@ -41,9 +41,11 @@ struct ops : zmm {
   TERN_INLINE static reg widen(reg sum) { return _mm512_madd_epi16(sum, _mm512_set1_epi16(1)); }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx512bw
 TERN_TARGET_END

@@ -29,8 +29,7 @@ struct ops : zmm {
   static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   /// Dot products that may be added before `widen`.
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  /// `scaled_digits<p>` leaves digits multiplied by 1 << (plane_bits * p); 0: there are none.
-  static constexpr int plane_bits = 2;
+  static constexpr int max_digit = 255;  // that `dot` is exact for
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm512_dpbusd_epi32(sum, digits, x);
@@ -38,20 +37,13 @@ struct ops : zmm {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return _mm512_and_si512(q, _mm512_set1_epi8(static_cast<char>(3 << (2 * plane))));
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    // The zero-masked form: g++ 12 warns of the undefined source inside the plain one.
-    return _mm512_maskz_srai_epi32(0xFFFF, sum, plane_bits * plane);
-  }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx512vnni
 TERN_TARGET_END

@@ -27,7 +27,7 @@ struct ops : ymm {
   static constexpr std::size_t tile_tokens = 6;
   static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  static constexpr int plane_bits = 2;
+  static constexpr int max_digit = 255;  // that `dot` is exact for
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm256_dpbusd_avx_epi32(sum, digits, x);
@@ -35,19 +35,13 @@ struct ops : ymm {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    return _mm256_and_si256(q, _mm256_set1_epi8(static_cast<char>(3 << (2 * plane))));
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    return _mm256_srai_epi32(sum, plane_bits * plane);
-  }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avxvnni
 TERN_TARGET_END

@@ -41,44 +41,47 @@ std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
 }
 
-/// The functions of a level: see generic/two_bit_matmul.inl.
+/// The functions of a level: see generic/matmul.inl.
+template <class Format>
 struct entry {
-  void (*run)(const problem<two_bit>& p, std::size_t begin, std::size_t end);
+  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
   std::size_t (*group_size)(std::size_t tokens);
 };
 
-inline entry entry_of(isa::level level) {
+template <class Format>
+entry<Format> entry_of(isa::level level) {
   switch (level) {
 #if TERN_X86
     case isa::level::amx:
     case isa::level::avx512vbmi:
     case isa::level::avx512vnni:
-      return {avx512vnni::run, avx512vnni::group_size};
+      return {avx512vnni::run<Format>, avx512vnni::group_size};
     case isa::level::avx512bw:
-      return {avx512bw::run, avx512bw::group_size};
+      return {avx512bw::run<Format>, avx512bw::group_size};
     case isa::level::avxvnni:
-      return {avxvnni::run, avxvnni::group_size};
+      return {avxvnni::run<Format>, avxvnni::group_size};
     case isa::level::avx2:
-      return {avx2::run, avx2::group_size};
+      return {avx2::run<Format>, avx2::group_size};
     case isa::level::sse41:
-      return {sse41::run, sse41::group_size};
+      return {sse41::run<Format>, sse41::group_size};
 #elif TERN_AARCH64
     case isa::level::neon_dotprod:
-      return {neon_dotprod::run, neon_dotprod::group_size};
+      return {neon_dotprod::run<Format>, neon_dotprod::group_size};
     case isa::level::neon:
-      return {neon::run, neon::group_size};
+      return {neon::run<Format>, neon::group_size};
 #endif
     default:
-      return {scalar::run<two_bit>, scalar::group_size};
+      return {scalar::run<Format>, scalar::group_size};
   }
 }
 
 }  // namespace kernel
 
 /// Bytes of workspace that ternary_matmul needs for these operands, at any level: about those of x;
-/// none for a single dense token where K is a multiple of 16.
-inline std::size_t ternary_matmul_workspace(const packed_view<two_bit>& w,
-                                            matrix_view<const std::int8_t> x) {
+/// none for a single dense token where K is a multiple of the format's.
+template <packed_weights W>
+std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::int8_t> x) {
+  const packed_view<typename W::format> w = weights;
   if (x.rows <= 1 && kernel::readable(w, x)) return 0;
   return x.rows * kernel::padded_cols(w) + 16;  // kernels may read 16 bytes where 4 are a token's
 }
@@ -88,11 +91,13 @@ inline std::size_t ternary_matmul_workspace(const packed_view<two_bit>& w,
 /// during the call only. Throws shape_error where shapes disagree, the workspace is too small or K
 /// exceeds ternary_matmul_max_cols. `level` must be supported by this CPU. `epilogue(sum_block)` is
 /// called with parts of the result that cover it once, on the thread that has just made them.
-template <class Epilogue = no_epilogue>
-void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std::int8_t> x,
+template <packed_weights W, class Epilogue = no_epilogue>
+void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
                     row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
                     std::span<std::byte> workspace, executor_ref ex = {},
                     isa::level level = isa::active(), const Epilogue& epilogue = {}) {
+  using format = typename W::format;
+  const packed_view<format> w = weights;
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
   require_shape(out, x.rows, w.rows, "ternary_matmul: out");
   require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
@@ -108,17 +113,17 @@ void ternary_matmul(const packed_view<two_bit>& w, matrix_view<const std::int8_t
     return epilogue({0, 0, out});
   }
 
-  const kernel::entry kernel = kernel::entry_of(level);
+  const auto kernel = kernel::entry_of<format>(level);
   const std::size_t most = kernel.group_size(x.rows);
-  kernel::problem<two_bit> p{w,
-                             x.data,
-                             x.row_stride,
-                             x.rows,
-                             most != 0,
-                             {x.rows, most != 0 ? most : x.rows},
-                             row_sums.data,
-                             out.data,
-                             out.row_stride};
+  kernel::problem<format> p{w,
+                            x.data,
+                            x.row_stride,
+                            x.rows,
+                            most != 0,
+                            {x.rows, most != 0 ? most : x.rows},
+                            row_sums.data,
+                            out.data,
+                            out.row_stride};
   if (p.grouped || !kernel::readable(w, x)) {
     auto* const prepared = reinterpret_cast<std::int8_t*>(workspace.data());
     p.x = prepared;

@@ -35,7 +35,7 @@ struct ops : vector_pair {
   static constexpr std::size_t tile_tokens = 3, matvec_panels = 2;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 128;
-  static constexpr int plane_bits = 0;
+  static constexpr int max_digit = 2;  // that `dot` is exact for
 
   TERN_INLINE static sum zero() {
     const int16x8_t a = vdupq_n_s16(0);
@@ -60,9 +60,11 @@ struct ops : vector_pair {
   }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::neon
 #endif

@@ -32,7 +32,7 @@ struct ops : vector_pair {
   static constexpr std::size_t tile_tokens = 5, matvec_panels = 1;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  static constexpr int plane_bits = 2;
+  static constexpr int max_digit = 127;  // that `dot` is exact for
 
   /// 16 columns of a token, of which `dot` takes those of the plane.
   template <int plane>
@@ -54,28 +54,13 @@ struct ops : vector_pair {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
-  /// The top plane is shifted down: left in its place, digit 2 would be the sign.
-  template <int plane>
-  TERN_INLINE static reg scaled_digits(reg q) {
-    if constexpr (plane == 3) {
-      return digits<plane>(q);
-    } else {
-      const int32x4_t mask = vreinterpretq_s32_u8(vdupq_n_u8(3 << (plane_bits * plane)));
-      return {vandq_s32(q.low, mask), vandq_s32(q.high, mask)};
-    }
-  }
-  template <int plane>
-  TERN_INLINE static reg unscale(reg sum) {
-    if constexpr (plane == 0 || plane == 3)
-      return sum;
-    else
-      return {vshrq_n_s32(sum.low, plane_bits * plane), vshrq_n_s32(sum.high, plane_bits * plane)};
-  }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::neon_dotprod
 TERN_TARGET_END

@@ -30,7 +30,7 @@ struct ops {
   static constexpr std::size_t bytes = 16, tile_tokens = 5, matvec_panels = 1;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int plane_bits = 0;
+  static constexpr int max_digit = 2;  // that `dot` is exact for
 
   TERN_INLINE static reg zero() { return _mm_setzero_si128(); }
   TERN_INLINE static reg load(const void* p) {
@@ -45,15 +45,18 @@ struct ops {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return _mm_and_si128(_mm_srli_epi16(q, 2 * plane), _mm_set1_epi8(3));
+  /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
+  template <int first, int mask>
+  TERN_INLINE static reg field(reg q) {
+    return _mm_and_si128(_mm_srli_epi16(q, first), _mm_set1_epi8(static_cast<char>(mask)));
   }
 };
 
-#  include "tern/kernel/generic/two_bit_matvec.inl"
+#  include "tern/kernel/generic/two_bit.inl"
 
-#  include "tern/kernel/generic/two_bit_matmul.inl"
+#  include "tern/kernel/generic/matvec.inl"
+
+#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::sse41
 TERN_TARGET_END

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -26,14 +27,15 @@ concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::siz
                                packed_block& block, const packed_block& packed) {
   { Format::pack(in, stride, block) } -> std::convertible_to<std::uint64_t>;
   Format::unpack(packed, out, stride);
-  requires Format::rows >
-  0 && Format::cols > 0;
+  requires Format::rows > 0 && Format::cols > 0;
 };
 
 /// Non-owning: blocks of a panel of Format::rows rows lie one after another along the columns,
 /// panel after panel.
 template <pack_format Format>
 struct packed_view {
+  using format = Format;
+
   const packed_block* data = nullptr;
   std::size_t rows = 0, cols = 0;
 
@@ -97,6 +99,8 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, packed_block* blo
 template <pack_format Format>
 class packed_matrix {
  public:
+  using format = Format;
+
   packed_matrix() = default;
   /// All trits 0.
   packed_matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols) {
@@ -128,6 +132,10 @@ class packed_matrix {
   std::vector<packed_block> blocks_;
   std::size_t rows_ = 0, cols_ = 0;
 };
+
+/// A packed_view, or what converts to one as packed_matrix does.
+template <class W>
+concept packed_weights = std::convertible_to<const W&, packed_view<typename W::format>>;
 
 /// Packed trits back to codes of {-1, 0, +1}.
 template <pack_format Format>

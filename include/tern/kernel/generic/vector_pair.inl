@@ -21,15 +21,20 @@ struct vector_pair {
   TERN_INLINE static reg add(reg a, reg b) {
     return {vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)};
   }
-  template <int plane>
-  TERN_INLINE static int32x4_t digits(int32x4_t q) {
+  template <int first, int mask>
+  TERN_INLINE static int32x4_t field(int32x4_t q) {
     uint8x16_t d = vreinterpretq_u8_s32(q);
-    if constexpr (plane > 0) d = vshrq_n_u8(d, 2 * plane);
-    if constexpr (plane < 3) d = vandq_u8(d, vdupq_n_u8(3));
+    if constexpr (first > 0) d = vshrq_n_u8(d, first);
+    if constexpr (mask != 0xFF >> first) d = vandq_u8(d, vdupq_n_u8(mask));
     return vreinterpretq_s32_u8(d);
   }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return {digits<plane>(q.low), digits<plane>(q.high)};
+  /// Bits of every byte: `mask` of those from bit `first` on.
+  template <int first, int mask>
+  TERN_INLINE static reg field(reg q) {
+    return {field<first, mask>(q.low), field<first, mask>(q.high)};
+  }
+  template <int bits>
+  TERN_INLINE static reg shift_sums(reg a) {
+    return {vshrq_n_s32(a.low, bits), vshrq_n_s32(a.high, bits)};
   }
 };

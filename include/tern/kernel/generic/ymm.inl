@@ -14,8 +14,13 @@ struct ymm {
   }
   TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return _mm256_and_si256(_mm256_srli_epi16(q, 2 * plane), _mm256_set1_epi8(3));
+  /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
+  template <int first, int mask>
+  TERN_INLINE static reg field(reg q) {
+    return _mm256_and_si256(_mm256_srli_epi16(q, first), _mm256_set1_epi8(static_cast<char>(mask)));
+  }
+  template <int bits>
+  TERN_INLINE static reg shift_sums(reg a) {
+    return _mm256_srai_epi32(a, bits);
   }
 };

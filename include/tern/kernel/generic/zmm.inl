@@ -10,8 +10,14 @@ struct zmm {
   TERN_INLINE static void store(void* p, reg a) { _mm512_storeu_si512(p, a); }
   TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
-  template <int plane>
-  TERN_INLINE static reg digits(reg q) {
-    return _mm512_and_si512(_mm512_srli_epi16(q, 2 * plane), _mm512_set1_epi8(3));
+  /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
+  template <int first, int mask>
+  TERN_INLINE static reg field(reg q) {
+    return _mm512_and_si512(_mm512_srli_epi16(q, first), _mm512_set1_epi8(static_cast<char>(mask)));
+  }
+  template <int bits>
+  TERN_INLINE static reg shift_sums(reg a) {
+    // The zero-masked form: g++ 12 warns of the undefined source inside the plain one.
+    return _mm512_maskz_srai_epi32(0xFFFF, a, bits);
   }
 };

@@ -1,0 +1,91 @@
+// One token against packed weights, included once per level inside its region, after the decoders
+// of the formats. A plane is four neighbouring columns of all rows of a block.
+
+inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
+
+template <class Format>
+using plane_indices = std::make_index_sequence<Format::cols / 4>;
+
+/// What products are added up in, until ops::widen.
+using sum = decltype(ops::zero());
+
+/// The operand for a plane of the columns of a token at x: four neighbouring ones in every lane,
+/// or what the level has in its place.
+template <int plane, class level = ops>
+TERN_INLINE auto columns(const std::int8_t* x) {
+  if constexpr (requires { level::template columns<plane>(x); }) {
+    return level::template columns<plane>(x);
+  } else {
+    std::int32_t four;
+    std::memcpy(&four, x + 4 * plane, sizeof four);
+    return level::fill(four);
+  }
+}
+
+/// A plane of n registers.
+template <class Format, std::size_t plane, std::size_t n, class Digits, class X, std::size_t... r>
+TERN_INLINE void matvec_step(sum (&sums)[decoder<Format>::sums][n], const Digits (&q)[n], X x,
+                             std::index_sequence<r...>) {
+  using format = decoder<Format>;
+  sum(&a)[n] = sums[plane % format::sums];
+  ((a[r] = ops::dot(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
+}
+
+/// A block of columns of n registers.
+template <class Format, std::size_t n, class Digits, std::size_t... plane>
+TERN_INLINE void matvec_block(sum (&sums)[decoder<Format>::sums][n], const Digits (&q)[n],
+                              const std::int8_t* x, std::index_sequence<plane...>) {
+  (matvec_step<Format, plane>(sums, q, columns<plane>(x), std::make_index_sequence<n>{}), ...);
+}
+
+/// What accumulators hold, added to the total.
+template <class Format, std::size_t n, std::size_t... s>
+TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
+                          std::index_sequence<s...>) {
+  for (std::size_t r = 0; r < n; ++r)
+    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(ops::widen(sums[s][r])))),
+     ...);
+}
+
+/// Registers of `panels` panels side by side: [0, panels * block_regs).
+template <class Format, std::size_t... r>
+inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::int8_t* x,
+                        std::int32_t* sums, std::index_sequence<r...>) {
+  constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
+  constexpr std::size_t sums_each = decoder<Format>::sums;
+  const std::size_t blocks = p.weights.panel_blocks(), stride = blocks * sizeof(packed_block);
+  const auto* w = p.weights.panel(panel)->bytes.data();
+  constexpr std::size_t chunk = ops::max_dots / ((planes + sums_each - 1) / sums_each);
+  ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
+  for (std::size_t done = 0; done < blocks;) {
+    const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
+    sum a[sums_each][n] = {};
+    for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
+      const decltype(decoder<Format>::decode(total[0])) q[n] = {decoder<Format>::decode(
+          ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes))...};
+      matvec_block<Format>(a, q, x, plane_indices<Format>{});
+    }
+    add_sums<Format>(total, a, std::make_index_sequence<sums_each>{});
+  }
+  (ops::store(sums + r * (ops::bytes / 4), total[r]), ...);
+}
+
+/// Rows of panels [begin, end) for token n.
+template <class Format>
+inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end, std::size_t n) {
+  constexpr std::size_t wide = ops::matvec_panels;
+  const std::int8_t* x = p.x + n * p.x_stride;
+  std::int32_t sums[wide * Format::rows];
+  while (begin < end) {
+    const std::size_t panels = end - begin >= wide ? wide : 1;
+    if (panels == wide)
+      matvec_tile(p, begin, x, sums, std::make_index_sequence<wide * block_regs>{});
+    else
+      matvec_tile(p, begin, x, sums, std::make_index_sequence<block_regs>{});
+    const std::size_t row = begin * Format::rows, left = p.weights.rows - row;
+    const std::size_t rows = left < panels * Format::rows ? left : panels * Format::rows;
+    std::int32_t* out = p.out + n * p.out_stride + row;
+    for (std::size_t i = 0; i < rows; ++i) out[i] = sums[i] - p.row_sums[n];
+    begin += panels;
+  }
+}

@@ -1,0 +1,44 @@
+// Digits of `two_bit` blocks, included once per level inside its region. Where a dot product takes
+// larger digits than 2, those of a matvec may stay multiplied by their place: a mask and no shift,
+// an accumulator for each plane, and the sums are put to scale at the end.
+
+/// How digits come out of the packed registers of a format, one specialisation to a format.
+template <class Format>
+struct decoder;
+
+template <>
+struct decoder<two_bit> {
+  /// Accumulators that a matvec has to a register; plane p adds to number p % sums.
+  static constexpr std::size_t sums = ops::max_digit < 8 ? 1 : 4;
+
+  /// What the digits of all planes are read from.
+  TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
+
+  /// Digits 0, 1, 2 of a plane.
+  template <int plane>
+  TERN_INLINE static ops::reg digits(ops::reg q) {
+    return ops::template field<2 * plane, 3>(q);
+  }
+
+  /// The same for the accumulator of the plane, multiplied by a power of two.
+  template <int plane>
+  TERN_INLINE static ops::reg sum_digits(ops::reg q) {
+    if constexpr (place<plane> == 0)
+      return digits<plane>(q);
+    else
+      return ops::template field<0, (3 << place<plane>)>(q);
+  }
+
+  /// What an accumulator holds, widened, divided by what its digits were multiplied by.
+  template <int sum, class level = ops>
+  TERN_INLINE static ops::reg unscale(ops::reg total) {
+    if constexpr (place<sum> == 0)
+      return total;
+    else
+      return level::template shift_sums<place<sum>>(total);
+  }
+
+ private:
+  template <int plane>
+  static constexpr int place = sums > 1 && 2 << (2 * plane) <= ops::max_digit ? 2 * plane : 0;
+};
