@@ -1,5 +1,6 @@
 # Every ```cpp block of the given Markdown files is compiled with our warnings; one that has a main()
-# is also run as a test. A comment `<!-- snippet: name -->` on the line before names it.
+# is also run as a test. A comment `<!-- snippet: name -->` on the line before names it; those of the
+# README (`readme_...`) are short.
 
 function(tern_snippets)
   file(GLOB documents CONFIGURE_DEPENDS ${ARGN})
@@ -31,6 +32,9 @@ function(tern_snippets)
       set(source "${CMAKE_CURRENT_BINARY_DIR}/snippets/${name}.cpp")
       tern_write_if_different("${source}" "#line ${line} \"${document}\"\n${code}\n")
       tern_count_lines("${code}" lines)
+      if(name MATCHES "^readme_" AND lines GREATER_EQUAL 20)
+        message(SEND_ERROR "${document}:${line}: the snippet ${name} has more than 20 lines")
+      endif()
       math(EXPR line "${line} + ${lines}")
       if(code MATCHES "int main\\(")
         add_executable(snippet_${name} "${source}")
