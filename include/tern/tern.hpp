@@ -22,6 +22,8 @@
 #include "tern/pack/two_bit.hpp"        // two_bit: 2 bits a weight
 #include "tern/quant/absmax.hpp"        // absmax_int8: activations, one scale a token
 #include "tern/quant/absmean.hpp"       // absmean: ternary weights, one scale a tensor
+#include "tern/quant/block.hpp"         // block<N>: one scale to N columns of a row
+#include "tern/quant/per_channel.hpp"   // per_channel: one scale a row
 #include "tern/quant/quantizer.hpp"     // weight_quantizer, activation_quantizer, dequantize
 
 // Ops, each a forward and a backward

@@ -5,6 +5,8 @@
 
 #include "tern/quant/absmax.hpp"
 #include "tern/quant/absmean.hpp"
+#include "tern/quant/block.hpp"
+#include "tern/quant/per_channel.hpp"
 #include "tests/gradient_check.hpp"
 
 using tern_test::random_matrix;
@@ -19,6 +21,16 @@ double absmean_formula(const tern::matrix<double>& w, int r, int c) {
 double absmax_formula(const tern::matrix<double>& x, int r, int c) {
   const double g = x.row(r).cwiseAbs().maxCoeff();
   return g / 127 * std::clamp(std::nearbyint(127 / (g + 1e-5) * x(r, c)), -128.0, 127.0);
+}
+
+double per_channel_formula(const tern::matrix<double>& w, int r, int c) {
+  return absmean_formula(w.row(r), 0, c);
+}
+
+template <int N>
+double block_formula(const tern::matrix<double>& w, int r, int c) {
+  const int first = c / N * N, n = std::min<int>(N, static_cast<int>(w.cols()) - first);
+  return absmean_formula(w.block(r, first, 1, n), 0, c - first);
 }
 
 template <class Quantizer, class Formula>
@@ -47,6 +59,8 @@ void check(Formula formula) {
 }  // namespace
 
 TEST_CASE("ste of absmean", "[ste]") { check<tern::absmean>(absmean_formula); }
+TEST_CASE("ste of per_channel", "[ste]") { check<tern::per_channel>(per_channel_formula); }
+TEST_CASE("ste of block", "[ste]") { check<tern::block<16>>(block_formula<16>); }
 TEST_CASE("ste of absmax_int8", "[ste]") { check<tern::absmax_int8>(absmax_formula); }
 
 TEST_CASE("ste refuses outputs of another shape", "[ste]") {

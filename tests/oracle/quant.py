@@ -1,6 +1,6 @@
 """Expected values of the quantizers in float32, written to quant.inc beside this file.
 
-absmean and absmax are evaluated by PyTorch from their definitions; the mean of |W| is taken in
+absmean, its finer variants and absmax are evaluated by PyTorch from their definitions; the mean of |W| is taken in
 double and rounded once, as the library does.
 """
 import pathlib
@@ -14,6 +14,13 @@ EPS = 1e-5
 def absmean(w):
     d = w.abs().double().mean().float()
     return torch.clamp(torch.round(w / (d + EPS)), -1, 1), d.reshape(1)
+
+
+def absmean_blocks(w, n):
+    """absmean of n columns of a row at a time; scales (rows, ceil(cols / n))."""
+    parts = [[absmean(part) for part in row.split(n)] for row in w]
+    codes = torch.stack([torch.cat([c for c, _ in row]) for row in parts])
+    return codes, torch.stack([torch.cat([d for _, d in row]) for row in parts])
 
 
 def absmax(x):
@@ -35,7 +42,9 @@ cases = {
     "zeros": torch.zeros(2, 9),
     "tiny": torch.randn(2, 11) * 1e-7,
     "large": torch.randn(2, 11) * 1e30,
+    "blocks": torch.randn(2, 300) * torch.linspace(0.01, 2, 300),
 }
+variants = {"row": 10**6, "block64": 64, "block128": 128, "block256": 256}
 out = ["// Made by quant.py; eps = 1e-5.\n"]
 for name, w in cases.items():
     wc, ws = absmean(w)
@@ -44,6 +53,10 @@ for name, w in cases.items():
     out.append(c_array("float", "values", w.flatten().tolist()))
     out.append(c_array("std::int8_t", "weight_codes", wc.flatten().tolist()))
     out.append(c_array("float", "weight_scale", ws.tolist()))
+    for variant, n in variants.items():
+        vc, vs = absmean_blocks(w, n)
+        out.append(c_array("std::int8_t", f"{variant}_codes", vc.flatten().tolist()))
+        out.append(c_array("float", f"{variant}_scales", vs.flatten().tolist()))
     out.append(c_array("std::int8_t", "token_codes", xc.flatten().tolist()))
     out.append(c_array("float", "token_scales", xs.tolist()))
     out.append(c_array("std::int32_t", "token_sums", xc.sum(dim=1).tolist()))

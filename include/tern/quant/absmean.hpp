@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
 
-#include "tern/quant/codes.hpp"
 #include "tern/quant/quantizer.hpp"
+#include "tern/quant/trits.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -30,16 +29,10 @@ struct absmean {
     require_shape(codes, weights.rows, weights.cols, "absmean: codes");
     if (weights.size() == 0) return;
     require_shape(scales, 1, 1, "absmean: scales");
-    const T mean = mean_abs(weights, ex);
-    if (!std::isfinite(mean)) throw numeric_error("absmean: the mean of |weights| is not finite");
+    const T mean = quant::finite_scale(mean_abs(weights, ex), "absmean");
     scales(0, 0) = mean;
-    // round(w / d) is +1 exactly where w > d / 2: the tie goes to the even 0.
-    const simd::batch<T> half((mean + static_cast<T>(eps)) / 2), zero(T(0)), one(T(1));
-    const auto ternary = [&](const simd::batch<T>& w) {
-      return xsimd::select(w > half, one, zero) - xsimd::select(w < -half, one, zero);
-    };
     for_each_row(weights.rows, weights.cols, ex, [&](std::size_t r) {
-      quant::store_codes<T>(weights.row(r), codes.row(r), ternary);
+      quant::store_trits<T>(weights.row(r), codes.row(r), mean, eps);
     });
   }
 

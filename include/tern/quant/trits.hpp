@@ -1,0 +1,52 @@
+// Real weights to trits by their mean magnitude, the rule that the absmean policies share:
+//   code = clip(round(w / (D + eps)), -1, 1),  D = mean|w| of all that share a scale,  half to
+//   even.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tern/core/executor.hpp"
+#include "tern/quant/codes.hpp"
+
+namespace tern::inline TERN_ABI::quant {
+
+/// `scale` itself; throws numeric_error naming the policy where it is not finite.
+template <class T>
+T finite_scale(T scale, std::string_view policy) {
+  if (std::isfinite(scale)) return scale;
+  throw numeric_error(std::string(policy) + ": the mean of |weights| is not finite");
+}
+
+/// codes[i] of {-1, 0, +1} for w[i], whose scale is `mean`.
+template <class T>
+void store_trits(row_view<const T> w, row_view<std::int8_t> codes, T mean, double eps) {
+  // round(w / d) is +1 exactly where w > d / 2: the tie goes to the even 0.
+  const simd::batch<T> half((mean + static_cast<T>(eps)) / 2), zero(T(0)), one(T(1));
+  store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
+    return xsimd::select(v > half, one, zero) - xsimd::select(v < -half, one, zero);
+  });
+}
+
+/// One scale to `width` columns of a row: w (M, K) -> codes (M, K), scales (M, ceil(K / width)).
+template <class T>
+void quantize_runs(matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
+                   std::size_t width, double eps, std::string_view policy, executor_ref ex) {
+  require_shape(codes, w.rows, w.cols, std::string(policy) + ": codes");
+  require_shape(scales, w.rows, (w.cols + width - 1) / width, std::string(policy) + ": scales");
+  for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+    for (std::size_t c = 0, i = 0; c < w.cols; c += width, ++i) {
+      const std::size_t n = std::min(width, w.cols - c);
+      const row_view<const T> run = w.block(r, c, 1, n).row(0);
+      const T mean = static_cast<T>(sum_abs(run) / static_cast<double>(n));
+      scales(r, i) = finite_scale(mean, policy);
+      store_trits<T>(run, codes.block(r, c, 1, n).row(0), mean, eps);
+    }
+  });
+}
+
+}  // namespace tern::inline TERN_ABI::quant
