@@ -23,6 +23,7 @@ set(floor_infer 6)
 # The only sideways arrows: "<including folder> <included folder>".
 set(listed
     "isa core" "metric core"  # they throw core/error.hpp
+    "pack quant"              # weights are packed by a quantizer policy
     "data io")                # data sets are read through io/text_file.hpp
 
 # Who may include what of the outside. Command-line and formatting libraries belong to programs.

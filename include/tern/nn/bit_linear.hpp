@@ -118,7 +118,7 @@ struct bit_linear {
     if (whole && k <= ternary_matmul_max_cols) {
       const std::size_t bytes = packed_view<two_bit>{nullptr, m, k}.size_bytes();
       auto* blocks = scratch.allocate<packed_block>(bytes / sizeof(packed_block));
-      const auto packed = pack<two_bit>(s.w_codes, blocks, ex);
+      const auto packed = pack<two_bit>(s.w_codes, k, blocks, ex);
       multiply_packed(packed, s.x_codes, s.x_scales, s.x_sums, s.w_scales, bias, y, scratch, ex);
     } else {
       const auto x = dequantized_input(s, scratch, ex);

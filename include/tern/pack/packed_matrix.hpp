@@ -31,17 +31,25 @@ concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::siz
 };
 
 /// Non-owning: blocks of a panel of Format::rows rows lie one after another along the columns,
-/// panel after panel.
+/// panel after panel. Columns come in runs, and each run begins a block, so that a run can be
+/// multiplied alone: that is where weights have one scale to so many columns.
 template <pack_format Format>
 struct packed_view {
   using format = Format;
 
   const packed_block* data = nullptr;
   std::size_t rows = 0, cols = 0;
+  std::size_t run = cols;  ///< columns of a run, at least 1 where there are any; the last: the rest
 
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
+  [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
+  /// Blocks of a panel before run i.
+  [[nodiscard]] std::size_t run_block(std::size_t i) const {
+    return i * ((run - 1) / Format::cols + 1);
+  }
   [[nodiscard]] std::size_t panel_blocks() const {
-    return (cols + Format::cols - 1) / Format::cols;
+    const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
+    return run_block(before) + (cols - before * run + Format::cols - 1) / Format::cols;
   }
   [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_blocks(); }
   [[nodiscard]] std::size_t size_bytes() const {
@@ -51,30 +59,33 @@ struct packed_view {
 
 namespace detail {
 
-/// f(panel, block, first row, first column, rows here, columns here), panels in parallel.
+/// f(index of the block, first row, first column, rows here, columns here), panels in parallel.
 template <class Format, class F>
 void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
   const std::size_t blocks = m.panel_blocks();
   const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(blocks, 1));
   ex.parallel_for(m.panels(), grain, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t p = begin; p < end; ++p)
-      for (std::size_t b = 0; b < blocks; ++b) {
-        const std::size_t r = p * Format::rows, c = b * Format::cols;
-        f(p * blocks + b, r, c, std::min(Format::rows, m.rows - r),
-          std::min(Format::cols, m.cols - c));
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::size_t r = p * Format::rows, n_rows = std::min(Format::rows, m.rows - r);
+      std::size_t at = p * blocks;
+      for (std::size_t run = 0; run < m.cols; run += m.run) {
+        const std::size_t run_end = std::min(m.cols, run + m.run);
+        for (std::size_t c = run; c < run_end; c += Format::cols, ++at)
+          f(at, r, c, n_rows, std::min(Format::cols, run_end - c));
       }
+    }
   });
 }
 
 }  // namespace detail
 
-/// Packs codes of {-1, 0, +1} into memory of the caller: packed_view<Format>{blocks, rows,
-/// cols}.size_bytes() of it. Throws config_error (`blocks` is to be packed again) where a code is
-/// not -1, 0 or +1.
+/// Packs codes of {-1, 0, +1} in runs of `run` columns into memory of the caller:
+/// packed_view<Format>{blocks, rows, cols, run}.size_bytes() of it. Throws config_error (`blocks`
+/// is to be packed again) where a code is not -1, 0 or +1.
 template <pack_format Format>
-packed_view<Format> pack(matrix_view<const std::int8_t> codes, packed_block* blocks,
-                         executor_ref ex = {}) {
-  const packed_view<Format> view{blocks, codes.rows, codes.cols};
+packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
+                         packed_block* blocks, executor_ref ex = {}) {
+  const packed_view<Format> view{blocks, codes.rows, codes.cols, run};
   std::atomic<bool> bad = false;
   detail::for_each_block(
       view, ex,
@@ -103,7 +114,11 @@ class packed_matrix {
 
   packed_matrix() = default;
   /// All trits 0.
-  packed_matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols) {
+  packed_matrix(std::size_t rows, std::size_t cols) : packed_matrix(rows, cols, cols) {}
+  /// The same in runs of `run` columns. Throws config_error where that is 0.
+  packed_matrix(std::size_t rows, std::size_t cols, std::size_t run)
+      : rows_(rows), cols_(cols), run_(run) {
+    if (run == 0 && cols != 0) throw config_error("packed_matrix: runs of no columns");
     blocks_.resize(view().size_bytes() / sizeof(packed_block));
     const std::array<std::int8_t, Format::rows * Format::cols> zeros{};
     packed_block zero;
@@ -112,7 +127,9 @@ class packed_matrix {
   }
   /// From codes of {-1, 0, +1}.
   explicit packed_matrix(matrix_view<const std::int8_t> codes, executor_ref ex = {})
-      : packed_matrix(codes.rows, codes.cols) {
+      : packed_matrix(codes, codes.cols, ex) {}
+  packed_matrix(matrix_view<const std::int8_t> codes, std::size_t run, executor_ref ex = {})
+      : packed_matrix(codes.rows, codes.cols, run) {
     assign(codes, ex);
   }
 
@@ -120,37 +137,47 @@ class packed_matrix {
   /// a matrix to be assigned again) where a code is not -1, 0 or +1.
   void assign(matrix_view<const std::int8_t> codes, executor_ref ex = {}) {
     require_shape(codes, rows_, cols_, "packed_matrix: codes");
-    pack<Format>(codes, blocks_.data(), ex);
+    pack<Format>(codes, run_, blocks_.data(), ex);
   }
 
   [[nodiscard]] std::size_t rows() const { return rows_; }
   [[nodiscard]] std::size_t cols() const { return cols_; }
-  [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_}; }
+  [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_, run_}; }
   operator packed_view<Format>() const { return view(); }  // NOLINT: owners are views too
 
  private:
   std::vector<packed_block> blocks_;
-  std::size_t rows_ = 0, cols_ = 0;
+  std::size_t rows_ = 0, cols_ = 0, run_ = 0;
 };
 
 /// A packed_view, or what converts to one as packed_matrix does.
 template <class W>
 concept packed_weights = std::convertible_to<const W&, packed_view<typename W::format>>;
 
-/// Packed trits back to codes of {-1, 0, +1}.
-template <pack_format Format>
-void unpack(const packed_view<Format>& packed, matrix_view<std::int8_t> codes,
-            executor_ref ex = {}) {
-  require_shape(codes, packed.rows, packed.cols, "unpack: codes");
-  detail::for_each_block(
+namespace detail {
+
+/// f(row, column, trit) for all of them.
+template <class Format, class F>
+void for_each_trit(const packed_view<Format>& packed, executor_ref ex, F f) {
+  for_each_block(
       packed, ex,
       [&](std::size_t at, std::size_t r, std::size_t c, std::size_t n_rows, std::size_t n_cols) {
         std::array<std::int8_t, Format::rows * Format::cols> block;
         Format::unpack(packed.data[at], block.data(), Format::cols);
         for (std::size_t i = 0; i < n_rows; ++i)
-          for (std::size_t j = 0; j < n_cols; ++j)
-            codes(r + i, c + j) = block[i * Format::cols + j];
+          for (std::size_t j = 0; j < n_cols; ++j) f(r + i, c + j, block[i * Format::cols + j]);
       });
+}
+
+}  // namespace detail
+
+/// Packed trits back to codes of {-1, 0, +1}.
+template <pack_format Format>
+void unpack(const packed_view<Format>& packed, matrix_view<std::int8_t> codes,
+            executor_ref ex = {}) {
+  require_shape(codes, packed.rows, packed.cols, "unpack: codes");
+  detail::for_each_trit(
+      packed, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) { codes(r, c) = trit; });
 }
 
 }  // namespace tern::inline TERN_ABI

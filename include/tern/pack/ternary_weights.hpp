@@ -1,0 +1,102 @@
+// A quantized weight matrix as a whole: packed trits and the scales that they stand for.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/pack/packed_matrix.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Non-owning: weight (r, c) is trit (r, c) times scales()(r / scale_rows, c / trits.run).
+template <pack_format Format, class T = float>
+struct ternary_weights_view {
+  packed_view<Format> trits;   ///< (out, in); a run is the columns that share a scale
+  std::size_t scale_rows = 1;  ///< rows that share a scale
+  const T* scale_data = nullptr;
+
+  [[nodiscard]] std::size_t rows() const { return trits.rows; }
+  [[nodiscard]] std::size_t cols() const { return trits.cols; }
+  /// What shares a scale.
+  [[nodiscard]] extents block() const { return {scale_rows, trits.run}; }
+  /// (ceil(rows / scale_rows), runs), run after run in memory.
+  [[nodiscard]] matrix_view<const T> scales() const {
+    const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
+    return {scale_data, n, trits.runs(), 1, n};
+  }
+  [[nodiscard]] std::size_t size_bytes() const {
+    return trits.size_bytes() + scales().size() * sizeof(T);
+  }
+};
+
+/// Owner; converts to ternary_weights_view. Copies and moves like a vector.
+template <pack_format Format, class T = float>
+class ternary_weights {
+ public:
+  ternary_weights() = default;
+
+  /// Real weights rounded by a policy. Holds a byte to a weight while it runs.
+  template <weight_quantizer<T> Quantizer>
+  ternary_weights(matrix_view<const T> w, const Quantizer& quantizer, executor_ref ex = {})
+      : ternary_weights(w.rows, w.cols, Quantizer::scale_block(w.rows, w.cols)) {
+    std::vector<std::int8_t> codes(w.size());
+    const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
+    quantizer.template quantize<T>(w, view, mutable_scales(), ex);
+    trits_.assign(view, ex);
+  }
+
+  /// Codes of {-1, 0, +1} and one scale to each `block` of them. Throws shape_error where the
+  /// scales are not of scale_extents(codes, block), config_error for other codes or an empty block.
+  ternary_weights(matrix_view<const std::int8_t> codes, matrix_view<const T> scales, extents block,
+                  executor_ref ex = {})
+      : ternary_weights(codes.rows, codes.cols, block) {
+    const matrix_view<T> to = mutable_scales();
+    require_shape(scales, to.rows, to.cols, "ternary_weights: scales");
+    for (std::size_t c = 0; c < to.cols; ++c)
+      for (std::size_t r = 0; r < to.rows; ++r) to(r, c) = scales(r, c);
+    trits_.assign(codes, ex);
+  }
+
+  [[nodiscard]] std::size_t rows() const { return trits_.rows(); }
+  [[nodiscard]] std::size_t cols() const { return trits_.cols(); }
+  [[nodiscard]] ternary_weights_view<Format, T> view() const {
+    return {trits_.view(), scale_rows_, scales_.data()};
+  }
+  operator ternary_weights_view<Format, T>() const { return view(); }  // NOLINT: an owner is a view
+
+ private:
+  /// A block that is larger than the matrix is cut to it.
+  ternary_weights(std::size_t rows, std::size_t cols, extents block)
+      : trits_(rows, cols, std::min(block.cols, std::max<std::size_t>(cols, 1))),
+        scale_rows_(std::min(block.rows, std::max<std::size_t>(rows, 1))) {
+    if (scale_rows_ == 0) throw config_error("ternary_weights: scale blocks of no rows");
+    scales_.resize(view().scales().size());
+  }
+
+  [[nodiscard]] matrix_view<T> mutable_scales() {
+    const matrix_view<const T> s = view().scales();
+    return {scales_.data(), s.rows, s.cols, s.row_stride, s.col_stride};
+  }
+
+  packed_matrix<Format> trits_;
+  std::size_t scale_rows_ = 1;
+  std::vector<T> scales_;
+};
+
+/// Back to real weights: out(r, c) = trit * scale.
+template <pack_format Format, class T>
+void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
+                executor_ref ex = {}) {
+  require_shape(out, w.rows(), w.cols(), "dequantize: out");
+  const matrix_view<const T> scales = w.scales();
+  detail::for_each_trit(w.trits, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
+    out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.trits.run);
+  });
+}
+
+}  // namespace tern::inline TERN_ABI
