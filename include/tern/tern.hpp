@@ -17,14 +17,16 @@
 #include "tern/adapt/eigen.hpp"  // matrix<T>, and every Eigen matrix, map and block
 
 // Quantizers, packed weights, integer products
-#include "tern/kernel/matmul.hpp"       // ternary_matmul: packed trits times int8, in int32
-#include "tern/pack/packed_matrix.hpp"  // packed_matrix, packed_view, pack, unpack
-#include "tern/pack/two_bit.hpp"        // two_bit: 2 bits a weight
-#include "tern/quant/absmax.hpp"        // absmax_int8: activations, one scale a token
-#include "tern/quant/absmean.hpp"       // absmean: ternary weights, one scale a tensor
-#include "tern/quant/block.hpp"         // block<N>: one scale to N columns of a row
-#include "tern/quant/per_channel.hpp"   // per_channel: one scale a row
-#include "tern/quant/quantizer.hpp"     // weight_quantizer, activation_quantizer, dequantize
+#include "tern/kernel/matmul.hpp"         // ternary_matmul: packed trits times int8, in int32
+#include "tern/pack/packed_bytes.hpp"     // serialize, view_bytes: packed weights stored and mapped
+#include "tern/pack/packed_matrix.hpp"    // packed_matrix, packed_view, pack, unpack
+#include "tern/pack/ternary_weights.hpp"  // ternary_weights: trits and scales, packed by a policy
+#include "tern/pack/two_bit.hpp"          // two_bit: 2 bits a weight
+#include "tern/quant/absmax.hpp"          // absmax_int8: activations, one scale a token
+#include "tern/quant/absmean.hpp"         // absmean: ternary weights, one scale a tensor
+#include "tern/quant/block.hpp"           // block<N>: one scale to N columns of a row
+#include "tern/quant/per_channel.hpp"     // per_channel: one scale a row
+#include "tern/quant/quantizer.hpp"       // weight_quantizer, activation_quantizer, dequantize
 
 // Ops, each a forward and a backward
 #include "tern/grad/ste.hpp"          // ste: a quantizer that gradients pass straight through

@@ -1,0 +1,44 @@
+// Packed weights as a file: written atomically, read where they are mapped.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "tern/core/atomic_file.hpp"
+#include "tern/core/error.hpp"
+#include "tern/core/mapped_file.hpp"
+#include "tern/pack/packed_bytes.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Throws io_error.
+template <stored_format Format, class T>
+void write_packed_file(const std::filesystem::path& path,
+                       const ternary_weights_view<Format, T>& w) {
+  atomic_file file(path);
+  for_each_part(w, [&](std::span<const std::byte> part) { file.write(part); });
+  file.commit();
+}
+
+/// Move-only owner of the mapping; converts to ternary_weights_view. Pages are read when a product
+/// first needs them.
+template <stored_format Format, class T = float>
+class packed_file {
+ public:
+  /// Throws io_error where the file cannot be read, format_error naming it where it does not hold
+  /// such weights.
+  explicit packed_file(const std::filesystem::path& path) try
+      : file_(path), view_(view_bytes<Format, T>(file_.bytes())) {
+  } catch (const format_error& e) {
+    throw format_error(path.string() + ": " + e.what());
+  }
+
+  [[nodiscard]] const ternary_weights_view<Format, T>& view() const { return view_; }
+  operator const ternary_weights_view<Format, T>&() const { return view_; }  // NOLINT: as an owner
+
+ private:
+  mapped_file file_;
+  ternary_weights_view<Format, T> view_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,98 @@
+// Packed weights as bytes and back without a copy: header, scales, blocks at multiples of 64. What
+// reads or maps the bytes is the caller's; io/packed_file.hpp does it for files.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+
+#include "tern/core/error.hpp"
+#include "tern/pack/packed_header.hpp"
+#include "tern/pack/ternary_weights.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// A format with a number of its own in headers; 1 to 127 are the library's.
+template <class Format>
+concept stored_format =
+    pack_format<Format> && requires { requires Format::id > 0 && Format::id < 256; };
+
+template <stored_format Format, class T>
+packed_header header_of(const ternary_weights_view<Format, T>& w) {
+  static_assert(std::same_as<T, float> || std::same_as<T, double>);
+  packed_header h;
+  h.format = Format::id;
+  h.scale_bytes = sizeof(T);
+  h.rows = w.rows();
+  h.cols = w.cols();
+  h.block_rows = w.block().rows;
+  h.block_cols = w.block().cols;
+  h.blocks_at = sizeof h + (w.scales().size() * sizeof(T) + 63) / 64 * 64;
+  h.total = h.blocks_at + w.trits.size_bytes();
+  h.checksum = checksum_of(h);
+  return h;
+}
+
+/// Gives the bytes in order, in pieces, to sink(std::span<const std::byte>).
+template <stored_format Format, class T, class Sink>
+void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
+  const packed_header header = header_of(w);
+  const auto scales = std::as_bytes(std::span(w.scale_data, w.scales().size()));
+  constexpr std::array<std::byte, 64> zeros{};
+  sink(std::as_bytes(std::span(&header, 1)));
+  sink(scales);
+  sink(std::span(zeros).first(header.blocks_at - sizeof header - scales.size()));
+  sink(std::as_bytes(std::span(w.trits.data, w.trits.size_bytes() / sizeof(packed_block))));
+}
+
+/// Fills `to`, of header_of(w).total bytes. Throws shape_error where it is of another size.
+template <stored_format Format, class T>
+void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to) {
+  require_size(to.size(), header_of(w).total, "serialize: bytes");
+  for_each_part(w, [&](std::span<const std::byte> part) {
+    if (!part.empty()) std::memcpy(to.data(), part.data(), part.size());
+    to = to.subspan(part.size());
+  });
+}
+
+/// The weights that lie in `bytes`, which must be aligned to 64 and outlive the view. Throws
+/// config_error where they are not aligned, format_error where they are not exactly what serialize
+/// wrote of this Format and T; blocks and scales themselves are not looked at.
+template <stored_format Format, class T = float>
+ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
+  const packed_header h = read_packed_header(bytes);
+  const auto fail = [](const std::string& what) { throw format_error("packed weights: " + what); };
+  const auto expect = [&](std::uint64_t got, std::uint64_t expected, const char* what) {
+    if (got != expected)
+      fail(what + (" " + std::to_string(got)) + ", expected " + std::to_string(expected));
+  };
+  expect(h.format, Format::id, "format");
+  expect(h.scale_bytes, sizeof(T), "bytes of a scale");
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % sizeof(packed_block) != 0)
+    throw config_error("packed weights: the bytes must be aligned to 64");
+
+  ternary_weights_view<Format, T> w{{nullptr, h.rows, h.cols, h.block_cols}, h.block_rows};
+  // Divided, so that no product overflows.
+  const auto fits = [&](std::size_t a, std::size_t b, std::size_t size) {
+    return b == 0 || a <= bytes.size() / size / b;
+  };
+  if (!fits(w.trits.panels(), w.trits.panel_blocks(), sizeof(packed_block)) ||
+      !fits(w.scales().rows, w.scales().cols, sizeof(T)))
+    fail("cut off: the blocks and scales do not fit into " + std::to_string(bytes.size()) +
+         " bytes");
+  const packed_header expected = header_of(w);
+  expect(h.blocks_at, expected.blocks_at, "offset of the blocks");
+  expect(h.total, expected.total, "total bytes");
+  expect(bytes.size(), h.total, "bytes given");
+  for (std::size_t i = sizeof h + w.scales().size() * sizeof(T); i < h.blocks_at; ++i)
+    if (bytes[i] != std::byte{0}) fail("padding behind the scales is not 0");
+  w.trits.data = reinterpret_cast<const packed_block*>(bytes.data() + h.blocks_at);
+  w.scale_data = reinterpret_cast<const T*>(bytes.data() + sizeof h);
+  return w;
+}
+
+}  // namespace tern::inline TERN_ABI
