@@ -24,9 +24,10 @@ int main() {
     w -= 0.01f * dw;
   }
 
-  const tern::packed_matrix<tern::two_bit> packed(saved.w_codes);
+  layer::forward(x, w, {}, y, saved, memory);
+  const tern::ternary_weights<tern::two_bit> packed(w, tern::absmean{});
   tern::matrix<float> deployed(16, 64);
-  layer::forward_packed(x, packed.view(), saved.w_scales, {}, deployed, memory);
+  layer::forward_packed(x, packed.view(), {}, deployed, memory);
   std::cout << packed.view().size_bytes() << " bytes instead of " << w.size() * 4 << ", "
             << (deployed == y ? "the same bits" : "other bits") << '\n';
   return deployed == y ? 0 : 1;

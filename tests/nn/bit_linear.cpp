@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "tern/core/executor.hpp"
-#include "tern/pack/packed_matrix.hpp"
+#include "tern/pack/ternary_weights.hpp"
+#include "tern/quant/block.hpp"
+#include "tern/quant/per_channel.hpp"
 #include "tests/gradient_check.hpp"
 #include "tests/oracle/nn.inc"
 
@@ -54,36 +56,51 @@ struct fixture {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("bit_linear scales exact whole-number sums once", "[bit_linear]", float,
-                   double) {
-  using T = TestType;
-  const auto check = [](auto policy) {
-    fixture<T, decltype(policy)> f;
-    using layer = typename decltype(f)::layer;
-    layer::forward(f.x, f.w, {}, f.y, f.saved, f.memory);
-    const auto& s = f.saved;
-    std::size_t wrong = 0;
-    for (std::size_t n = 0; n < f.n; ++n)
-      for (std::size_t m = 0; m < f.m; ++m) {
-        int sum = 0;
-        for (std::size_t k = 0; k < f.k; ++k) sum += s.x_codes(n, k) * s.w_codes(m, k);
-        const T scale = s.x_scales[n] * s.w_scales(s.w_scales.rows == 1 ? 0 : m, 0);
-        wrong += tern::matrix_view<T>(f.y)(n, m) != static_cast<T>(sum) * scale;
-      }
-    CHECK(wrong == 0);
+TEMPLATE_PRODUCT_TEST_CASE(
+    "training and packed inference agree to the bit with the definition", "[bit_linear]", std::pair,
+    ((float, tern::absmean), (float, tern::per_channel), (float, tern::block<64>),
+     (float, tern::block<128>), (float, tern::block<256>), (double, tern::block<64>),
+     (double, tern::absmean), (float, (threshold<1, 0>)), (float, (threshold<16, 16>)))) {
+  using T = typename TestType::first_type;
+  using WeightQ = typename TestType::second_type;
+  using layer = tern::bit_linear<T, WeightQ>;
+  tern::thread_pool pool(3);
+  for (const std::size_t k : {1u, 64u, 83u, 300u})
+    for (const std::size_t n : {1u, 2u, 3u, 8u, 19u}) {
+      CAPTURE(n, k);
+      const std::size_t m = 37;
+      const auto x = random_matrix<T>(n, k, 1), w = random_matrix<T>(m, k, 2, 0.02);
+      const std::vector<T> bias(m, T(0.25));
+      tern::matrix<T> y(n, m), deployed(n, m), expected(n, m);
+      tern::arena memory;
+      const auto s = layer::make_saved(memory, n, k, m);
+      layer::forward(x, w, bias, y, s, memory, pool);
 
-    const tern::packed_matrix<tern::two_bit> packed(s.w_codes);
-    tern::matrix<T> y(f.n, f.m);
-    layer::forward(f.x, f.w, f.bias, f.y, f.saved, f.memory);
-    layer::forward_packed(f.x, packed, s.w_scales, f.bias, y, f.memory);
-    CHECK(y == f.y);
-  };
-  check(tern::absmean{});
-  check(threshold<1, 0>{});
+      const tern::ternary_weights<tern::two_bit, T> packed(w, WeightQ{});
+      layer::forward_packed(x, packed.view(), bias, deployed, memory);
+      CHECK(deployed == y);
+
+      const tern::extents block = WeightQ::scale_block(m, k);
+      const tern::matrix_view<T> expected_view(expected);
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t j = 0; j < m; ++j) {
+          volatile T total = 0;  // volatile: no contraction
+          for (std::size_t first = 0; first < k; first += block.cols) {
+            int sum = 0;
+            for (std::size_t c = first; c < std::min(k, first + block.cols); ++c)
+              sum += s.x_codes(i, c) * s.w_codes(j, c);
+            volatile T part = s.x_scales[i] * s.w_scales(j / block.rows, first / block.cols);
+            part = static_cast<T>(sum) * part;
+            total = first == 0 ? part + bias[j] : total + part;
+          }
+          expected_view(i, j) = total;
+        }
+      CHECK(expected == y);
+    }
 }
 
 TEMPLATE_TEST_CASE("bit_linear takes any scale block and passes gradients straight through",
-                   "[bit_linear][gradient]", tern::absmean, (threshold<1, 0>), (threshold<1, 32>),
+                   "[bit_linear][gradient]", tern::absmean, tern::per_channel, tern::block<32>,
                    (threshold<16, 16>)) {
   fixture<double, TestType> f;
   using layer = typename decltype(f)::layer;

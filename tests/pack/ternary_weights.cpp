@@ -138,8 +138,10 @@ TEST_CASE("every run begins a block") {
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40), 25);
   const packed_view<two_bit> view = packed;
   CHECK(view.runs() == 2);
-  CHECK(view.run_block(1) == 2);
   REQUIRE(view.panel_blocks() == 3);
+  CHECK(view.run_view(1).data == view.data + 2);
+  CHECK(view.run_view(1).cols == 15);
+  CHECK(view.run_view(1).panel_stride == 3);
   CHECK(view.data[2].bytes[0] == 0x56);
   CHECK(view.data[1].bytes[0] == 0x55);
 }

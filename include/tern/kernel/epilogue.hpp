@@ -3,6 +3,7 @@
 // so real numbers come out the same at every instruction-set level.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -10,10 +11,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Sums of tokens [token, token + sums.rows) and weight rows [row, row + sums.cols).
+/// Sums of tokens [token, token + sums.rows) and weight rows [row, row + sums.cols) over the
+/// columns of a run.
 struct sum_block {
   std::size_t token, row;
   matrix_view<const std::int32_t> sums;
+  std::size_t run = 0;
 };
 
 /// Leaves the sums as they are.
@@ -22,22 +25,33 @@ struct no_epilogue {
 };
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
-/// each operation, in this order. The only place where a ternary product becomes a real number.
+/// each operation, in this order. Weights in several runs have a column of w_scales to each: the
+/// first run makes y as above, the others follow in order, y += sums * (x_scales[n] * w_scales(m,
+/// run)). The only place where a ternary product becomes a real number.
 template <class T>
 class rescale {
  public:
-  /// x_scales: N, w_scales: (1, 1) or (M, 1), y: (N, M); bias (M) and residual (N, M) may be null,
-  /// residual may be y itself. Throws shape_error.
+  /// x_scales: N, w_scales: (1, runs), (M, runs), or a row to each `scale_rows` rows of the
+  /// weights; y: (N, M); bias (M) and residual (N, M) may be null, residual may be y itself. Throws
+  /// shape_error, also where a run comes that w_scales has no column for.
   rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
-          matrix_view<T> y, matrix_view<const T> residual = {})
-      : x_scales_(x_scales), w_scales_(w_scales), bias_(bias), residual_(residual), y_(y) {
+          matrix_view<T> y, matrix_view<const T> residual = {}, std::size_t scale_rows = 1)
+      : x_scales_(x_scales),
+        w_scales_(w_scales),
+        bias_(bias),
+        residual_(residual),
+        y_(y),
+        scale_rows_(scale_rows) {
     require_size(x_scales.size, y.rows, "rescale: x_scales");
-    require_shape(w_scales, w_scales.rows == 1 ? 1 : y.cols, 1, "rescale: w_scales");
+    if (w_scales.rows != 1)
+      require_size(w_scales.rows, (y.cols + scale_rows - 1) / scale_rows, "rescale: w_scales");
     if (bias) require_size(bias.size, y.cols, "rescale: bias");
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
   void operator()(const sum_block& b) const {
+    if (b.run != 0 && b.run >= w_scales_.cols)
+      throw shape_error("rescale: more runs than columns of w_scales");
     for (std::size_t i = 0; i < b.sums.rows; ++i) {
       const std::size_t n = b.token + i;
       const row_view<const std::int32_t> sums = b.sums.row(i);
@@ -46,11 +60,15 @@ class rescale {
       T products[chunk];
       for (std::size_t c = 0; c < sums.size; c += chunk) {
         const std::size_t end = sums.size - c < chunk ? sums.size - c : chunk;
-        scale(sums.data + c, n, b.row + c, products, end);
-        if (bias_)
-          for (std::size_t k = 0; k < end; ++k) products[k] += bias_[b.row + c + k];
-        if (residual_)
-          for (std::size_t k = 0; k < end; ++k) products[k] += residual_(n, b.row + c + k);
+        scale(sums.data + c, n, b.row + c, b.run, products, end);
+        if (b.run != 0) {
+          for (std::size_t k = 0; k < end; ++k) products[k] += y[c + k];
+        } else {
+          if (bias_)
+            for (std::size_t k = 0; k < end; ++k) products[k] += bias_[b.row + c + k];
+          if (residual_)
+            for (std::size_t k = 0; k < end; ++k) products[k] += residual_(n, b.row + c + k);
+        }
         for (std::size_t k = 0; k < end; ++k) y[c + k] = products[k];
       }
     }
@@ -59,15 +77,21 @@ class rescale {
  private:
   static constexpr std::size_t chunk = 64;
 
-  void scale(const std::int32_t* sums, std::size_t n, std::size_t m, T* to, std::size_t end) const {
+  void scale(const std::int32_t* sums, std::size_t n, std::size_t m, std::size_t run, T* to,
+             std::size_t end) const {
     const T x_scale = x_scales_[n];
-    if (w_scales_.rows == 1) {
-      const T factor = x_scale * w_scales_(0, 0);
-      for (std::size_t k = 0; k < end; ++k) to[k] = static_cast<T>(sums[k]) * factor;
+    T factors[chunk];
+    if (w_scales_.cols == 0) {  // those of a matrix without columns
+      std::fill_n(factors, end, T(0));
+    } else if (w_scales_.rows == 1) {
+      std::fill_n(factors, end, x_scale * w_scales_(0, run));
+    } else if (scale_rows_ == 1) {
+      for (std::size_t k = 0; k < end; ++k) factors[k] = x_scale * w_scales_(m + k, run);
     } else {
       for (std::size_t k = 0; k < end; ++k)
-        to[k] = static_cast<T>(sums[k]) * (x_scale * w_scales_(m + k, 0));
+        factors[k] = x_scale * w_scales_((m + k) / scale_rows_, run);
     }
+    for (std::size_t k = 0; k < end; ++k) to[k] = static_cast<T>(sums[k]) * factors[k];
   }
 
   row_view<const T> x_scales_;
@@ -75,6 +99,7 @@ class rescale {
   row_view<const T> bias_;
   matrix_view<const T> residual_;
   matrix_view<T> y_;
+  std::size_t scale_rows_;
 };
 
 }  // namespace tern::inline TERN_ABI

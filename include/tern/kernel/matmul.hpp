@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,12 +16,12 @@
 #include "tern/kernel/avx512bw.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
+#include "tern/kernel/column_runs.hpp"
 #include "tern/kernel/epilogue.hpp"
 #include "tern/kernel/neon.hpp"
 #include "tern/kernel/neon_dotprod.hpp"
 #include "tern/kernel/scalar.hpp"
 #include "tern/kernel/sse41.hpp"
-#include "tern/kernel/token_groups.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -29,17 +30,6 @@ namespace tern::inline TERN_ABI {
 inline constexpr std::size_t ternary_matmul_max_cols = (std::size_t{1} << 19) - 16;
 
 namespace kernel {
-
-/// Whether kernels can read the rows of x as they are: dense, and whole blocks of columns.
-template <class Format>
-bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
-  return x.col_stride == 1 && w.cols % Format::cols == 0;
-}
-
-template <class Format>
-std::size_t padded_cols(const packed_view<Format>& w) {
-  return w.panel_blocks() * Format::cols;
-}
 
 /// The functions of a level: see generic/matmul.inl.
 template <class Format>
@@ -78,19 +68,19 @@ entry<Format> entry_of(isa::level level) {
 }  // namespace kernel
 
 /// Bytes of workspace that ternary_matmul needs for these operands, at any level: about those of x;
-/// none for a single dense token where K is a multiple of the format's.
+/// none for a single dense token and one run, where K is a multiple of the format's.
 template <packed_weights W>
 std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::int8_t> x) {
-  const packed_view<typename W::format> w = weights;
-  if (x.rows <= 1 && kernel::readable(w, x)) return 0;
-  return x.rows * kernel::padded_cols(w) + 16;  // kernels may read 16 bytes where 4 are a token's
+  return kernel::column_runs<typename W::format>::workspace(weights, x);
 }
 
 /// out (N, M) = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the sums of the rows of
 /// x, as an activation quantizer gives them. `out` is dense along its rows. The workspace is used
-/// during the call only. Throws shape_error where shapes disagree, the workspace is too small or K
-/// exceeds ternary_matmul_max_cols. `level` must be supported by this CPU. `epilogue(sum_block)` is
-/// called with parts of the result that cover it once, on the thread that has just made them.
+/// during the call only. Throws shape_error where shapes disagree, the workspace is too small or a
+/// run of columns exceeds ternary_matmul_max_cols. `level` must be supported by this CPU.
+/// `epilogue(sum_block)` is called with parts of the result that cover it once, on the thread that
+/// has just made them. Where w has several runs it is called for each run of a part, in order; each
+/// has the same place in `out`. Without an epilogue that is a config_error.
 template <packed_weights W, class Epilogue = no_epilogue>
 void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
                     row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
@@ -101,12 +91,14 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
   require_shape(out, x.rows, w.rows, "ternary_matmul: out");
   require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
-  if (w.cols > ternary_matmul_max_cols)
+  if (std::min(w.run, w.cols) > ternary_matmul_max_cols)
     throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
   if (out.col_stride != 1 || row_sums.stride != 1)
     throw shape_error("ternary_matmul: out and row sums must be dense along their rows");
   if (workspace.size() < ternary_matmul_workspace(w, x))
     throw shape_error("ternary_matmul: workspace smaller than ternary_matmul_workspace()");
+  if (std::same_as<Epilogue, no_epilogue> && w.runs() > 1)
+    throw config_error("ternary_matmul: several runs need an epilogue that takes each one's sums");
   if (x.rows == 0 || w.rows == 0) return;
   if (w.cols == 0) {
     for (std::size_t n = 0; n < out.rows; ++n) std::fill_n(out.row(n).data, out.cols, 0);
@@ -115,32 +107,27 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
 
   const auto kernel = kernel::entry_of<format>(level);
   const std::size_t most = kernel.group_size(x.rows);
-  kernel::problem<format> p{w,
-                            x.data,
-                            x.row_stride,
-                            x.rows,
-                            most != 0,
-                            {x.rows, most != 0 ? most : x.rows},
-                            row_sums.data,
-                            out.data,
-                            out.row_stride};
-  if (p.grouped || !kernel::readable(w, x)) {
-    auto* const prepared = reinterpret_cast<std::int8_t*>(workspace.data());
-    p.x = prepared;
-    p.x_stride = kernel::padded_cols(w);
-    if (p.grouped)
-      kernel::group_tokens(x, p.parts, prepared, p.x_stride, ex);
-    else
-      kernel::pad_rows(x, prepared, p.x_stride, ex);
-  }
+  const kernel::problem<format> whole{w,
+                                      x.data,
+                                      x.row_stride,
+                                      x.rows,
+                                      most != 0,
+                                      {x.rows, most != 0 ? most : x.rows},
+                                      row_sums.data,
+                                      out.data,
+                                      out.row_stride};
+  const kernel::column_runs<format> runs(whole, x, workspace, ex);
   // About 4M multiply-adds make a chunk worth a thread.
   const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
-  ex.parallel_for(p.tasks(), (std::size_t{1} << 22) / work + 1,
+  ex.parallel_for(whole.tasks(), (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
                     for (std::size_t i = begin; i < end; ++i) {
-                      kernel.run(p, i, i + 1);
-                      const auto [row, rows, token, tokens] = p.part(i);
-                      epilogue({token, row, out.block(token, row, tokens, rows)});
+                      const auto [row, rows, token, tokens] = whole.part(i);
+                      const auto sums = out.block(token, row, tokens, rows);
+                      for (std::size_t run = 0; run < runs.size(); ++run) {
+                        kernel.run(runs[run], i, i + 1);
+                        epilogue({token, row, sums, run});
+                      }
                     }
                   });
 }

@@ -2,6 +2,7 @@
 // at once, groups in which four columns of one token follow four of the other.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -77,6 +78,25 @@ inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition
     for (std::size_t t = 0; t < n; ++t)
       group_one(x.row(first + t), at + 4 * t, n, t < fours ? dense : 0, cols);
   });
+}
+
+/// Sum of the elements, of any number up to 2^24.
+inline std::int32_t row_sum(row_view<const std::int8_t> x) {
+  using bytes [[gnu::vector_size(8)]] = std::int8_t;
+  using shorts [[gnu::vector_size(16)]] = std::int16_t;
+  std::int32_t total = 0;
+  std::size_t i = 0;
+  while (x.stride == 1 && i + 8 <= x.size) {
+    shorts sums{};  // of up to 256 bytes each
+    for (const std::size_t end = std::min(x.size - 7, i + 2048); i < end; i += 8) {
+      bytes b;
+      std::memcpy(&b, x.data + i, sizeof b);
+      sums += __builtin_convertvector(b, shorts);
+    }
+    for (int k = 0; k < 8; ++k) total += sums[k];
+  }
+  for (; i < x.size; ++i) total += x[i];
+  return total;
 }
 
 }  // namespace tern::inline TERN_ABI::kernel

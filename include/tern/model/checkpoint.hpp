@@ -78,7 +78,7 @@ void load_packed(const checkpoint_reader& file, projection<Owner>& p) {
   }
   std::array<T, 1> scale{};
   read_row<T>(file.at(p.weight.name + "_scale"), scale);
-  p.packed = packed_weight<T>{packed_matrix<two_bit>(view), scale[0]};
+  p.packed.emplace(view, matrix_view<const T>(scale.data(), 1, 1), extents{shape.rows, shape.cols});
   p.weight.value = tensor_traits<Owner>::make(0, 0);
 }
 

@@ -194,8 +194,7 @@ class decoder {
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
     if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     const variable<T> bias = p.bias ? p.bias->variable() : variable<T>{};
-    if (p.packed)
-      return graph::packed_linear<T, ActQ>(t, x, p.packed->trits, p.packed->scale, bias);
+    if (p.packed) return graph::packed_linear<T, ActQ>(t, x, *p.packed, bias);
     return p.ternary ? graph::bit_linear<T, WeightQ, ActQ>(t, x, p.weight.variable(), bias)
                      : graph::linear(t, x, p.weight.variable(), bias);
   }

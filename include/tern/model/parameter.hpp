@@ -10,6 +10,7 @@
 #include "tern/core/random.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/grad/tape.hpp"
+#include "tern/pack/ternary_weights.hpp"
 #include "tern/pack/two_bit.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -52,13 +53,6 @@ struct parameter {
   }
 };
 
-/// Ternary weights as deployed: nothing else is left of them.
-template <class T>
-struct packed_weight {
-  packed_matrix<two_bit> trits;  ///< (out, in)
-  T scale = 0;
-};
-
 /// y = x W^T + b, in full precision or ternary, with an optional norm before it (SubLN). A packed
 /// projection serves inference only: its `weight` keeps the name and an empty value.
 template <matrix_owner Owner>
@@ -66,7 +60,8 @@ struct projection {
   parameter<Owner> weight;                     ///< (out, in)
   std::optional<parameter<Owner>> bias, norm;  ///< (1, out), (1, in)
   bool ternary = false;
-  std::optional<packed_weight<scalar_of<Owner>>> packed;
+  /// Ternary weights as deployed: nothing else is left of them.
+  std::optional<ternary_weights<two_bit, scalar_of<Owner>>> packed;
 };
 
 }  // namespace tern::inline TERN_ABI

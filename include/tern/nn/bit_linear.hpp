@@ -17,6 +17,7 @@
 #include "tern/nn/rms_norm.hpp"
 #include "tern/nn/rowwise.hpp"
 #include "tern/pack/packed_matrix.hpp"
+#include "tern/pack/ternary_weights.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmax.hpp"
 #include "tern/quant/absmean.hpp"
@@ -37,7 +38,7 @@ struct bit_linear {
     row_view<T> x_scales;              ///< N
     row_view<std::int32_t> x_sums;     ///< N, sums of codes
     matrix_view<std::int8_t> w_codes;  ///< (M, K)
-    matrix_view<T> w_scales;           ///< scale_extents of WeightQ
+    matrix_view<T> w_scales;           ///< scale_extents of WeightQ; best one column after another
   };
 
   /// Uninitialised, alive until `memory` is rewound.
@@ -47,7 +48,7 @@ struct bit_linear {
             {memory.allocate<T>(n), n},
             {memory.allocate<std::int32_t>(n), n},
             memory.matrix<std::int8_t>(m, k),
-            memory.matrix<T>(scales.rows, scales.cols)};
+            memory.matrix<T>(scales.cols, scales.rows).transposed()};
   }
 
   /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about
@@ -61,7 +62,12 @@ struct bit_linear {
     require_shape(w, y.cols, x.cols, "bit_linear: w");
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
     activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
-    multiply(s, bias, y, scratch, ex);
+    const arena_scope temporaries(scratch);
+    const extents block = WeightQ::scale_block(w.rows, w.cols);
+    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, block.cols};
+    auto* blocks = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
+    multiply(pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales, block.rows, s.x_codes,
+             s.x_scales, s.x_sums, bias, y, scratch, ex);
   }
 
   /// dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where Wq and Xq are the dequantised
@@ -80,10 +86,10 @@ struct bit_linear {
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
   }
 
-  /// Inference on packed weights; the same bits as forward() of the weights they were made from.
-  /// w: packed (M, K), w_scales: (1, 1) or (M, 1). `scratch` holds about N (K + 4 M) bytes.
-  template <class Packed>
-  static void forward_packed(matrix_view<const T> x, const Packed& w, matrix_view<const T> w_scales,
+  /// Inference on packed weights (M, K); the same bits as forward() of the weights they were made
+  /// from. `scratch` holds about N (K + 4 M) bytes.
+  template <class Format>
+  static void forward_packed(matrix_view<const T> x, const ternary_weights_view<Format, T>& w,
                              row_view<const T> bias, matrix_view<T> y, arena& scratch,
                              executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
     require_activation_quantizer<ActQ, T>();
@@ -92,7 +98,7 @@ struct bit_linear {
     const row_view<T> scales(scratch.allocate<T>(x.rows), x.rows);
     const row_view<std::int32_t> sums(scratch.allocate<std::int32_t>(x.rows), x.rows);
     activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
-    multiply_packed(w, codes, scales, sums, w_scales, bias, y, scratch, ex);
+    multiply(w.trits, w.scales(), w.scale_rows, codes, scales, sums, bias, y, scratch, ex);
   }
 
  private:
@@ -108,34 +114,16 @@ struct bit_linear {
     return w;
   }
 
-  /// One scale to the tensor or to each row multiplies whole sums; finer blocks need their scales
-  /// inside the sum, so there the product is an ordinary one of real numbers.
-  static void multiply(const saved& s, row_view<const T> bias, matrix_view<T> y, arena& scratch,
-                       executor_ref ex) {
-    const arena_scope temporaries(scratch);
-    const std::size_t m = s.w_codes.rows, k = s.w_codes.cols;
-    const bool whole = s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == m);
-    if (whole && k <= ternary_matmul_max_cols) {
-      const std::size_t bytes = packed_view<two_bit>{nullptr, m, k}.size_bytes();
-      auto* blocks = scratch.allocate<packed_block>(bytes / sizeof(packed_block));
-      const auto packed = pack<two_bit>(s.w_codes, k, blocks, ex);
-      multiply_packed(packed, s.x_codes, s.x_scales, s.x_sums, s.w_scales, bias, y, scratch, ex);
-    } else {
-      const auto x = dequantized_input(s, scratch, ex);
-      linear<T>::forward(x, dequantized_weights(s, scratch, ex), bias, y, ex);
-    }
-  }
-
-  template <class Packed>
-  static void multiply_packed(const Packed& w, matrix_view<const std::int8_t> x_codes,
-                              row_view<const T> x_scales, row_view<const std::int32_t> x_sums,
-                              matrix_view<const T> w_scales, row_view<const T> bias,
-                              matrix_view<T> y, arena& scratch, executor_ref ex) {
+  template <class Format>
+  static void multiply(const packed_view<Format>& w, matrix_view<const T> w_scales,
+                       std::size_t scale_rows, matrix_view<const std::int8_t> x_codes,
+                       row_view<const T> x_scales, row_view<const std::int32_t> x_sums,
+                       row_view<const T> bias, matrix_view<T> y, arena& scratch, executor_ref ex) {
     const auto sums = scratch.matrix<std::int32_t>(y.rows, y.cols);
     const std::size_t bytes = ternary_matmul_workspace(w, x_codes);
     const std::span<std::byte> workspace(scratch.allocate<std::byte>(bytes), bytes);
     ternary_matmul(w, x_codes, x_sums, sums, workspace, ex, isa::active(),
-                   rescale<T>(x_scales, w_scales, bias, y));
+                   rescale<T>(x_scales, w_scales, bias, y, {}, scale_rows));
   }
 };
 

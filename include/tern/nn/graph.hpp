@@ -60,14 +60,13 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
 }
 
 /// y = Qa(x) W^T + b with packed ternary W: the same bits as bit_linear. Inference only.
-template <class T, class ActQ>
-variable<T> packed_linear(tape<T>& t, variable<T> x, const packed_matrix<two_bit>& w, T w_scale,
+template <class T, class ActQ, class Format>
+variable<T> packed_linear(tape<T>& t, variable<T> x, const ternary_weights<Format, T>& w,
                           variable<T> b = {}) {
   if (t.recording()) throw config_error("packed weights cannot be trained");
   variable<T> y = t.make(x.rows(), w.rows());
-  tern::bit_linear<T, absmean, ActQ>::forward_packed(
-      x.value, w.view(), matrix_view<const T>(&w_scale, 1, 1), vector_of(b.value), y.value,
-      t.memory(), t.executor());
+  tern::bit_linear<T, absmean, ActQ>::forward_packed(x.value, w.view(), vector_of(b.value), y.value,
+                                                     t.memory(), t.executor());
   return y;
 }
 

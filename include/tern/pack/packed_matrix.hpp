@@ -40,21 +40,28 @@ struct packed_view {
   const packed_block* data = nullptr;
   std::size_t rows = 0, cols = 0;
   std::size_t run = cols;  ///< columns of a run, at least 1 where there are any; the last: the rest
+  std::size_t panel_stride = panel_blocks();  ///< blocks from one panel to the next
 
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
   [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
-  /// Blocks of a panel before run i.
-  [[nodiscard]] std::size_t run_block(std::size_t i) const {
-    return i * ((run - 1) / Format::cols + 1);
-  }
+  /// Blocks of a panel.
   [[nodiscard]] std::size_t panel_blocks() const {
     const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
-    return run_block(before) + (cols - before * run + Format::cols - 1) / Format::cols;
+    return before * run_blocks() + (cols - before * run + Format::cols - 1) / Format::cols;
   }
-  [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_blocks(); }
+  [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_stride; }
+  /// The columns of run i as a matrix of one run.
+  [[nodiscard]] packed_view run_view(std::size_t i) const {
+    const std::size_t n = std::min(run, cols - i * run);
+    return {data + i * run_blocks(), rows, n, n, panel_stride};
+  }
   [[nodiscard]] std::size_t size_bytes() const {
-    return panels() * panel_blocks() * sizeof(packed_block);
+    return panels() * panel_stride * sizeof(packed_block);
   }
+
+ private:
+  /// Blocks of a whole run in a panel.
+  [[nodiscard]] std::size_t run_blocks() const { return (run - 1) / Format::cols + 1; }
 };
 
 namespace detail {

@@ -121,7 +121,7 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
       p.weights.panel(row / Format::rows)[block].bytes.data() + row % Format::rows * 4,
       tile_rows <= Format::rows
           ? ops::bytes
-          : static_cast<std::size_t>(whole) * p.weights.panel_blocks() * sizeof(packed_block)};
+          : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_block)};
   const bool few = p.parts.groups <= 2;
   if (!few) unpack_digits(packed, blocks, bytes, plane_indices<Format>{});
   for (std::size_t g = task.group; g < task.group_end; ++g) {

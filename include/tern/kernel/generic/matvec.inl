@@ -53,7 +53,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
                         std::int32_t* sums, std::index_sequence<r...>) {
   constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
   constexpr std::size_t sums_each = decoder<Format>::sums;
-  const std::size_t blocks = p.weights.panel_blocks(), stride = blocks * sizeof(packed_block);
+  const std::size_t blocks = p.weights.panel_blocks(),
+                    stride = p.weights.panel_stride * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
   constexpr std::size_t chunk = ops::max_dots / ((planes + sums_each - 1) / sums_each);
   ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};

@@ -1,0 +1,91 @@
+// A product cut into runs of columns, each a problem of its own: its part of the packed weights,
+// its activations as kernels want them, its row sums. Most weights are one run; those that have a
+// scale to every 64 columns, say, are many.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/kernel/token_groups.hpp"
+
+namespace tern::inline TERN_ABI::kernel {
+
+template <class Format>
+std::size_t padded_cols(const packed_view<Format>& w) {
+  return w.panel_blocks() * Format::cols;
+}
+
+template <class Format>
+class column_runs {
+ public:
+  /// Bytes of workspace needed, whatever its address.
+  static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
+    const std::size_t sums = w.runs() <= 1 ? 0 : w.runs() * x.rows * sizeof(std::int32_t) + 3;
+    if (x.rows <= 1 && readable(w, x)) return sums;
+    return sums + x.rows * padded_cols(w) + 16;  // kernels may read 16 bytes where 4 are a token's
+  }
+
+  /// whole: the problem of all columns, x (N, K) not yet prepared. The workspace is used as long as
+  /// this object.
+  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x,
+              std::span<std::byte> workspace, executor_ref ex)
+      : whole_(whole), copied_(whole.grouped || !readable(whole.weights, x)) {
+    const packed_view<Format>& w = whole.weights;
+    const std::size_t runs = w.runs();
+    auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
+    std::int32_t* sums = nullptr;
+    if (runs > 1) {
+      at += -reinterpret_cast<std::uintptr_t>(at) % sizeof *sums;
+      whole_.row_sums = sums = reinterpret_cast<std::int32_t*>(at);
+      at += runs * x.rows * sizeof *sums;
+      sums_step_ = x.rows;
+    }
+    x_step_ = copied_ ? x.rows * padded_cols(w.run_view(0)) : w.run;
+    if (copied_) whole_.x = at;
+    if (!copied_ && runs == 1) return;
+    // Runs in parallel, or the rows of a single one.
+    const executor_ref inside = runs == 1 ? ex : executor_ref{};
+    for_each_row(runs, x.rows * w.run, ex, [&](std::size_t i) {
+      const auto part = x.col_block(i * w.run, w.run_view(i).cols);
+      if (copied_) copy(part, at + i * x_step_, padded_cols(w.run_view(i)), inside);
+      for (std::size_t n = 0; n < x.rows && runs > 1; ++n)
+        sums[i * sums_step_ + n] = row_sum(part.row(n));
+    });
+  }
+
+  [[nodiscard]] std::size_t size() const { return whole_.weights.runs(); }
+  [[nodiscard]] problem<Format> operator[](std::size_t i) const {
+    problem<Format> p = whole_;
+    p.weights = whole_.weights.run_view(i);
+    p.x += i * x_step_;
+    if (copied_) p.x_stride = padded_cols(p.weights);
+    p.row_sums += i * sums_step_;
+    return p;
+  }
+
+ private:
+  /// Whether kernels can read the rows of x as they are: dense, and whole blocks of columns.
+  static bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
+    return x.col_stride == 1 && w.cols % Format::cols == 0 &&
+           (w.run >= w.cols || w.run % Format::cols == 0);
+  }
+
+  void copy(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
+            executor_ref ex) const {
+    if (whole_.grouped)
+      group_tokens(x, whole_.parts, to, cols, ex);
+    else
+      pad_rows(x, to, cols, ex);
+  }
+
+  problem<Format> whole_;
+  bool copied_;
+  std::size_t x_step_ = 0, sums_step_ = 0;  // from one run to the next
+};
+
+}  // namespace tern::inline TERN_ABI::kernel

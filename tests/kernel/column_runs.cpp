@@ -1,0 +1,192 @@
+// Products of weights with a scale to each run of columns: every level's sums of every run, and the
+// real numbers made of them, equal the definition.
+#include "tern/kernel/column_runs.hpp"
+
+#include <array>
+#include <vector>
+
+#include "../support.hpp"
+#include "tern/core/random.hpp"
+#include "tern/kernel/matmul.hpp"
+#include "tern/pack/two_bit.hpp"
+
+using namespace tern;
+
+namespace {
+
+template <class Format>
+struct product {
+  std::size_t m, n, k, run, runs;
+  std::vector<std::int8_t> w, x;
+  std::vector<std::int32_t> row_sums, expected;  // expected: a matrix (n, m) to each run
+  packed_matrix<Format> packed;
+
+  product(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t run_)
+      : m(m_),
+        n(n_),
+        k(k_),
+        run(run_),
+        runs((k + run - 1) / run),
+        w(m * k),
+        x(n * k),
+        row_sums(n),
+        expected(runs * n * m) {
+    philox random(m * 7 + n * 5 + k);
+    for (auto& v : w) v = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
+    for (auto& v : x) v = static_cast<std::int8_t>(static_cast<int>(random.below(256)) - 128);
+    for (std::size_t t = 0; t < n; ++t)
+      for (std::size_t c = 0; c < k; ++c) {
+        row_sums[t] += x[t * k + c];
+        for (std::size_t r = 0; r < m; ++r)
+          expected[(c / run * n + t) * m + r] += w[r * k + c] * x[t * k + c];
+      }
+    packed = packed_matrix<Format>(matrix_view<const std::int8_t>(w.data(), m, k), run);
+  }
+
+  [[nodiscard]] matrix_view<const std::int8_t> tokens() const { return {x.data(), n, k}; }
+
+  template <class Epilogue>
+  void multiply(matrix_view<const std::int8_t> xs, isa::level level, const Epilogue& epilogue,
+                executor_ref ex = {}) const {
+    std::vector<std::int32_t> out(n * m);
+    std::vector<std::byte> workspace(ternary_matmul_workspace(packed, xs) + 1, std::byte{0x7F});
+    ternary_matmul(packed, xs, row_sums, {out.data(), n, m}, workspace, ex, level, epilogue);
+    CHECK(workspace.back() == std::byte{0x7F});
+  }
+
+  /// Sums of all runs, each seen once.
+  [[nodiscard]] std::vector<std::int32_t> sums(matrix_view<const std::int8_t> xs, isa::level level,
+                                               executor_ref ex = {}) const {
+    std::vector<std::int32_t> seen(expected.size(), -77);
+    std::atomic<std::size_t> count = 0;
+    multiply(
+        xs, level,
+        [&](const sum_block& b) {
+          for (std::size_t i = 0; i < b.sums.rows; ++i)
+            for (std::size_t j = 0; j < b.sums.cols; ++j)
+              seen[(b.run * n + b.token + i) * m + b.row + j] = b.sums(i, j);
+          count += b.sums.size();
+        },
+        ex);
+    CHECK(count == seen.size());
+    return seen;
+  }
+};
+
+template <class F>
+void for_each_level(F f) {
+  for (const isa::level level : isa::levels)
+    if (isa::supported(level)) f(level);
+}
+
+template <class T>
+std::vector<T> reals(std::size_t n, std::uint64_t seed) {
+  philox random(seed);
+  std::vector<T> v(n);
+  for (T& x : v) x = static_cast<T>(random.normal());
+  return v;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit) {
+  const auto check = [](std::size_t m, std::size_t n, std::size_t k, std::size_t run) {
+    const product<TestType> p(m, n, k, run);
+    for_each_level([&](isa::level level) {
+      CAPTURE(isa::name(level), m, n, k, run);
+      if (p.sums(p.tokens(), level) != p.expected) FAIL_CHECK("other sums");
+    });
+  };
+  for (std::size_t n = 0; n <= 20; ++n)
+    for (const std::size_t m : {0u, 1u, 16u, 33u, 70u})
+      for (const auto& [k, run] : {std::array<std::size_t, 2>{64, 64},
+                                   {65, 64},
+                                   {200, 64},
+                                   {256, 128},
+                                   {300, 128},
+                                   {500, 256},
+                                   {47, 20},
+                                   {5, 1}})
+        check(m, n, k, run);
+  check(130, 245, 384, 64);
+  check(1000, 1, 777, 256);
+  check(90, 3, 2600, 2100);
+}
+
+TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit) {
+  for (const std::size_t n : {1u, 2u, 7u, 300u}) {
+    const product<TestType> p(150, n, 200, 64);
+    std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);
+    for (std::size_t t = 0; t < n; ++t)
+      for (std::size_t c = 0; c < p.k; ++c)
+        columns[c * n + t] = wide[1 + t * 231 + c] = p.x[t * p.k + c];
+    thread_pool pool(3);
+    for_each_level([&](isa::level level) {
+      CAPTURE(isa::name(level), n);
+      CHECK((p.sums({columns.data(), n, p.k, 1, n}, level) == p.expected));
+      CHECK((p.sums({wide.data() + 1, n, p.k, 231}, level) == p.expected));
+      CHECK((p.sums(p.tokens(), level, pool) == p.expected));
+    });
+  }
+}
+
+TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", "", float, double) {
+  using T = TestType;
+  for (const std::size_t n : {1u, 2u, 9u})
+    for (const std::size_t run : {64u, 128u, 256u, 50u})
+      for (const std::size_t scale_rows : {1u, 16u, 77u}) {
+        const product<two_bit> p(77, n, 300, run);
+        const std::size_t groups = (p.m + scale_rows - 1) / scale_rows;
+        const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(groups * p.runs, 2),
+                   bias = reals<T>(p.m, 3), residual = reals<T>(n * p.m, 4);
+        std::vector<T> expected(n * p.m);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+          volatile T y = 0;  // volatile: no contraction
+          for (std::size_t r = 0; r < p.runs; ++r) {
+            volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.runs + r];
+            value = static_cast<T>(p.expected[r * n * p.m + i]) * value;
+            y = r == 0 ? value : y + value;
+            if (r == 0) y = y + bias[i % p.m];
+            if (r == 0) y = y + residual[i];
+          }
+          expected[i] = y;
+        }
+        const matrix_view<const T> scales(w_scales.data(), groups, p.runs);
+        thread_pool pool(3);
+        for_each_level([&](isa::level level) {
+          CAPTURE(isa::name(level), n, run, scale_rows);
+          std::vector<T> y = residual;
+          const matrix_view<T> view(y.data(), n, p.m);
+          p.multiply(p.tokens(), level, rescale<T>(x_scales, scales, bias, view, view, scale_rows),
+                     pool);
+          CHECK((y == expected));
+        });
+      }
+}
+
+TEST_CASE("several runs without an epilogue, or without scales for all, are refused") {
+  const product<two_bit> p(20, 3, 100, 64);
+  CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), no_epilogue{}), config_error);
+  const std::vector<float> scales(20, 1.0f);
+  std::vector<float> y(60);
+  const matrix_view<float> view(y.data(), 3, 20);
+  const rescale<float> one_run(row_view<const float>(scales.data(), 3), {scales.data(), 20, 1}, {},
+                               view);
+  CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), one_run), shape_error);
+}
+
+TEST_CASE("the sum of a row, of any size and stride") {
+  std::vector<std::int8_t> x(5000);
+  for (const int value : {-128, 127, 0}) {
+    philox random(4);
+    for (auto& v : x)
+      v = static_cast<std::int8_t>(value != 0 ? value : static_cast<int>(random.below(256)) - 128);
+    for (const std::size_t stride : {1u, 3u})
+      for (const std::size_t n : {0u, 1u, 7u, 8u, 9u, 64u, 1600u}) {
+        std::int32_t sum = 0;
+        for (std::size_t i = 0; i < n; ++i) sum += x[i * stride];
+        CHECK(kernel::row_sum({x.data(), n, stride}) == sum);
+      }
+    CHECK((value == 0 || kernel::row_sum({x.data(), 5000, 1}) == 5000 * value));
+  }
+}
