@@ -2,10 +2,13 @@
 // models are F16, their ternary weights packed to 2 bits in the `bitnet` layout beside one scale.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <list>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,24 +48,9 @@ struct bitnet_tensor {
   }
 };
 
-/// What quantization_config says of weights packed as ours: codes times the scale beside them.
-inline constexpr std::array<std::array<const char*, 2>, 3> bitnet_settings = {
-    {{"quant_method", "bitnet"},
-     {"linear_class", "autobitlinear"},
-     {"quantization_mode", "offline"}}};
-
-/// Whether a config.json declares packed weights; throws config_error where they are no such.
-inline bool declares_packed(const json_fields& config, bool ternary) {
-  if (!config.has("quantization_config")) return false;
-  const json_fields given = config.object("quantization_config");
-  for (const auto& [key, value] : bitnet_settings)
-    if (const auto got = given.get<std::string>(key); got != value) given.fail(key, value, got);
-  if (!ternary) config.fail("tern.ternary", "true beside quantization_config", "false");
-  return true;
-}
-
+/// Codes and scale as they stand in the file: nothing is rounded again.
 template <class Owner>
-void load_packed(const checkpoint_reader& file, projection<Owner>& p) {
+void load_packed(const checkpoint_reader& file, bitnet_weights kind, projection<Owner>& p) {
   using T = scalar_of<Owner>;
   const auto shape = p.weight.view();
   std::vector<std::uint8_t> bytes(bitnet_rows(shape.rows) * shape.cols);
@@ -77,9 +65,32 @@ void load_packed(const checkpoint_reader& file, projection<Owner>& p) {
     tensor.fail(e.what());
   }
   std::array<T, 1> scale{};
-  read_row<T>(file.at(p.weight.name + "_scale"), scale);
+  const tensor_info& stored = file.at(p.weight.name + "_scale");
+  read_row<T>(stored, scale);
+  if (kind == bitnet_weights::divide) scale[0] = 1 / scale[0];
+  if (!(scale[0] >= 0 && std::isfinite(scale[0]))) stored.fail("is not the scale of a weight");
   p.packed.emplace(view, matrix_view<const T>(scale.data(), 1, 1), extents{shape.rows, shape.cols});
   p.weight.value = tensor_traits<Owner>::make(0, 0);
+}
+
+/// Throws format_error where the file has a tensor that the model has no place for: it would
+/// compute something else than the file's own program. A copy of a tied embedding is allowed.
+template <class Model>
+void require_known_tensors(Model& model, const checkpoint_reader& file) {
+  std::set<std::string> known;
+  model.for_each_parameter([&](auto& p) { known.insert(p.name); });
+  for (auto& block : model.blocks())
+    block.for_each_projection([&](auto& p) {
+      if (p.packed) known.insert(p.weight.name + "_scale");
+    });
+  for (const std::string& name : file.names()) {
+    if (known.contains(name) || name.ends_with(".rotary_emb.inv_freq")) continue;
+    const tensor_info& tensor = file.at(name);
+    if (name != "lm_head.weight")
+      tensor.fail("has no place in a model of model_type " + model.config().model_type);
+    if (!std::ranges::equal(tensor.data, file.at(model.head().name).data))
+      tensor.fail("differs from the embedding, but config.json ties the two");
+  }
 }
 
 }  // namespace detail
@@ -106,7 +117,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     });
   model.for_each_parameter([&](parameter<Owner>& p) {
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(WeightQ{}, p.view());
+      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
       file.add_row<float>(p.name + "_scale", tensor.scale);
@@ -120,11 +131,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   auto config = to_json(model.config(), deployed                      ? "float16"
                                         : dtype_of<T>() == dtype::f64 ? "float64"
                                                                       : "float32");
-  if (!ternary.empty()) {
-    auto& quantization = config["quantization_config"];
-    quantization["modules_to_not_convert"] = {"lm_head"};
-    for (const auto& [key, value] : detail::bitnet_settings) quantization[key] = value;
-  }
+  if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(model.config());
   write_json(directory / "config.json", config);
 }
 
@@ -136,7 +143,8 @@ Model load_model(const std::filesystem::path& directory) {
   const auto path = directory / "config.json";
   const auto json = read_json(path);
   Model model(model_config_from_json(json, path.string()));
-  const bool declared = detail::declares_packed({json, path.string()}, model.config().ternary);
+  const auto kind = read_bitnet_weights({json, path.string()}).value_or(bitnet_weights::masters);
+  const bool declared = kind != bitnet_weights::masters;
   const checkpoint_reader file(directory);
   for (const auto& part : file.files()) part.verify();
   for (auto& block : model.blocks())
@@ -144,10 +152,11 @@ Model load_model(const std::filesystem::path& directory) {
       const tensor_info& tensor = file.at(p.weight.name);
       const bool packed = tensor.dtype == dtype::u8;
       if (packed != declared)
-        tensor.fail(packed ? "is packed, but config.json has no quantization_config"
+        tensor.fail(packed ? "is packed, but config.json has no quantization_config of such"
                            : "is not packed, but config.json has a quantization_config");
-      if (packed) detail::load_packed(file, p);
+      if (packed) detail::load_packed(file, kind, p);
     });
+  detail::require_known_tensors(model, file);
   model.for_each_parameter([&](auto& p) {
     if (p.view().size() == 0) return;
     if (p.is_vector())

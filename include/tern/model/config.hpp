@@ -2,11 +2,14 @@
 // how far stage 1 of BitDistill has been applied to it.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "tern/core/error.hpp"
 #include "tern/nn/feed_forward.hpp"
+#include "tern/nn/rope.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -17,7 +20,8 @@ enum class norm_placement {
   all,    ///< before every quantized linear: the official code's configuration
 };
 
-/// Architecture of a decoder (Qwen3 names; all sizes in elements).
+/// Architecture of a decoder (Hugging Face's names; all sizes in elements). The defaults are those
+/// of Qwen3; model_family.hpp has what other families change.
 struct model_config {
   std::string model_type = "qwen3";
   std::size_t vocab_size = 0, hidden_size = 0, intermediate_size = 0;
@@ -27,13 +31,38 @@ struct model_config {
   activation hidden_act = activation::silu;
   bool attention_bias = false, qk_norm = true, tie_word_embeddings = true;
 
+  bool output_bias = false;           ///< o_proj has a bias (attention_bias: q, k and v)
+  bool unit_offset = false;           ///< norms multiply by 1 + weight, those of stage 1 by weight
+  bool output_norms = false;          ///< norms behind attention and feed-forward, too
+  bool scaled_embedding = false;      ///< embeddings are multiplied by sqrt(hidden_size)
+  tern::rope_scaling rope_scaling{};  ///< of the layers that see everything
+  double rope_local_theta = 0;        ///< of the layers with a window; 0: they turn like the others
+  std::vector<bool> sliding_layers{};     ///< one a layer; empty: none has a window
+  std::size_t sliding_window = 0;         ///< tokens that such a layer sees, the own one the last
+  std::size_t query_pre_attn_scalar = 0;  ///< scores are divided by its root; 0: head_dim
+
   // Stage 1 (surgery.hpp).
   bool ternary = false;  ///< the linears of all blocks are quantized in the forward pass
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;
+  double quantizer_eps = 1e-5;  ///< of quantizer policies that have an `eps`
 
   [[nodiscard]] std::size_t q_width() const { return num_attention_heads * head_dim; }
   [[nodiscard]] std::size_t kv_width() const { return num_key_value_heads * head_dim; }
+
+  [[nodiscard]] bool sliding(std::size_t layer) const {
+    return !sliding_layers.empty() && sliding_layers[layer];
+  }
+  [[nodiscard]] double norm_offset() const { return unit_offset ? 1 : 0; }
+  [[nodiscard]] double embedding_scale() const {
+    return scaled_embedding ? std::sqrt(static_cast<double>(hidden_size)) : 1;
+  }
+
+  /// Of attention scores; 0 stands for 1/sqrt(head_dim).
+  [[nodiscard]] double attention_scale() const {
+    return query_pre_attn_scalar == 0 ? 0
+                                      : 1 / std::sqrt(static_cast<double>(query_pre_attn_scalar));
+  }
 
   /// Throws config_error where sizes are missing or contradict one another.
   void validate() const {
@@ -54,6 +83,12 @@ struct model_config {
       throw config_error("config: num_attention_heads (" + std::to_string(num_attention_heads) +
                          ") must be a multiple of num_key_value_heads (" +
                          std::to_string(num_key_value_heads) + ")");
+    if (!sliding_layers.empty() && sliding_layers.size() != num_hidden_layers)
+      throw config_error("config: " + std::to_string(sliding_layers.size()) +
+                         " layer types for num_hidden_layers (" +
+                         std::to_string(num_hidden_layers) + ")");
+    if (!sliding_layers.empty()) positive(sliding_window, "sliding_window");
+    rope_scaling.validate();
   }
 };
 

@@ -1,6 +1,6 @@
-// A decoder-only transformer of the Qwen3 kind: pre-norm blocks, grouped-query attention with q/k
-// norm and RoPE, gated feed-forward. The same text runs training (a recording tape), evaluation,
-// full-precision and ternary models.
+// A decoder-only transformer: pre-norm blocks, grouped-query attention with RoPE, gated
+// feed-forward; model_config says what else. The same text runs training (a recording tape),
+// evaluation, full-precision and ternary models.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/model/block.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/model/token_batch.hpp"
@@ -34,25 +35,19 @@ class decoder {
   using weight_quantizer_type = WeightQ;
   using parameter_type = parameter<Owner>;
   using projection_type = projection<Owner>;
+  using block = decoder_block<Owner>;
 
-  struct block {
-    parameter_type input_norm, post_attention_norm;
-    std::optional<parameter_type> q_norm, k_norm;
-    projection_type q, k, v, o, gate, up, down;
-
-    template <class F>
-    void for_each_projection(F&& f) {
-      for (projection_type* p : {&q, &k, &v, &o, &gate, &up, &down}) f(*p);
-    }
-  };
-
-  /// Zero weights, gains of one. Throws config_error.
+  /// Zero weights, norms that multiply by one. Throws config_error.
   explicit decoder(const model_config& config)
       : config_(validated(config)),
-        rope_(config.head_dim, config.rope_theta, config.max_position_embeddings),
+        rope_(config.head_dim, config.rope_theta, config.max_position_embeddings,
+              rope_pairing::halves, config.rope_scaling),
         embedding_("model.embed_tokens.weight", config.vocab_size, config.hidden_size),
-        norm_(gain("model.norm.weight", config.hidden_size)) {
-    for (std::size_t i = 0; i < config.num_hidden_layers; ++i) blocks_.push_back(make_block(i));
+        norm_(block::gain(config, "model.norm.weight", config.hidden_size)) {
+    if (config.rope_local_theta != 0)
+      local_rope_.emplace(config.head_dim, config.rope_local_theta, config.max_position_embeddings);
+    for (std::size_t i = 0; i < config.num_hidden_layers; ++i)
+      blocks_.push_back(block::make(config, i));
     if (!config.tie_word_embeddings)
       lm_head_.emplace("lm_head.weight", config.vocab_size, config.hidden_size);
     place_norms(config.sub_ln, config.sub_ln_eps);
@@ -73,21 +68,13 @@ class decoder {
   /// The matrix that turns hidden states into logits: lm_head, or the tied embedding.
   [[nodiscard]] parameter_type& head() { return lm_head_ ? *lm_head_ : embedding_; }
 
+  /// The policies, with the configuration's eps where they have one.
+  [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
+  [[nodiscard]] ActQ activation_quantizer() const { return with_eps(ActQ{}); }
+
   /// Norms of gain 1 directly before projections, replacing any; see surgery.hpp.
   void place_norms(norm_placement placement, double eps) {
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      const std::string at = layer_name(i);
-      block& b = blocks_[i];
-      b.for_each_projection([&](projection_type& p) {
-        p.norm.reset();
-        const std::string stem = p.weight.name.substr(0, p.weight.name.rfind('.'));
-        if (placement == norm_placement::all)
-          p.norm = gain(stem + ".rms_norm.weight", p.weight.view().cols);
-      });
-      if (placement != norm_placement::subln) continue;
-      b.o.norm = gain(at + "self_attn.attn_sub_norm.weight", config_.q_width());
-      b.down.norm = gain(at + "mlp.ffn_sub_norm.weight", config_.intermediate_size);
-    }
+    for (block& b : blocks_) b.place_norms(placement);
     config_.sub_ln = placement;
     config_.sub_ln_eps = eps;
   }
@@ -102,23 +89,10 @@ class decoder {
   /// f(parameter&) for every parameter, always in the same order.
   template <class F>
   void for_each_parameter(F&& f) {
-    const auto maybe = [&](std::optional<parameter_type>& p) {
-      if (p) f(*p);
-    };
     f(embedding_);
-    for (block& b : blocks_) {
-      f(b.input_norm);
-      maybe(b.q_norm);
-      maybe(b.k_norm);
-      f(b.post_attention_norm);
-      b.for_each_projection([&](projection_type& p) {
-        maybe(p.norm);
-        f(p.weight);
-        maybe(p.bias);
-      });
-    }
+    for (block& b : blocks_) b.for_each_parameter(f);
     f(norm_);
-    maybe(lm_head_);
+    if (lm_head_) f(*lm_head_);
   }
 
   /// Gives every parameter a zeroed gradient, or takes them all away.
@@ -135,14 +109,15 @@ class decoder {
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {},
                           attention_taps<scalar>* taps = nullptr) {
-    variable<scalar> x = graph::embedding<scalar>(t, batch.tokens, embedding_.variable());
+    variable<scalar> x = graph::embedding<scalar>(t, batch.tokens, embedding_.variable(),
+                                                  static_cast<scalar>(config_.embedding_scale()));
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       attention_taps<scalar>* here = taps != nullptr && taps->layer == i ? taps : nullptr;
       x = graph::add(t, x, attend(t, blocks_[i], x, batch, here));
       x = graph::add(t, x, feed_forward(t, blocks_[i], x));
     }
     if (!rows.empty()) x = graph::gather_rows(t, x, rows);
-    return graph::rms_norm(t, x, norm_.variable(), config_.rms_norm_eps);
+    return normalize(t, x, norm_);
   }
 
  private:
@@ -153,75 +128,56 @@ class decoder {
     return c;
   }
 
-  static parameter_type gain(const std::string& name, std::size_t n) {
-    parameter_type p(name, 1, n);
-    p.fill(T(1));
-    return p;
+  template <class Q>
+  Q with_eps(Q quantizer) const {
+    if constexpr (requires { quantizer.eps = 1e-5; }) quantizer.eps = config_.quantizer_eps;
+    return quantizer;
   }
 
-  static std::string layer_name(std::size_t index) {
-    return "model.layers." + std::to_string(index) + ".";
+  variable<T> normalize(tape<T>& t, variable<T> x, parameter_type& gain) {
+    return graph::rms_norm(t, x, gain.variable(), config_.rms_norm_eps, config_.norm_offset());
   }
-
-  block make_block(std::size_t index) const {
-    const std::string at = layer_name(index);
-    const std::size_t d = config_.hidden_size, f = config_.intermediate_size;
-    const std::size_t q = config_.q_width(), kv = config_.kv_width();
-    const auto project = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
-      projection_type p{parameter_type(at + name + ".weight", out, in), {}, {}, false, {}};
-      if (bias) p.bias.emplace(at + name + ".bias", 1, out);
-      return p;
-    };
-    const bool bias = config_.attention_bias;
-    block b{gain(at + "input_layernorm.weight", d),
-            gain(at + "post_attention_layernorm.weight", d),
-            {},
-            {},
-            project("self_attn.q_proj", q, d, bias),
-            project("self_attn.k_proj", kv, d, bias),
-            project("self_attn.v_proj", kv, d, bias),
-            project("self_attn.o_proj", d, q, false),
-            project("mlp.gate_proj", f, d, false),
-            project("mlp.up_proj", f, d, false),
-            project("mlp.down_proj", d, f, false)};
-    if (config_.qk_norm) {
-      b.q_norm = gain(at + "self_attn.q_norm.weight", config_.head_dim);
-      b.k_norm = gain(at + "self_attn.k_norm.weight", config_.head_dim);
-    }
-    return b;
+  variable<T> normalize(tape<T>& t, variable<T> x, std::optional<parameter_type>& gain) {
+    return gain ? normalize(t, x, *gain) : x;
   }
 
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
     if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     const variable<T> bias = p.bias ? p.bias->variable() : variable<T>{};
-    if (p.packed) return graph::packed_linear<T, ActQ>(t, x, *p.packed, bias);
-    return p.ternary ? graph::bit_linear<T, WeightQ, ActQ>(t, x, p.weight.variable(), bias)
+    if (p.packed) return graph::packed_linear<T>(t, x, *p.packed, bias, activation_quantizer());
+    return p.ternary ? graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
+                                            activation_quantizer())
                      : graph::linear(t, x, p.weight.variable(), bias);
   }
 
   variable<T> attend(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
                      attention_taps<T>* taps) {
-    x = graph::rms_norm(t, x, b.input_norm.variable(), config_.rms_norm_eps);
-    variable<T> q = project(t, b.q, x), k = project(t, b.k, x);
+    x = normalize(t, x, b.attention_norm);
+    const variable<T> q_raw = project(t, b.q, x), k_raw = project(t, b.k, x);
     const variable<T> v = project(t, b.v, x);
-    if (b.q_norm) q = graph::rms_norm(t, q, b.q_norm->variable(), config_.rms_norm_eps);
-    if (b.k_norm) k = graph::rms_norm(t, k, b.k_norm->variable(), config_.rms_norm_eps);
-    graph::rope<T>(t, q, batch.positions, rope_);
-    graph::rope<T>(t, k, batch.positions, rope_);
+    const variable<T> q = normalize(t, q_raw, b.q_norm), k = normalize(t, k_raw, b.k_norm);
+    const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
+    graph::rope<T>(t, q, batch.positions, angles);
+    graph::rope<T>(t, k, batch.positions, angles);
     if (taps != nullptr) *taps = {taps->layer, q, k, v};
     const attention_shape shape{config_.num_attention_heads, config_.num_key_value_heads,
-                                config_.head_dim, 0.0};
-    return project(t, b.o, graph::attention<T>(t, q, k, v, batch.offsets, shape));
+                                config_.head_dim, config_.attention_scale(),
+                                b.sliding ? config_.sliding_window : 0};
+    const variable<T> y = graph::attention<T>(t, q, k, v, batch.offsets, shape);
+    return normalize(t, project(t, b.o, y), b.attention_output_norm);
   }
 
   variable<T> feed_forward(tape<T>& t, block& b, variable<T> x) {
-    x = graph::rms_norm(t, x, b.post_attention_norm.variable(), config_.rms_norm_eps);
+    x = normalize(t, x, b.feed_forward_norm);
     const variable<T> gate = project(t, b.gate, x), up = project(t, b.up, x);
-    return project(t, b.down, graph::gated_activation(t, config_.hidden_act, gate, up));
+    const variable<T> y =
+        project(t, b.down, graph::gated_activation(t, config_.hidden_act, gate, up));
+    return normalize(t, y, b.feed_forward_output_norm);
   }
 
   model_config config_;
   rope_table<T> rope_;
+  std::optional<rope_table<T>> local_rope_;
   parameter_type embedding_, norm_;
   std::optional<parameter_type> lm_head_;
   std::vector<block> blocks_;

@@ -2,6 +2,11 @@
 // attention and feed-forward, and every linear of the blocks ternary. Weights are inherited.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 #include "tern/model/decoder.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -20,6 +25,31 @@ void insert_sub_ln(decoder<Owner, W, A>& model, norm_placement placement = norm_
 template <class Owner, class W, class A>
 void make_ternary(decoder<Owner, W, A>& model) {
   model.set_ternary(true);
+}
+
+/// Gives packed projections master weights, so that a deployed model can be trained on. They
+/// quantize to the codes they come from, and to their scale but for its last bit: with a fraction p
+/// of codes that are not 0, weights of code * scale / p have the mean `scale`.
+template <class Owner, class A>
+void restore_masters(decoder<Owner, absmean, A>& model) {
+  using T = scalar_of<Owner>;
+  for (auto& block : model.blocks())
+    block.for_each_projection([](projection<Owner>& p) {
+      if (!p.packed) return;
+      const packed_matrix<two_bit>& trits = p.packed->trits;
+      std::vector<std::int8_t> codes(trits.rows() * trits.cols());
+      unpack<two_bit>(trits, {codes.data(), trits.rows(), trits.cols()});
+      const auto zeros = static_cast<std::size_t>(std::ranges::count(codes, std::int8_t{0}));
+      const double used = static_cast<double>(std::max<std::size_t>(1, codes.size() - zeros));
+      const T weight = static_cast<T>(static_cast<double>(p.packed->scale) *
+                                      static_cast<double>(codes.size()) / used);
+      p.weight = {p.weight.name, trits.rows(), trits.cols()};
+      const matrix_view<T> w = p.weight.view();
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c)
+          w(r, c) = static_cast<T>(codes[r * w.cols + c]) * weight;
+      p.packed.reset();
+    });
 }
 
 }  // namespace tern::inline TERN_ABI

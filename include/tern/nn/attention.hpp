@@ -20,10 +20,11 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Query head h reads key/value head h / (q_heads / kv_heads). scale 0 stands for 1/sqrt(head_dim).
+/// Query head h reads key/value head h / (q_heads / kv_heads).
 struct attention_shape {
   std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;
-  double scale = 0;
+  double scale = 0;        ///< of the scores; 0 stands for 1/sqrt(head_dim)
+  std::size_t window = 0;  ///< a token sees so many, itself the last; 0 for all before it
 
   [[nodiscard]] std::size_t group() const { return q_heads / kv_heads; }
   [[nodiscard]] double factor() const {
@@ -31,10 +32,11 @@ struct attention_shape {
   }
 };
 
-/// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions j <= i of the same
-/// sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N, q_heads), the
-/// saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with any distance.
-/// Scratch: at most 32 * 2 * 64 * (T + 16) elements, T the longest sequence, released again.
+/// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions i - window < j <= i
+/// of the same sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N,
+/// q_heads), the saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with
+/// any distance. Scratch: at most 32 * 2 * 64 * (T + 16) elements, T the longest sequence, released
+/// again.
 template <class T>
 struct attention {
   /// Throws shape_error.
@@ -55,14 +57,14 @@ struct attention {
                  values = v.block(first, kv * d, length, d);
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
         for (std::size_t r = 0; r < length; r += score_band::most_rows) {
-          const score_band b(r, length, true);
+          const score_band b(r, length, true, shape.window);
           const matrix_view<T> p = scores.tile(run, b), out = y.block(first + r, h * d, b.rows, d);
           b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p);
           std::array<T, score_band::most_rows> total;
           for (std::size_t i = 0; i < b.rows; ++i)
             lse(first + r + i, h) = exponentials(p.row(i), total[i]);
-          detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(0, b.cols), out,
-                                false);
+          detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(b.begin, b.cols),
+                                out, false);
           for (std::size_t i = 0; i < b.rows; ++i) scale_row(out.row(i), 1 / total[i]);
         }
       }
@@ -92,9 +94,11 @@ struct attention {
                            std::size_t run) {
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
         for (std::size_t r = 0; r < length; r += score_band::most_rows) {
-          const score_band b(r, length, true);
+          const score_band b(r, length, true, shape.window);
           const auto rows = [&](const auto& m) { return m.block(first + r, h * d, b.rows, d); };
-          const auto cols = [&](const auto& m) { return m.block(first, kv * d, b.cols, d); };
+          const auto cols = [&](const auto& m) {
+            return m.block(first + b.begin, kv * d, b.cols, d);
+          };
           const matrix_view<T> p = probabilities.tile(run, b), ds = gradients.tile(run, b);
           const matrix_view<const T> seen = p.col_block(0, b.cols), slope = ds.col_block(0, b.cols);
           b.score(factor, rows(q), k.block(first, kv * d, length, d), p);

@@ -16,22 +16,23 @@ namespace tern::inline TERN_ABI {
 
 template <class T>
 struct embedding {
-  /// y[i] = table[tokens[i]]. table: (V, D), y: (N, D). Throws shape_error, and config_error for an
-  /// id outside [0, V), before anything is written.
+  /// y[i] = scale * table[tokens[i]]. table: (V, D), y: (N, D). Throws shape_error, and
+  /// config_error for an id outside [0, V), before anything is written.
   static void forward(std::span<const std::int32_t> tokens, matrix_view<const T> table,
-                      matrix_view<T> y, executor_ref ex = {}) {
+                      matrix_view<T> y, executor_ref ex = {}, T scale = T(1)) {
     require_shape(y, tokens.size(), table.cols, "embedding: y");
     require_ids(tokens, table.rows);
+    const simd::batch<T> factor(scale);
     for_each_row(y.rows, y.cols, ex, [&](std::size_t r) {
       simd::transform(
-          y.row(r), [](const auto& v) { return v; }, table.row(index(tokens[r])));
+          y.row(r), [&](const auto& v) { return v * factor; }, table.row(index(tokens[r])));
     });
   }
 
-  /// dtable[tokens[i]] += dy[i], in the order of i for every element: repeated tokens add up the
-  /// same way with any number of threads. A null dtable is skipped.
+  /// dtable[tokens[i]] += scale * dy[i], in the order of i for every element: repeated tokens add
+  /// up the same way with any number of threads. A null dtable is skipped.
   static void backward(matrix_view<const T> dy, std::span<const std::int32_t> tokens,
-                       matrix_view<T> dtable, executor_ref ex = {}) {
+                       matrix_view<T> dtable, executor_ref ex = {}, T scale = T(1)) {
     if (!dtable) return;
     require_shape(dy, tokens.size(), dtable.cols, "embedding: dy");
     require_ids(tokens, dtable.rows);
@@ -39,7 +40,7 @@ struct embedding {
       const matrix_view<const T> from = dy.col_block(first, count);
       const matrix_view<T> to = dtable.col_block(first, count);
       for (std::size_t r = 0; r < dy.rows; ++r)
-        simd::axpy(T(1), from.row(r), to.row(index(tokens[r])));
+        simd::axpy(scale, from.row(r), to.row(index(tokens[r])));
     });
   }
 

@@ -25,13 +25,15 @@ row_view<T> vector_of(matrix_view<T> m) {
   return m ? m.row(0) : row_view<T>{};
 }
 
-/// y[i] = table[tokens[i]]. `tokens` must outlive the step.
+/// y[i] = scale * table[tokens[i]]. `tokens` must outlive the step.
 template <class T>
-variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens, variable<T> table) {
+variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens, variable<T> table,
+                      T scale = T(1)) {
   variable<T> y = t.make(tokens.size(), table.cols());
-  tern::embedding<T>::forward(tokens, table.value, y.value, t.executor());
-  t.record(
-      [=, ex = t.executor()] { tern::embedding<T>::backward(y.grad, tokens, table.grad, ex); });
+  tern::embedding<T>::forward(tokens, table.value, y.value, t.executor(), scale);
+  t.record([=, ex = t.executor()] {
+    tern::embedding<T>::backward(y.grad, tokens, table.grad, ex, scale);
+  });
   return y;
 }
 
@@ -48,11 +50,14 @@ variable<T> linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {})
 
 /// y = Qa(x) Qw(W)^T + b, straight through in the backward; a null b stands for none.
 template <class T, class WeightQ, class ActQ>
-variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
+variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {},
+                       const WeightQ& weight_quantizer = {},
+                       const ActQ& activation_quantizer = {}) {
   using op = tern::bit_linear<T, WeightQ, ActQ>;
   variable<T> y = t.make(x.rows(), w.rows());
   const auto saved = op::make_saved(t.memory(), x.rows(), x.cols(), w.rows());
-  op::forward(x.value, w.value, vector_of(b.value), y.value, saved, t.memory(), t.executor());
+  op::forward(x.value, w.value, vector_of(b.value), y.value, saved, t.memory(), t.executor(),
+              weight_quantizer, activation_quantizer);
   t.record([=, &t] {
     op::backward(y.grad, saved, x.grad, w.grad, vector_of(b.grad), t.memory(), t.executor());
   });
@@ -62,17 +67,19 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
 /// y = Qa(x) W^T + b with packed ternary W: the same bits as bit_linear. Inference only.
 template <class T, class ActQ, class Format>
 variable<T> packed_linear(tape<T>& t, variable<T> x, const ternary_weights<Format, T>& w,
-                          variable<T> b = {}) {
+                          variable<T> b = {}, const ActQ& activation_quantizer = {}) {
   if (t.recording()) throw config_error("packed weights cannot be trained");
   variable<T> y = t.make(x.rows(), w.rows());
   tern::bit_linear<T, absmean, ActQ>::forward_packed(x.value, w.view(), vector_of(b.value), y.value,
-                                                     t.memory(), t.executor());
+                                                     t.memory(), t.executor(),
+                                                     activation_quantizer);
   return y;
 }
 
-/// RMSNorm over the last `gain.cols()` elements of each row: x may hold several heads a row.
+/// RMSNorm over the last `gain.cols()` elements of each row: x may hold several heads a row. What
+/// multiplies is offset + gain (Gemma: 1), which leaves the gain's gradient as it is.
 template <class T>
-variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps) {
+variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps, double offset = 0) {
   const auto per_group = [&](matrix_view<T> m) {
     return m ? matrix_view<T>(m.data, m.size() / gain.cols(), gain.cols()) : m;
   };
@@ -80,11 +87,17 @@ variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps) {
   const variable<T> in{per_group(x.value), per_group(x.grad)};
   const variable<T> out{per_group(y.value), per_group(y.grad)};
   const row_view<T> inv_rms(t.memory().template allocate<T>(in.rows()), in.rows());
-  tern::rms_norm<T>::forward(in.value, vector_of(gain.value), static_cast<T>(eps), out.value,
-                             inv_rms, t.executor());
+  row_view<T> factors = vector_of(gain.value);
+  if (offset != 0) {
+    factors = {t.memory().template allocate<T>(gain.cols()), gain.cols()};
+    for (std::size_t i = 0; i < factors.size; ++i)
+      factors[i] = static_cast<T>(offset) + gain.value(0, i);
+  }
+  tern::rms_norm<T>::forward(in.value, factors, static_cast<T>(eps), out.value, inv_rms,
+                             t.executor());
   t.record([=, ex = t.executor()] {
-    tern::rms_norm<T>::backward(out.grad, in.value, vector_of(gain.value), inv_rms, in.grad,
-                                vector_of(gain.grad), ex);
+    tern::rms_norm<T>::backward(out.grad, in.value, factors, inv_rms, in.grad, vector_of(gain.grad),
+                                ex);
   });
   return y;
 }

@@ -1,11 +1,13 @@
 // Rotary position embedding (Su et al., "RoFormer", 2021): pair i of a head of D elements is turned
-// by the angle position * theta^(-2i/D).
+// by the angle position * theta^(-2i/D), the frequency scaled where a model's context was extended.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numbers>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,23 +25,61 @@ enum class rope_pairing {
   adjacent,  ///< (2i, 2i + 1): the RoFormer paper, Meta's Llama, llama2.c
 };
 
+enum class rope_scaling_kind {
+  none,
+  linear,  ///< all frequencies divided by the factor (position interpolation, arXiv 2306.15595)
+  llama3,  ///< only those of long waves, the middle ones in part (Llama 3.1)
+};
+
+/// How frequencies change for a longer context. The last three are of llama3 alone: waves longer
+/// than original_positions / low_freq_factor are divided, those shorter than original_positions /
+/// high_freq_factor stay.
+struct rope_scaling {
+  rope_scaling_kind kind = rope_scaling_kind::none;
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
+  std::size_t original_positions = 8192;
+
+  bool operator==(const rope_scaling&) const = default;
+
+  /// Throws config_error where the factors make no sense.
+  void validate() const {
+    if (!(factor > 0)) throw config_error("rope_scaling: factor must be positive");
+    if (kind == rope_scaling_kind::llama3 &&
+        !(low_freq_factor > 0 && high_freq_factor > low_freq_factor && original_positions > 0))
+      throw config_error(
+          "rope_scaling: llama3 needs 0 < low_freq_factor < high_freq_factor and "
+          "original_max_position_embeddings");
+  }
+
+  [[nodiscard]] double scaled(double frequency) const {
+    if (kind == rope_scaling_kind::none) return frequency;
+    if (kind == rope_scaling_kind::linear) return frequency / factor;
+    const double waves =
+        static_cast<double>(original_positions) * frequency / (2 * std::numbers::pi);
+    const double kept =
+        std::clamp((waves - low_freq_factor) / (high_freq_factor - low_freq_factor), 0.0, 1.0);
+    return frequency * (kept + (1 - kept) / factor);
+  }
+};
+
 /// Cosines and sines of every angle, computed in double.
 template <class T>
 class rope_table {
  public:
   /// Throws config_error unless head_dim is even and positive and theta is positive.
   rope_table(std::size_t head_dim, double theta, std::size_t max_positions,
-             rope_pairing pairing = rope_pairing::halves)
+             rope_pairing pairing = rope_pairing::halves, const rope_scaling& scaling = {})
       : head_dim_(head_dim), positions_(max_positions), pairing_(pairing) {
     if (head_dim == 0 || head_dim % 2 != 0)
       throw config_error("rope_table: head_dim must be even, got " + std::to_string(head_dim));
     if (!(theta > 0)) throw config_error("rope_table: theta must be positive");
+    scaling.validate();
     const std::size_t half = head_dim / 2;
     cos_.resize(max_positions * half);
     sin_.resize(max_positions * half);
     for (std::size_t i = 0; i < half; ++i) {
-      const double frequency =
-          std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+      const double frequency = scaling.scaled(
+          std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
       for (std::size_t p = 0; p < max_positions; ++p) {
         const double angle = static_cast<double>(p) * frequency;
         cos_[p * half + i] = static_cast<T>(std::cos(angle));

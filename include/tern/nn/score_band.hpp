@@ -13,30 +13,42 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Rows [first, first + rows) of a matrix of scores, and the columns they see.
+/// Rows [first, first + rows) of a matrix of scores, and the columns [begin, begin + cols) they
+/// see.
 struct score_band {
   static constexpr std::size_t most_rows = 64;
 
-  std::size_t first, rows, cols;
+  std::size_t first, rows, begin, cols, window;
   bool causal;
 
-  score_band(std::size_t first_row, std::size_t length, bool causal_)
+  /// window: how many columns a causal row sees, its own the last; 0 for all.
+  score_band(std::size_t first_row, std::size_t length, bool causal_, std::size_t window_ = 0)
       : first(first_row),
         rows(std::min(most_rows, length - first_row)),
-        cols(causal_ ? first_row + rows : length),
+        begin(window_ != 0 && first_row + 1 > window_ ? first_row + 1 - window_ : 0),
+        cols((causal_ ? first_row + rows : length) - begin),
+        window(window_),
         causal(causal_) {}
-  /// Row i of the band sees columns [0, visible(i)).
-  [[nodiscard]] std::size_t visible(std::size_t i) const { return causal ? first + i + 1 : cols; }
+  /// Row i of the band sees columns [begin + hidden(i), begin + visible(i)).
+  [[nodiscard]] std::size_t hidden(std::size_t i) const {
+    return window != 0 && first + i + 1 > begin + window ? first + i + 1 - begin - window : 0;
+  }
+  [[nodiscard]] std::size_t visible(std::size_t i) const {
+    return causal ? first + i + 1 - begin : cols;
+  }
 
-  /// z = factor * a b^T for a (rows, D) and b (length, D); the columns of z that a row does not see
-  /// become -infinity.
+  /// z = factor * a b^T for a (rows, D) and b (length, D), column 0 of z for row `begin` of b;
+  /// the columns of z that a row does not see become -infinity.
   template <class T>
   void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z) const {
-    detail::gemm_block<T>(factor, a, b.row_block(0, cols).transposed(), z.col_block(0, cols),
+    detail::gemm_block<T>(factor, a, b.row_block(begin, cols).transposed(), z.col_block(0, cols),
                           false);
-    for (std::size_t i = 0; i < rows; ++i)
-      std::fill(z.row(i).data + visible(i), z.row(i).data + z.cols,
-                -std::numeric_limits<T>::infinity());
+    constexpr T unseen = -std::numeric_limits<T>::infinity();
+    for (std::size_t i = 0; i < rows; ++i) {
+      T* row = z.row(i).data;
+      std::fill(row, row + hidden(i), unseen);
+      std::fill(row + visible(i), row + z.cols, unseen);
+    }
   }
 };
 

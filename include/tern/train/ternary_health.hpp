@@ -25,7 +25,7 @@ namespace detail {
 template <class Model>
 double ternary_codes(Model& model, std::vector<std::int8_t>& codes) {
   using T = typename Model::scalar;
-  typename Model::weight_quantizer_type quantizer;
+  const auto quantizer = model.weight_quantizer();
   codes.clear();
   double scale_sum = 0;
   std::size_t scale_count = 0;

@@ -1,0 +1,118 @@
+// One block of a decoder: its parameters under Hugging Face's names.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "tern/model/config.hpp"
+#include "tern/model/parameter.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// x += output_norm(attention(norm(x))), then the same with the feed-forward; output norms where
+/// the configuration has them.
+template <matrix_owner Owner>
+struct decoder_block {
+  using gain_type = parameter<Owner>;
+  using projection_type = projection<Owner>;
+
+  gain_type attention_norm, feed_forward_norm;
+  std::optional<gain_type> attention_output_norm, feed_forward_output_norm, q_norm, k_norm;
+  projection_type q, k, v, o, gate, up, down;
+  bool sliding = false;  ///< attention has a window
+
+  /// Zero weights, norms that multiply by one; stage 1 is not applied.
+  static decoder_block make(const model_config& c, std::size_t index) {
+    const std::string at = "model.layers." + std::to_string(index) + ".";
+    const std::size_t d = c.hidden_size, f = c.intermediate_size;
+    const auto norm = [&](const char* name, std::size_t n) {
+      return gain(c, at + name + ".weight", n);
+    };
+    const auto project = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
+      projection_type p{{at + name + ".weight", out, in}, {}, {}, false, {}};
+      if (bias) p.bias.emplace(at + name + ".bias", 1, out);
+      return p;
+    };
+    // Gemma calls "post" what stands behind attention, the others what stands between it and the
+    // feed-forward.
+    decoder_block b{
+        norm("input_layernorm", d),
+        norm(c.output_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm", d),
+        {},
+        {},
+        {},
+        {},
+        project("self_attn.q_proj", c.q_width(), d, c.attention_bias),
+        project("self_attn.k_proj", c.kv_width(), d, c.attention_bias),
+        project("self_attn.v_proj", c.kv_width(), d, c.attention_bias),
+        project("self_attn.o_proj", d, c.q_width(), c.output_bias),
+        project("mlp.gate_proj", f, d, false),
+        project("mlp.up_proj", f, d, false),
+        project("mlp.down_proj", d, f, false),
+        c.sliding(index)};
+    if (c.output_norms) {
+      b.attention_output_norm = norm("post_attention_layernorm", d);
+      b.feed_forward_output_norm = norm("post_feedforward_layernorm", d);
+    }
+    if (c.qk_norm) {
+      b.q_norm = norm("self_attn.q_norm", c.head_dim);
+      b.k_norm = norm("self_attn.k_norm", c.head_dim);
+    }
+    return b;
+  }
+
+  /// A norm's weight that multiplies by one.
+  static gain_type gain(const model_config& c, const std::string& name, std::size_t n) {
+    gain_type p(name, 1, n);
+    p.fill(static_cast<scalar_of<Owner>>(1 - c.norm_offset()));
+    return p;
+  }
+
+  /// Norms of gain 1 directly before projections, replacing any.
+  void place_norms(norm_placement placement) {
+    for_each_projection([&](projection_type& p) {
+      p.norm.reset();
+      if (placement == norm_placement::all) put_norm(p, ".rms_norm.weight");
+    });
+    if (placement != norm_placement::subln) return;
+    put_norm(o, "attn_sub_norm.weight");
+    put_norm(down, "ffn_sub_norm.weight");
+  }
+
+  template <class F>
+  void for_each_projection(F&& f) {
+    for (projection_type* p : {&q, &k, &v, &o, &gate, &up, &down}) f(*p);
+  }
+
+  /// f(parameter&), always in the same order.
+  template <class F>
+  void for_each_parameter(F&& f) {
+    const auto maybe = [&](std::optional<gain_type>& p) {
+      if (p) f(*p);
+    };
+    f(attention_norm);
+    maybe(q_norm);
+    maybe(k_norm);
+    maybe(attention_output_norm);
+    f(feed_forward_norm);
+    maybe(feed_forward_output_norm);
+    for_each_projection([&](projection_type& p) {
+      maybe(p.norm);
+      f(p.weight);
+      maybe(p.bias);
+    });
+  }
+
+ private:
+  /// ".rms_norm.weight" stands inside "mlp.down_proj", "ffn_sub_norm.weight" beside it.
+  static void put_norm(projection_type& p, const std::string& name) {
+    const std::string projection = p.weight.name.substr(0, p.weight.name.rfind('.'));
+    const std::string stem =
+        name[0] == '.' ? projection : projection.substr(0, projection.rfind('.') + 1);
+    p.norm.emplace(stem + name, 1, p.weight.view().cols);
+    p.norm->fill(1);
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

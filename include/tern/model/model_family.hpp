@@ -1,0 +1,69 @@
+// The families of models that are known by name: what the name alone says, which a config.json does
+// not repeat. A new family is a row here, and a flag of model_config where it does something new.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct model_family {
+  const char* architecture;  ///< Hugging Face's class, in "architectures"
+  /// Its "model_type" and flags, and the values of keys that a config.json leaves out.
+  model_config defaults;
+  const char* activation_key = "hidden_act";
+  /// Without "layer_types": every n-th layer sees everything, the others a window. 0: the first
+  /// "max_window_layers" see everything.
+  std::size_t full_every = 0;
+};
+
+inline const std::vector<model_family>& model_families() {
+  static const std::vector<model_family> families{
+      {"Qwen3ForCausalLM",
+       {.model_type = "qwen3",
+        .max_position_embeddings = 32768,
+        .rope_theta = 1e4,
+        .tie_word_embeddings = false}},
+      {"Qwen2ForCausalLM",
+       {.model_type = "qwen2",
+        .max_position_embeddings = 32768,
+        .rope_theta = 1e4,
+        .attention_bias = true,
+        .qk_norm = false,
+        .tie_word_embeddings = false}},
+      {"LlamaForCausalLM",
+       {.model_type = "llama", .rope_theta = 1e4, .qk_norm = false, .tie_word_embeddings = false}},
+      {"Gemma3ForCausalLM",
+       {.model_type = "gemma3_text",
+        .max_position_embeddings = 131072,
+        .hidden_act = activation::gelu_tanh,
+        .unit_offset = true,
+        .output_norms = true,
+        .scaled_embedding = true,
+        .rope_local_theta = 1e4,
+        .sliding_window = 4096,
+        .query_pre_attn_scalar = 256},
+       "hidden_activation",
+       6},
+      {"BitNetForCausalLM",
+       {.model_type = "bitnet",
+        .rms_norm_eps = 1e-5,
+        .rope_theta = 5e5,
+        .hidden_act = activation::relu2,
+        .qk_norm = false,
+        .tie_word_embeddings = false,
+        .sub_ln = norm_placement::subln}}};
+  return families;
+}
+
+/// Null where there is none of that "model_type".
+inline const model_family* find_family(const std::string& model_type) {
+  for (const model_family& family : model_families())
+    if (family.defaults.model_type == model_type) return &family;
+  return nullptr;
+}
+
+}  // namespace tern::inline TERN_ABI
