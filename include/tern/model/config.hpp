@@ -45,7 +45,7 @@ struct model_config {
   bool ternary = false;  ///< the linears of all blocks are quantized in the forward pass
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;
-  double quantizer_eps = 1e-5;  ///< of quantizer policies that have an `eps`
+  double quantizer_eps = 0;  ///< `eps` of the quantizer policies; 0: their own
 
   [[nodiscard]] std::size_t q_width() const { return num_attention_heads * head_dim; }
   [[nodiscard]] std::size_t kv_width() const { return num_key_value_heads * head_dim; }

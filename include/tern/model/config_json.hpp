@@ -111,7 +111,7 @@ inline void read_own(const json_fields& f, model_config& c) {
   if (packed && !c.ternary) own.fail("ternary", "true beside quantization_config", "false");
   for_each_flag(c, [&](const char* key, bool& flag) { flag = own.get_or<bool>(key, flag); });
   c.sub_ln_eps = own.get_or<double>("sub_ln_eps", c.sub_ln_eps);
-  c.quantizer_eps = own.get_or<double>("quantizer_eps", model_config().quantizer_eps);
+  c.quantizer_eps = own.get_or<double>("quantizer_eps", 0);
   if (own.has("sub_ln")) c.sub_ln = own.choice("sub_ln", norm_placement_names);
 }
 
@@ -190,7 +190,7 @@ inline nlohmann::json to_json(const model_config& c, const std::string& storage_
     own["ternary"] = c.ternary;
     own["sub_ln"] = name_of(c.sub_ln, norm_placement_names);
     own["sub_ln_eps"] = c.sub_ln_eps;
-    own["quantizer_eps"] = c.quantizer_eps;
+    if (c.quantizer_eps != 0) own["quantizer_eps"] = c.quantizer_eps;
     j["tern"] = own;
   }
   return j;

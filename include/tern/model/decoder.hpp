@@ -68,7 +68,7 @@ class decoder {
   /// The matrix that turns hidden states into logits: lm_head, or the tied embedding.
   [[nodiscard]] parameter_type& head() { return lm_head_ ? *lm_head_ : embedding_; }
 
-  /// The policies, with the configuration's eps where they have one.
+  /// The policies, with the eps of the configuration where it has one.
   [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
   [[nodiscard]] ActQ activation_quantizer() const { return with_eps(ActQ{}); }
 
@@ -130,7 +130,8 @@ class decoder {
 
   template <class Q>
   Q with_eps(Q quantizer) const {
-    if constexpr (requires { quantizer.eps = 1e-5; }) quantizer.eps = config_.quantizer_eps;
+    if constexpr (requires { quantizer.eps = 1e-5; })
+      if (config_.quantizer_eps != 0) quantizer.eps = config_.quantizer_eps;
     return quantizer;
   }
 
