@@ -1,5 +1,6 @@
 #include "tern/nn/attention.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "../gradient_check.hpp"
@@ -48,7 +49,9 @@ matrix<T> plain(const call<T>& c) {
   for (std::size_t b = 0; b + 1 < c.offsets.size(); ++b)
     for (std::size_t head = 0; head < c.shape.q_heads; ++head)
       for (std::size_t t = c.offsets[b]; t < c.offsets[b + 1]; ++t) {
-        const auto first = static_cast<Eigen::Index>(c.offsets[b]),
+        const std::size_t window = c.shape.window == 0 ? t + 1 : c.shape.window;
+        const auto first = static_cast<Eigen::Index>(
+                       std::max(c.offsets[b], t + 1 - std::min(t + 1, window))),
                    row = static_cast<Eigen::Index>(t), h = static_cast<Eigen::Index>(head),
                    g = static_cast<Eigen::Index>(head / c.shape.group()), n = row - first + 1;
         Eigen::Matrix<T, Eigen::Dynamic, 1> p = static_cast<T>(c.shape.factor()) *
@@ -64,7 +67,10 @@ matrix<T> plain(const call<T>& c) {
 
 TEMPLATE_TEST_CASE("attention follows its definition at every length", "", float, double) {
   using T = TestType;
-  for (const attention_shape shape : {attention_shape{4, 2, 16}, attention_shape{3, 1, 5, 0.3}}) {
+  for (const attention_shape shape :
+       {attention_shape{4, 2, 16}, attention_shape{3, 1, 5, 0.3}, attention_shape{2, 1, 8, 0, 1},
+        attention_shape{2, 1, 8, 0, 7}, attention_shape{2, 1, 8, 0, 64},
+        attention_shape{2, 1, 8, 0, 100}}) {
     call<T> c(shape, {0, 1, 1, 17, 80, 144, 300});
     c.forward();
     CHECK((c.y - plain(c)).cwiseAbs().maxCoeff() < (sizeof(T) == 4 ? 2e-6 : 1e-14));
@@ -72,7 +78,8 @@ TEMPLATE_TEST_CASE("attention follows its definition at every length", "", float
 }
 
 TEST_CASE("attention's gradients agree with central differences") {
-  const attention_shape shape = GENERATE(attention_shape{4, 2, 6}, attention_shape{2, 2, 3, 0.7});
+  const attention_shape shape = GENERATE(attention_shape{4, 2, 6}, attention_shape{2, 2, 3, 0.7},
+                                         attention_shape{2, 1, 3, 0, 5});
   call<double> c(shape, {0, 2, 9, 76});
   c.forward();
   c.backward();
@@ -168,7 +175,9 @@ TEST_CASE("attention refuses what does not fit") {
 }
 
 TEST_CASE("attention gives the same bits on any number of threads") {
-  call<float> one({4, 2, 16}, {0, 24, 150, 163, 163, 260}), three(one.shape, one.offsets);
+  const std::size_t window = GENERATE(0u, 40u);
+  call<float> one({4, 2, 16, 0, window}, {0, 24, 150, 163, 163, 260}),
+      three(one.shape, one.offsets);
   thread_pool pool(3);
   one.forward();
   one.backward();

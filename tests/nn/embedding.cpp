@@ -14,14 +14,15 @@ TEST_CASE("embedding copies rows and sums the gradients of repeated tokens",
   const std::vector<std::int32_t> tokens{2, 0, 2, 4};
   auto table = random_matrix<double>(5, 6, 1);
   const auto dy = random_matrix<double>(4, 6, 2);
+  const double scale = GENERATE(1.0, 2.5);
   tern::matrix<double> y(4, 6), dtable = tern::matrix<double>::Zero(5, 6);
-  op::forward(tokens, table, y);
+  op::forward(tokens, table, y, {}, scale);
   for (std::size_t i = 0; i < tokens.size(); ++i)
-    CHECK(y.row(static_cast<int>(i)) == table.row(tokens[i]));
-  op::backward(dy, tokens, dtable);
+    CHECK(y.row(static_cast<int>(i)) == scale * table.row(tokens[i]));
+  op::backward(dy, tokens, dtable, {}, scale);
   tern_test::check_gradient(
       [&] {
-        op::forward(tokens, table, y);
+        op::forward(tokens, table, y, {}, scale);
         return tern_test::weighted_sum<double>(y, dy);
       },
       table, dtable);

@@ -46,6 +46,29 @@ TEST_CASE("rope equals Hugging Face's Qwen3", "[rope]") {
   CHECK(tern_test::largest_difference(x, rope_values::y) < 1e-5);
 }
 
+TEST_CASE("scaled frequencies", "[rope]") {
+  using tern::rope_scaling;
+  using tern::rope_scaling_kind;
+  const rope_scaling linear{rope_scaling_kind::linear, 4}, none;
+  CHECK(linear.scaled(0.6) == Approx(0.15));
+  CHECK(none.scaled(0.6) == 0.6);
+  // Llama 3.1, as Hugging Face gives them: the frequencies 5e5^(-2i/128), i = 10, 31, 33, 50.
+  const rope_scaling llama3{rope_scaling_kind::llama3, 8, 1, 4, 8192};
+  const auto at = [](double i) { return std::pow(5e5, -2 * i / 128); };
+  CHECK(llama3.scaled(at(10)) == at(10));
+  CHECK(llama3.scaled(at(31)) == Approx(0.00085675146).epsilon(1e-6));
+  CHECK(llama3.scaled(at(33)) == Approx(0.00031269365).epsilon(1e-6));
+  CHECK(llama3.scaled(at(50)) == at(50) / 8);
+  // A table turns by them.
+  const tern::rope_table<double> table(2, 1e4, 9, rope_pairing::halves, linear);
+  CHECK(table.sines(8)[0] == Approx(std::sin(2.0)));
+  const auto bad = GENERATE(rope_scaling{rope_scaling_kind::linear, 0},
+                            rope_scaling{rope_scaling_kind::llama3, 8, 4, 4, 8192},
+                            rope_scaling{rope_scaling_kind::llama3, 8, 1, 4, 0});
+  CHECK_THROWS_AS(tern::rope_table<float>(8, 1e4, 10, rope_pairing::halves, bad),
+                  tern::config_error);
+}
+
 TEST_CASE("rope gradient", "[rope][gradient]") {
   const tern::rope_table<double> table(6, 100, 50);
   const std::vector<std::int32_t> positions{3, 0, 49};
