@@ -19,7 +19,9 @@ void require(bool good, const std::string& what) {
 void require_trainable(const settings& s) {
   if (s.data.model.empty()) return;
   const auto config = std::filesystem::path(s.data.model) / "config.json";
-  require(!tern::read_json(config).contains("quantization_config"),
+  const auto json = tern::read_json(config);
+  const auto weights = tern::read_bitnet_weights({json, config.string()});
+  require(weights.value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters,
           "'" + s.data.model + "' is deployed, its weights are packed: train from stages/ instead");
   require(s.command != "run" ||
               (!s.run.model.ternary && s.run.model.sub_ln == tern::norm_placement::none),

@@ -18,10 +18,11 @@ struct group {
 std::array<group, 5> groups_of(const tern::model_config& c) {
   const std::size_t d = c.hidden_size, layers = c.num_hidden_layers, f = c.intermediate_size;
   const std::size_t embedding = c.vocab_size * d, q = c.q_width(), kv = c.kv_width();
-  std::size_t gains = 2 * d + (c.qk_norm ? 2 * c.head_dim : 0);
+  std::size_t gains = (c.output_norms ? 4 : 2) * d + (c.qk_norm ? 2 * c.head_dim : 0);
   if (c.sub_ln == tern::norm_placement::subln) gains += q + f;
   if (c.sub_ln == tern::norm_placement::all) gains += 5 * d + q + f;
   if (c.attention_bias) gains += q + 2 * kv;
+  if (c.output_bias) gains += d;
   return {{{"embedding", embedding, false},
            {"attention (q, k, v, o)", layers * d * (2 * q + 2 * kv), true},
            {"feed-forward (gate, up, down)", layers * 3 * d * f, true},

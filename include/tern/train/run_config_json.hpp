@@ -26,6 +26,11 @@ class field_reader {
     known_.emplace_back(key);
     if (fields_.has(key)) x = fields_.get<T>(key);
   }
+  template <class T>
+  void value(const char* key, std::vector<T>& x) {
+    known_.emplace_back(key);
+    if (fields_.has(key)) x = fields_.list<T>(key);
+  }
   template <class E>
   void choice(const char* key, E& x, enum_names<E> names) {
     known_.emplace_back(key);
@@ -83,7 +88,17 @@ void describe(V& v, stage_options& s) {
 }
 
 template <class V>
+void describe(V& v, rope_scaling& s) {
+  v.choice("rope_type", s.kind, rope_scaling_names);
+  v.value("factor", s.factor);
+  v.value("low_freq_factor", s.low_freq_factor);
+  v.value("high_freq_factor", s.high_freq_factor);
+  v.value("original_max_position_embeddings", s.original_positions);
+}
+
+template <class V>
 void describe(V& v, model_config& c) {
+  v.value("model_type", c.model_type);
   v.value("hidden_size", c.hidden_size);
   v.value("intermediate_size", c.intermediate_size);
   v.value("num_hidden_layers", c.num_hidden_layers);
@@ -98,6 +113,15 @@ void describe(V& v, model_config& c) {
   v.value("qk_norm", c.qk_norm);
   v.value("tie_word_embeddings", c.tie_word_embeddings);
   v.choice("hidden_act", c.hidden_act, activation_names);
+  v.value("output_bias", c.output_bias);
+  v.value("unit_offset", c.unit_offset);
+  v.value("output_norms", c.output_norms);
+  v.value("scaled_embedding", c.scaled_embedding);
+  v.object("rope_scaling", [&](auto& inner) { describe(inner, c.rope_scaling); });
+  v.value("rope_local_theta", c.rope_local_theta);
+  v.value("sliding_layers", c.sliding_layers);
+  v.value("sliding_window", c.sliding_window);
+  v.value("query_pre_attn_scalar", c.query_pre_attn_scalar);
 }
 
 template <class V>
