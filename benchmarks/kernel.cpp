@@ -78,6 +78,7 @@ machine& here() {
 }
 
 /// One product; `copies` of the weights take turns, so that more than one leaves the caches.
+template <class Format>
 class product {
  public:
   product(std::size_t m, std::size_t k, std::size_t n, std::size_t copies)
@@ -85,7 +86,7 @@ class product {
     std::vector<std::int8_t> codes(m * k);
     tern::philox random(1);
     for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
-    weights_.assign(copies, tern::packed_matrix<tern::two_bit>({codes.data(), m, k}));
+    weights_.assign(copies, tern::packed_matrix<Format>({codes.data(), m, k}));
     workspace_.resize(tern::ternary_matmul_workspace(weights_[0], x()));
   }
 
@@ -103,14 +104,15 @@ class product {
   std::size_t m_, n_, k_, turn_ = 0;
   std::vector<std::int8_t> x_;
   std::vector<std::int32_t> sums_, out_;
-  std::vector<tern::packed_matrix<tern::two_bit>> weights_;
+  std::vector<tern::packed_matrix<Format>> weights_;
   std::vector<std::byte> workspace_;
 };
 
+template <class Format>
 void matmul(benchmark::State& state, level l, std::size_t m, std::size_t k, std::size_t n,
             std::size_t threads, bool dram) {
-  const std::size_t size = tern::packed_view<tern::two_bit>{nullptr, m, k}.size_bytes();
-  product p(m, k, n, dram ? machine::bytes(machine::place::dram) / size + 1 : 1);
+  const std::size_t size = tern::packed_view<Format>{nullptr, m, k}.size_bytes();
+  product<Format> p(m, k, n, dram ? machine::bytes(machine::place::dram) / size + 1 : 1);
   tern::thread_pool& pool = here().pool(threads);
   double best = 1e300;
   for (auto _ : state) best = std::min(best, bench::fastest(1, [&] { p.run(l, pool); }));
@@ -163,6 +165,20 @@ void add_limits() {
   }
 }
 
+template <class Format>
+void add_matmuls(const std::string& format, std::size_t m, std::size_t k, std::size_t n,
+                 const std::string& size) {
+  for (const level l : tern::isa::levels)
+    for (const std::size_t threads : {1u, 2u})
+      for (const bool dram : {false, true})
+        if (tern::isa::supported(l))
+          benchmark::RegisterBenchmark(
+              ("matmul/" + format + "/" + std::string(name(l)) + "/" + size +
+               std::to_string(threads) + (dram ? "/dram" : "/cache"))
+                  .c_str(),
+              [=](benchmark::State& state) { matmul<Format>(state, l, m, k, n, threads, dram); });
+}
+
 void add_products() {
   struct shape {
     std::size_t m, k;
@@ -172,16 +188,8 @@ void add_products() {
     for (const std::size_t n : {1u, 2u, 4u, 8u, 16u, 32u, 128u, 512u}) {
       const std::string size =
           std::to_string(m) + "x" + std::to_string(k) + "/N:" + std::to_string(n) + "/threads:";
-      for (const level l : tern::isa::levels)
-        for (const std::size_t threads : {1u, 2u})
-          for (const bool dram : {false, true})
-            if (tern::isa::supported(l))
-              benchmark::RegisterBenchmark(("matmul/two_bit/" + std::string(name(l)) + "/" + size +
-                                            std::to_string(threads) + (dram ? "/dram" : "/cache"))
-                                               .c_str(),
-                                           [=, m = m, k = k](benchmark::State& state) {
-                                             matmul(state, l, m, k, n, threads, dram);
-                                           });
+      add_matmuls<tern::two_bit>("two_bit", m, k, n, size);
+      add_matmuls<tern::base3>("base3", m, k, n, size);
       benchmark::RegisterBenchmark(
           ("eigen_fp32/" + size + "1").c_str(),
           [=, m = m, k = k](benchmark::State& state) { eigen_fp32(state, m, k, n); });

@@ -53,6 +53,12 @@ using namespace tern::kernel::avx512vnni;
 #  include "kernel_limits.inl"
 }  // namespace bench::avx512vnni
 TERN_TARGET_END
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+namespace bench::avx512vbmi {
+using namespace tern::kernel::avx512vbmi;
+#  include "kernel_limits.inl"
+}  // namespace bench::avx512vbmi
+TERN_TARGET_END
 #endif
 
 namespace bench {
@@ -70,6 +76,7 @@ inline limit_loops loops_of(tern::isa::level level) {
       return {avx512bw::dots, avx512bw::read};
     case tern::isa::level::amx:
     case tern::isa::level::avx512vbmi:
+      return {avx512vbmi::dots, avx512vbmi::read};
     case tern::isa::level::avx512vnni:
       return {avx512vnni::dots, avx512vnni::read};
 #endif

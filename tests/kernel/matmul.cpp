@@ -11,11 +11,12 @@ using namespace tern;
 namespace {
 
 /// One product with all its operands, and the same from the definition.
+template <class Format>
 struct product {
   std::size_t m, n, k;
   std::vector<std::int8_t> w, x;
   std::vector<std::int32_t> sums, expected;
-  packed_matrix<two_bit> packed;
+  packed_matrix<Format> packed;
 
   template <class W, class X>
   product(std::size_t m_, std::size_t n_, std::size_t k_, W weight, X token)
@@ -27,7 +28,7 @@ struct product {
       for (std::size_t r = 0; r < m; ++r)
         for (std::size_t c = 0; c < k; ++c) expected[t * m + r] += w[r * k + c] * x[t * k + c];
     }
-    packed = packed_matrix<two_bit>(matrix_view<const std::int8_t>(w.data(), m, k));
+    packed = packed_matrix<Format>(matrix_view<const std::int8_t>(w.data(), m, k));
   }
 
   [[nodiscard]] std::vector<std::int32_t> run(isa::level level, executor_ref ex = {}) const {
@@ -62,7 +63,7 @@ struct random_codes {
 
 }  // namespace
 
-TEST_CASE("every level equals the definition around the block sizes") {
+TEMPLATE_TEST_CASE("every level equals the definition around the block sizes", "", two_bit, base3) {
   random_codes r;
   std::vector<std::size_t> tokens(18);
   std::iota(tokens.begin(), tokens.end(), 0u);
@@ -72,10 +73,11 @@ TEST_CASE("every level equals the definition around the block sizes") {
     for (const std::size_t n : tokens)
       for (const std::size_t k :
            {0u, 1u, 3u, 4u, 5u, 8u, 15u, 16u, 17u, 31u, 32u, 33u, 48u, 63u, 64u, 65u, 70u})
-        product(m, n, k, r.trits(), r.bytes()).check();
+        product<TestType>(m, n, k, r.trits(), r.bytes()).check();
 }
 
-TEST_CASE("every level equals the definition over several chunks of columns and tokens") {
+TEMPLATE_TEST_CASE("every level equals the definition over several chunks of columns and tokens",
+                   "", two_bit, base3) {
   random_codes r;
   for (const auto& [m, n, k] : {std::array<std::size_t, 3>{40, 30, 257},
                                 {64, 241, 256},
@@ -85,54 +87,54 @@ TEST_CASE("every level equals the definition over several chunks of columns and 
                                 {1000, 1, 777},
                                 {777, 40, 1000},
                                 {96, 240, 1024}})
-    product(m, n, k, r.trits(), r.bytes()).check();
+    product<TestType>(m, n, k, r.trits(), r.bytes()).check();
 }
 
-TEST_CASE("extreme values neither saturate nor wrap") {
+TEMPLATE_TEST_CASE("extreme values neither saturate nor wrap", "", two_bit, base3) {
   philox random(12);
   for (const std::size_t n : {1u, 2u, 5u, 12u, 17u}) {
     for (const int x : {-128, 127})
       for (const int w : {-1, 0, 1})
-        product(
+        product<TestType>(
             17, n, 4112, [&] { return w; }, [&] { return x; })
             .check();
-    product(
+    product<TestType>(
         33, n, 4112, [&] { return random.below(2) == 0 ? -1 : 1; },
         [&] { return random.below(2) == 0 ? -128 : 127; })
         .check();
   }
 }
 
-TEST_CASE("no sum overflows at the greatest K, beyond it is refused") {
+TEMPLATE_TEST_CASE("no sum overflows at the greatest K, beyond it is refused", "", two_bit, base3) {
   const std::size_t k = ternary_matmul_max_cols;
   for (const int x : {-128, 127})
     for (const std::size_t n : {1u, 2u})
-      product(
+      product<TestType>(
           1, n, k, [] { return 1; }, [&] { return x; })
           .check();
   const std::vector<std::int8_t> x(k + 1);
-  const packed_matrix<two_bit> w(1, k + 1);
+  const packed_matrix<TestType> w(1, k + 1);
   std::vector<std::byte> workspace(k + 16);
   std::int32_t sum = 0, out = 0;
   CHECK_THROWS_AS(ternary_matmul(w, {x.data(), 1, k + 1}, {&sum, 1}, {&out, 1, 1}, workspace),
                   shape_error);
 }
 
-TEST_CASE("any number of threads gives the same integers") {
+TEMPLATE_TEST_CASE("any number of threads gives the same integers", "", two_bit, base3) {
   random_codes r;
-  const product p(300, 500, 130, r.trits(), r.bytes());
+  const product<TestType> p(300, 500, 130, r.trits(), r.bytes());
   for (const std::size_t threads : {1u, 2u, 5u}) {
     thread_pool pool(threads);
     CHECK((p.run(isa::active(), pool) == p.expected));
   }
 }
 
-TEST_CASE("operands may be strided and unaligned") {
+TEMPLATE_TEST_CASE("operands may be strided and unaligned", "", two_bit, base3) {
   random_codes r;
   for (const std::size_t m : {5u, 45u, 64u})
     for (const std::size_t n : {1u, 2u, 5u, 14u})
       for (const std::size_t k : {64u, 70u}) {
-        const product p(m, n, k, r.trits(), r.bytes());
+        const product<TestType> p(m, n, k, r.trits(), r.bytes());
         const std::size_t x_stride = k + 17, out_stride = m + 14;
         std::vector<std::int8_t> wide(n * x_stride + 1, 99), columns(k * n);
         for (std::size_t t = 0; t < n; ++t)
@@ -157,8 +159,8 @@ TEST_CASE("operands may be strided and unaligned") {
       }
 }
 
-TEST_CASE("shapes that disagree and a short workspace are refused") {
-  const packed_matrix<two_bit> w(4, 7);
+TEMPLATE_TEST_CASE("shapes that disagree and a short workspace are refused", "", two_bit, base3) {
+  const packed_matrix<TestType> w(4, 7);
   const std::vector<std::int8_t> x(2 * 7);
   std::vector<std::int32_t> sums(2), out(2 * 4);
   const std::size_t bytes_needed = ternary_matmul_workspace(w, {x.data(), 2, 7});

@@ -13,7 +13,9 @@
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -42,6 +44,8 @@ struct ops : zmm {
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
+
+#  include "tern/kernel/generic/base3.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

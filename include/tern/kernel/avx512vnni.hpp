@@ -9,7 +9,9 @@
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -22,24 +24,11 @@
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 namespace tern::inline TERN_ABI::kernel::avx512vnni {
 
-#  include "tern/kernel/generic/zmm.inl"
-
-struct ops : zmm {
-  static constexpr std::size_t tile_tokens = 12;
-  static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
-  /// Dot products that may be added before `widen`.
-  static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  static constexpr int max_digit = 255;  // that `dot` is exact for
-
-  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
-    sum = _mm512_dpbusd_epi32(sum, digits, x);
-    __asm__("" : "+v"(sum));  // else g++ moves sums from register to register
-    return sum;
-  }
-  TERN_INLINE static reg widen(reg sum) { return sum; }
-};
+#  include "tern/kernel/generic/zmm_vnni.inl"
 
 #  include "tern/kernel/generic/two_bit.inl"
+
+#  include "tern/kernel/generic/base3.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

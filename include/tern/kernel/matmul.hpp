@@ -14,6 +14,7 @@
 #include "tern/isa/level.hpp"
 #include "tern/kernel/avx2.hpp"
 #include "tern/kernel/avx512bw.hpp"
+#include "tern/kernel/avx512vbmi.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
 #include "tern/kernel/column_runs.hpp"
@@ -44,6 +45,7 @@ entry<Format> entry_of(isa::level level) {
 #if TERN_X86
     case isa::level::amx:
     case isa::level::avx512vbmi:
+      return {avx512vbmi::run<Format>, avx512vbmi::group_size};
     case isa::level::avx512vnni:
       return {avx512vnni::run<Format>, avx512vnni::group_size};
     case isa::level::avx512bw:

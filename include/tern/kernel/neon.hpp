@@ -14,7 +14,9 @@
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_AARCH64
@@ -43,7 +45,10 @@ struct ops : vector_pair {
   }
   template <int plane>
   TERN_INLINE static int8x16_t columns(const std::int8_t* x) {
-    return as_bytes(vdupq_laneq_s32(vreinterpretq_s32_s8(vld1q_s8(x)), plane));
+    if constexpr (plane < 4)
+      return as_bytes(vdupq_laneq_s32(vreinterpretq_s32_s8(vld1q_s8(x)), plane));
+    else
+      return four(x + 16);
   }
   TERN_INLINE static sum dot(sum s, reg digits, int8x16_t x) {
     const int8x16_t low = as_bytes(digits.low), high = as_bytes(digits.high);
@@ -61,6 +66,8 @@ struct ops : vector_pair {
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
+
+#  include "tern/kernel/generic/base3.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -13,7 +13,9 @@
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_AARCH64
@@ -34,7 +36,7 @@ struct ops : vector_pair {
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 127;  // that `dot` is exact for
 
-  /// 16 columns of a token, of which `dot` takes those of the plane.
+  /// 16 columns of a token, of which `dot` takes those of the plane; planes past them stand alone.
   template <int plane>
   struct indexed {
     int8x16_t x;
@@ -42,8 +44,11 @@ struct ops : vector_pair {
 
   TERN_INLINE static reg zero() { return fill(0); }
   template <int plane>
-  TERN_INLINE static indexed<plane> columns(const std::int8_t* x) {
-    return {vld1q_s8(x)};
+  TERN_INLINE static indexed<plane % 4> columns(const std::int8_t* x) {
+    if constexpr (plane < 4)
+      return {vld1q_s8(x)};
+    else
+      return {four(x + 16)};
   }
   template <int plane>
   TERN_INLINE static reg dot(reg sum, reg digits, indexed<plane> columns) {
@@ -57,6 +62,8 @@ struct ops : vector_pair {
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
+
+#  include "tern/kernel/generic/base3.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -13,7 +13,9 @@
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -22,7 +24,7 @@
 #  include <cstring>
 #  include <utility>
 
-TERN_TARGET_BEGIN("sse4.1")
+TERN_TARGET_BEGIN("ssse3,sse4.1")
 namespace tern::inline TERN_ABI::kernel::sse41 {
 
 struct ops {
@@ -45,6 +47,15 @@ struct ops {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
+  TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm_add_epi8(a, b); }
+  TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm_sub_epi8(a, b); }
+  TERN_INLINE static reg min_bytes(reg a, reg b) { return _mm_min_epu8(a, b); }
+  /// 255 where bytes are equal, else 0.
+  TERN_INLINE static reg equal_bytes(reg a, reg b) { return _mm_cmpeq_epi8(a, b); }
+  /// Sixteen bytes, again and again.
+  TERN_INLINE static reg repeat(const void* p) { return load(p); }
+  /// Bytes of a repeated table: of an index the low four bits count; 128 and more give 0.
+  TERN_INLINE static reg look_up(reg table, reg index) { return _mm_shuffle_epi8(table, index); }
   /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
   template <int first, int mask>
   TERN_INLINE static reg field(reg q) {
@@ -53,6 +64,8 @@ struct ops {
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
+
+#  include "tern/kernel/generic/base3.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

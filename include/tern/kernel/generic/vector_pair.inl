@@ -8,6 +8,8 @@ struct vector_pair {
   static constexpr std::size_t bytes = 32;
 
   TERN_INLINE static int8x16_t as_bytes(int32x4_t a) { return vreinterpretq_s8_s32(a); }
+  TERN_INLINE static uint8x16_t as_u8(int32x4_t a) { return vreinterpretq_u8_s32(a); }
+  TERN_INLINE static int32x4_t as_words(uint8x16_t a) { return vreinterpretq_s32_u8(a); }
   TERN_INLINE static reg load(const void* p) {
     const auto* words = static_cast<const std::int32_t*>(p);
     return {vld1q_s32(words), vld1q_s32(words + 4)};
@@ -17,16 +19,48 @@ struct vector_pair {
     vst1q_s32(words, a.low);
     vst1q_s32(words + 4, a.high);
   }
+  /// Four bytes in every lane.
+  TERN_INLINE static int8x16_t four(const std::int8_t* x) {
+    std::int32_t word;
+    std::memcpy(&word, x, sizeof word);
+    return as_bytes(vdupq_n_s32(word));
+  }
   TERN_INLINE static reg fill(std::int32_t v) { return {vdupq_n_s32(v), vdupq_n_s32(v)}; }
   TERN_INLINE static reg add(reg a, reg b) {
     return {vaddq_s32(a.low, b.low), vaddq_s32(a.high, b.high)};
   }
+  TERN_INLINE static reg add_bytes(reg a, reg b) {
+    return {as_words(vaddq_u8(as_u8(a.low), as_u8(b.low))),
+            as_words(vaddq_u8(as_u8(a.high), as_u8(b.high)))};
+  }
+  TERN_INLINE static reg sub_bytes(reg a, reg b) {
+    return {as_words(vsubq_u8(as_u8(a.low), as_u8(b.low))),
+            as_words(vsubq_u8(as_u8(a.high), as_u8(b.high)))};
+  }
+  TERN_INLINE static reg min_bytes(reg a, reg b) {
+    return {as_words(vminq_u8(as_u8(a.low), as_u8(b.low))),
+            as_words(vminq_u8(as_u8(a.high), as_u8(b.high)))};
+  }
+  /// 255 where bytes are equal, else 0.
+  TERN_INLINE static reg equal_bytes(reg a, reg b) {
+    return {as_words(vceqq_u8(as_u8(a.low), as_u8(b.low))),
+            as_words(vceqq_u8(as_u8(a.high), as_u8(b.high)))};
+  }
+  /// Sixteen bytes, again and again.
+  TERN_INLINE static uint8x16x2_t repeat(const std::uint8_t* p) {
+    return {vld1q_u8(p), vld1q_u8(p)};
+  }
+  /// Bytes of a repeated table: of an index below 32 the low four bits count; more give 0.
+  TERN_INLINE static reg look_up(uint8x16x2_t table, reg index) {
+    return {as_words(vqtbl2q_u8(table, as_u8(index.low))),
+            as_words(vqtbl2q_u8(table, as_u8(index.high)))};
+  }
   template <int first, int mask>
   TERN_INLINE static int32x4_t field(int32x4_t q) {
-    uint8x16_t d = vreinterpretq_u8_s32(q);
+    uint8x16_t d = as_u8(q);
     if constexpr (first > 0) d = vshrq_n_u8(d, first);
     if constexpr (mask != 0xFF >> first) d = vandq_u8(d, vdupq_n_u8(mask));
-    return vreinterpretq_s32_u8(d);
+    return as_words(d);
   }
   /// Bits of every byte: `mask` of those from bit `first` on.
   template <int first, int mask>

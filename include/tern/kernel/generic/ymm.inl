@@ -14,6 +14,17 @@ struct ymm {
   }
   TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
+  TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm256_add_epi8(a, b); }
+  TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm256_sub_epi8(a, b); }
+  TERN_INLINE static reg min_bytes(reg a, reg b) { return _mm256_min_epu8(a, b); }
+  /// 255 where bytes are equal, else 0.
+  TERN_INLINE static reg equal_bytes(reg a, reg b) { return _mm256_cmpeq_epi8(a, b); }
+  /// Sixteen bytes, again and again.
+  TERN_INLINE static reg repeat(const void* p) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  /// Bytes of a repeated table: of an index the low four bits count; 128 and more give 0.
+  TERN_INLINE static reg look_up(reg table, reg index) { return _mm256_shuffle_epi8(table, index); }
   /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
   template <int first, int mask>
   TERN_INLINE static reg field(reg q) {

@@ -10,6 +10,19 @@ struct zmm {
   TERN_INLINE static void store(void* p, reg a) { _mm512_storeu_si512(p, a); }
   TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
+  TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm512_add_epi8(a, b); }
+  TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm512_sub_epi8(a, b); }
+  TERN_INLINE static reg min_bytes(reg a, reg b) { return _mm512_min_epu8(a, b); }
+  /// 255 where bytes are equal, else 0.
+  TERN_INLINE static reg equal_bytes(reg a, reg b) {
+    return _mm512_movm_epi8(_mm512_cmpeq_epi8_mask(a, b));
+  }
+  /// Sixteen bytes, again and again.
+  TERN_INLINE static reg repeat(const void* p) {
+    return _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  /// Bytes of a repeated table: of an index the low four bits count; 128 and more give 0.
+  TERN_INLINE static reg look_up(reg table, reg index) { return _mm512_shuffle_epi8(table, index); }
   /// Bits of every byte: `mask` of those from bit `first` on; it must end with the byte.
   template <int first, int mask>
   TERN_INLINE static reg field(reg q) {

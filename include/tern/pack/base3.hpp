@@ -1,0 +1,60 @@
+// 1.6 bits a weight: five digits in a byte. A block is 16 rows x 20 columns: byte 4 r + j holds the
+// digits code + 1 of row r, columns j, 4 + j, 8 + j, 12 + j and 16 + j, times 1, 3, 9, 28 and 84.
+// So five sets of 16 rows x 4 neighbouring columns come from one block, as four from one of
+// `two_bit`.
+//
+// 28 and 84 stand where 27 and 81 would: of 256 values 243 are needed, and with multiples of four
+// the upper six bits of a byte alone tell the two upper digits, the rest is below 28. Processors
+// look up six bits at once in one register.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tern/core/trit.hpp"
+#include "tern/pack/packed_matrix.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct base3 {
+  static constexpr std::size_t rows = 16, cols = 20;
+  static constexpr std::array<std::uint8_t, 5> weights{1, 3, 9, 28, 84};
+  static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
+
+  /// The digit of weight weights[place] in a byte; of any byte 0, 1 or 2.
+  static constexpr std::uint8_t digit(std::size_t byte, std::size_t place) {
+    const std::size_t unit = place < 3 ? weights[place] : place == 3 ? 1 : 3;
+    const std::size_t part = place < 3 ? byte % weights[3] : byte / weights[3];
+    return static_cast<std::uint8_t>(part / unit % 3);
+  }
+
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+    std::uint64_t wrong = 0;
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint64_t sum = 0;  // of digits times weights, byte by byte: at most 250
+      for (std::size_t p = 0; p < weights.size(); ++p) {
+        std::uint32_t four;
+        std::memcpy(&four, codes + r * stride + 4 * p, 4);
+        wrong |= non_trits(four);
+        sum += trits_to_digits(four) * weights[p];
+      }
+      const auto word = static_cast<std::uint32_t>(sum);
+      std::memcpy(&block.bytes[4 * r], &word, 4);
+    }
+    return wrong;
+  }
+
+  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+    for (std::size_t p = 0; p < weights.size(); ++p)
+      for (std::size_t i = 0; i < sizeof block; ++i)
+        codes[i / 4 * stride + 4 * p + i % 4] =
+            static_cast<std::int8_t>(digit(block.bytes[i], p) - 1);
+  }
+};
+
+static_assert(pack_format<base3>);
+
+}  // namespace tern::inline TERN_ABI
