@@ -137,7 +137,8 @@ inline tern::decoder<> read_ternary(const std::filesystem::path& path) {
         codes[place(i / cols, p.weight, config.head_dim) * cols + i % cols] =
             static_cast<std::int8_t>(digit == 3 ? -1 : digit);
       }
-      p.packed = {tern::packed_matrix<tern::two_bit>({codes.data(), rows, cols}), scale};
+      p.packed.emplace(tern::matrix_view<const std::int8_t>(codes.data(), rows, cols),
+                       tern::matrix_view<const float>(&scale, 1, 1), tern::extents{rows, cols});
       p.weight.value = tern::matrix<float>();
       p.norm->fill(1 / static_cast<float>(cols));
     }

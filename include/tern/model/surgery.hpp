@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <vector>
 
 #include "tern/model/decoder.hpp"
 
@@ -36,18 +34,16 @@ void restore_masters(decoder<Owner, absmean, A>& model) {
   for (auto& block : model.blocks())
     block.for_each_projection([](projection<Owner>& p) {
       if (!p.packed) return;
-      const packed_matrix<two_bit>& trits = p.packed->trits;
-      std::vector<std::int8_t> codes(trits.rows() * trits.cols());
-      unpack<two_bit>(trits, {codes.data(), trits.rows(), trits.cols()});
-      const auto zeros = static_cast<std::size_t>(std::ranges::count(codes, std::int8_t{0}));
-      const double used = static_cast<double>(std::max<std::size_t>(1, codes.size() - zeros));
-      const T weight = static_cast<T>(static_cast<double>(p.packed->scale) *
-                                      static_cast<double>(codes.size()) / used);
-      p.weight = {p.weight.name, trits.rows(), trits.cols()};
+      p.weight = {p.weight.name, p.packed->rows(), p.packed->cols()};
       const matrix_view<T> w = p.weight.view();
+      dequantize(p.packed->view(), w);
+      std::size_t used = 0;
       for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c)
-          w(r, c) = static_cast<T>(codes[r * w.cols + c]) * weight;
+        for (std::size_t c = 0; c < w.cols; ++c) used += w(r, c) != 0;
+      const auto share = static_cast<T>(static_cast<double>(std::max<std::size_t>(1, used)) /
+                                        static_cast<double>(w.size()));
+      for (std::size_t r = 0; r < w.rows; ++r)
+        for (std::size_t c = 0; c < w.cols; ++c) w(r, c) /= share;
       p.packed.reset();
     });
 }
