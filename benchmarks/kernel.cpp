@@ -19,6 +19,8 @@
 
 #include "kernel_limits.hpp"
 #include "tern/core/random.hpp"
+#include "tern/pack/base3.hpp"
+#include "tern/pack/two_bit.hpp"
 
 namespace {
 

@@ -15,7 +15,8 @@ awk '
     sub("/iterations:1$", "", $1)
     for (i = 2; i <= NF; ++i) if (split($i, c, "=") == 2) found[$1, c[1]] = value(c[2])
     if (split($1, part, "/") == 7) {
-      if (!(part[3] in level_seen)) { level_seen[part[3]] = 1; levels[++n_levels] = part[3] }
+      kernel = part[2] "/" part[3]  # format and level
+      if (!(kernel in kernel_seen)) { kernel_seen[kernel] = 1; kernels[++n_kernels] = kernel }
       if (!(part[4] in shape_seen)) { shape_seen[part[4]] = 1; shapes[++n_shapes] = part[4] }
     }
     if (part[1] == "limit" && part[3] == "threads:1") limits[++n_limits] = part[2]
@@ -38,16 +39,16 @@ awk '
     for (s = 1; s <= n_shapes; ++s)
       for (where = 1; where <= 2; ++where) {
         place = where == 1 ? "cache" : "dram"
-        printf "\n%s from %s: Gop/s (of the limit)\n\n| level, threads |", shapes[s], place
+        printf "\n%s from %s: Gop/s (of the limit)\n\n| format/level, threads |", shapes[s], place
         for (i = 1; i <= count; ++i) printf " N = %d |", n[i]
         printf "\n|---|"
         for (i = 1; i <= count; ++i) printf "---|"
         print ""
-        for (l = 1; l <= n_levels; ++l)
+        for (l = 1; l <= n_kernels; ++l)
           for (t = 1; t <= 2; ++t) {
-            printf "| `%s`, %d |", levels[l], t
+            printf "| `%s`, %d |", kernels[l], t
             for (i = 1; i <= count; ++i)
-              printf "%s", cell("matmul/two_bit/" levels[l] "/" shapes[s] "/N:" n[i] "/threads:" t "/" place)
+              printf "%s", cell("matmul/" kernels[l] "/" shapes[s] "/N:" n[i] "/threads:" t "/" place)
             print ""
           }
         if (place == "cache") {

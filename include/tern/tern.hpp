@@ -18,6 +18,7 @@
 
 // Quantizers, packed weights, integer products
 #include "tern/kernel/matmul.hpp"         // ternary_matmul: packed trits times int8, in int32
+#include "tern/pack/base3.hpp"            // base3: 1.6 bits a weight
 #include "tern/pack/packed_bytes.hpp"     // serialize, view_bytes: packed weights stored and mapped
 #include "tern/pack/packed_matrix.hpp"    // packed_matrix, packed_view, pack, unpack
 #include "tern/pack/ternary_weights.hpp"  // ternary_weights: trits and scales, packed by a policy

@@ -7,6 +7,8 @@
 #include "tern/core/executor.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
+#include "tern/pack/base3.hpp"
+#include "tern/pack/two_bit.hpp"
 
 int main() {
   constexpr std::size_t rows = 70, cols = 50, tokens = 20;
@@ -21,14 +23,18 @@ int main() {
   }
   tern::thread_pool pool(2);
   const tern::matrix_view<const std::int8_t> xs(x.data(), tokens, cols);
-  const tern::packed_matrix<tern::two_bit> packed({codes.data(), rows, cols});
-  std::vector<std::byte> workspace(tern::ternary_matmul_workspace(packed, xs));
-  tern::ternary_matmul(packed, xs, sums, {out.data(), tokens, rows}, workspace, pool);
   const tern::matrix_view<const float> w(weights.data(), rows, cols);
   tern::gemm<float>(1, {activations.data(), tokens, cols}, w.transposed(), {y.data(), tokens, rows},
                     false, pool);
   std::size_t wrong = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) wrong += static_cast<float>(out[i]) != y[i];
+  const auto multiply = [&](const auto& packed) {
+    std::vector<std::byte> workspace(tern::ternary_matmul_workspace(packed, xs));
+    tern::ternary_matmul(packed, xs, sums, {out.data(), tokens, rows}, workspace, pool);
+    for (std::size_t i = 0; i < out.size(); ++i) wrong += static_cast<float>(out[i]) != y[i];
+  };
+  const tern::matrix_view<const std::int8_t> trits(codes.data(), rows, cols);
+  multiply(tern::packed_matrix<tern::two_bit>(trits));
+  multiply(tern::packed_matrix<tern::base3>(trits));
   const auto level = name(tern::isa::active());
   std::printf("level %.*s, %zu sums differ\n", static_cast<int>(level.size()), level.data(), wrong);
   return wrong != 0;

@@ -5,6 +5,8 @@
 
 #include "../support.hpp"
 #include "tern/core/random.hpp"
+#include "tern/pack/base3.hpp"
+#include "tern/pack/two_bit.hpp"
 
 using namespace tern;
 

@@ -2,11 +2,14 @@
 // pairs in int16.
 //
 //   vpmaddubsw zmm   64 multiply-adds   latency 5   2/cycle (p05) or 1/cycle (one p0 core)
-//   vpaddw / vpandd zmm 2/cycle (p05), vpsrlw zmm 1/cycle, vpbroadcastd zmm, m32: a load
+//   vpaddw / vpandd / vpsubb zmm 2/cycle (p05), vpsrlw / vpminub zmm 1/cycle (p0),
+//   vpshufb / vpcmpeqb zmm 1/cycle (p5), vpbroadcastd zmm, m32: a load
 //
 // matmul: 20 products and 20 sums, 2 loads and 10 broadcasts for 32 rows x 10 tokens x 4 columns:
 // 20 cycles where p0 and p5 both multiply.
-// matvec: 4 masks, 3 shifts, 4 products and 4 sums for 16 rows x 16 columns: 8 cycles.
+// matvec, two_bit: 4 masks, 3 shifts, 4 products and 4 sums for 16 rows x 16 columns: 8 cycles.
+// matvec, base3: 19 operations to decode, 5 products and 5 sums for 16 rows x 20 columns: 14.5
+// cycles.
 //
 // A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
 // int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.

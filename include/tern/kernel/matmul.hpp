@@ -26,8 +26,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Columns up to which no sum can overflow. The tightest place is a matvec's accumulator of the
-/// top plane: digits 2 * 64 times activations down to -128, one column in four: 2^12 K < 2^31.
+/// Columns up to which no sum can overflow, in any format. `two_bit` is the tightest: a matvec's
+/// accumulator of the top plane takes digits 2 * 64 times activations down to -128, from one column
+/// in four: 2^12 K < 2^31. The digits of `base3` are 2 at most at every level: 2^8 K < 2^31.
 inline constexpr std::size_t ternary_matmul_max_cols = (std::size_t{1} << 19) - 16;
 
 namespace kernel {

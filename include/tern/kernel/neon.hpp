@@ -2,12 +2,15 @@
 // every column's products in an int16 of their own; 32 registers.
 //
 //   smlal / smlal2   8 multiply-adds   latency 4   1/cycle (V0)
-//   ushr 1/cycle (V1), and / dup 2/cycle, two loads a cycle
+//   ushr 1/cycle (V1), and / dup / sub / umin / cmeq / tbl of two registers 2/cycle, two loads a
+//   cycle
 //
 // Neoverse N1's as compilers model it; nothing here has been timed on hardware.
 //
 // matmul: 24 products, 4 loads and 3 dups for 16 rows x 3 tokens x 4 columns: 24 cycles of V0.
-// matvec: 32 products, 24 masks and shifts, 4 dups for 16 rows x 16 columns: 32 cycles of V0.
+// matvec, two_bit: 32 products, 24 masks and shifts, 4 dups for 16 rows x 16 columns: 32 cycles of
+// V0. matvec, base3: 40 products, 68 operations to decode, 5 dups for 16 rows x 20 columns: 56
+// cycles.
 //
 // A digit 0..2 times int8 lies in [-256, 254]: 128 of them add up to [-32768, 32512], which int16
 // holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.

@@ -3,13 +3,15 @@
 // bytes as x is.
 //
 //   sdot   16 multiply-adds   2/cycle (Neoverse N1), 4/cycle (Neoverse V1)
-//   ushr 1/cycle (N1), and 2/cycle (N1), two loads a cycle (N1)
+//   ushr 1/cycle (N1), and / sub / umin / cmeq / tbl of two registers 2/cycle (N1), two loads a
+//   cycle (N1)
 //
 // As others publish them: not confirmed in Arm's text, and nothing here has been timed on hardware.
 //
 // matmul: 20 products and 4 loads for 16 rows x 5 tokens x 4 columns, and a load of each token for
 // 16 columns (`sdot` picks four of them by index): 10 cycles of N1.
-// matvec: 16 products, 16 masks and shifts for 16 rows x 16 columns: 16 cycles of N1.
+// matvec, two_bit: 16 products, 16 masks and shifts for 16 rows x 16 columns: 16 cycles of N1.
+// matvec, base3: 20 products, 68 operations to decode for 16 rows x 20 columns: 44 cycles of N1.
 #pragma once
 
 #include "tern/isa/target.hpp"

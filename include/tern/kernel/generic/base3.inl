@@ -3,7 +3,9 @@
 
 template <>
 struct decoder<base3> {
-  static constexpr std::size_t sums = 1;
+  /// Two where dot products take long and would wait for each other.
+  static constexpr std::size_t sums = ops::max_dots < 1000 ? 1 : 2;
+  static constexpr std::size_t direct_groups = 1;
 
   struct all {
     ops::reg plane[5];

@@ -122,7 +122,7 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
       tile_rows <= Format::rows
           ? ops::bytes
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_block)};
-  const bool few = p.parts.groups <= 2;
+  const bool few = p.parts.groups <= decoder<Format>::direct_groups;
   if (!few) unpack_digits(packed, blocks, bytes, plane_indices<Format>{});
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
@@ -152,10 +152,10 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t planes = Format::cols / 4,
-                        chunk = (ops::max_dots < 256 ? ops::max_dots : 256) / planes;
-  alignas(64) std::uint8_t bytes[chunk * plain_digits<Format>::block_bytes];
+  constexpr std::size_t exact = ops::max_dots / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
+  const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (!p.grouped) {

@@ -11,6 +11,9 @@ struct decoder<two_bit> {
   /// Accumulators that a matvec has to a register; plane p adds to number p % sums.
   static constexpr std::size_t sums = ops::max_digit < 8 ? 1 : 4;
 
+  /// Groups of tokens up to which digits are not worth unpacking.
+  static constexpr std::size_t direct_groups = 2;
+
   /// What the digits of all planes are read from.
   TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
 
