@@ -32,8 +32,8 @@ struct base3_tables_16 {
   /// Entry byte >> 4: the upper part of the least such byte; the byte's own is that or the next.
   static constexpr table least_upper =
       detail::make_table<16>([](std::size_t i) { return detail::base3_upper(16 * i); });
-  /// Digits 3 and 4: entry i for upper parts of 16 (i + 1). Those of 0 have none, their digits are
-  /// 0.
+  /// Digits 3 and 4: entry i of the upper part that byte 16 (i + 1) has. The first upper part, 0,
+  /// is entry -1: none, and what is looked up in none is 0.
   template <std::size_t place>
   static constexpr table upper_digit = detail::make_table<16>(
       [](std::size_t i) { return base3::digit((16 * (i + 1)) % 256, place); });
@@ -52,12 +52,14 @@ struct base3_tables_64 {
   using table = std::array<std::uint8_t, 64>;
 
   /// Entry byte >> 2.
-  static constexpr table upper =
-      detail::make_table<64>([](std::size_t i) { return detail::base3_upper(4 * i); });
+  alignas(64) static constexpr table upper = detail::make_table<64>([](std::size_t i) {
+    return detail::base3_upper(4 * i);
+  });
   /// A digit: entry byte >> 2 for digits 3 and 4, the lower part for the others.
   template <std::size_t place>
-  static constexpr table digit = detail::make_table<64>(
-      [](std::size_t i) { return base3::digit(place < 3 ? i : 4 * i, place); });
+  alignas(64) static constexpr table digit = detail::make_table<64>([](std::size_t i) {
+    return base3::digit(place < 3 ? i : 4 * i, place);
+  });
 };
 
 }  // namespace tern::inline TERN_ABI::kernel
