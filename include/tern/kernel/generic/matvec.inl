@@ -62,6 +62,9 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
+      // Processors alone do not read far enough ahead on several panels at once.
+      ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + 1024) : void()),
+       ...);
       const decltype(decoder<Format>::decode(total[0])) q[n] = {decoder<Format>::decode(
           ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes))...};
       matvec_block<Format>(a, q, x, plane_indices<Format>{});
