@@ -8,6 +8,7 @@
 #include "../support.hpp"
 #include "tern/core/random.hpp"
 #include "tern/kernel/matmul.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 
 using namespace tern;
@@ -89,7 +90,7 @@ std::vector<T> reals(std::size_t n, std::uint64_t seed) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit) {
+TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit, base3) {
   const auto check = [](std::size_t m, std::size_t n, std::size_t k, std::size_t run) {
     const product<TestType> p(m, n, k, run);
     for_each_level([&](isa::level level) {
@@ -113,7 +114,7 @@ TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit) {
   check(90, 3, 2600, 2100);
 }
 
-TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit) {
+TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit, base3) {
   for (const std::size_t n : {1u, 2u, 7u, 300u}) {
     const product<TestType> p(150, n, 200, 64);
     std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);

@@ -5,7 +5,8 @@
 
 #include "../message.hpp"
 #include "../support.hpp"
-#include "tern/adapt/eigen.hpp"
+#include "tern/core/random.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/block.hpp"
@@ -27,17 +28,26 @@ struct aligned_bytes {
   }
 };
 
-template <class T>
-aligned_bytes bytes_of(const ternary_weights_view<two_bit, T>& w) {
+template <class Format, class T>
+aligned_bytes bytes_of(const ternary_weights_view<Format, T>& w) {
   aligned_bytes bytes(header_of(w).total);
   serialize(w, bytes.span());
   return bytes;
 }
 
+template <class T>
+std::vector<T> random_reals(std::size_t n) {
+  philox random(3);
+  std::vector<T> v(n);
+  for (T& x : v) x = static_cast<T>(random.normal());
+  return v;
+}
+
 /// A matrix of 17 x 70 with 34 scales: 64 + 192 + 2 * 5 * 64 bytes.
 aligned_bytes sample() {
-  const matrix<float> w = matrix<float>::Random(17, 70);
-  return bytes_of(ternary_weights<two_bit>(w, block<64>{}).view());
+  const auto w = random_reals<float>(17 * 70);
+  const matrix_view<const float> view(w.data(), 17, 70);
+  return bytes_of(ternary_weights<two_bit>(view, block<64>{}).view());
 }
 
 std::string refusal(std::span<const std::byte> bytes) {
@@ -60,25 +70,28 @@ std::string refusal_of(F change) {
 
 TEMPLATE_TEST_CASE("weights are viewed in the bytes that were made of them", "", absmean,
                    per_channel, block<64>, block<256>) {
-  const auto check = [](auto zero) {
+  const auto check = [](auto format, auto zero) {
+    using Format = decltype(format);
     using T = decltype(zero);
-    for (const int rows : {0, 1, 16, 37})
-      for (const int cols : {0, 1, 64, 150}) {
+    for (const std::size_t rows : {0u, 1u, 16u, 37u})
+      for (const std::size_t cols : {0u, 1u, 64u, 150u}) {
         CAPTURE(rows, cols);
-        const matrix<T> w = matrix<T>::Random(rows, cols);
-        const ternary_weights<two_bit, T> packed(w, TestType{});
+        const auto w = random_reals<T>(rows * cols);
+        const ternary_weights<Format, T> packed(matrix_view<const T>(w.data(), rows, cols),
+                                                TestType{});
         aligned_bytes bytes = bytes_of(packed.view());
-        const auto view = view_bytes<two_bit, T>(bytes.span());
-        matrix<T> expected(rows, cols), got(rows, cols);
-        dequantize(packed.view(), matrix_view<T>(expected));
-        dequantize(view, matrix_view<T>(got));
+        const auto view = view_bytes<Format, T>(bytes.span());
+        std::vector<T> expected(w.size()), got(w.size(), T(9));
+        dequantize(packed.view(), matrix_view<T>(expected.data(), rows, cols));
+        dequantize(view, matrix_view<T>(got.data(), rows, cols));
         CHECK(got == expected);
         CHECK(view.block() == packed.view().block());
         CHECK(static_cast<const void*>(view.scale_data) == bytes.span().data() + 64);
       }
   };
-  check(0.0f);
-  check(0.0);
+  check(two_bit{}, 0.0f);
+  check(two_bit{}, 0.0);
+  check(base3{}, 0.0f);
 }
 
 TEST_CASE("the header is the documented one") {

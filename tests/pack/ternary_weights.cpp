@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "../support.hpp"
-#include "tern/adapt/eigen.hpp"
 #include "tern/core/random.hpp"
+#include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/block.hpp"
@@ -32,6 +32,12 @@ struct bytes {
     for (std::size_t i = 0; i < rows * cols; ++i)
       codes[i / cols * stride + i % cols] = static_cast<std::int8_t>(block.bytes[i] - 1);
   }
+};
+
+/// A user's matrix.
+struct column_major {
+  std::size_t height, width;
+  std::vector<float> data;
 };
 
 template <class T>
@@ -66,8 +72,18 @@ const std::vector<extents> scale_blocks{{all, all}, {1, all}, {1, 64}, {1, 128},
 
 }  // namespace
 
+template <>
+struct tern::tensor_traits<column_major> {
+  using scalar = float;
+  static std::size_t rows(const column_major& m) { return m.height; }
+  static std::size_t cols(const column_major& m) { return m.width; }
+  static std::size_t row_stride(const column_major&) { return 1; }
+  static std::size_t col_stride(const column_major& m) { return m.height; }
+  static const float* data(const column_major& m) { return m.data.data(); }
+};
+
 TEMPLATE_PRODUCT_TEST_CASE("codes and scales come back, whatever shares a scale", "", std::pair,
-                           ((two_bit, float), (two_bit, double), (bytes, float))) {
+                           ((two_bit, float), (two_bit, double), (base3, float), (bytes, float))) {
   using Format = typename TestType::first_type;
   using T = typename TestType::second_type;
   thread_pool pool(3);
@@ -122,14 +138,18 @@ TEMPLATE_TEST_CASE("real weights are packed by a policy in one call", "", absmea
 }
 
 TEST_CASE("any matrix-like is packed, of any strides") {
-  const matrix<float> w = matrix<float>::Random(30, 100);
-  const Eigen::MatrixXf columns = w;
-  const ternary_weights<two_bit> a(w, block<64>{}), b(columns, block<64>{});
-  matrix<float> back(30, 100), same(30, 100);
-  dequantize<two_bit, float>(a, back);
-  dequantize<two_bit, float>(b, same);
+  const std::size_t rows = 30, cols = 100;
+  const auto w = random_reals<float>(rows * cols, 6);
+  column_major columns{rows, cols, std::vector<float>(w.size())};
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < cols; ++c) columns.data[c * rows + r] = w[r * cols + c];
+  const matrix_view<const float> view(w.data(), rows, cols);
+  const ternary_weights<two_bit> a(view, block<64>{}), b(columns, block<64>{});
+  std::vector<float> back(w.size()), same(w.size());
+  dequantize(a.view(), matrix_view<float>(back.data(), rows, cols));
+  dequantize(b.view(), matrix_view<float>(same.data(), rows, cols));
   CHECK(back == same);
-  CHECK((back.array() != 0).any());
+  CHECK(back != std::vector<float>(w.size()));
 }
 
 TEST_CASE("every run begins a block") {
@@ -147,18 +167,25 @@ TEST_CASE("every run begins a block") {
 }
 
 TEST_CASE("bits of a weight, by format and run") {
-  const auto bits = [](std::size_t run) {
-    const packed_view<two_bit> view{nullptr, 1600, 2560, run};
+  const auto bits = [](const auto& view) {
     return 8.0 * static_cast<double>(view.size_bytes()) / (1600 * 2560);
   };
-  CHECK(bits(2560) == 2.0);
-  CHECK(bits(64) == 2.0);
-  CHECK(bits(20) == 3.2);
+  const auto two = [&](std::size_t run) {
+    return bits(packed_view<two_bit>{nullptr, 1600, 2560, run});
+  };
+  const auto three = [&](std::size_t run) {
+    return bits(packed_view<base3>{nullptr, 1600, 2560, run});
+  };
+  for (const std::size_t run : {2560u, 256u, 128u, 64u}) CHECK(two(run) == 2.0);
+  CHECK(three(2560) == 1.6);
+  CHECK(three(256) == 1.625);
+  CHECK(three(128) == 1.75);
+  CHECK(three(64) == 2.0);
 }
 
 TEST_CASE("owners copy, and are 64-byte aligned") {
-  const matrix<float> w = matrix<float>::Random(17, 70);
-  const ternary_weights<two_bit> first(w, per_channel{});
+  const auto w = random_reals<float>(17 * 70, 7);
+  const ternary_weights<two_bit> first(matrix_view<const float>(w.data(), 17, 70), per_channel{});
   const ternary_weights<two_bit> copy = first;
   CHECK(reinterpret_cast<std::uintptr_t>(copy.view().trits.data) % 64 == 0);
   CHECK(copy.view().trits.data != first.view().trits.data);
