@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "tern/core/tensor.hpp"
 
@@ -56,18 +57,17 @@ class rescale {
       const std::size_t n = b.token + i;
       const row_view<const std::int32_t> sums = b.sums.row(i);
       const row_view<T> y = y_.block(n, b.row, 1, sums.size).row(0);
-      // A pass for each operation, so that none is contracted with the next.
       T products[chunk];
       for (std::size_t c = 0; c < sums.size; c += chunk) {
-        const std::size_t end = sums.size - c < chunk ? sums.size - c : chunk;
-        scale(sums.data + c, n, b.row + c, b.run, products, end);
+        const std::size_t end = std::min(chunk, sums.size - c);
+        factors(n, b.row + c, b.run, products, end);
+        apply<std::int32_t>({sums.data + c, end}, products, multiply);
+        __asm__("" : "+m"(products));  // rounded here: no addition is contracted with the product
         if (b.run != 0) {
-          for (std::size_t k = 0; k < end; ++k) products[k] += y[c + k];
+          apply<T>({&y[c], end, y.stride}, products, add);
         } else {
-          if (bias_)
-            for (std::size_t k = 0; k < end; ++k) products[k] += bias_[b.row + c + k];
-          if (residual_)
-            for (std::size_t k = 0; k < end; ++k) products[k] += residual_(n, b.row + c + k);
+          if (bias_) apply<T>({&bias_[b.row + c], end, bias_.stride}, products, add);
+          if (residual_) apply<T>(residual_.block(n, b.row + c, 1, end).row(0), products, add);
         }
         for (std::size_t k = 0; k < end; ++k) y[c + k] = products[k];
       }
@@ -76,22 +76,39 @@ class rescale {
 
  private:
   static constexpr std::size_t chunk = 64;
+  static constexpr auto multiply = [](auto& a, const auto& b) { a *= b; };
+  static constexpr auto add = [](auto& a, const auto& b) { a += b; };
 
-  void scale(const std::int32_t* sums, std::size_t n, std::size_t m, std::size_t run, T* to,
-             std::size_t end) const {
-    const T x_scale = x_scales_[n];
-    T factors[chunk];
+  /// op(to[k], T(from[k])), in vectors that every optimisation level keeps.
+  template <class U, class Op>
+  static void apply(row_view<const U> from, T* to, Op op) {
+    using given [[gnu::vector_size(8 * sizeof(U))]] = U;
+    using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+    std::size_t k = 0;
+    for (; from.stride == 1 && k + 8 <= from.size; k += 8) {
+      given a;
+      reals b;
+      std::memcpy(&a, from.data + k, sizeof a);
+      std::memcpy(&b, to + k, sizeof b);
+      op(b, __builtin_convertvector(a, reals));
+      std::memcpy(to + k, &b, sizeof b);
+    }
+    for (; k < from.size; ++k) op(to[k], static_cast<T>(from[k]));
+  }
+
+  /// to[k] = x_scales[n] * w_scales(m + k, run)
+  void factors(std::size_t n, std::size_t m, std::size_t run, T* to, std::size_t end) const {
     if (w_scales_.cols == 0) {  // those of a matrix without columns
-      std::fill_n(factors, end, T(0));
+      std::fill_n(to, end, T(0));
     } else if (w_scales_.rows == 1) {
-      std::fill_n(factors, end, x_scale * w_scales_(0, run));
+      std::fill_n(to, end, x_scales_[n] * w_scales_(0, run));
     } else if (scale_rows_ == 1) {
-      for (std::size_t k = 0; k < end; ++k) factors[k] = x_scale * w_scales_(m + k, run);
+      std::fill_n(to, end, x_scales_[n]);
+      apply<T>(w_scales_.block(m, run, end, 1).col(0), to, multiply);
     } else {
       for (std::size_t k = 0; k < end; ++k)
-        factors[k] = x_scale * w_scales_((m + k) / scale_rows_, run);
+        to[k] = x_scales_[n] * w_scales_((m + k) / scale_rows_, run);
     }
-    for (std::size_t k = 0; k < end; ++k) to[k] = static_cast<T>(sums[k]) * factors[k];
   }
 
   row_view<const T> x_scales_;
