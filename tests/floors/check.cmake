@@ -24,6 +24,7 @@ set(floor_infer 6)
 set(listed
     "isa core" "metric core"  # they throw core/error.hpp
     "pack quant"              # weights are packed by a quantizer policy
+    "linalg quant"            # products with codes dequantize them where the CPU has no better
     "data io")                # data sets are read through io/text_file.hpp
 
 # Who may include what of the outside. Command-line and formatting libraries belong to programs.

@@ -1,6 +1,6 @@
-// Dense matrix product by Eigen, or by a kernel of our own where the CPU has AVX-512, split over an
-// executor. The split depends on the shape alone, so the bits do not depend on the number of
-// threads.
+// Dense matrix product by Eigen, or by kernels of our own where the CPU has AVX-512 or AMX, split
+// over an executor. The split depends on the shape alone, so the bits do not depend on the number
+// of threads.
 #pragma once
 
 #include <Eigen/Core>
@@ -10,6 +10,7 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/isa/level.hpp"
+#include "tern/linalg/amx.hpp"
 #include "tern/linalg/avx512.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -50,6 +51,23 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
     with_b(eigen_map<const T, Eigen::ColMajor>(a));
 }
 
+/// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
+/// row-major codes; row k of it counts scale[k] times.
+template <class T, class B>
+bool gemm_on_tiles([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
+                   [[maybe_unused]] row_view<const T> scale,
+                   [[maybe_unused]] matrix_view<const B> b, [[maybe_unused]] matrix_view<T> c,
+                   [[maybe_unused]] bool accumulate, [[maybe_unused]] executor_ref ex) {
+#if TERN_X86 && defined(__x86_64__)
+  if constexpr (std::is_same_v<T, float>)
+    if (isa::active() == isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
+      amx::gemm(alpha, a, scale, b, c, accumulate, ex);
+      return true;
+    }
+#endif
+  return false;
+}
+
 template <class T>
 void require_unit_stride(const matrix_view<T>& m, const char* what) {
   if (m.col_stride != 1 && m.row_stride != 1)
@@ -72,6 +90,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   require_shape(b, a.cols, c.cols, "gemm: b");
   detail::require_unit_stride(a, "gemm: a");
   detail::require_unit_stride(b, "gemm: b");
+  const T one(1);
+  if (detail::gemm_on_tiles<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex)) return;
   // At most 8 chunks, of short results 4: each reads the other operand again. At least 2^21
   // multiply-adds to a chunk, and whole multiples of 32 rows (or columns).
   const bool by_rows = c.rows >= c.cols;

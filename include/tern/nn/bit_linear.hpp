@@ -13,6 +13,7 @@
 #include "tern/core/tensor.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
+#include "tern/linalg/scaled_codes.hpp"
 #include "tern/nn/linear.hpp"
 #include "tern/nn/rms_norm.hpp"
 #include "tern/nn/rowwise.hpp"
@@ -77,12 +78,12 @@ struct bit_linear {
     require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
     if (dx) {
       const arena_scope temporaries(scratch);
-      gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex);
+      if (whole(s))
+        add_product<T>(dy, {s.w_codes, row_scales(s)}, dx, scratch, ex);
+      else
+        gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex);
     }
-    if (dw) {
-      const arena_scope temporaries(scratch);
-      gemm<T>(T(1), dy.transposed(), dequantized_input(s, scratch, ex), dw, true, ex);
-    }
+    if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex);
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
   }
 
@@ -102,16 +103,19 @@ struct bit_linear {
   }
 
  private:
-  static matrix_view<T> dequantized_input(const saved& s, arena& scratch, executor_ref ex) {
-    const auto x = scratch.matrix<T>(s.x_codes.rows, s.x_codes.cols);
-    dequantize<T>(s.x_codes, row_view<const T>(s.x_scales), x, ex);
-    return x;
-  }
-
   static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
     const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
     dequantize<T>(s.w_codes, s.w_scales, WeightQ::scale_block(w.rows, w.cols), w, ex);
     return w;
+  }
+
+  /// Whether the tensor or each of its rows has one scale.
+  static bool whole(const saved& s) {
+    return s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == s.w_codes.rows);
+  }
+
+  static row_view<const T> row_scales(const saved& s) {
+    return {s.w_scales.data, s.w_codes.rows, s.w_scales.rows == 1 ? 0 : s.w_scales.row_stride};
   }
 
   template <class Format>

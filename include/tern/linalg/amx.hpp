@@ -1,0 +1,241 @@
+// Single-precision matrix product on the tile unit (AMX), whose operands are bf16. A float is the
+// exact sum of three bf16 numbers of 8 bits each, so six of their nine products (the others lie
+// below the last bit) added up in fp32 are as good as fused multiply-adds; int8 codes are bf16
+// numbers as they are, and three products do. Parts are made while operands are packed.
+//
+//   tdpbf16ps  latency 52   1/16 cycles   16 x 16 sums of 32 products
+//   step: 24 (codes: 12) tdpbf16ps, 14 (8) tile loads for 32 rows x 32 columns x 32 of k
+#pragma once
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/isa/target.hpp"
+#include "tern/linalg/avx512.hpp"
+
+#if TERN_X86 && defined(__x86_64__)
+#  include <immintrin.h>
+
+#  include <algorithm>
+#  include <cstddef>
+#  include <cstdint>
+#  include <type_traits>
+
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16")
+namespace tern::inline TERN_ABI::detail::amx {
+
+/// A brick: 16 lines (rows of A or columns of B) x 32 steps of k, one tile for each part.
+inline constexpr std::size_t brick_lines = 16, brick_steps = 32, tile_bytes = 1024;
+/// A panel: 32 lines, brick after brick along k, in a brick part after part.
+inline constexpr std::size_t panel_lines = 2 * brick_lines, block_depth = 256;
+
+template <class T>
+inline constexpr std::size_t parts = std::is_same_v<T, float> ? 3 : 1;
+
+constexpr std::size_t panel_bytes(std::size_t parts, std::size_t depth) {
+  return (depth + brick_steps - 1) / brick_steps * parts * 2 * tile_bytes;
+}
+
+TERN_INLINE __m512 load(__mmask16 some, const float* at) { return _mm512_maskz_loadu_ps(some, at); }
+TERN_INLINE __m512 load(__mmask16 some, const std::int8_t* at) {
+  const __m128i codes = _mm_maskz_loadu_epi8(some, at);
+  return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_maskz_cvtepi8_epi32(0xFFFF, codes));
+}
+
+/// Takes the leading 8 bits off x, sign and all.
+TERN_INLINE __m512 take_part(__m512& x) {
+  const __m512 part =
+      _mm512_maskz_and_ps(0xFFFF, x, _mm512_castsi512_ps(_mm512_set1_epi32(-65536)));
+  x = _mm512_sub_ps(x, part);
+  return part;
+}
+
+/// The tile with its lines and its pairs of steps exchanged.
+inline void transpose_tile(float* tile) {
+  __m512 r[brick_lines];
+#  pragma GCC unroll 16
+  for (std::size_t i = 0; i < brick_lines; ++i) r[i] = _mm512_loadu_ps(tile + 16 * i);
+  avx512::transpose(r);
+#  pragma GCC unroll 16
+  for (std::size_t i = 0; i < brick_lines; ++i) _mm512_storeu_ps(tile + 16 * i, r[i]);
+}
+
+/// Tiles of a brick, `2 * tile_bytes` apart, zeros past the last line and step. Step p goes with
+/// step p + 16, in A and B alike. Memory is contiguous along lines or along steps, `stride` apart
+/// in the other direction; a row of the tile is what is contiguous unless `exchange`.
+template <bool AlongLines, class T>
+inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std::size_t depth,
+                       const float* factor, std::byte* to, bool exchange) {
+  const std::size_t second = AlongLines ? brick_lines * stride : brick_lines;
+  const std::size_t outer = AlongLines ? depth : lines, inner = AlongLines ? lines : depth;
+  const __mmask16 left = avx512::first(inner),
+                  right = AlongLines ? left : avx512::first(inner > 16 ? inner - 16 : 0);
+  for (std::size_t i = 0; i < brick_lines; ++i) {
+    const T* const at = from + i * stride;
+    const bool one = i < outer, two = AlongLines ? i + 16 < outer : one;
+    __m512 x = load(one ? left : __mmask16{0}, at),
+           y = load(two ? right : __mmask16{0}, at + second);
+    x = _mm512_mul_ps(x, AlongLines ? _mm512_set1_ps(factor[i]) : _mm512_loadu_ps(factor));
+    y = _mm512_mul_ps(y,
+                      AlongLines ? _mm512_set1_ps(factor[i + 16]) : _mm512_loadu_ps(factor + 16));
+#  pragma GCC unroll 3
+    for (std::size_t s = 0; s < parts<T>; ++s) {
+      const __m512i low = _mm512_castps_si512(take_part(x)),
+                    high = _mm512_castps_si512(take_part(y));
+      const __m512i pair =
+          _mm512_mask_mov_epi16(_mm512_maskz_srli_epi32(0xFFFF, low, 16), 0xAAAAAAAA, high);
+      _mm512_storeu_si512(to + s * 2 * tile_bytes + i * 64, pair);
+    }
+  }
+  if (exchange)
+    for (std::size_t s = 0; s < parts<T>; ++s)
+      transpose_tile(reinterpret_cast<float*>(to + s * 2 * tile_bytes));
+}
+
+/// Up to 32 lines of A (rows) or B (columns), times factor[step]. Element p of line i lies at
+/// from[i * line + p * step], one of the two being 1. `factor` has whole bricks of elements.
+template <class T>
+inline void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                       std::size_t step, const float* factor, std::byte* to, bool of_a) {
+  for (std::size_t p = 0; p < depth; p += brick_steps, to += parts<T> * 2 * tile_bytes)
+    for (std::size_t i = 0; i < panel_lines; i += brick_lines) {
+      const T* const at = from + i * line + p * step;
+      const std::size_t n = lines > i ? std::min(lines - i, brick_lines) : 0;
+      std::byte* const tile = to + i / brick_lines * tile_bytes;
+      if (line == 1)
+        pack_brick<true>(at, step, n, depth - p, factor + p, tile, of_a);
+      else
+        pack_brick<false>(at, line, n, depth - p, factor + p, tile, !of_a);
+    }
+}
+
+/// Tiles 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 columns of B: all of 16 rows of 64 bytes.
+struct alignas(64) tile_config {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+inline constexpr tile_config config{};
+
+TERN_INLINE void load_rows(const std::byte* a, std::size_t part) {
+  _tile_loadd(4, a + 2 * part * tile_bytes, 64);
+  _tile_loadd(5, a + (2 * part + 1) * tile_bytes, 64);
+}
+TERN_INLINE void load_cols(const std::byte* b, std::size_t part) {
+  _tile_loadd(6, b + 2 * part * tile_bytes, 64);
+  _tile_loadd(7, b + (2 * part + 1) * tile_bytes, 64);
+}
+TERN_INLINE void multiply() {
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(1, 4, 7);
+  _tile_dpbf16ps(2, 5, 6);
+  _tile_dpbf16ps(3, 5, 7);
+}
+
+/// The products of parts i and j of a and b with i + j < 3, each a neighbour of the one before.
+template <std::size_t Parts>
+TERN_INLINE void multiply_bricks(const std::byte* a, const std::byte* b) {
+  if constexpr (Parts == 1) {
+    load_cols(b, 0), load_rows(a, 2), multiply();
+    load_rows(a, 1), multiply();
+  } else {
+    load_rows(a, 0), load_cols(b, 2), multiply();
+    load_cols(b, 1), multiply();
+    load_rows(a, 1), multiply();
+    load_cols(b, 0), multiply();
+    load_rows(a, 2), multiply();
+  }
+  load_rows(a, 0), multiply();
+}
+
+/// c (32 x 32) = or += a panel of A times a panel of B.
+template <std::size_t Parts>
+inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t bricks, float* c,
+                            std::size_t stride, bool add) {
+  __asm__ volatile("" ::: "memory");  // g++ does not know that tile loads read memory
+  float* const lower = c + brick_lines * stride;
+  if (add) {
+    _tile_loadd(0, c, stride * sizeof(float));
+    _tile_loadd(1, c + 16, stride * sizeof(float));
+    _tile_loadd(2, lower, stride * sizeof(float));
+    _tile_loadd(3, lower + 16, stride * sizeof(float));
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (std::size_t i = 0; i < bricks; ++i)
+    multiply_bricks<Parts>(a + i * 6 * tile_bytes, b + i * Parts * 2 * tile_bytes);
+  _tile_stored(0, c, stride * sizeof(float));
+  _tile_stored(1, c + 16, stride * sizeof(float));
+  _tile_stored(2, lower, stride * sizeof(float));
+  _tile_stored(3, lower + 16, stride * sizeof(float));
+}
+
+/// Up to 32 rows of c, all of its columns; b holds their panels one after another.
+template <std::size_t Parts>
+inline void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,
+                           std::size_t stride, std::size_t rows, std::size_t cols, bool add) {
+  _tile_loadconfig(&config);
+  alignas(64) float edge[panel_lines * panel_lines] = {};
+  const auto one = multiply_panels<Parts>;
+  const std::size_t bricks = (depth + brick_steps - 1) / brick_steps;
+  for (std::size_t j = 0; j < cols; j += panel_lines, b += panel_bytes(Parts, depth)) {
+    const std::size_t n = std::min(panel_lines, cols - j);
+    if (rows == panel_lines && n == panel_lines) {
+      one(a, b, bricks, c + j, stride, add);
+      continue;
+    }
+    for (std::size_t i = 0; add && i < rows; ++i)
+      for (std::size_t k = 0; k < n; ++k) edge[i * panel_lines + k] = c[i * stride + j + k];
+    one(a, b, bricks, edge, panel_lines, add);
+    for (std::size_t i = 0; i < rows; ++i)
+      for (std::size_t k = 0; k < n; ++k) c[i * stride + j + k] = edge[i * panel_lines + k];
+  }
+  _tile_release();
+}
+
+}  // namespace tern::inline TERN_ABI::detail::amx
+TERN_TARGET_END
+
+namespace tern::inline TERN_ABI::detail::amx {
+
+/// Whether a product of this shape gains by it: below, packing costs more than it saves.
+constexpr bool suits(std::size_t rows, std::size_t depth, std::size_t cols) {
+  return rows >= 128 && depth >= 128 && cols >= 128;
+}
+
+/// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times; c row-major, a in
+/// either order, b of floats in either order or of row-major codes. Each operand is packed once to
+/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of the caller's stack
+/// and 48 KB of each thread's.
+template <class T>
+void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
+          matrix_view<const T> b, matrix_view<float> c, bool accumulate, executor_ref ex) {
+  constexpr std::size_t block_cols = 1536 / parts<T>;
+  alignas(64) std::byte right[panel_bytes(parts<T>, block_depth) * block_cols / panel_lines];
+  alignas(64) float ones[block_depth], factor[block_depth];
+  std::fill_n(ones, block_depth, 1.0f);
+  for (std::size_t j = 0; j < c.cols; j += block_cols)
+    for (std::size_t p = 0; p < a.cols; p += block_depth) {
+      const std::size_t cols = std::min(block_cols, c.cols - j),
+                        depth = std::min(block_depth, a.cols - p);
+      for (std::size_t k = 0; k < block_depth; ++k)
+        factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
+      ex.parallel_for(cols, 4 * panel_lines, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; i += panel_lines)
+          pack_panel(&b(p, j + i), std::min(panel_lines, end - i), b.col_stride, depth,
+                     b.row_stride, ones, right + i / panel_lines * panel_bytes(parts<T>, depth),
+                     false);
+      });
+      ex.parallel_for(c.rows, panel_lines, [&](std::size_t r, std::size_t end) {
+        alignas(64) std::byte left[panel_bytes(3, block_depth)];
+        pack_panel(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left, true);
+        multiply_strip<parts<T>>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
+                                 accumulate || p > 0);
+      });
+    }
+}
+
+}  // namespace tern::inline TERN_ABI::detail::amx
+#endif

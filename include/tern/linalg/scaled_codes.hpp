@@ -1,0 +1,42 @@
+// Products with a matrix of int8 codes that has one scale to each row: what quantized weights and
+// activations are in a backward. Where the CPU multiplies codes as they are, none of them becomes a
+// float in memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/linalg/gemm.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Element (r, c) stands for codes(r, c) * scales[r]; stride 0 gives all rows the same scale.
+template <class T>
+struct scaled_codes {
+  matrix_view<const std::int8_t> codes;
+  row_view<const T> scales;
+};
+
+/// c += a * b. a: (m, k), b: (k, n), c: (m, n) row-major. `scratch` holds at most b as numbers of
+/// type T while it runs. Throws shape_error.
+template <class T>
+void add_product(std::type_identity_t<matrix_view<const T>> a, const scaled_codes<T>& b,
+                 matrix_view<T> c, arena& scratch, executor_ref ex = {}) {
+  require_shape(a, c.rows, b.codes.rows, "add_product: a");
+  require_shape(b.codes, a.cols, c.cols, "add_product: codes");
+  require_size(b.scales.size, a.cols, "add_product: scales");
+  detail::require_unit_stride(a, "add_product: a");
+  if (b.codes.col_stride == 1 && c.col_stride == 1 &&
+      detail::gemm_on_tiles<T>(T(1), a, b.scales, b.codes, c, true, ex))
+    return;
+  const arena_scope temporaries(scratch);
+  const matrix_view<T> real = scratch.matrix<T>(b.codes.rows, b.codes.cols);
+  dequantize<T>(b.codes, b.scales, real, ex);
+  gemm<T>(T(1), a, real, c, true, ex);
+}
+
+}  // namespace tern::inline TERN_ABI
