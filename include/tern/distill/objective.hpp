@@ -108,8 +108,7 @@ class objective {
       for (std::size_t c = 0; c < v; c += vocabulary_block) {
         const arena_scope temporaries(t.memory());
         const std::size_t width = std::min(vocabulary_block, v - c);
-        const matrix_view<T> g = t.memory().template matrix<T>(n, width);
-        std::fill_n(g.data, g.size(), T(0));
+        const matrix_view<T> g = t.zeros(n, width);
         cross_entropy<T>::backward_columns(logits, targets, lse, T(1), c, g, ex);
         if (teacher_logits)
           logits_loss<T>::backward_columns(logits, teacher_logits, options_.logits, lse_student,

@@ -36,14 +36,17 @@ class tape {
   /// An uninitialised value with a zeroed gradient (none if not recording), alive until reset().
   variable<T> make(std::size_t rows, std::size_t cols) {
     variable<T> v{arena_.matrix<T>(rows, cols), {}};
-    if (recording_) {
-      v.grad = arena_.matrix<T>(rows, cols);
-      ex_.parallel_for(v.grad.size(), std::size_t{1} << 15,
-                       [&](std::size_t begin, std::size_t end) {
-                         std::fill(v.grad.data + begin, v.grad.data + end, T(0));
-                       });
-    }
+    if (recording_) v.grad = zeros(rows, cols);
     return v;
+  }
+
+  /// A matrix of zeros from the tape's arena.
+  matrix_view<T> zeros(std::size_t rows, std::size_t cols) {
+    const matrix_view<T> m = arena_.matrix<T>(rows, cols);
+    ex_.parallel_for(m.size(), std::size_t{1} << 15, [&](std::size_t begin, std::size_t end) {
+      std::fill(m.data + begin, m.data + end, T(0));
+    });
+    return m;
   }
 
   /// Appends `backward`, a callable without arguments whose captures are plain data in this

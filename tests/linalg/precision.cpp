@@ -1,0 +1,129 @@
+// What products of single precision are good for, whichever unit computes them: errors like those
+// of fused multiply-adds in fp32, also of badly scaled and cancelling operands; products with
+// codes.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tern/linalg/scaled_codes.hpp"
+#include "tests/gradient_check.hpp"
+
+using tern::matrix_view;
+using tern_test::random_matrix;
+
+namespace {
+
+constexpr std::size_t m = 150, k = 333, n = 141;
+
+/// Largest error of an element, in units of the sum of its terms' magnitudes.
+template <class A, class B>
+double error_of(const tern::matrix<float>& c, const A& a, const B& b) {
+  const tern::matrix<double> left = a.template cast<double>(), right = b.template cast<double>();
+  const tern::matrix<double> exact = left * right, sizes = left.cwiseAbs() * right.cwiseAbs();
+  return ((c.cast<double>() - exact).array() / (sizes.array() + 1e-300)).abs().maxCoeff();
+}
+
+tern::matrix<float> fused(const tern::matrix<float>& a, const tern::matrix<float>& b) {
+  tern::matrix<float> c = tern::matrix<float>::Zero(a.rows(), b.cols());
+  for (Eigen::Index i = 0; i < c.rows(); ++i)
+    for (Eigen::Index j = 0; j < c.cols(); ++j)
+      for (Eigen::Index p = 0; p < a.cols(); ++p) c(i, j) = std::fma(a(i, p), b(p, j), c(i, j));
+  return c;
+}
+
+std::vector<std::int8_t> codes_of(std::size_t rows, std::size_t cols, int top) {
+  std::vector<std::int8_t> codes(rows * cols);
+  tern::philox random(5, 0);
+  for (std::int8_t& c : codes)
+    c = static_cast<std::int8_t>(
+        static_cast<int>(random.below(static_cast<std::uint32_t>(2 * top + 1))) - top);
+  return codes;
+}
+
+}  // namespace
+
+TEST_CASE("gemm<float> errs like fused multiply-adds", "[gemm]") {
+  tern::matrix<float> a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2);
+  const auto check = [&] {
+    tern::matrix<float> c(m, n), d(m, n);
+    tern::gemm<float>(1, a, b, c);
+    const Eigen::MatrixXf left = a, right = b;  // column-major
+    tern::gemm<float>(1, left, right, d);
+    const double allowed = 1.5 * error_of(fused(a, b), a, b);
+    CHECK(error_of(c, a, b) < allowed);
+    CHECK(error_of(d, a, b) < allowed);
+  };
+  SECTION("random") { check(); }
+  SECTION("badly scaled") {
+    for (Eigen::Index p = 0; p < a.cols(); ++p) {
+      a.col(p) *= std::exp2f(static_cast<float>(p % 41 - 20));
+      b.row(p) *= std::exp2f(static_cast<float>(p % 37 - 18));
+    }
+    check();
+  }
+  SECTION("cancelling") {
+    for (Eigen::Index p = 0; p + 1 < a.cols(); p += 2) {
+      a.col(p + 1) = a.col(p) * (1 + 1e-6f);
+      b.row(p + 1) = -b.row(p);
+    }
+    check();
+  }
+  SECTION("one sign") {
+    a = a.cwiseAbs();
+    b = b.cwiseAbs();
+    check();
+  }
+}
+
+TEST_CASE("gemm keeps what is not finite in its row and column", "[gemm]") {
+  tern::matrix<float> a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2), c(m, n);
+  a(7, 300) = std::numeric_limits<float>::infinity();
+  a(140, 2) = std::numeric_limits<float>::quiet_NaN();
+  b(332, 140) = -std::numeric_limits<float>::infinity();
+  tern::gemm<float>(1, a, b, c);
+  for (Eigen::Index i = 0; i < c.rows(); ++i)
+    for (Eigen::Index j = 0; j < c.cols(); ++j)
+      if (std::isfinite(c(i, j)) != (i != 7 && i != 140 && j != 140)) {
+        CAPTURE(i, j, c(i, j));
+        FAIL();
+      }
+}
+
+TEMPLATE_TEST_CASE("add_product multiplies codes and the scales of their rows", "[gemm]", float,
+                   double) {
+  using T = TestType;
+  const auto a = random_matrix<T>(m, k, 1), start = random_matrix<T>(m, n, 3);
+  const std::vector<std::int8_t> trits = codes_of(k, n, 1), bytes = codes_of(k, n, 127);
+  std::vector<T> scales(k);
+  for (std::size_t i = 0; i < k; ++i) scales[i] = T(0.01) * static_cast<T>(i % 29 + 1);
+  tern::arena scratch;
+  const auto check = [&](const std::vector<std::int8_t>& codes, std::size_t stride) {
+    const tern::scaled_codes<T> b{{codes.data(), k, n}, {scales.data(), k, stride}};
+    tern::matrix<double> real(k, n);
+    const matrix_view<double> at(real);
+    for (std::size_t i = 0; i < k; ++i)
+      for (std::size_t j = 0; j < n; ++j)
+        at(i, j) = codes[i * n + j] * static_cast<double>(b.scales[i]);
+    const tern::matrix<double> exact =
+        start.template cast<double>() + a.template cast<double>() * real;
+    tern::thread_pool pool(3);
+    tern::matrix<T> c = start, d = start;
+    const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> left = a;  // column-major
+    tern::add_product<T>(a, b, matrix_view<T>(c), scratch);
+    tern::add_product<T>(left, b, matrix_view<T>(d), scratch, pool);
+    const double tolerance = 4 * std::numeric_limits<T>::epsilon() * exact.cwiseAbs().maxCoeff();
+    CHECK((c.template cast<double>() - exact).cwiseAbs().maxCoeff() < tolerance);
+    CHECK((d.template cast<double>() - exact).cwiseAbs().maxCoeff() < tolerance);
+    d = start;
+    tern::add_product<T>(a, b, matrix_view<T>(d), scratch, pool);
+    CHECK(c == d);
+  };
+  check(trits, 0);
+  check(bytes, 1);
+  tern::matrix<T> c(m, n);
+  CHECK_THROWS_AS(tern::add_product<T>(a, {{bytes.data(), n, k}, {scales.data(), n}},
+                                       matrix_view<T>(c), scratch),
+                  tern::shape_error);
+}
