@@ -30,8 +30,9 @@
 #include "tern/quant/quantizer.hpp"       // weight_quantizer, activation_quantizer, dequantize
 
 // Ops, each a forward and a backward
-#include "tern/grad/ste.hpp"          // ste: a quantizer that gradients pass straight through
-#include "tern/linalg/gemm.hpp"       // gemm: the float matrix product
+#include "tern/grad/ste.hpp"             // ste: a quantizer that gradients pass straight through
+#include "tern/linalg/gemm.hpp"          // gemm: the float matrix product
+#include "tern/linalg/scaled_codes.hpp"  // add_product: floats times int8 codes with scales
 #include "tern/nn/attention.hpp"      // attention: causal, grouped queries, memory linear in length
 #include "tern/nn/bit_linear.hpp"     // bit_linear: y = Qa(x) Qw(w)^T + b, with or without SubLN
 #include "tern/nn/cross_entropy.hpp"  // cross_entropy: its gradient in blocks of the vocabulary
