@@ -9,6 +9,7 @@
 #include "tern/linalg/gemm.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
+#include "tern/quant/absmax.hpp"
 
 int main() {
   constexpr std::size_t rows = 70, cols = 50, tokens = 20;
@@ -35,7 +36,18 @@ int main() {
   const tern::matrix_view<const std::int8_t> trits(codes.data(), rows, cols);
   multiply(tern::packed_matrix<tern::two_bit>(trits));
   multiply(tern::packed_matrix<tern::base3>(trits));
+
+  std::vector<std::int8_t> quantized(x.size()), portable(x.size());
+  std::vector<float> scales(tokens);
+  const tern::matrix_view<const float> reals(activations.data(), tokens, cols);
+  const auto quantize = [&](std::vector<std::int8_t>& to, tern::isa::level level) {
+    tern::absmax_int8{}.quantize<float>(reals, {to.data(), tokens, cols}, scales, sums, {}, level);
+  };
+  quantize(quantized, tern::isa::active());
+  quantize(portable, tern::isa::level::scalar);
+  wrong += quantized != portable;
   const auto level = name(tern::isa::active());
-  std::printf("level %.*s, %zu sums differ\n", static_cast<int>(level.size()), level.data(), wrong);
+  std::printf("level %.*s, %zu results differ\n", static_cast<int>(level.size()), level.data(),
+              wrong);
   return wrong != 0;
 }

@@ -4,7 +4,7 @@
 "$1" -d -C --no-show-raw-insn "$2" | awk -F '\t' '
   /^[0-9a-f]+ <.*>:$/ {
     function_name = $0
-    kernel = / <(void )?tern::[a-z0-9_]*::(kernel::avx[a-z0-9]*|detail::(avx512|amx))::/
+    kernel = / <(void )?tern::[a-z0-9_]*::(kernel|quant|detail)::(avx[a-z0-9]*|amx|f16c)::/
   }
   # VEX or EVEX: a mnemonic in v, a wide or mask register, or one of BMI.
   $2 ~ /^v|%[yz]mm|%k[0-7]|^(andn|bextr|bls[ir]|blsmsk|bzhi|mulx|pdep|pext|rorx|s[ah][lr]x)[lq]? / {

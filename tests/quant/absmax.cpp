@@ -1,6 +1,7 @@
 #include "tern/quant/absmax.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -19,11 +20,28 @@ struct quantized {
   std::vector<T> scales;
   std::vector<std::int32_t> sums;
 
-  explicit quantized(matrix_view<const T> x, executor_ref ex = {})
+  explicit quantized(matrix_view<const T> x, executor_ref ex = {}, isa::level level = isa::active())
       : codes(x.size()), scales(x.rows), sums(x.rows) {
-    absmax_int8{}.quantize<T>(x, {codes.data(), x.rows, x.cols}, scales, sums, ex);
+    absmax_int8{}.quantize<T>(x, {codes.data(), x.rows, x.cols}, scales, sums, ex, level);
   }
 };
+
+/// One token at every level beside the portable loop: all bits, NaN of whichever kind.
+void check_levels(const std::vector<float>& token) {
+  const matrix_view<const float> x(token.data(), 1, token.size());
+  const quantized<float> expected(x, {}, isa::level::scalar);
+  for (const isa::level level : isa::levels) {
+    if (!isa::supported(level)) continue;
+    const quantized<float> q(x, {}, level);
+    const bool same_scale =
+        std::isnan(expected.scales[0])
+            ? std::isnan(q.scales[0])
+            : std::bit_cast<int>(q.scales[0]) == std::bit_cast<int>(expected.scales[0]);
+    if (q.codes == expected.codes && q.sums == expected.sums && same_scale) continue;
+    CAPTURE(isa::name(level), token);
+    FAIL_CHECK("differs from the portable loop");
+  }
+}
 
 void check(std::size_t rows, std::size_t cols, const float* values, const std::int8_t* codes,
            const float* scales, const std::int32_t* sums) {
@@ -105,4 +123,82 @@ TEMPLATE_TEST_CASE("a token that is not finite gives NaN, its neighbours stay ri
   // A maximum may lose an infinity that a NaN follows.
   const std::vector<T> both{inf, 1, nan, 2, -inf, nan, nan};
   CHECK(std::isnan(quantized<T>(matrix_view<const T>(both.data(), 1, both.size())).scales[0]));
+}
+
+TEST_CASE("every level gives the bits of the portable loop") {
+  using limits = std::numeric_limits<float>;
+  const std::vector<float> extremes{0.0f,
+                                    -0.0f,
+                                    limits::denorm_min(),
+                                    -limits::denorm_min(),
+                                    limits::min(),
+                                    limits::max(),
+                                    limits::lowest(),
+                                    limits::infinity(),
+                                    -limits::infinity(),
+                                    limits::quiet_NaN(),
+                                    -limits::quiet_NaN(),
+                                    limits::signaling_NaN(),
+                                    1e-5f,
+                                    -1e-7f,
+                                    127.0f};
+  philox random(8);
+  for (std::size_t n = 0; n <= 130; ++n) {
+    std::vector<float> x(n);
+    for (const double range : {1.0, 1e-6, 1e-38, 1e30}) {
+      for (float& v : x) v = static_cast<float>(random.normal() * range);
+      check_levels(x);
+    }
+    // Halves: every value is a tie of the rounding, or none after the factor's own.
+    for (float& v : x) v = static_cast<float>(random.below(255)) / 2 - 63.5f;
+    check_levels(x);
+    for (const float extreme : extremes) {
+      check_levels(std::vector<float>(n, extreme));
+      if (n == 0) continue;
+      for (float& v : x) v = static_cast<float>(random.normal());
+      for (const std::size_t at : {std::size_t{0}, std::size_t{random.below(130)} % n, n - 1}) {
+        const float before = x[at];
+        x[at] = extreme;
+        check_levels(x);
+        x[at] = before;
+      }
+      for (float& v : x) v = extremes[random.below(static_cast<std::uint32_t>(extremes.size()))];
+      check_levels(x);
+    }
+  }
+}
+
+TEST_CASE("no level writes past a token's codes, and strides are for the portable loop") {
+  philox random(9);
+  for (const std::size_t n : {1u, 31u, 32u, 33u, 63u, 64u, 65u, 100u}) {
+    const std::size_t x_stride = n + 3, code_stride = n + 5;
+    std::vector<float> x(1 + 3 * x_stride), dense;
+    for (float& v : x) v = static_cast<float>(random.normal());
+    for (std::size_t r = 0; r < 3; ++r)
+      for (std::size_t c = 0; c < n; ++c) dense.push_back(x[1 + r * x_stride + c]);
+    const quantized<float> expected(matrix_view<const float>(dense.data(), 3, n));
+    for (const isa::level level : isa::levels) {
+      if (!isa::supported(level)) continue;
+      CAPTURE(isa::name(level), n);
+      std::vector<std::int8_t> codes(1 + 3 * code_stride, 99);
+      std::vector<float> scales(3);
+      std::vector<std::int32_t> sums(3);
+      absmax_int8{}.quantize<float>({x.data() + 1, 3, n, x_stride},
+                                    {codes.data() + 1, 3, n, code_stride}, scales, sums, {}, level);
+      std::size_t wrong = codes[0] != 99;
+      for (std::size_t r = 0; r < 3; ++r)
+        for (std::size_t c = 0; c < code_stride; ++c)
+          wrong += codes[1 + r * code_stride + c] != (c < n ? expected.codes[r * n + c] : 99);
+      CHECK(wrong == 0);
+      CHECK(scales == expected.scales);
+      CHECK(sums == expected.sums);
+      std::vector<std::int8_t> spread(2 * n, 99);
+      absmax_int8{}.quantize<float>({x.data() + 1, 1, n}, {spread.data(), 1, n, 0, 2},
+                                    row_view<float>(scales.data(), 1),
+                                    row_view<std::int32_t>(sums.data(), 1), {}, level);
+      for (std::size_t c = 0; c < n; ++c)
+        wrong += spread[2 * c] != expected.codes[c] || spread[2 * c + 1] != 99;
+      CHECK(wrong == 0);
+    }
+  }
 }

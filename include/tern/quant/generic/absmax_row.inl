@@ -1,0 +1,60 @@
+// The two passes of absmax_int8 over one token, included once per level inside its region. Neither
+// adds a product to anything, so that nothing is contracted: the bits are those of the definition.
+
+/// Values whose codes fill a register.
+inline constexpr std::size_t block = 4 * ops::lanes;
+
+/// A block from x on; the last values of a token by way of `part`, followed by zeros.
+TERN_INLINE const float* whole_block(const float* x, std::size_t left, float (&part)[block]) {
+  if (left >= block) return x;
+  std::memcpy(part, x, left * sizeof(float));
+  return part;
+}
+
+/// Largest |x[i]|, not finite where a value is not. Magnitudes are ordered as their bits: first the
+/// finite ones, then infinity, then NaN.
+inline float max_abs(const float* x, std::size_t n) {
+  alignas(64) float part[block] = {};
+  ops::reg a = ops::fill(0), b = a, c = a, d = a;
+  for (std::size_t i = 0; i < n; i += block) {
+    const float* from = whole_block(x + i, n - i, part);
+    a = ops::max(a, ops::magnitude(from));
+    b = ops::max(b, ops::magnitude(from + ops::lanes));
+    c = ops::max(c, ops::magnitude(from + 2 * ops::lanes));
+    d = ops::max(d, ops::magnitude(from + 3 * ops::lanes));
+  }
+  alignas(64) std::int32_t bits[ops::lanes];
+  ops::store(bits, ops::max(ops::max(a, b), ops::max(c, d)));
+  std::int32_t most = 0;
+  for (const std::int32_t each : bits) most = each > most ? each : most;
+  float g;
+  std::memcpy(&g, &most, sizeof g);
+  return g;
+}
+
+/// codes[i] = x[i] * factor rounded half to even, which int8 must hold; returns their sum.
+inline std::int32_t store_codes(const float* x, std::size_t n, float factor, std::int8_t* codes) {
+  alignas(64) float part[block] = {};
+  const auto factors = ops::fill(factor);
+  ops::reg sums = ops::fill(0);
+  for (std::size_t i = 0; i < n; i += block) {
+    const float* from = whole_block(x + i, n - i, part);
+    const ops::reg a = ops::round(from, factors), b = ops::round(from + ops::lanes, factors),
+                   c = ops::round(from + 2 * ops::lanes, factors),
+                   d = ops::round(from + 3 * ops::lanes, factors);
+    sums = ops::add(sums, ops::add(ops::add(a, b), ops::add(c, d)));
+    const ops::reg bytes = ops::narrow(a, b, c, d);
+    if (n - i >= block) {
+      ops::store(codes + i, bytes);
+    } else {
+      alignas(64) std::int8_t last[block];
+      ops::store(last, bytes);
+      std::memcpy(codes + i, last, n - i);
+    }
+  }
+  alignas(64) std::int32_t lane[ops::lanes];
+  ops::store(lane, sums);
+  std::int32_t sum = 0;
+  for (const std::int32_t each : lane) sum += each;
+  return sum;
+}
