@@ -4,7 +4,8 @@ set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-setup_packages qemu-user g++-aarch64-linux-gnu libtbb-dev  # emulated processors, adapters
+# Emulated processors, the other compiler, adapters.
+setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"
 status=0

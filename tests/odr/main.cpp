@@ -3,10 +3,14 @@
 #include <cstddef>
 #include <cstdio>
 
+#include "tern/isa/level.hpp"
+
 const void* narrow_address();
 const void* wide_address();
 std::size_t narrow_compute(float& sum);
 std::size_t wide_compute(float& sum);
+bool narrow_multiply(int level);
+bool wide_multiply(int level);
 
 int main() {
   float narrow = 0, wide = 0;
@@ -16,4 +20,9 @@ int main() {
   if (narrow != wide || narrow == 0) return std::puts("the sums differ"), 1;
   if (narrow_lanes >= wide_lanes) return std::puts("the register widths are mixed up"), 1;
   if (narrow_address() == wide_address()) return std::puts("inline functions were merged"), 1;
+  for (const tern::isa::level level : tern::isa::levels) {
+    const int l = static_cast<int>(level);
+    if (tern::isa::supported(level) && !(narrow_multiply(l) && wide_multiply(l)))
+      return std::printf("level %s is wrong\n", name(level).data()), 1;
+  }
 }
