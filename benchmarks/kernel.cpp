@@ -1,26 +1,32 @@
-// Ternary products at every level this CPU has, beside what the machine can do and what Eigen does
-// in float. Times are the fastest iteration: other programs only ever make one slower. Names:
+// Ternary products and the quantization of their activations at every level this CPU has, beside
+// what the machine can do and what other libraries do. Times are the fastest iteration: other
+// programs only ever make one slower. Names:
 //   limit/dots_<level>|read_l2|read_l3|read_dram/threads:<T>
+//   quantize/<level>/<K>/N:<N>
 //   matmul/<format>/<level>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
-//   eigen_fp32/<M>x<K>/N:<N>/threads:1
+//   peer/<library>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
 // Counters:
-//   gops      1e9 operations a second, two to a multiply-add
-//   gbytes    1e9 bytes of packed weights a second, read once for all N tokens
-//   of_limit  the time that dot products or the reading of the weights need at the measured limit,
-//             whichever is longer, over the time taken
+//   gops       1e9 operations a second, two to a multiply-add
+//   gbytes     1e9 bytes a second, of weights as they are stored, read once for all N tokens; of
+//   real
+//              numbers where they are quantized
+//   of_limit   the time that dot products or the reading of the weights need at the measured limit,
+//              whichever is longer, over the time taken
+//   of_matvec  the time to quantize one token over that of its product with 1024 rows of two_bit
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
-#include <Eigen/Core>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kernel_limits.hpp"
+#include "peers/matmul.hpp"
 #include "tern/core/random.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
+#include "tern/quant/absmax.hpp"
 
 namespace {
 
@@ -69,6 +75,11 @@ class machine {
     }
   }
 
+  /// Of weights that are to come from DRAM.
+  [[nodiscard]] static std::size_t copies(std::size_t weight_bytes) {
+    return bytes(place::dram) / weight_bytes + 1;
+  }
+
  private:
   std::map<std::size_t, std::unique_ptr<tern::thread_pool>> pools_;
   std::map<std::pair<place, std::size_t>, double> reads_;
@@ -79,34 +90,51 @@ machine& here() {
   return m;
 }
 
+/// At least `copies` of one matrix, kept while the shape stays: they take longer to make than to
+/// use.
+template <class Format>
+const std::vector<tern::packed_matrix<Format>>& weights(std::size_t m, std::size_t k,
+                                                        std::size_t copies) {
+  static std::vector<tern::packed_matrix<Format>> kept;
+  if (kept.empty() || kept[0].rows() != m || kept[0].cols() != k) {
+    std::vector<std::int8_t> codes(m * k);
+    tern::philox random(1);
+    for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
+    kept.assign(1, tern::packed_matrix<Format>({codes.data(), m, k}));
+  }
+  if (kept.size() < copies) kept.resize(copies, tern::packed_matrix<Format>(kept[0]));
+  return kept;
+}
+
 /// One product; `copies` of the weights take turns, so that more than one leaves the caches.
 template <class Format>
 class product {
  public:
   product(std::size_t m, std::size_t k, std::size_t n, std::size_t copies)
-      : m_(m), n_(n), k_(k), x_(n * k, 3), sums_(n, static_cast<std::int32_t>(3 * k)), out_(n * m) {
-    std::vector<std::int8_t> codes(m * k);
-    tern::philox random(1);
-    for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
-    weights_.assign(copies, tern::packed_matrix<Format>({codes.data(), m, k}));
-    workspace_.resize(tern::ternary_matmul_workspace(weights_[0], x()));
-  }
+      : m_(m),
+        n_(n),
+        k_(k),
+        copies_(copies),
+        x_(n * k, 3),
+        sums_(n, static_cast<std::int32_t>(3 * k)),
+        out_(n * m),
+        weights_(weights<Format>(m, k, copies)),
+        workspace_(tern::ternary_matmul_workspace(weights_[0], x())) {}
 
   void run(level l, tern::thread_pool& pool) {
-    tern::ternary_matmul(weights_[turn_++ % weights_.size()], x(), sums_, {out_.data(), n_, m_},
-                         workspace_, pool, l);
+    tern::ternary_matmul(weights_[turn_++ % copies_], x(), sums_, {out_.data(), n_, m_}, workspace_,
+                         pool, l);
   }
 
-  [[nodiscard]] std::size_t bytes() const { return weights_[0].view().size_bytes(); }
   [[nodiscard]] double operations() const { return 2.0 * static_cast<double>(m_ * k_ * n_); }
 
  private:
   [[nodiscard]] tern::matrix_view<const std::int8_t> x() const { return {x_.data(), n_, k_}; }
 
-  std::size_t m_, n_, k_, turn_ = 0;
+  std::size_t m_, n_, k_, copies_, turn_ = 0;
   std::vector<std::int8_t> x_;
   std::vector<std::int32_t> sums_, out_;
-  std::vector<tern::packed_matrix<Format>> weights_;
+  const std::vector<tern::packed_matrix<Format>>& weights_;
   std::vector<std::byte> workspace_;
 };
 
@@ -114,7 +142,7 @@ template <class Format>
 void matmul(benchmark::State& state, level l, std::size_t m, std::size_t k, std::size_t n,
             std::size_t threads, bool dram) {
   const std::size_t size = tern::packed_view<Format>{nullptr, m, k}.size_bytes();
-  product<Format> p(m, k, n, dram ? machine::bytes(machine::place::dram) / size + 1 : 1);
+  product<Format> p(m, k, n, dram ? machine::copies(size) : 1);
   tern::thread_pool& pool = here().pool(threads);
   double best = 1e300;
   for (auto _ : state) best = std::min(best, bench::fastest(1, [&] { p.run(l, pool); }));
@@ -131,15 +159,44 @@ void matmul(benchmark::State& state, level l, std::size_t m, std::size_t k, std:
   state.counters["of_limit"] = least / best;
 }
 
-void eigen_fp32(benchmark::State& state, std::size_t m, std::size_t k, std::size_t n) {
-  using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const auto index = [](std::size_t i) { return static_cast<Eigen::Index>(i); };
-  const matrix w = matrix::Random(index(m), index(k)), x = matrix::Random(index(n), index(k));
-  matrix y(index(n), index(m));
+void peer(benchmark::State& state, const bench::peer& library, std::size_t m, std::size_t k,
+          std::size_t n, std::size_t threads, bool dram) {
+  const std::size_t size = m * k * library.bytes_per_weight;
+  const auto multiply = library.make(m, k, n, dram ? machine::copies(size) : 1, threads);
+  multiply();  // the first call may plan
   double best = 1e300;
-  for (auto _ : state)
-    best = std::min(best, bench::fastest(1, [&] { y.noalias() = x * w.transpose(); }));
-  state.counters["gops"] = 2e-9 * static_cast<double>(m * n * k) / best;
+  for (auto _ : state) best = std::min(best, bench::fastest(1, multiply));
+  state.counters["gops"] = 2e-9 * static_cast<double>(m * k * n) / best;
+  state.counters["gbytes"] = 1e-9 * static_cast<double>(size) / best;
+}
+
+void quantize(benchmark::State& state, level l, std::size_t k, std::size_t n) {
+  std::vector<float> x(n * k), scales(n);
+  tern::philox random(2);
+  for (float& v : x) v = static_cast<float>(random.normal());
+  std::vector<std::int8_t> codes(x.size());
+  std::vector<std::int32_t> sums(n);
+  product<tern::two_bit> matvec(1024, k, 1, 1);
+  tern::thread_pool& alone = here().pool(1);
+
+  const std::size_t times = (1u << 16) / x.size() + 1;  // a token is as short as the clock's step
+  double best = 1e300, best_matvec = 1e300;
+  for (auto _ : state) {
+    best = std::min(best, bench::fastest(1, [&] {
+                      for (std::size_t i = 0; i < times; ++i)
+                        tern::absmax_int8{}.quantize<float>({x.data(), n, k}, {codes.data(), n, k},
+                                                            scales, sums, {}, l);
+                    }));
+    best_matvec = std::min(best_matvec, bench::fastest(1, [&] { matvec.run(l, alone); }));
+  }
+  best /= static_cast<double>(times);
+  state.counters["gbytes"] = 1e-9 * static_cast<double>(x.size() * sizeof(float)) / best;
+  state.counters["of_matvec"] = best / static_cast<double>(n) / best_matvec;
+}
+
+template <class F>
+auto add(const std::string& name, F run) {
+  return benchmark::RegisterBenchmark(name.c_str(), run);
 }
 
 void add_limits() {
@@ -148,22 +205,18 @@ void add_limits() {
     const std::string end = "/threads:" + std::to_string(threads);
     for (const level l : tern::isa::levels)
       if (l != level::scalar && tern::isa::supported(l))
-        benchmark::RegisterBenchmark(("limit/dots_" + std::string(name(l)) + end).c_str(),
-                                     [=](benchmark::State& state) {
-                                       double best = 0;
-                                       for (auto _ : state) best = here().dots(l, threads);
-                                       state.counters["gops"] = best;
-                                     })
-            ->Iterations(1);
+        add("limit/dots_" + std::string(name(l)) + end, [=](auto& state) {
+          double best = 0;
+          for (auto _ : state) best = here().dots(l, threads);
+          state.counters["gops"] = best;
+        })->Iterations(1);
     for (const auto& [what, p] :
          {std::pair{"read_l2", place::l2}, {"read_l3", place::l3}, {"read_dram", place::dram}})
-      benchmark::RegisterBenchmark(("limit/" + std::string(what) + end).c_str(),
-                                   [=, p = p](benchmark::State& state) {
-                                     double best = 0;
-                                     for (auto _ : state) best = here().read(p, threads);
-                                     state.counters["gbytes"] = best;
-                                   })
-          ->Iterations(1);
+      add("limit/" + std::string(what) + end, [=, p = p](auto& state) {
+        double best = 0;
+        for (auto _ : state) best = here().read(p, threads);
+        state.counters["gbytes"] = best;
+      })->Iterations(1);
   }
 }
 
@@ -174,11 +227,29 @@ void add_matmuls(const std::string& format, std::size_t m, std::size_t k, std::s
     for (const std::size_t threads : {1u, 2u})
       for (const bool dram : {false, true})
         if (tern::isa::supported(l))
-          benchmark::RegisterBenchmark(
-              ("matmul/" + format + "/" + std::string(name(l)) + "/" + size +
-               std::to_string(threads) + (dram ? "/dram" : "/cache"))
-                  .c_str(),
-              [=](benchmark::State& state) { matmul<Format>(state, l, m, k, n, threads, dram); });
+          add("matmul/" + format + "/" + std::string(name(l)) + "/" + size +
+                  std::to_string(threads) + (dram ? "/dram" : "/cache"),
+              [=](auto& state) { matmul<Format>(state, l, m, k, n, threads, dram); });
+}
+
+void add_peers(std::size_t m, std::size_t k, std::size_t n, const std::string& size) {
+  for (const bench::peer& library : bench::peers())
+    for (const std::size_t threads : {1u, 2u})
+      for (const bool dram : {false, true})
+        if (threads == 1 || library.threads)
+          add("peer/" + library.name + "/" + size + std::to_string(threads) +
+                  (dram ? "/dram" : "/cache"),
+              [=](auto& state) { peer(state, library, m, k, n, threads, dram); });
+}
+
+void add_quantizers() {
+  for (const level l : tern::isa::levels)
+    for (const std::size_t k : {1024u, 2560u, 4096u, 6912u})
+      for (const std::size_t n : {1u, 128u})
+        if (tern::isa::supported(l))
+          add("quantize/" + std::string(name(l)) + "/" + std::to_string(k) +
+                  "/N:" + std::to_string(n),
+              [=](auto& state) { quantize(state, l, k, n); });
 }
 
 void add_products() {
@@ -192,9 +263,7 @@ void add_products() {
           std::to_string(m) + "x" + std::to_string(k) + "/N:" + std::to_string(n) + "/threads:";
       add_matmuls<tern::two_bit>("two_bit", m, k, n, size);
       add_matmuls<tern::base3>("base3", m, k, n, size);
-      benchmark::RegisterBenchmark(
-          ("eigen_fp32/" + size + "1").c_str(),
-          [=, m = m, k = k](benchmark::State& state) { eigen_fp32(state, m, k, n); });
+      add_peers(m, k, n, size);
     }
 }
 
@@ -202,6 +271,7 @@ void add_products() {
 
 int main(int argc, char** argv) {
   add_limits();
+  add_quantizers();
   add_products();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -111,18 +111,22 @@ inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
   return 2e-9 * static_cast<double>(done * pool.threads()) / seconds;
 }
 
-/// GB/s of reading `memory` again and again, each thread its own part.
+/// GB/s of reading `memory` again and again, each thread its own part. What is timed is short, the
+/// next 4 MiB of every part: of long reads none would be undisturbed.
 inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
                              tern::thread_pool& pool) {
+  constexpr std::size_t most = std::size_t{1} << 22;
   const auto loops = loops_of(level);
   const std::size_t part = memory.size() / pool.threads() / 512 * 512;
-  const std::size_t times = std::max<std::size_t>(1, (std::size_t{1} << 24) / part);
-  const double seconds = fastest(12, [&] {
+  const std::size_t slice = std::min(part, most), slices = part / slice, times = most / slice;
+  std::size_t turn = 0;
+  const double seconds = fastest(std::max<std::size_t>(50, slices), [&] {
+    const std::size_t at = turn++ % slices * slice;
     pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
-      for (std::size_t i = 0; i < times; ++i) loops.read(memory.data() + begin * part, part);
+      for (std::size_t i = 0; i < times; ++i) loops.read(memory.data() + begin * part + at, slice);
     });
   });
-  return 1e-9 * static_cast<double>(times * part * pool.threads()) / seconds;
+  return 1e-9 * static_cast<double>(times * slice * pool.threads()) / seconds;
 }
 
 }  // namespace bench

@@ -1,60 +1,93 @@
 #!/bin/sh
-# The tables of docs/performance.md, as Markdown: benchmarks/tables.sh BUILD-DIRECTORY [SECONDS-EACH]
+# tables.sh DOCUMENT RESULTS.json...: writes the tables of bench_kernel's results between the lines
+# `<!-- tables -->` and `<!-- /tables -->` of the document. Of a benchmark that is in several files
+# the last figure counts.
 set -eu
-build=${1:?build directory} seconds=${2:-0.1}
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
-"$build/bin/bench_kernel" --benchmark_min_time="$seconds" >"$results" 2>/dev/null
+document=${1:?document} && shift
+[ $# -gt 0 ] || { echo "usage: benchmarks/tables.sh DOCUMENT RESULTS.json..." >&2; exit 2; }
+tables=$(mktemp)
+trap 'rm -f "$tables"' EXIT
 
-awk '
-  function value(text,  unit) {  # 1.2k, 34m
-    unit = substr(text, length(text))
-    return text * (unit == "k" ? 1e3 : unit == "M" ? 1e6 : unit == "m" ? 1e-3 : 1)
+# Google Benchmark writes one `"key": value` on a line, the name of a benchmark first.
+awk -F '": ' '
+  / "name": / {
+    name = $2
+    gsub(/^"|",?\r?$/, "", name)
+    sub(/\/iterations:[0-9]+$/, "", name)
+    count = split(name, part, "/")
+    if (part[1] == "limit" && part[3] == "threads:1") list(limits, part[2])
+    if (part[1] == "quantize") { list(quantizers, part[2]); list(widths, part[3]) }
+    if (part[1] == "matmul") { list(rows, "matmul/" part[2] "/" part[3]); list(shapes, part[4]) }
+    if (part[1] == "peer") { list(rows, "peer/" part[2]); list(shapes, part[3]) }
   }
-  /^(limit|matmul|eigen_fp32)\// {
-    sub("/iterations:1$", "", $1)
-    for (i = 2; i <= NF; ++i) if (split($i, c, "=") == 2) found[$1, c[1]] = value(c[2])
-    if (split($1, part, "/") == 7) {
-      kernel = part[2] "/" part[3]  # format and level
-      if (!(kernel in kernel_seen)) { kernel_seen[kernel] = 1; kernels[++n_kernels] = kernel }
-      if (!(part[4] in shape_seen)) { shape_seen[part[4]] = 1; shapes[++n_shapes] = part[4] }
+  / "(gops|gbytes|of_limit|of_matvec)": / {
+    key = $1
+    gsub(/[ "]/, "", key)
+    found[name, key] = $2 + 0
+  }
+  function list(into, what) {
+    if (!(("seen", what) in into)) {
+      into["seen", what] = 1
+      into[++into[0]] = what
     }
-    if (part[1] == "limit" && part[3] == "threads:1") limits[++n_limits] = part[2]
   }
-  function cell(name) {
-    if (!((name, "gops") in found)) return "|"
-    if ((name, "of_limit") in found)
-      return sprintf(" %.0f (%.0f %%) |", found[name, "gops"], 100 * found[name, "of_limit"])
-    return sprintf(" %.0f |", found[name, "gops"])
+  function row(title, name_before, name_after,   i, name, text, any) {
+    text = "| " title " |"
+    for (i = 1; i <= batches; ++i) {
+      name = name_before batch[i] name_after
+      if (!((name, "gops") in found)) { text = text " |"; continue }
+      any = 1
+      text = text sprintf(" %.0f", found[name, "gops"])
+      if ((name, "of_limit") in found) text = text sprintf(" (%.0f %%)", 100 * found[name, "of_limit"])
+      text = text " |"
+    }
+    if (any) print text
   }
   END {
     print "| Limit | 1 thread | 2 threads |\n|---|---|---|"
-    for (i = 1; i <= n_limits; ++i) {
-      l = "limit/" limits[i] "/threads:"
-      what = (l "1", "gops") in found ? "gops" : "gbytes"
-      printf "| `%s`, %s | %.0f | %.0f |\n", limits[i], what == "gops" ? "Gop/s" : "GB/s",
-             found[l "1", what], found[l "2", what]
+    for (i = 1; i <= limits[0]; ++i) {
+      name = "limit/" limits[i] "/threads:"
+      key = (name "1", "gops") in found ? "gops" : "gbytes"
+      printf "| `%s`, %s | %.0f | %.0f |\n", limits[i], key == "gops" ? "Gop/s" : "GB/s",
+             found[name "1", key], found[name "2", key]
     }
-    count = split("1 2 4 8 16 32 128 512", n, " ")
-    for (s = 1; s <= n_shapes; ++s)
+    if (quantizers[0]) {
+      printf "\nQuantizing one token: GB/s of floats (of a matvec with 1024 rows)\n\n| level |"
+      for (w = 1; w <= widths[0]; ++w) printf " K = %d |", widths[w]
+      printf "\n|---|"
+      for (w = 1; w <= widths[0]; ++w) printf "---|"
+      print ""
+      for (q = 1; q <= quantizers[0]; ++q) {
+        printf "| `%s` |", quantizers[q]
+        for (w = 1; w <= widths[0]; ++w) {
+          name = "quantize/" quantizers[q] "/" widths[w] "/N:1"
+          printf " %.0f (%.1f %%) |", found[name, "gbytes"], 100 * found[name, "of_matvec"]
+        }
+        print ""
+      }
+    }
+    batches = split("1 2 4 8 16 32 128 512", batch, " ")
+    for (s = 1; s <= shapes[0]; ++s)
       for (where = 1; where <= 2; ++where) {
         place = where == 1 ? "cache" : "dram"
-        printf "\n%s from %s: Gop/s (of the limit)\n\n| format/level, threads |", shapes[s], place
-        for (i = 1; i <= count; ++i) printf " N = %d |", n[i]
+        printf "\n%s from %s: Gop/s (of the limit)\n\n| |", shapes[s], where == 1 ? "cache" : "DRAM"
+        for (i = 1; i <= batches; ++i) printf " N = %d |", batch[i]
         printf "\n|---|"
-        for (i = 1; i <= count; ++i) printf "---|"
+        for (i = 1; i <= batches; ++i) printf "---|"
         print ""
-        for (l = 1; l <= n_kernels; ++l)
+        for (r = 1; r <= rows[0]; ++r)
           for (t = 1; t <= 2; ++t) {
-            printf "| `%s`, %d |", kernels[l], t
-            for (i = 1; i <= count; ++i)
-              printf "%s", cell("matmul/" kernels[l] "/" shapes[s] "/N:" n[i] "/threads:" t "/" place)
-            print ""
+            title = rows[r]
+            sub(/^[a-z]+\//, "", title)
+            sub(/\//, ", ", title)
+            row(title ", " t, rows[r] "/" shapes[s] "/N:", "/threads:" t "/" place)
           }
-        if (place == "cache") {
-          printf "| Eigen fp32, 1 |"
-          for (i = 1; i <= count; ++i) printf "%s", cell("eigen_fp32/" shapes[s] "/N:" n[i] "/threads:1")
-          print ""
-        }
       }
-  }' "$results"
+  }' "$@" >"$tables"
+
+awk -v tables="$tables" '
+  /^<!-- tables -->$/ { print; print ""; while ((getline line < tables) > 0) print line; print ""; inside = 1; seen = 1 }
+  /^<!-- \/tables -->$/ { inside = 0 }
+  !inside { print }
+  END { if (!seen) { print "tables.sh: no line <!-- tables -->" >"/dev/stderr"; exit 1 } }
+  ' "$document" >"$tables.new" && mv "$tables.new" "$document"
