@@ -63,6 +63,12 @@ std::string message_of(const std::filesystem::path& folder) {
   return tern_test::message_of([&] { load_model<>(folder); });
 }
 
+void check_says(const std::filesystem::path& folder, const std::string& text) {
+  const std::string message = message_of(folder);
+  INFO(message);
+  CHECK(message.find(text) != std::string::npos);
+}
+
 }  // namespace
 
 TEST_CASE("masters come back bit for bit") {
@@ -129,10 +135,7 @@ TEST_CASE("what is wrong with a model folder is said") {
   auto model = ternary_model(norm_placement::subln);
   save_model(model, folder, storage::master);
   const auto config = folder / "config.json";
-  const auto says = [&](const std::string& text) {
-    INFO(message_of(folder));
-    CHECK(message_of(folder).find(text) != std::string::npos);
-  };
+  const auto says = [&](const std::string& text) { check_says(folder, text); };
   replace_in(config, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
   says("must be a multiple of num_key_value_heads (3)");
   replace_in(config, "\"num_key_value_heads\": 3", "\"num_key_value_heads\": 4");
@@ -159,11 +162,7 @@ TEST_CASE("quantization_config and weights must agree") {
   auto model = ternary_model(norm_placement::subln);
   save_model(model, deployed.parent_path(), storage::deployed);
   save_model(model, master, storage::master);
-  const auto says = [&](const std::string& text) {
-    const auto message = message_of(deployed.parent_path());
-    INFO(message);
-    CHECK(message.find(text) != std::string::npos);
-  };
+  const auto says = [&](const std::string& text) { check_says(deployed.parent_path(), text); };
   const auto weights = [](const std::filesystem::path& folder) {
     return folder / "model.safetensors";
   };
