@@ -59,6 +59,24 @@ using namespace tern::kernel::avx512vbmi;
 #  include "kernel_limits.inl"
 }  // namespace bench::avx512vbmi
 TERN_TARGET_END
+#  if defined(__x86_64__)
+TERN_TARGET_BEGIN("amx-tile,amx-int8")
+namespace bench::amx {
+/// Products of tiles, four sums at once; returns the multiply-adds done.
+inline std::size_t dots(std::size_t rounds) {
+  tern::kernel::amx::configure(16, 16);
+  for (std::size_t r = 0; r < rounds; r += 8) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_release();
+  return (rounds + 7) / 8 * 4 * 16 * 16 * 64;
+}
+}  // namespace bench::amx
+TERN_TARGET_END
+#  endif
 #endif
 
 namespace bench {
@@ -74,7 +92,10 @@ inline limit_loops loops_of(tern::isa::level level) {
       return {avxvnni::dots, avxvnni::read};
     case tern::isa::level::avx512bw:
       return {avx512bw::dots, avx512bw::read};
+#  if defined(__x86_64__)
     case tern::isa::level::amx:
+      return {amx::dots, avx512vbmi::read};
+#  endif
     case tern::isa::level::avx512vbmi:
       return {avx512vbmi::dots, avx512vbmi::read};
     case tern::isa::level::avx512vnni:

@@ -20,6 +20,10 @@ std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
 }
 
+/// Bytes from one row of tokens to the next that keep rows on cache lines of their own: an odd
+/// number of lines, so that the same columns of several rows do not meet in one set of a cache.
+constexpr std::size_t line_stride(std::size_t cols) { return ((cols + 63) / 64 | 1) * 64; }
+
 template <class Format>
 class column_runs {
  public:
@@ -27,14 +31,17 @@ class column_runs {
   static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     const std::size_t sums = w.runs() <= 1 ? 0 : w.runs() * x.rows * sizeof(std::int32_t) + 3;
     if (x.rows <= 1 && readable(w, x)) return sums;
-    return sums + x.rows * padded_cols(w) + 16;  // kernels may read 16 bytes where 4 are a token's
+    // To begin at a cache line; and kernels may read 16 bytes where 4 are a token's.
+    return sums + 63 + w.runs() * x.rows * line_stride(padded_cols(w.run_view(0))) + 16;
   }
 
-  /// whole: the problem of all columns, x (N, K) not yet prepared. The workspace is used as long as
-  /// this object.
-  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x,
+  /// whole: the problem of all columns, x (N, K) not yet prepared; lines: rows are wanted on cache
+  /// lines of their own. The workspace is used as long as this object.
+  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool lines,
               std::span<std::byte> workspace, executor_ref ex)
-      : whole_(whole), copied_(whole.grouped || !readable(whole.weights, x)) {
+      : whole_(whole),
+        copied_(whole.grouped || lines || !readable(whole.weights, x)),
+        line_stride_(lines ? line_stride(padded_cols(whole.weights.run_view(0))) : 0) {
     const packed_view<Format>& w = whole.weights;
     const std::size_t runs = w.runs();
     auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
@@ -45,14 +52,14 @@ class column_runs {
       at += runs * x.rows * sizeof *sums;
       sums_step_ = x.rows;
     }
-    x_step_ = copied_ ? x.rows * padded_cols(w.run_view(0)) : w.run;
-    if (copied_) whole_.x = at;
+    x_step_ = copied_ ? x.rows * stride(w.run_view(0)) : w.run;
+    if (copied_) whole_.x = at += -reinterpret_cast<std::uintptr_t>(at) % 64;
     if (!copied_ && runs == 1) return;
     // Runs in parallel, or the rows of a single one.
     const executor_ref inside = runs == 1 ? ex : executor_ref{};
     for_each_row(runs, x.rows * w.run, ex, [&](std::size_t i) {
       const auto part = x.col_block(i * w.run, w.run_view(i).cols);
-      if (copied_) copy(part, at + i * x_step_, padded_cols(w.run_view(i)), inside);
+      if (copied_) copy(part, at + i * x_step_, stride(w.run_view(i)), inside);
       for (std::size_t n = 0; n < x.rows && runs > 1; ++n)
         sums[i * sums_step_ + n] = row_sum(part.row(n));
     });
@@ -63,7 +70,7 @@ class column_runs {
     problem<Format> p = whole_;
     p.weights = whole_.weights.run_view(i);
     p.x += i * x_step_;
-    if (copied_) p.x_stride = padded_cols(p.weights);
+    if (copied_) p.x_stride = stride(p.weights);
     p.row_sums += i * sums_step_;
     return p;
   }
@@ -73,6 +80,10 @@ class column_runs {
   static bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     return x.col_stride == 1 && w.cols % Format::cols == 0 &&
            (w.run >= w.cols || w.run % Format::cols == 0);
+  }
+
+  [[nodiscard]] std::size_t stride(const packed_view<Format>& run) const {
+    return line_stride_ != 0 ? line_stride_ : padded_cols(run);
   }
 
   void copy(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
@@ -85,6 +96,7 @@ class column_runs {
 
   problem<Format> whole_;
   bool copied_;
+  std::size_t line_stride_;                 // 0: rows follow one another
   std::size_t x_step_ = 0, sums_step_ = 0;  // from one run to the next
 };
 

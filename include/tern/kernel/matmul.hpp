@@ -12,6 +12,7 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/isa/level.hpp"
+#include "tern/kernel/amx.hpp"
 #include "tern/kernel/avx2.hpp"
 #include "tern/kernel/avx512bw.hpp"
 #include "tern/kernel/avx512vbmi.hpp"
@@ -33,18 +34,22 @@ inline constexpr std::size_t ternary_matmul_max_cols = (std::size_t{1} << 19) - 
 
 namespace kernel {
 
-/// The functions of a level: see generic/matmul.inl.
+/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved, or rows.
 template <class Format>
 struct entry {
   void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
   std::size_t (*group_size)(std::size_t tokens);
+  bool groups_are_rows = false;
 };
 
 template <class Format>
 entry<Format> entry_of(isa::level level) {
   switch (level) {
 #if TERN_X86
+#  if defined(__x86_64__)
     case isa::level::amx:
+      return {amx::run<Format>, amx::group_size, true};
+#  endif
     case isa::level::avx512vbmi:
       return {avx512vbmi::run<Format>, avx512vbmi::group_size};
     case isa::level::avx512vnni:
@@ -110,16 +115,19 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
 
   const auto kernel = kernel::entry_of<format>(level);
   const std::size_t most = kernel.group_size(x.rows);
+  const bool lines = most != 0 && kernel.groups_are_rows;
+  const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
   const kernel::problem<format> whole{w,
                                       x.data,
                                       x.row_stride,
                                       x.rows,
-                                      most != 0,
-                                      {x.rows, most != 0 ? most : x.rows},
+                                      most != 0 && !lines,
+                                      parts,
                                       row_sums.data,
                                       out.data,
-                                      out.row_stride};
-  const kernel::column_runs<format> runs(whole, x, workspace, ex);
+                                      out.row_stride,
+                                      kernel::problem<format>::groups_of_task(w.cols, parts)};
+  const kernel::column_runs<format> runs(whole, x, lines, workspace, ex);
   // About 4M multiply-adds make a chunk worth a thread.
   const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
   ex.parallel_for(whole.tasks(), (std::size_t{1} << 22) / work + 1,

@@ -34,9 +34,15 @@ struct problem {
   const std::int32_t* row_sums;
   std::int32_t* out;
   std::size_t out_stride;
+  std::size_t task_groups;  // of a task
 
-  /// A task is up to 64 rows of the weights and 20 groups: small enough for a core's L2 cache.
-  static constexpr std::size_t task_panels = 4, task_groups = 20;
+  /// A task is up to 64 rows of the weights, and 240 tokens or 1 MiB of them: small enough for a
+  /// core's L2 cache.
+  static constexpr std::size_t task_panels = 4, task_tokens = 240,
+                               task_bytes = std::size_t{1} << 20;
+  static std::size_t groups_of_task(std::size_t cols, const token_partition& parts) {
+    return std::max<std::size_t>(1, std::min(task_tokens, task_bytes / cols) / parts.first(1));
+  }
 
   [[nodiscard]] std::size_t row_tasks() const {
     return (weights.panels() + task_panels - 1) / task_panels;
@@ -63,9 +69,8 @@ struct problem {
     const range t = task(i);
     const std::size_t row = t.panel * Format::rows,
                       row_end = std::min(t.panel_end * Format::rows, weights.rows);
-    const std::size_t token = grouped ? parts.first(t.group) : 0;
-    const std::size_t token_end = grouped ? parts.first(t.group_end) : tokens;
-    return {row, row_end - row, token, token_end - token};
+    const std::size_t token = parts.first(t.group);
+    return {row, row_end - row, token, parts.first(t.group_end) - token};
   }
 };
 

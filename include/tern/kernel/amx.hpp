@@ -1,0 +1,241 @@
+// AMX: tiles of 16 rows of 64 bytes, a product of two of them in one instruction.
+//
+//   tdpbssd     16 tokens x 16 rows x 64 columns   16 cycles: one to a token
+//   tileloadd   16 rows of 64 bytes                8 cycles; far slower where rows cross lines
+//   tilestored  the same                           15 cycles
+//   vpshufb zmm 1/cycle (p5), vpandd zmm 2/cycle, vpsrlw zmm 1/cycle, 64 bytes stored a cycle
+//
+// 32 tokens x 32 rows x 64 columns: 64 cycles of products beside 32 of loads and 32 of stores (the
+// codes, unpacked a step ahead into a ring that stays in L1); measured alone, 106.
+// 16 tokens x 64 rows x 64 columns: 64 cycles of products, 40 of loads, 64 of stores; alone, 105.
+// Storing a panel's codes for all tokens to share spares the unpacking of the later ones and pays
+// for it in cache: it is quicker for many tokens of few columns, slower for up to 32.
+//
+// Both operands are signed: row sums play no part, and what x holds past its end counts for
+// nothing.
+#pragma once
+
+#include "tern/isa/target.hpp"
+#include "tern/kernel/avx512vbmi.hpp"
+#include "tern/kernel/problem.hpp"
+#include "tern/pack/two_bit.hpp"
+
+#if TERN_X86 && defined(__x86_64__)
+#  include <immintrin.h>
+
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,amx-tile,amx-int8")
+namespace tern::inline TERN_ABI::kernel::amx {
+
+namespace vnni = avx512vbmi;  // whose instructions this level has
+
+inline constexpr std::size_t tile_tokens = 16, tile_cols = 64, tile_planes = 16, tile_bytes = 1024;
+
+/// Orders stores and tile loads, of which g++ does not know that they read memory.
+TERN_INLINE void memory_fence() { __asm__ volatile("" ::: "memory"); }
+
+/// Tiles 0, 1 hold sums of `first` tokens and 2, 3 of `second`; 4 and 5 their activations; 6 and 7
+/// weights.
+inline void configure(std::size_t first, std::size_t second) {
+  struct alignas(64) {
+    std::uint8_t palette = 1, start = 0, reserved[14] = {};
+    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {};
+  } tiles;
+  for (int i = 0; i < 2; ++i) {
+    tiles.rows[i] = static_cast<std::uint8_t>(first);
+    tiles.rows[2 + i] = static_cast<std::uint8_t>(second);
+    tiles.rows[6 + i] = 16;
+  }
+  tiles.rows[4] = tiles.rows[0];
+  tiles.rows[5] = tiles.rows[2];
+  __asm__ volatile("" ::"r"(&tiles) : "memory");  // g++ thinks that only 8 bytes are read
+  _tile_loadconfig(&tiles);
+}
+
+/// The codes -1, 0, +1 of a block: 64 bytes, 16 rows of four neighbouring columns, for each plane.
+template <class Format>
+TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
+  using format = vnni::decoder<Format>;
+  const auto q = format::decode(vnni::ops::load(block.bytes.data()));
+  [&]<std::size_t... plane>(std::index_sequence<plane...>) __attribute__((always_inline)) {
+    (vnni::ops::store(to + 64 * plane,
+                      _mm512_sub_epi8(format::template digits<plane>(q), _mm512_set1_epi8(1))),
+     ...);
+  }
+  (vnni::plane_indices<Format>{});
+}
+
+/// A table for the lower, one for the upper digit of a nibble, whose other digit may be any.
+template <>
+TERN_INLINE void unpack_planes<two_bit>(const packed_block& block, std::int8_t* to) {
+  const __m512i lower = _mm512_set1_epi32(0x000100FF);
+  const __m512i upper = _mm512_set4_epi32(0, 0x01010101, 0, -1);
+  const __m512i nibble = _mm512_set1_epi8(15), q = _mm512_load_si512(block.bytes.data());
+  const __m512i low = _mm512_and_si512(q, nibble),
+                high = _mm512_and_si512(_mm512_srli_epi16(q, 4), nibble);
+  _mm512_store_si512(to, _mm512_shuffle_epi8(lower, low));
+  _mm512_store_si512(to + 64, _mm512_shuffle_epi8(upper, low));
+  _mm512_store_si512(to + 128, _mm512_shuffle_epi8(lower, high));
+  _mm512_store_si512(to + 192, _mm512_shuffle_epi8(upper, high));
+}
+
+/// Tiles of `panels` panels, unpacked step by step; those of a few steps exist at a time.
+template <class Format, std::size_t panels>
+struct weight_tiles {
+  static constexpr std::size_t planes = Format::cols / 4;  // of a block
+  static constexpr bool whole = tile_planes % planes == 0;
+  static constexpr std::size_t steps = whole ? 2 : planes;  // so that no block crosses the end
+  static constexpr std::size_t stride = steps * tile_bytes;
+
+  const packed_block* packed[panels];
+  std::size_t blocks;
+  std::int8_t* ring;
+
+  /// The first block that no earlier step needs.
+  TERN_INLINE static std::size_t first_block(std::size_t step) {
+    return (tile_planes * step + planes - 1) / planes;
+  }
+  TERN_INLINE std::int8_t* block(std::size_t panel, std::size_t b) const {
+    return ring + panel * stride + b % (steps * tile_planes / planes) * planes * 64;
+  }
+  TERN_INLINE void unpack(std::size_t step) const {
+    const std::size_t begin = first_block(step), end = first_block(step + 1);
+    if (end > blocks) return unpack_last(begin, end);
+    for (std::size_t p = 0; p < panels; ++p)
+      for (std::size_t i = 0; i <= tile_planes / planes; ++i)
+        if (whole ? i < tile_planes / planes : begin + i < end)
+          unpack_planes<Format>(packed[p][begin + i], block(p, begin + i));
+    memory_fence();
+  }
+  /// Zeros where there are no more blocks.
+  void unpack_last(std::size_t begin, std::size_t end) const {
+    for (std::size_t p = 0; p < panels; ++p)
+      for (std::size_t b = begin; b < end; ++b)
+        if (b < blocks)
+          unpack_planes<Format>(packed[p][b], block(p, b));
+        else
+          for (std::size_t i = 0; i < planes; ++i)
+            _mm512_store_si512(block(p, b) + 64 * i, _mm512_setzero_si512());
+    memory_fence();
+  }
+  TERN_INLINE const std::int8_t* tile(std::size_t step) const {
+    return ring + step % steps * tile_bytes;
+  }
+};
+
+/// out[t][0..32) of up to 32 tokens, the `first` ones in tiles of their own.
+template <class Format>
+[[gnu::noinline]] void tiles(const weight_tiles<Format, 2>& weights, const std::int8_t* x,
+                             std::size_t x_stride, std::size_t first, std::size_t steps,
+                             std::int32_t* out, std::size_t out_stride) {
+  const weight_tiles<Format, 2> w = weights;
+  const std::int8_t* x1 = x + first * x_stride;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  w.unpack(0);
+  for (std::size_t s = 0; s < steps; ++s, x += tile_cols, x1 += tile_cols) {
+    w.unpack(s + 1);
+    const std::int8_t* at = w.tile(s);
+    _tile_stream_loadd(4, x, x_stride);
+    _tile_loadd(6, at, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_loadd(7, at + w.stride, 64);
+    _tile_dpbssd(1, 4, 7);
+    _tile_stream_loadd(5, x1, x_stride);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  std::int32_t* out1 = out + first * out_stride;
+  _tile_stored(0, out, out_stride * sizeof *out);
+  _tile_stored(1, out + 16, out_stride * sizeof *out);
+  _tile_stored(2, out1, out_stride * sizeof *out);
+  _tile_stored(3, out1 + 16, out_stride * sizeof *out);
+  memory_fence();
+}
+
+/// out[t][0..64) of up to 16 tokens.
+template <class Format>
+[[gnu::noinline]] void tiles(const weight_tiles<Format, 4>& weights, const std::int8_t* x,
+                             std::size_t x_stride, std::size_t, std::size_t steps,
+                             std::int32_t* out, std::size_t out_stride) {
+  const weight_tiles<Format, 4> w = weights;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  w.unpack(0);
+  for (std::size_t s = 0; s < steps; ++s, x += tile_cols) {
+    w.unpack(s + 1);
+    const std::int8_t* at = w.tile(s);
+    _tile_stream_loadd(4, x, x_stride);
+    _tile_loadd(6, at, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_loadd(7, at + w.stride, 64);
+    _tile_dpbssd(1, 4, 7);
+    _tile_loadd(6, at + 2 * w.stride, 64);
+    _tile_dpbssd(2, 4, 6);
+    _tile_loadd(7, at + 3 * w.stride, 64);
+    _tile_dpbssd(3, 4, 7);
+  }
+  _tile_stored(0, out, out_stride * sizeof *out);
+  _tile_stored(1, out + 16, out_stride * sizeof *out);
+  _tile_stored(2, out + 32, out_stride * sizeof *out);
+  _tile_stored(3, out + 48, out_stride * sizeof *out);
+  memory_fence();
+}
+
+/// `panels` panels from `panel` on times all groups of a task; past its end the last panel stands
+/// in for those that are not there.
+template <std::size_t panels, class Format>
+void columns(const problem<Format>& p, const typename problem<Format>::range& task,
+             std::size_t panel) {
+  constexpr std::size_t most_rows = panels * 16, most_tokens = 64 / panels;
+  const std::size_t row = panel * Format::rows, left = p.weights.rows - row;
+  const bool direct = left >= most_rows && panel + panels <= task.panel_end;
+  const std::size_t steps = (p.weights.cols + tile_cols - 1) / tile_cols;
+  weight_tiles<Format, panels> w;
+  alignas(64) std::int8_t ring[panels * w.stride];
+  alignas(64) std::int32_t edge[most_rows * most_tokens];
+  for (std::size_t i = 0; i < panels; ++i)
+    w.packed[i] = p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1);
+  w.blocks = p.weights.panel_blocks();
+  w.ring = ring;
+  std::size_t configured = 0;
+  for (std::size_t g = task.group; g < task.group_end; ++g) {
+    const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
+    const std::size_t first = panels == 4 ? n : (n + 1) / 2;
+    if (n != configured) configure(first, panels == 4 ? n : n - first);
+    configured = n;
+    std::int32_t* out = p.out + token * p.out_stride + row;
+    tiles(w, p.x + token * p.x_stride, p.x_stride, first, steps, direct ? out : edge,
+          direct ? p.out_stride : most_rows);
+    if (!direct)
+      vnni::copy_rows(edge, most_rows, out, p.out_stride, n, left < most_rows ? left : most_rows);
+  }
+}
+
+/// Most tokens of a group, which stay rows of x; 0 where each has its own matvec.
+inline std::size_t group_size(std::size_t tokens) {
+  if (tokens <= vnni::ops::matvec_tokens) return 0;
+  return tokens <= tile_tokens ? tile_tokens : 2 * tile_tokens;
+}
+
+/// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use.
+template <class Format>
+void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
+  if (group_size(p.tokens) == 0) return vnni::run(p, begin, end);
+  for (std::size_t i = begin; i < end; ++i) {
+    const auto t = p.task(i);
+    if (p.tokens <= tile_tokens)
+      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 4) columns<4>(p, t, panel);
+    else
+      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 2) columns<2>(p, t, panel);
+  }
+  _tile_release();
+}
+
+}  // namespace tern::inline TERN_ABI::kernel::amx
+TERN_TARGET_END
+#endif
