@@ -216,16 +216,21 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
   }
 }
 
-/// Most tokens of a group, which stay rows of x; 0 where each has its own matvec.
+/// Tokens from which tiles are quicker; they stay rows of x.
+template <class Format>
+inline constexpr std::size_t least_tokens = weight_tiles<Format, 2>::whole ? 3 : 6;
+
+/// Most tokens of a group; 0 where each has its own matvec.
+template <class Format>
 inline std::size_t group_size(std::size_t tokens) {
-  if (tokens <= vnni::ops::matvec_tokens) return 0;
+  if (tokens < least_tokens<Format>) return vnni::group_size(tokens);
   return tokens <= tile_tokens ? tile_tokens : 2 * tile_tokens;
 }
 
 /// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use.
 template <class Format>
 void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  if (group_size(p.tokens) == 0) return vnni::run(p, begin, end);
+  if (p.tokens < least_tokens<Format>) return vnni::run(p, begin, end);
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (p.tokens <= tile_tokens)

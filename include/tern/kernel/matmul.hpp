@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "tern/core/executor.hpp"
@@ -34,12 +35,13 @@ inline constexpr std::size_t ternary_matmul_max_cols = (std::size_t{1} << 19) - 
 
 namespace kernel {
 
-/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved, or rows.
+/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved; so many of
+/// them and more stay rows.
 template <class Format>
 struct entry {
   void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
   std::size_t (*group_size)(std::size_t tokens);
-  bool groups_are_rows = false;
+  std::size_t rows_from = std::numeric_limits<std::size_t>::max();
 };
 
 template <class Format>
@@ -48,7 +50,7 @@ entry<Format> entry_of(isa::level level) {
 #if TERN_X86
 #  if defined(__x86_64__)
     case isa::level::amx:
-      return {amx::run<Format>, amx::group_size, true};
+      return {amx::run<Format>, amx::group_size<Format>, amx::least_tokens<Format>};
 #  endif
     case isa::level::avx512vbmi:
       return {avx512vbmi::run<Format>, avx512vbmi::group_size};
@@ -115,7 +117,7 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
 
   const auto kernel = kernel::entry_of<format>(level);
   const std::size_t most = kernel.group_size(x.rows);
-  const bool lines = most != 0 && kernel.groups_are_rows;
+  const bool lines = x.rows >= kernel.rows_from;
   const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
   const kernel::problem<format> whole{w,
                                       x.data,
