@@ -9,7 +9,8 @@
 // matvec, base3: 36 operations to decode, 10 products, 10 sums for 16 rows x 20 columns: 19 cycles.
 //
 // A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
-// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+// int16 holds exactly, then `widen` moves them to int32; 16 steps of a matvec's digits that are
+// left multiplied by 4. Nothing saturates or wraps.
 #pragma once
 
 #include "tern/isa/target.hpp"
@@ -33,7 +34,7 @@ struct ops : ymm {
   static constexpr std::size_t tile_tokens = 5;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int max_digit = 2;  // that `dot` is exact for
+  static constexpr int max_digit = 8;  // that `dot` is exact for, max_dots / 4 of them
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(digits, x));

@@ -7,12 +7,13 @@
 //
 // matmul: 20 products and 20 sums, 2 loads and 10 broadcasts for 32 rows x 10 tokens x 4 columns:
 // 20 cycles where p0 and p5 both multiply.
-// matvec, two_bit: 4 masks, 3 shifts, 4 products and 4 sums for 16 rows x 16 columns: 8 cycles.
+// matvec, two_bit: 4 masks, a shift, 4 products and 4 sums for 16 rows x 16 columns: 7 cycles.
 // matvec, base3: 19 operations to decode, 5 products and 5 sums for 16 rows x 20 columns: 14.5
 // cycles.
 //
 // A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
-// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+// int16 holds exactly, then `widen` moves them to int32; 16 steps of a matvec's digits that are
+// left multiplied by 4. Nothing saturates or wraps.
 #pragma once
 
 #include "tern/isa/target.hpp"
@@ -36,7 +37,7 @@ struct ops : zmm {
   static constexpr std::size_t tile_tokens = 10;   // with 12, g++ keeps sums on the stack
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int max_digit = 2;  // that `dot` is exact for
+  static constexpr int max_digit = 8;  // that `dot` is exact for, max_dots / 4 of them
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(digits, x));

@@ -36,6 +36,7 @@ namespace tern::inline TERN_ABI::kernel::avx512vbmi {
 template <>
 struct decoder<base3> {
   static constexpr std::size_t sums = 2;
+  static constexpr std::size_t most_scaled = 1;
   static constexpr std::size_t direct_groups = 1;
 
   struct halves {

@@ -12,7 +12,8 @@
 // about 38.
 //
 // A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
-// int16 holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
+// int16 holds exactly, then `widen` moves them to int32; 16 steps of a matvec's digits that are
+// left multiplied by 4. Nothing saturates or wraps.
 #pragma once
 
 #include "tern/isa/target.hpp"
@@ -35,7 +36,7 @@ struct ops {
   static constexpr std::size_t bytes = 16, tile_tokens = 5, matvec_panels = 1;
   static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
   static constexpr std::size_t max_dots = 64;
-  static constexpr int max_digit = 2;  // that `dot` is exact for
+  static constexpr int max_digit = 8;  // that `dot` is exact for, max_dots / 4 of them
 
   TERN_INLINE static reg zero() { return _mm_setzero_si128(); }
   TERN_INLINE static reg load(const void* p) {
@@ -63,6 +64,10 @@ struct ops {
   template <int first, int mask>
   TERN_INLINE static reg field(reg q) {
     return _mm_and_si128(_mm_srli_epi16(q, first), _mm_set1_epi8(static_cast<char>(mask)));
+  }
+  template <int bits>
+  TERN_INLINE static reg shift_sums(reg a) {
+    return _mm_srai_epi32(a, bits);
   }
 };
 

@@ -5,6 +5,7 @@ template <>
 struct decoder<base3> {
   /// Two where dot products take long and would wait for each other.
   static constexpr std::size_t sums = ops::max_dots < 1000 ? 1 : 2;
+  static constexpr std::size_t most_scaled = 1;
   static constexpr std::size_t direct_groups = 1;
 
   struct all {

@@ -56,7 +56,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
   const std::size_t blocks = p.weights.panel_blocks(),
                     stride = p.weights.panel_stride * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
-  constexpr std::size_t chunk = ops::max_dots / ((planes + sums_each - 1) / sums_each);
+  constexpr std::size_t dots = ops::max_dots / decoder<Format>::most_scaled,
+                        chunk = dots / ((planes + sums_each - 1) / sums_each);
   ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
   for (std::size_t done = 0; done < blocks;) {
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;

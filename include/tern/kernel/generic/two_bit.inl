@@ -9,7 +9,10 @@ struct decoder;
 template <>
 struct decoder<two_bit> {
   /// Accumulators that a matvec has to a register; plane p adds to number p % sums.
-  static constexpr std::size_t sums = ops::max_digit < 8 ? 1 : 4;
+  static constexpr std::size_t sums = ops::max_digit < 8 ? 1 : ops::max_digit < 32 ? 2 : 4;
+
+  /// What digits of a matvec are multiplied by at most.
+  static constexpr std::size_t most_scaled = sums == 1 ? 1 : sums == 2 ? 4 : 64;
 
   /// Groups of tokens up to which digits are not worth unpacking.
   static constexpr std::size_t direct_groups = 2;
@@ -26,10 +29,7 @@ struct decoder<two_bit> {
   /// The same for the accumulator of the plane, multiplied by a power of two.
   template <int plane>
   TERN_INLINE static ops::reg sum_digits(ops::reg q) {
-    if constexpr (place<plane> == 0)
-      return digits<plane>(q);
-    else
-      return ops::template field<0, (3 << place<plane>)>(q);
+    return ops::template field<2 * plane - place<plane>, (3 << place<plane>)>(q);
   }
 
   /// What an accumulator holds, widened, divided by what its digits were multiplied by.
@@ -42,6 +42,11 @@ struct decoder<two_bit> {
   }
 
  private:
+  /// Two sums: one shift serves two planes, one of which stays where it is.
+  static constexpr int place_of(int plane) {
+    if (sums == 2) return plane % 2 * 2;
+    return sums == 4 && 2 << (2 * plane) <= ops::max_digit ? 2 * plane : 0;
+  }
   template <int plane>
-  static constexpr int place = sums > 1 && 2 << (2 * plane) <= ops::max_digit ? 2 * plane : 0;
+  static constexpr int place = place_of(plane);
 };
