@@ -46,7 +46,8 @@ TEST_CASE("what the name of a family says, and its config.json") {
 }
 
 TEST_CASE("packed checkpoints compute with the stored codes and scales") {
-  const std::string name = GENERATE("bitnet_offline_tiny", "bitnet_llama_tiny");
+  const std::string name =
+      GENERATE("bitnet_offline_tiny", "bitnet_llama_tiny", "bitnet_qwen2_tiny");
   INFO(name);
   const problem p(oracle_folder(name));
   auto model = load_model<>(oracle_folder(name));
@@ -135,6 +136,7 @@ TEST_CASE("configurations that would compute something else are refused") {
        "factor": 2}}})",
        "'rope_parameters.sliding_attention.rope_type': expected default");
   says("gemma3", R"({"num_key_value_heads": 3})", "must be a multiple");
+  says("gemma3", R"({"num_hidden_layers": 1000000000000, "layer_types": null})", "at most 100000");
   says("llama", R"({"mlp_bias": true})", "'mlp_bias': expected false");
   says("llama", R"({"rope_parameters": {"rope_type": "yarn"}})",
        "'rope_parameters.rope_type': expected one of default, linear, llama3, got \"yarn\"");
@@ -175,6 +177,10 @@ TEST_CASE("weights that do not fit the configuration are named") {
        "k_proj.bias': has no place in a model of model_type llama");
   says("qwen2", R"({"tie_word_embeddings": true})",
        "'lm_head.weight': differs from the embedding, but config.json ties the two");
+  for (const char* key : {"vocab_size", "intermediate_size", "head_dim"})
+    says("qwen2", ("{\"" + std::string(key) + "\": 1000000000000}").c_str(),
+         "million weights, the files hold 0.0");
+  says("qwen2", R"({"max_position_embeddings": 1000000000000000})", "no error");
   says("gemma3", R"({"tie_word_embeddings": false})", "no tensor 'lm_head.weight'");
   says("gemma3", R"({"num_hidden_layers": 4, "layer_types": null})", "no tensor 'model.layers.3");
   says("bitnet", R"({"quantization_config": {"quantization_mode": "offline"}})",

@@ -120,6 +120,12 @@ TEST_CASE("rope refuses what its table does not hold", "[rope]") {
   tern::matrix<double> x(1, 8), odd(1, 6);
   CHECK_THROWS_WITH(op::forward(x, std::vector{10}, table),
                     "rope: position 10 is outside the table of 10");
+  tern::rope_table<double> extended = table;
+  extended.extend(5);
+  CHECK(extended.max_positions() == 10);
+  extended.extend(11);
+  op::forward(x, std::vector{10}, extended);
+  CHECK(extended.sines(10)[1] == tern::rope_table<double>(4, 1e4, 11).sines(10)[1]);
   CHECK_THROWS_AS(op::forward(x, std::vector{-1}, table), tern::config_error);
   CHECK_THROWS_AS(op::forward(odd, std::vector{0}, table), tern::shape_error);
 }

@@ -38,7 +38,7 @@ def write_model(folder, model, seed, center=1.0, **options):
 
 
 def is_projection(name):
-    return name.split(".")[-2] in PROJECTIONS
+    return name.split(".")[-2] in PROJECTIONS and name.endswith("weight")
 
 
 def quantize_folder(folder, source, convention, change):
@@ -108,10 +108,13 @@ def main():
         gain = {name.replace(".weight", ".rms_norm.weight"): 1 + 0.2 * torch.randn(w.shape[1])}
         return packed(True)(name, w) | gain
     quantize_folder(HERE / "bitnet_llama_tiny", plain, dict(use_rms_norm=True, rms_norm_eps=1e-4), with_norm)
+    write_model(plain, Qwen2ForCausalLM(Qwen2Config(**SIZES, tie_word_embeddings=True)), 26)
+    quantize_folder(HERE / "bitnet_qwen2_tiny", plain, auto | dict(quantization_mode="offline"), packed(False))
     shutil.rmtree(plain)
     evaluate(HERE / "bitnet_tiny", sequences, True)
     evaluate(HERE / "bitnet_offline_tiny", sequences, False)
     evaluate(HERE / "bitnet_llama_tiny", sequences, False)
+    evaluate(HERE / "bitnet_qwen2_tiny", sequences, False)
 
 
 main()

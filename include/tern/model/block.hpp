@@ -34,23 +34,20 @@ struct decoder_block {
       if (bias) p.bias.emplace(at + name + ".bias", 1, out);
       return p;
     };
+    decoder_block b;
+    b.attention_norm = norm("input_layernorm", d);
+    b.q = project("self_attn.q_proj", c.q_width(), d, c.attention_bias);
+    b.k = project("self_attn.k_proj", c.kv_width(), d, c.attention_bias);
+    b.v = project("self_attn.v_proj", c.kv_width(), d, c.attention_bias);
+    b.o = project("self_attn.o_proj", d, c.q_width(), c.output_bias);
+    b.gate = project("mlp.gate_proj", f, d, false);
+    b.up = project("mlp.up_proj", f, d, false);
+    b.down = project("mlp.down_proj", d, f, false);
+    b.sliding = c.sliding(index);
     // Gemma calls "post" what stands behind attention, the others what stands between it and the
     // feed-forward.
-    decoder_block b{
-        norm("input_layernorm", d),
-        norm(c.output_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm", d),
-        {},
-        {},
-        {},
-        {},
-        project("self_attn.q_proj", c.q_width(), d, c.attention_bias),
-        project("self_attn.k_proj", c.kv_width(), d, c.attention_bias),
-        project("self_attn.v_proj", c.kv_width(), d, c.attention_bias),
-        project("self_attn.o_proj", d, c.q_width(), c.output_bias),
-        project("mlp.gate_proj", f, d, false),
-        project("mlp.up_proj", f, d, false),
-        project("mlp.down_proj", d, f, false),
-        c.sliding(index)};
+    b.feed_forward_norm =
+        norm(c.output_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm", d);
     if (c.output_norms) {
       b.attention_output_norm = norm("post_attention_layernorm", d);
       b.feed_forward_output_norm = norm("post_feedforward_layernorm", d);
@@ -73,11 +70,11 @@ struct decoder_block {
   void place_norms(norm_placement placement) {
     for_each_projection([&](projection_type& p) {
       p.norm.reset();
-      if (placement == norm_placement::all) put_norm(p, ".rms_norm.weight");
+      if (placement == norm_placement::all) put_norm(p, parent(p.weight.name) + "rms_norm.weight");
     });
     if (placement != norm_placement::subln) return;
-    put_norm(o, "attn_sub_norm.weight");
-    put_norm(down, "ffn_sub_norm.weight");
+    put_norm(o, parent(parent(o.weight.name)) + "attn_sub_norm.weight");
+    put_norm(down, parent(parent(down.weight.name)) + "ffn_sub_norm.weight");
   }
 
   template <class F>
@@ -105,12 +102,13 @@ struct decoder_block {
   }
 
  private:
-  /// ".rms_norm.weight" stands inside "mlp.down_proj", "ffn_sub_norm.weight" beside it.
+  /// "model.layers.0.mlp.down_proj." of "model.layers.0.mlp.down_proj.weight"
+  static std::string parent(const std::string& name) {
+    return name.substr(0, name.find_last_of('.', name.size() - 2) + 1);
+  }
+
   static void put_norm(projection_type& p, const std::string& name) {
-    const std::string projection = p.weight.name.substr(0, p.weight.name.rfind('.'));
-    const std::string stem =
-        name[0] == '.' ? projection : projection.substr(0, projection.rfind('.') + 1);
-    p.norm.emplace(stem + name, 1, p.weight.view().cols);
+    p.norm.emplace(name, 1, p.weight.view().cols);
     p.norm->fill(1);
   }
 };

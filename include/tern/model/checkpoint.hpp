@@ -73,6 +73,18 @@ void load_packed(const checkpoint_reader& file, bitnet_weights kind, projection<
   p.weight.value = tensor_traits<Owner>::make(0, 0);
 }
 
+/// In transformers the bias of an autobitlinear takes part in the product that is scaled.
+template <class Model>
+void scale_biases(Model& model) {
+  for (auto& block : model.blocks())
+    block.for_each_projection([](auto& p) {
+      if (!p.bias) return;
+      const auto bias = p.bias->view();
+      const auto scale = p.packed->view().scales()(0, 0);
+      for (std::size_t i = 0; i < bias.cols; ++i) bias(0, i) *= scale;
+    });
+}
+
 /// Throws format_error where the file has a tensor that the model has no place for: it would
 /// compute something else than the file's own program. A copy of a tied embedding is allowed.
 template <class Model>
@@ -135,6 +147,28 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   write_json(directory / "config.json", config);
 }
 
+namespace detail {
+
+/// Throws config_error where the configuration describes far more than the files hold, before
+/// memory is taken for it.
+inline void require_plausible(const model_config& c, const checkpoint_reader& file) {
+  const auto real = [](std::size_t n) { return static_cast<double>(n); };
+  const double block = real(c.hidden_size) * (2 * real(c.num_attention_heads) * real(c.head_dim) +
+                                              2 * real(c.num_key_value_heads) * real(c.head_dim) +
+                                              3 * real(c.intermediate_size));
+  double bytes = 0;
+  for (const auto& part : file.files())
+    for (const tensor_info& tensor : part.tensors()) bytes += real(tensor.data.size());
+  const double weights =
+      real(c.vocab_size) * real(c.hidden_size) + real(c.num_hidden_layers) * block;
+  if (weights > 4 * bytes)  // four ternary weights a byte
+    throw config_error(file.path().string() + ": config.json describes " +
+                       std::to_string(weights / 1e6) + " million weights, the files hold " +
+                       std::to_string(bytes / 1e6) + " MB");
+}
+
+}  // namespace detail
+
 /// Reads what save_model or Hugging Face wrote; checksums, where there are any, must be right.
 /// Throws io_error, config_error or format_error naming file and key or tensor.
 template <class Model = decoder<>>
@@ -142,11 +176,13 @@ Model load_model(const std::filesystem::path& directory) {
   using T = typename Model::scalar;
   const auto path = directory / "config.json";
   const auto json = read_json(path);
-  Model model(model_config_from_json(json, path.string()));
+  const model_config config = model_config_from_json(json, path.string());
   const auto kind = read_bitnet_weights({json, path.string()}).value_or(bitnet_weights::masters);
   const bool declared = kind != bitnet_weights::masters;
   const checkpoint_reader file(directory);
+  detail::require_plausible(config, file);
   for (const auto& part : file.files()) part.verify();
+  Model model(config);
   for (auto& block : model.blocks())
     block.for_each_projection([&](auto& p) {
       const tensor_info& tensor = file.at(p.weight.name);
@@ -164,6 +200,7 @@ Model load_model(const std::filesystem::path& directory) {
     else
       read_matrix<T>(file.at(p.name), p.variable().value);
   });
+  if (kind == bitnet_weights::multiply && !json.contains("tern")) detail::scale_biases(model);
   return model;
 }
 

@@ -3,6 +3,7 @@
 // evaluation, full-precision and ternary models.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -40,12 +41,11 @@ class decoder {
   /// Zero weights, norms that multiply by one. Throws config_error.
   explicit decoder(const model_config& config)
       : config_(validated(config)),
-        rope_(config.head_dim, config.rope_theta, config.max_position_embeddings,
-              rope_pairing::halves, config.rope_scaling),
+        rope_(config.head_dim, config.rope_theta, 0, rope_pairing::halves, config.rope_scaling),
         embedding_("model.embed_tokens.weight", config.vocab_size, config.hidden_size),
         norm_(block::gain(config, "model.norm.weight", config.hidden_size)) {
     if (config.rope_local_theta != 0)
-      local_rope_.emplace(config.head_dim, config.rope_local_theta, config.max_position_embeddings);
+      local_rope_.emplace(config.head_dim, config.rope_local_theta, 0);
     for (std::size_t i = 0; i < config.num_hidden_layers; ++i)
       blocks_.push_back(block::make(config, i));
     if (!config.tie_word_embeddings)
@@ -109,6 +109,7 @@ class decoder {
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {},
                           attention_taps<scalar>* taps = nullptr) {
+    extend_rope(batch);
     variable<scalar> x = graph::embedding<scalar>(t, batch.tokens, embedding_.variable(),
                                                   static_cast<scalar>(config_.embedding_scale()));
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -126,6 +127,15 @@ class decoder {
   static const model_config& validated(const model_config& c) {
     c.validate();
     return c;
+  }
+
+  /// The tables hold what was needed so far: few models see the length they allow.
+  void extend_rope(const token_batch& batch) {
+    if (batch.positions.empty()) return;
+    const auto last = static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions)));
+    const std::size_t positions = std::min(last + 1, config_.max_position_embeddings);
+    rope_.extend(positions);
+    if (local_rope_) local_rope_->extend(positions);
   }
 
   template <class Q>

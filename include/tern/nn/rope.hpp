@@ -67,25 +67,27 @@ template <class T>
 class rope_table {
  public:
   /// Throws config_error unless head_dim is even and positive and theta is positive.
-  rope_table(std::size_t head_dim, double theta, std::size_t max_positions,
+  rope_table(std::size_t head_dim, double theta, std::size_t positions,
              rope_pairing pairing = rope_pairing::halves, const rope_scaling& scaling = {})
-      : head_dim_(head_dim), positions_(max_positions), pairing_(pairing) {
+      : head_dim_(head_dim), pairing_(pairing) {
     if (head_dim == 0 || head_dim % 2 != 0)
       throw config_error("rope_table: head_dim must be even, got " + std::to_string(head_dim));
     if (!(theta > 0)) throw config_error("rope_table: theta must be positive");
     scaling.validate();
-    const std::size_t half = head_dim / 2;
-    cos_.resize(max_positions * half);
-    sin_.resize(max_positions * half);
-    for (std::size_t i = 0; i < half; ++i) {
-      const double frequency = scaling.scaled(
-          std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)));
-      for (std::size_t p = 0; p < max_positions; ++p) {
-        const double angle = static_cast<double>(p) * frequency;
-        cos_[p * half + i] = static_cast<T>(std::cos(angle));
-        sin_[p * half + i] = static_cast<T>(std::sin(angle));
+    for (std::size_t i = 0; i < head_dim / 2; ++i)
+      frequencies_.push_back(scaling.scaled(
+          std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim))));
+    extend(positions);
+  }
+
+  /// Makes the table hold at least so many positions; those it has stay as they are.
+  void extend(std::size_t positions) {
+    for (; positions_ < positions; ++positions_)
+      for (const double frequency : frequencies_) {
+        const double angle = static_cast<double>(positions_) * frequency;
+        cos_.push_back(static_cast<T>(std::cos(angle)));
+        sin_.push_back(static_cast<T>(std::sin(angle)));
       }
-    }
   }
 
   [[nodiscard]] std::size_t head_dim() const { return head_dim_; }
@@ -100,8 +102,9 @@ class rope_table {
   }
 
  private:
-  std::size_t head_dim_, positions_;
+  std::size_t head_dim_, positions_ = 0;
   rope_pairing pairing_;
+  std::vector<double> frequencies_;
   std::vector<T> cos_, sin_;
 };
 
