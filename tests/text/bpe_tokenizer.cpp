@@ -155,7 +155,7 @@ TEST_CASE("added tokens are sought before normalization or after it", "[text]") 
   d.added[0].normalized = true;
   CHECK(tern::bpe_tokenizer(d).encode(decomposed) == ids{260});
   d.added.clear();
-  d.nfc = false;
+  d.normalizer.clear();
   CHECK(tern::bpe_tokenizer(d).encode(decomposed) == ids{'e', 0xCC, 0x81});
 }
 
@@ -205,7 +205,7 @@ TEST_CASE("definitions that contradict themselves are refused", "[text]") {
   refused([](auto& d) { d.added.push_back({"<z>", 260}); });
   refused([](auto& d) { d.added.push_back({"", 300}); });
   refused([](auto& d) { d.added.push_back({"\xFF", 300}); });
-  refused([](auto& d) { d.pattern = "(["; });
+  refused([](auto& d) { d.pretokenizer = {tern::split_step{"(["}}; });
 }
 
 TEST_CASE("threads share a tokenizer", "[text]") {

@@ -59,11 +59,10 @@ TEST_CASE("a small tokenizer.json, its merges in both spellings", "[text]") {
   CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
   file["model"]["merges"] = json::array({json::array({"\u0120", "a"})});
   CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
-  CHECK(written(file.dump()).load().definition().pattern == tern::gpt2_pattern);
   file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}}}};
-  CHECK(written(file.dump()).load().definition().nfc);
+  CHECK(written(file.dump()).load().definition().normalizer.size() == 1);
   file["normalizer"] = nullptr;
-  CHECK(!written(file.dump()).load().definition().nfc);
+  CHECK(written(file.dump()).load().definition().normalizer.empty());
 }
 
 TEST_CASE("what is saved is loaded", "[text]") {
@@ -100,20 +99,23 @@ TEST_CASE("files that are no tokenizer of this kind", "[text]") {
   refused("", "not valid JSON");
   refused("{\"model\": ", "not valid JSON");
   refused("[]", "expected an object");
-  refused("{}", "pre_tokenizer: expected ByteLevel");
-  refused([](json& f) { f["normalizer"]["type"] = "Lowercase"; }, "normalizer: expected NFC");
-  refused([](json& f) { f["pre_tokenizer"]["type"] = "Metaspace"; }, "got Metaspace");
-  refused([](json& f) { f["pre_tokenizer"].erase("add_prefix_space"); }, "add_prefix_space");
+  refused("{}", "model: expected type BPE, got null");
+  refused([](json& f) { f["normalizer"]["type"] = "Lowercase"; },
+          "key 'normalizer.type': expected NFC, Replace or Prepend, got \"Lowercase\"");
+  refused([](json& f) { f["pre_tokenizer"]["type"] = "Whitespace"; }, "got \"Whitespace\"");
   refused([](json& f) { f["model"]["type"] = "Unigram"; }, "expected type BPE, got Unigram");
   refused([](json& f) { f["model"]["byte_fallback"] = true; }, "byte_fallback");
   refused([](json& f) { f["model"]["vocab"] = json::array(); }, "model.vocab");
   refused([](json& f) { f.erase("model"); }, "expected type BPE, got null");
-  refused([](json& f) { f["added_tokens"][0]["lstrip"] = true; }, "lstrip");
-  refused([](json& f) { f["added_tokens"][0].erase("id"); }, "expected a token id, got null");
+  refused([](json& f) { f["added_tokens"][0]["lstrip"] = 7; }, "lstrip");
+  refused([](json& f) { f["added_tokens"][0].erase("id"); },
+          "key 'added_tokens[0].id': expected a value, got nothing");
   refused([](json& f) { f["added_tokens"][0]["content"] = 7; },
           "key 'added_tokens[0].content': expected a string, got 7");
-  refused([](json& f) { f["added_tokens"] = 7; }, "added_tokens: expected a list of objects");
-  refused([](json& f) { f["added_tokens"][0] = 7; }, "added_tokens: expected a list of objects");
+  refused([](json& f) { f["added_tokens"] = 7; },
+          "key 'added_tokens': expected a list of objects, got 7");
+  refused([](json& f) { f["added_tokens"][0] = 7; },
+          "key 'added_tokens[0]': expected an object, got 7");
   refused([](json& f) { f["model"]["ignore_merges"] = "no"; },
           "key 'model.ignore_merges': expected true or false, got \"no\"");
   refused([](json& f) { f["pre_tokenizer"]["use_regex"] = 7; }, "expected true or false, got 7");

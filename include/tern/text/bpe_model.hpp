@@ -1,8 +1,7 @@
-// What a byte-level BPE tokenizer consists of, as plain data (bpe_definition: what a trainer makes
-// and a file holds) and with the tables that encoding needs (bpe_model).
+// What a BPE tokenizer consists of, as plain data (bpe_definition: what a trainer makes and a file
+// holds) and with the tables that encoding needs (bpe_model).
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,20 +14,38 @@
 #include "tern/core/error.hpp"
 #include "tern/text/added_tokens.hpp"
 #include "tern/text/bpe.hpp"
+#include "tern/text/bpe_symbols.hpp"
+#include "tern/text/normalizer.hpp"
 #include "tern/text/pretokenizer.hpp"
+#include "tern/text/space_cuts.hpp"
 #include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// A byte-level BPE tokenizer as data.
+/// How ids of a vocabulary of characters become text; bytes need nothing of it.
+struct bpe_decoder {
+  std::optional<replace_all> replace = {};  ///< in each token
+  bool byte_fallback = false;               ///< `<0x0A>` is a byte
+  std::size_t strip = 0;                    ///< at most so many spaces are cut from a text's begin
+  bool operator==(const bpe_decoder&) const = default;
+};
+
+/// A BPE tokenizer as data: by default of the kind of Qwen. Merging starts from bytes where the
+/// pre-tokenizer ends in byte_level_step, else from characters.
 struct bpe_definition {
-  std::vector<std::string> tokens = {};  ///< raw bytes by id; empty where an added token has the id
+  /// By id: raw bytes; or characters as the file spells them (`\u2581the`, `<0x0A>`). Empty where
+  /// an added token has the id, or none.
+  std::vector<std::string> tokens = {};
   std::vector<std::pair<std::int32_t, std::int32_t>> merges = {};  ///< pairs of ids by rank
   std::vector<added_token> added = {};
-  std::string pattern{qwen2_pattern};  ///< of the pre-tokenizer; empty: no split
-  bool nfc = true;                     ///< normalize to form C first
-  bool whole_words = false;            ///< a piece that is a token is taken whole, without merges
-                                       ///< (`ignore_merges` in tokenizer.json)
+  std::vector<normalizer_step> normalizer = {nfc_form{}};
+  std::vector<pretokenizer_step> pretokenizer = {split_step{std::string(qwen2_pattern)},
+                                                 byte_level_step{}};
+  bool whole_words = false;  ///< a piece that is a token is taken whole, without merges
+                             ///< (`ignore_merges` in tokenizer.json)
+  unknown_rules unknown = {};
+  bpe_decoder decoder = {};
+  std::vector<std::int32_t> prefix = {}, suffix = {};  ///< special_tokens::add: such as BOS, EOS
   bool operator==(const bpe_definition&) const = default;
 };
 
@@ -38,10 +55,16 @@ class bpe_model {
   /// Throws config_error if ids or contents occur twice, or a merge joins ids that are not there
   /// or that make no token, or the pattern is none.
   explicit bpe_model(bpe_definition definition)
-      : definition_(std::move(definition)), split_(definition_.pattern) {
+      : definition_(std::move(definition)),
+        split_(definition_.pretokenizer),
+        cuts_(definition_.tokens),
+        symbols_(definition_.tokens, split_.byte_level(), definition_.unknown) {
     index_tokens();
     index_added();
     index_merges();
+    for (const auto& ids : {definition_.prefix, definition_.suffix})
+      for (const std::int32_t id : ids) static_cast<void>(checked(id));
+    if (definition_.unknown.token) static_cast<void>(checked(*definition_.unknown.token));
   }
   bpe_model(const bpe_model&) = delete;
   bpe_model& operator=(const bpe_model&) = delete;
@@ -49,18 +72,26 @@ class bpe_model {
   [[nodiscard]] const bpe_definition& definition() const { return definition_; }
   [[nodiscard]] const pretokenizer& split() const { return split_; }
   [[nodiscard]] const bpe_rules& rules() const { return rules_; }
-  [[nodiscard]] const added_token_matcher& added_before_nfc() const { return before_nfc_; }
-  [[nodiscard]] const added_token_matcher& added_after_nfc() const { return after_nfc_; }
-  /// The token of a single byte, -1 if the vocabulary lacks it.
-  [[nodiscard]] std::int32_t byte_id(char byte) const {
-    return byte_ids_[static_cast<unsigned char>(byte)];
-  }
+  [[nodiscard]] const space_cuts& cuts() const { return cuts_; }
+  [[nodiscard]] const bpe_symbols& symbols() const { return symbols_; }
+  [[nodiscard]] const added_token_matcher& added_before_normalizer() const { return before_; }
+  [[nodiscard]] const added_token_matcher& added_after_normalizer() const { return after_; }
   /// One more than the highest id.
   [[nodiscard]] std::size_t size() const { return texts_.size(); }
-  /// The bytes of a token, empty if no token has the id. Throws config_error if out of range.
-  [[nodiscard]] std::string_view text(std::int32_t id) const { return texts_[checked(id)]; }
+  /// Appends the bytes of a token, none if no token has the id. Throws config_error if out of
+  /// range.
+  void append_text(std::int32_t id, std::string& out) const {
+    const std::string_view spelled = texts_[checked(id)];
+    const bpe_decoder& decoder = definition_.decoder;
+    if (const auto byte = fallback_byte(spelled); byte && decoder.byte_fallback)
+      out += *byte;
+    else if (decoder.replace)
+      append_replaced(out, spelled, *decoder.replace);
+    else
+      out += spelled;
+  }
   [[nodiscard]] bool special(std::int32_t id) const { return special_[checked(id)]; }
-  /// The id of an entry of the vocabulary, added tokens left aside.
+  /// The id of an entry of the vocabulary as it is spelled there, added tokens left aside.
   [[nodiscard]] std::optional<std::int32_t> vocabulary_id(std::string_view bytes) const {
     return lookup(ids_, bytes);
   }
@@ -84,7 +115,6 @@ class bpe_model {
   }
 
   void index_tokens() {
-    byte_ids_.fill(-1);
     texts_.assign(definition_.tokens.begin(), definition_.tokens.end());
     ids_.reserve(texts_.size());
     for (std::size_t i = 0; i < texts_.size(); ++i) {
@@ -93,13 +123,14 @@ class bpe_model {
       if (const auto [at, fresh] = ids_.emplace(texts_[i], id); !fresh)
         throw config_error("ids " + std::to_string(at->second) + " and " + std::to_string(id) +
                            " have the same token");
-      if (texts_[i].size() == 1) byte_ids_[static_cast<unsigned char>(texts_[i][0])] = id;
     }
   }
 
   void index_added() {
     special_.assign(texts_.size(), false);
     std::vector<bool> seen(texts_.size(), false);
+    std::string buffer;
+    spellings_.reserve(definition_.added.size());  // texts_ points into it
     for (const added_token& token : definition_.added) {
       if (token.content.empty() || token.id < 0 ||
           find_invalid_utf8(token.content) != token.content.size())
@@ -115,9 +146,13 @@ class bpe_model {
         throw config_error("added token \"" + token.content + "\" (id " + std::to_string(token.id) +
                            "): content or id occurs twice");
       seen[id] = true;
-      texts_[id] = token.content;
       special_[id] = token.special;
-      (token.normalized ? after_nfc_ : before_nfc_).add(token);
+      spellings_.emplace_back(token.normalized
+                                  ? normalize(definition_.normalizer, token.content, buffer)
+                                  : token.content);
+      texts_[id] = spellings_.back();
+      if (!spellings_.back().empty())
+        (token.normalized ? after_ : before_).add(token, spellings_.back());
     }
   }
 
@@ -144,12 +179,14 @@ class bpe_model {
 
   bpe_definition definition_;
   pretokenizer split_;
+  space_cuts cuts_;
+  bpe_symbols symbols_;
   bpe_rules rules_;
-  added_token_matcher before_nfc_, after_nfc_;
+  added_token_matcher before_, after_;
   id_map ids_, added_ids_;
+  std::vector<std::string> spellings_;   // of the added tokens, as they are looked for
   std::vector<std::string_view> texts_;  // by id, added tokens included
   std::vector<bool> special_;
-  std::array<std::int32_t, 256> byte_ids_{};
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -1,7 +1,9 @@
-// The byte-level BPE tokenizer of GPT-2, Qwen and Llama 3 (Radford et al. 2019): text, cut into
-// pieces by a regular expression, becomes bytes, and the bytes of a piece are merged to tokens.
+// The BPE tokenizers of language models. Byte-level ones (GPT-2, Qwen, Llama 3; Radford et al.
+// 2019) cut text into pieces by a regular expression and merge the bytes of a piece to tokens;
+// those of Gemma, Llama 2 and Mistral merge characters, and spell unknown ones in bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -17,7 +19,7 @@
 #include "tern/text/bpe.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_trainer.hpp"
-#include "tern/text/nfc.hpp"
+#include "tern/text/normalizer.hpp"
 #include "tern/text/utf8.hpp"
 #include "tern/text/word_cache.hpp"
 
@@ -29,6 +31,10 @@ enum class added_text {
   plain       ///< they are text like any other: for input that must not carry control tokens
 };
 
+/// Whether encoding puts what the model expects around a text, such as BOS (`add_bos_token`, or the
+/// TemplateProcessing of tokenizer.json).
+enum class special_tokens { none, add };
+
 /// Encodes text after text with one thread's working memory: a cache of words and the merge heap.
 /// Shares the immutable tokenizer, so any number of threads can have one each.
 class bpe_encoder {
@@ -36,31 +42,43 @@ class bpe_encoder {
   explicit bpe_encoder(std::shared_ptr<const bpe_model> model) : model_(std::move(model)) {}
 
   /// Appends the ids of `text` to `ids`. Throws format_error naming the byte offset if `text` is
-  /// not UTF-8 (`ids` is then unchanged), and if the vocabulary lacks a byte of it.
+  /// not UTF-8 (`ids` is then unchanged), and if the vocabulary lacks a byte or character of it and
+  /// has no unknown token.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
-              added_text added = added_text::recognise) {
+              added_text added = added_text::recognise,
+              special_tokens special = special_tokens::none) {
     require_utf8(text);
-    if (added == added_text::plain) {
-      add_text(nfc_form(text), ids);
-      return;
-    }
-    const auto token = [&](std::int32_t id) { ids.push_back(id); };
-    const auto plain = [&](std::string_view part) { add_text(part, ids); };
-    model_->added_before_nfc().split(
-        text,
-        [&](std::string_view part) {
-          model_->added_after_nfc().split(nfc_form(part), plain, token);
-        },
-        token);
+    const bpe_definition& definition = model_->definition();
+    if (special == special_tokens::add)
+      ids.insert(ids.end(), definition.prefix.begin(), definition.prefix.end());
+    if (added == added_text::recognise)
+      add_with_tokens(text, ids);
+    else
+      add_text(normalize(definition.normalizer, text, normal_), true, ids);
+    if (special == special_tokens::add)
+      ids.insert(ids.end(), definition.suffix.begin(), definition.suffix.end());
   }
 
  private:
-  std::string_view nfc_form(std::string_view text) {
-    return model_->definition().nfc ? nfc(text, normal_) : text;
+  void add_with_tokens(std::string_view text, std::vector<std::int32_t>& ids) {
+    const auto token = [&](std::int32_t id) { ids.push_back(id); };
+    const auto raw = [&](std::string_view part) {
+      const auto normal = normalize(model_->definition().normalizer, part, normal_);
+      const auto plain = [&](std::string_view piece) {
+        add_text(piece, part.data() == text.data() && piece.data() == normal.data(), ids);
+      };
+      model_->added_after_normalizer().split(normal, plain, token);
+    };
+    model_->added_before_normalizer().split(text, raw, token);
   }
 
-  void add_text(std::string_view text, std::vector<std::int32_t>& ids) {
-    model_->split().split(text, [&](std::string_view piece) { add_piece(piece, ids); });
+  void add_text(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) {
+    model_->split().split(text, at_start, [&](std::string_view piece) {
+      if (model_->split().byte_level() || model_->definition().whole_words)
+        add_piece(piece, ids);
+      else
+        model_->cuts().split(piece, [&](std::string_view word) { add_piece(word, ids); });
+    });
   }
 
   void add_piece(std::string_view piece, std::vector<std::int32_t>& ids) {
@@ -73,7 +91,7 @@ class bpe_encoder {
       ids.push_back(*whole);
     } else {
       symbols_.clear();
-      for (const char byte : piece) symbols_.push_back(byte_id(byte));
+      model_->symbols().append(piece, symbols_);
       merger_.merge(model_->rules(), symbols_, ids);
     }
     cache_.insert(piece, std::span(ids).subspan(before));
@@ -84,14 +102,6 @@ class bpe_encoder {
     return model_->vocabulary_id(piece);
   }
 
-  [[nodiscard]] std::int32_t byte_id(char byte) const {
-    const std::int32_t id = model_->byte_id(byte);
-    if (id < 0)
-      throw format_error("the vocabulary has no token for byte " +
-                         std::to_string(static_cast<unsigned char>(byte)) + " of the text");
-    return id;
-  }
-
   std::shared_ptr<const bpe_model> model_;
   word_cache cache_;
   bpe_merger merger_;
@@ -99,7 +109,7 @@ class bpe_encoder {
   std::string normal_;
 };
 
-/// A byte-level BPE tokenizer: an immutable value, cheap to copy, safe to use from any number of
+/// A BPE tokenizer: an immutable value, cheap to copy, safe to use from any number of
 /// threads at a time. Who encodes many short texts does so with one `encoder()` per thread.
 class bpe_tokenizer {
  public:
@@ -122,18 +132,20 @@ class bpe_tokenizer {
 
   [[nodiscard]] bpe_encoder encoder() const { return bpe_encoder(model_); }
 
-  /// The ids of `text`; nothing is put before or behind them. Throws as bpe_encoder::encode.
-  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text,
-                                                 added_text added = added_text::recognise) const {
+  /// The ids of `text`. Throws as bpe_encoder::encode.
+  [[nodiscard]] std::vector<std::int32_t> encode(
+      std::string_view text, added_text added = added_text::recognise,
+      special_tokens special = special_tokens::none) const {
     std::vector<std::int32_t> ids;
-    encode(text, ids, added);
+    encoder().encode(text, ids, added, special);
     return ids;
   }
 
   /// Appends the ids of `text` to `ids`.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
-              added_text added = added_text::recognise) const {
-    encoder().encode(text, ids, added);
+              added_text added = added_text::recognise,
+              special_tokens special = special_tokens::none) const {
+    encoder().encode(text, ids, added, special);
   }
 
   /// The bytes of `ids`: the normalized text of what was encoded. A part of a sequence may begin
@@ -142,11 +154,21 @@ class bpe_tokenizer {
                                    bool skip_special = false) const {
     std::string text;
     for (const std::int32_t id : ids)
-      if (!skip_special || !model_->special(id)) text += model_->text(id);
+      if (!skip_special || !model_->special(id)) model_->append_text(id, text);
+    const std::size_t spaces = std::min(text.find_first_not_of(' '), text.size());
+    return text.erase(0, std::min(model_->definition().decoder.strip, spaces));
+  }
+
+  /// The bytes of one token wherever it stands: decode() of a sequence is these in a row, but for
+  /// the space that some tokenizers put before each text, which it cuts.
+  [[nodiscard]] std::string token_text(std::int32_t id) const {
+    std::string text;
+    model_->append_text(id, text);
     return text;
   }
 
-  /// The id of a token given as text (`" the"`, `"<|im_end|>"`), nothing if there is none.
+  /// The id of a token as the vocabulary spells it: bytes (`" the"`), characters (`"\u2581the"`) or
+  /// an added token (`"<|im_end|>"`); nothing if there is none.
   [[nodiscard]] std::optional<std::int32_t> token_id(std::string_view text) const {
     const auto added = model_->added_id(text);
     return added ? added : model_->vocabulary_id(text);

@@ -41,7 +41,7 @@ class bpe_trainer {
   /// Throws config_error if the vocabulary is too small for its bytes and special tokens, a
   /// special token is empty or occurs twice, or the pattern is none.
   explicit bpe_trainer(bpe_train_options options)
-      : options_(std::move(options)), split_(options_.pattern) {
+      : options_(std::move(options)), split_(steps(options_.pattern)) {
     const std::size_t least = options_.special_tokens.size() + (options_.all_bytes ? 256 : 1);
     if (options_.vocab_size < least || options_.vocab_size > max_vocab_size)
       throw config_error("vocab_size " + std::to_string(options_.vocab_size) + " is not in " +
@@ -50,7 +50,7 @@ class bpe_trainer {
       if (token.empty() || std::ranges::count(options_.special_tokens, token) > 1)
         throw config_error("special token \"" + token + "\" is empty or occurs twice");
       added_.push_back({token, static_cast<std::int32_t>(added_.size())});
-      matcher_.add(added_.back());
+      matcher_.add(added_.back(), token);
     }
   }
 
@@ -61,7 +61,7 @@ class bpe_trainer {
         text,
         [&](std::string_view part) {
           const std::string_view normal = options_.nfc ? nfc(part, normal_) : part;
-          split_.split(normal, [&](std::string_view word) { count(word); });
+          split_.split(normal, true, [&](std::string_view word) { count(word); });
         },
         [](std::int32_t) {});
   }
@@ -72,8 +72,8 @@ class bpe_trainer {
   [[nodiscard]] bpe_definition finish() const {
     bpe_definition made;
     made.added = added_;
-    made.pattern = options_.pattern;
-    made.nfc = options_.nfc;
+    if (!options_.nfc) made.normalizer.clear();
+    made.pretokenizer = steps(options_.pattern);
     made.tokens.resize(added_.size());
     add_bytes(made);
     add_merges(made);
@@ -82,6 +82,11 @@ class bpe_trainer {
 
  private:
   static constexpr std::size_t max_vocab_size = std::numeric_limits<std::int32_t>::max();
+
+  static std::vector<pretokenizer_step> steps(const std::string& pattern) {
+    if (pattern.empty()) return {byte_level_step{}};
+    return {split_step{pattern}, byte_level_step{}};
+  }
 
   void count(std::string_view word) {
     const auto found = counts_.find(word);

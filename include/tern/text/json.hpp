@@ -156,6 +156,19 @@ class json_fields {
     return {v, file_, prefix_ + key + "."};
   }
 
+  /// The members of a list of objects.
+  [[nodiscard]] std::vector<json_fields> objects(const std::string& key) const {
+    const auto& v = required(key);
+    if (!v.is_array()) fail(key, "a list of objects", show(v));
+    std::vector<json_fields> result;
+    for (const auto& item : v) {
+      const auto name = key + "[" + std::to_string(result.size()) + "]";
+      if (!item.is_object()) fail(name, "an object", show(item));
+      result.emplace_back(item, file_, prefix_ + name + ".");
+    }
+    return result;
+  }
+
   /// Throws unless every key is one of `known`: catches misspelt options.
   void require_known(const std::vector<std::string>& known) const {
     for (const auto& [key, ignored] : object_->items()) {

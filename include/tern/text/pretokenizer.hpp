@@ -1,19 +1,17 @@
-// Cuts text into the pieces that BPE merges never cross, with a regular expression (PCRE2).
+// Cuts text into the pieces that BPE merges never cross: the pre-tokenizers of Hugging Face's
+// tokenizer.json that byte-level BPE and its relatives use.
 #pragma once
 
-#ifndef PCRE2_CODE_UNIT_WIDTH
-#  define PCRE2_CODE_UNIT_WIDTH 8
-#endif
-#include <pcre2.h>
-
-#include <array>
 #include <cstddef>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
-#include "tern/core/error.hpp"
+#include "tern/text/normalizer.hpp"
+#include "tern/text/regex.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -22,90 +20,147 @@ inline constexpr std::string_view qwen2_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+/// The split of Llama 3: as Qwen2's, digits by up to three.
+inline constexpr std::string_view llama3_pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 /// The split of GPT-2: runs of letters, of digits or of other signs with one leading space.
 inline constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-namespace detail {
+/// The visible space of SentencePiece, U+2581.
+inline constexpr std::string_view metaspace = "\u2581";
 
-// PCRE2 counts U+180E to \s for Perl's sake, the regex engines of tokenizers do not. The Unicode
-// property is what they mean.
-inline std::string spell_out_white_space(std::string_view pattern) {
-  std::string out;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const std::string_view pair = pattern.substr(i, 2);
-    if (pair == "\\s")
-      out += "\\p{White_Space}";
-    else if (pair == "\\S")
-      out += "\\P{White_Space}";
-    else
-      out += pair[0] == '\\' ? pair : pair.substr(0, 1);
-    i += pair[0] == '\\' ? 1 : 0;
-  }
-  return out;
-}
+/// What becomes of the matches of a split's pattern.
+enum class split_behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
-inline std::string pcre2_message(int code) {
-  std::array<PCRE2_UCHAR8, 256> text{};
-  pcre2_get_error_message_8(code, text.data(), text.size());
-  return reinterpret_cast<const char*>(text.data());
-}
+struct split_step {
+  std::string pattern;
+  split_behavior behavior = split_behavior::isolated;
+  bool invert = false;  ///< what lies between matches counts as the match, and the other way round
+  bool operator==(const split_step&) const = default;
+};
 
-}  // namespace detail
+/// From here on text is bytes: the last step of all byte-level BPE, and of no other.
+struct byte_level_step {
+  bool add_prefix_space = false;
+  bool use_regex = false;  ///< split by gpt2_pattern
+  bool operator==(const byte_level_step&) const = default;
+};
 
-/// An immutable compiled pattern; copies share it. Any number of threads may split at a time.
+/// Spaces become U+2581, and one is put before the text.
+struct metaspace_step {
+  enum class prepend_scheme { always, first, never };  ///< first: at the text's begin only
+  prepend_scheme prepend = prepend_scheme::always;
+  bool split = true;  ///< before each U+2581
+  bool operator==(const metaspace_step&) const = default;
+};
+
+using pretokenizer_step = std::variant<split_step, byte_level_step, metaspace_step>;
+
+/// Immutable compiled steps. Any number of threads may split at a time.
 class pretokenizer {
  public:
-  /// Throws config_error if PCRE2 rejects the pattern. An empty pattern leaves texts whole.
-  explicit pretokenizer(std::string_view pattern) {
-    if (pattern.empty()) return;
-    const std::string spelled = detail::spell_out_white_space(pattern);
-    int code = 0;
-    std::size_t offset = 0;
-    code_.reset(pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(spelled.data()), spelled.size(),
-                                PCRE2_UTF | PCRE2_UCP, &code, &offset, nullptr),
-                pcre2_code_free_8);
-    if (!code_)
-      throw config_error("pre-tokenizer pattern \"" + std::string(pattern) +
-                         "\": " + detail::pcre2_message(code));
-    pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);  // where it fails, matching interprets
+  /// Throws config_error if a pattern is none, or bytes are not the last step.
+  explicit pretokenizer(const std::vector<pretokenizer_step>& steps) {
+    for (const pretokenizer_step& step : steps) {
+      if (byte_level_) throw config_error("pre-tokenizer: no step may follow ByteLevel");
+      std::visit([this](const auto& s) { stages_.push_back(compile(s)); }, step);
+      byte_level_ = std::holds_alternative<byte_level_step>(step);
+    }
   }
 
-  /// Calls `piece(std::string_view)` for all matches and all gaps between them, in order: together
-  /// they are `text`, which must be well-formed UTF-8. Throws config_error if matching exceeds
-  /// PCRE2's limits, which takes a pattern that backtracks without bound.
+  /// Whether merging starts from bytes; else from characters.
+  [[nodiscard]] bool byte_level() const { return byte_level_; }
+
+  /// Calls `piece(std::string_view)` for the pieces of well-formed UTF-8 in order; none is empty.
+  /// `at_start`: this is where the whole text begins, not what follows an added token. Throws
+  /// config_error as regex::split.
   template <class F>
-  void split(std::string_view text, F&& piece) const {
-    if (!code_) {
-      if (!text.empty()) piece(text);
-      return;
-    }
-    const std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> match(
-        pcre2_match_data_create_8(1, nullptr), pcre2_match_data_free_8);
-    const std::size_t* range = pcre2_get_ovector_pointer_8(match.get());
-    std::size_t done = 0;
-    while (done < text.size() && find(text, done, match.get())) {
-      if (range[0] > done) piece(text.substr(done, range[0] - done));
-      piece(text.substr(range[0], range[1] - range[0]));
-      done = range[1];
-    }
-    if (done < text.size()) piece(text.substr(done));
+  void split(std::string_view text, bool at_start, F&& piece) const {
+    run(0, text, at_start, piece);
   }
 
  private:
-  bool find(std::string_view text, std::size_t from, pcre2_match_data_8* match) const {
-    const auto run = [&](std::uint32_t options) {
-      return pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(),
-                           from, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | options, match, nullptr);
-    };
-    int code = run(0);
-    if (code == PCRE2_ERROR_JIT_STACKLIMIT) code = run(PCRE2_NO_JIT);
-    if (code == PCRE2_ERROR_NOMATCH) return false;
-    if (code < 0) throw config_error("pre-tokenizer: " + detail::pcre2_message(code));
-    return true;
+  struct stage {
+    std::string_view prefix = {};
+    bool first_only = false, spaces_to_metaspace = false;
+    std::optional<regex> pattern = {};
+    split_behavior behavior = split_behavior::isolated;
+    bool invert = false;
+  };
+
+  static stage compile(const split_step& step) {
+    return {{}, false, false, regex(step.pattern), step.behavior, step.invert};
+  }
+  static stage compile(const byte_level_step& step) {
+    stage s{step.add_prefix_space ? " " : ""};
+    if (step.use_regex) s.pattern.emplace(gpt2_pattern);
+    return s;
+  }
+  static stage compile(const metaspace_step& step) {
+    using enum metaspace_step::prepend_scheme;
+    stage s{step.prepend == never ? "" : metaspace, step.prepend == first, true};
+    if (step.split) s.pattern.emplace(metaspace);
+    s.behavior = split_behavior::merged_with_next;
+    return s;
   }
 
-  std::shared_ptr<pcre2_code_8> code_;
+  template <class F>
+  void run(std::size_t at, std::string_view text, bool at_start, F& piece) const {
+    if (text.empty()) return;
+    if (at == stages_.size()) return piece(text);
+    const stage& s = stages_[at];
+    std::string changed;
+    if (s.spaces_to_metaspace) append_replaced(changed, text, {" ", std::string(metaspace)});
+    if (s.spaces_to_metaspace) text = changed;
+    if (!s.prefix.empty() && (at_start || !s.first_only) && !text.starts_with(s.prefix)) {
+      changed = std::string(s.prefix).append(text);
+      text = changed;
+    }
+    const auto next = [&](std::string_view part) {
+      run(at + 1, part, at_start && part.data() == text.data(), piece);
+    };
+    if (s.pattern)
+      split_by(s, text, next);
+    else
+      next(text);
+  }
+
+  /// Joins neighbours as the behavior says.
+  template <class F>
+  static void split_by(const stage& s, std::string_view text, F&& next) {
+    std::string_view pending;
+    bool pending_matched = false;
+    s.pattern->split(text, [&](std::string_view part, bool matched) {
+      matched = matched != s.invert;
+      if (!pending.empty() && joins(s.behavior, pending_matched, matched)) {
+        pending = {pending.data(), pending.size() + part.size()};
+      } else {
+        next(pending);
+        pending = matched && s.behavior == split_behavior::removed ? std::string_view() : part;
+      }
+      pending_matched = matched;
+    });
+    next(pending);
+  }
+
+  static bool joins(split_behavior behavior, bool left_matched, bool right_matched) {
+    switch (behavior) {
+      case split_behavior::merged_with_previous:
+        return right_matched && !left_matched;
+      case split_behavior::merged_with_next:
+        return left_matched && !right_matched;
+      case split_behavior::contiguous:
+        return left_matched == right_matched;
+      default:
+        return false;
+    }
+  }
+
+  std::vector<stage> stages_;
+  bool byte_level_ = false;
 };
 
 }  // namespace tern::inline TERN_ABI

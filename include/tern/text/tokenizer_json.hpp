@@ -1,5 +1,5 @@
-// bpe_tokenizer::load and ::save: Hugging Face tokenizer.json of byte-level BPE tokenizers. Apart
-// from the tokenizer itself, because it pays for a JSON library.
+// bpe_tokenizer::load and ::save: Hugging Face tokenizer.json of BPE tokenizers. Apart from the
+// tokenizer itself, because it pays for a JSON library.
 #pragma once
 
 #include <cstddef>
@@ -15,77 +15,79 @@
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/json.hpp"
+#include "tern/text/tokenizer_json_ends.hpp"
 #include "tern/text/tokenizer_json_reader.hpp"
+#include "tern/text/tokenizer_json_steps.hpp"
 
 namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-inline nlohmann::ordered_json byte_level_json() {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", false},
-          {"use_regex", false}};
-}
-
-inline nlohmann::ordered_json pre_tokenizer_json(const std::string& pattern) {
-  if (pattern.empty()) return byte_level_json();
-  return {{"type", "Sequence"},
-          {"pretokenizers",
-           {{{"type", "Split"},
-             {"pattern", {{"Regex", pattern}}},
-             {"behavior", "Isolated"},
-             {"invert", false}},
-            byte_level_json()}}};
-}
-
-inline nlohmann::ordered_json added_tokens_json(const bpe_definition& from) {
-  auto list = nlohmann::ordered_json::array();
+inline json_object added_tokens_json(const bpe_definition& from) {
+  auto list = json_object::array();
   for (const auto& token : from.added)
     list.push_back({{"id", token.id},
                     {"content", token.content},
-                    {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
+                    {"single_word", token.single_word},
+                    {"lstrip", token.lstrip},
+                    {"rstrip", token.rstrip},
                     {"normalized", token.normalized},
                     {"special", token.special}});
   return list;
 }
 
-inline nlohmann::ordered_json model_json(const bpe_definition& from) {
-  using json = nlohmann::ordered_json;
-  std::vector<std::string> spelled(from.tokens.size());
-  for (std::size_t id = 0; id < spelled.size(); ++id) spelled[id] = to_byte_level(from.tokens[id]);
+/// The token of each id as the file spells it.
+inline std::vector<std::string> spelled_tokens(const bpe_definition& from, bool of_bytes) {
+  std::vector<std::string> spelled = from.tokens;
+  if (of_bytes)
+    for (std::string& token : spelled) token = to_byte_level(token);
   for (const auto& token : from.added) {
     const auto id = static_cast<std::size_t>(token.id);
-    if (id < spelled.size() && spelled[id].empty()) spelled[id] = token.content;
+    if (id >= spelled.size()) spelled.resize(id + 1);
+    if (spelled[id].empty()) spelled[id] = token.content;
   }
+  return spelled;
+}
+
+/// As `"a b"`, which every version of the format reads, unless a token may hold a space.
+inline json_object merges_json(const bpe_definition& from, const std::vector<std::string>& spelled,
+                               bool of_bytes) {
+  json_object::array_t merges;
+  for (const auto& [left, right] : from.merges) {
+    const std::string& a = spelled[static_cast<std::size_t>(left)];
+    const std::string& b = spelled[static_cast<std::size_t>(right)];
+    merges.push_back(of_bytes ? json_object(a + ' ' + b) : json_object::array({a, b}));
+  }
+  return merges;
+}
+
+inline json_object model_json(const bpe_definition& from, const std::vector<std::string>& spelled,
+                              bool of_bytes) {
+  using json = json_object;
   json::object_t vocabulary;
   json::object_t::Container& in_order = vocabulary;  // without its linear search for equal keys
-  for (std::size_t id = 0; id < spelled.size(); ++id)
+  for (std::size_t id = 0; id < from.tokens.size(); ++id)
     if (!spelled[id].empty()) in_order.emplace_back(spelled[id], id);
-  json::array_t merges;
-  for (const auto& [left, right] : from.merges)
-    merges.emplace_back(spelled[static_cast<std::size_t>(left)] + ' ' +
-                        spelled[static_cast<std::size_t>(right)]);
+  const json unk =
+      from.unknown.token ? json(spelled[static_cast<std::size_t>(*from.unknown.token)]) : json();
   return {{"type", "BPE"},
           {"dropout", nullptr},
-          {"unk_token", nullptr},
+          {"unk_token", unk},
           {"continuing_subword_prefix", ""},
           {"end_of_word_suffix", ""},
-          {"fuse_unk", false},
-          {"byte_fallback", false},
+          {"fuse_unk", from.unknown.fuse},
+          {"byte_fallback", from.unknown.byte_fallback},
           {"ignore_merges", from.whole_words},
           {"vocab", std::move(vocabulary)},
-          {"merges", std::move(merges)}};
+          {"merges", merges_json(from, spelled, of_bytes)}};
 }
 
 }  // namespace detail
 
-/// Reads NFC or no normalizer, ByteLevel alone or after one Split, and a BPE model; merges may be
-/// `"a b"` or `["a", "b"]`. Post-processor, truncation and padding are not read: encode() adds
-/// nothing. Throws io_error if the file cannot be read, format_error or config_error naming it if
-/// it is not JSON, contradicts itself or asks for what is not supported.
+/// Reads a BPE model, of bytes or of characters, with the components that docs/formats.md lists;
+/// merges may be `"a b"` or `["a", "b"]`. Truncation and padding are not read. Throws io_error if
+/// the file cannot be read, format_error or config_error naming it if it is not JSON, contradicts
+/// itself or asks for what is not supported.
 inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
   auto definition = detail::tokenizer_json_reader(path.string()).read(read_json(path));
   try {
@@ -98,17 +100,18 @@ inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
 /// Writes the file atomically. Throws io_error.
 inline void bpe_tokenizer::save(const std::filesystem::path& path) const {
   const auto& from = definition();
-  const auto normalizer =
-      from.nfc ? nlohmann::ordered_json{{"type", "NFC"}} : nlohmann::ordered_json();
-  const nlohmann::ordered_json file = {{"version", "1.0"},
-                                       {"truncation", nullptr},
-                                       {"padding", nullptr},
-                                       {"added_tokens", detail::added_tokens_json(from)},
-                                       {"normalizer", normalizer},
-                                       {"pre_tokenizer", detail::pre_tokenizer_json(from.pattern)},
-                                       {"post_processor", nullptr},
-                                       {"decoder", detail::byte_level_json()},
-                                       {"model", detail::model_json(from)}};
+  const bool of_bytes = model_->split().byte_level();
+  const auto spelled = detail::spelled_tokens(from, of_bytes);
+  const detail::json_object file = {
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", detail::added_tokens_json(from)},
+      {"normalizer", detail::steps_json("normalizers", from.normalizer)},
+      {"pre_tokenizer", detail::steps_json("pretokenizers", from.pretokenizer)},
+      {"post_processor", detail::post_processor_json(from, spelled)},
+      {"decoder", detail::decoder_json(from.decoder, of_bytes)},
+      {"model", detail::model_json(from, spelled, of_bytes)}};
   write_file(path, file.dump(1) + '\n');
 }
 

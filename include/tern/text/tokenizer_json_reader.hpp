@@ -1,13 +1,15 @@
-// The parsed form of a Hugging Face tokenizer.json to a bpe_definition: NFC or no normalizer, the
-// ByteLevel pre-tokenizer alone or after one Split, a BPE model; all else is refused by name.
+// The parsed form of a Hugging Face tokenizer.json to a bpe_definition: vocabulary, merges and
+// added tokens of a BPE model, and its components; what is not known is refused by name.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "tern/core/error.hpp"
@@ -15,6 +17,8 @@
 #include "tern/text/byte_level.hpp"
 #include "tern/text/json.hpp"
 #include "tern/text/string_map.hpp"
+#include "tern/text/tokenizer_json_ends.hpp"
+#include "tern/text/tokenizer_json_steps.hpp"
 
 namespace tern::inline TERN_ABI::detail {
 
@@ -25,12 +29,17 @@ class tokenizer_json_reader {
 
   bpe_definition read(const nlohmann::json& file) {
     if (!file.is_object()) fail("expected an object");
-    read_normalizer(member(file, "normalizer"));
-    read_pre_tokenizer(member(file, "pre_tokenizer"));
-    read_added(member(file, "added_tokens"));
     const auto& model = member(file, "model");
-    read_model_options(model);
+    if (type_of(model) != "BPE") fail("model: expected type BPE, got " + type_of(model));
+    made_.normalizer = read_normalizer(member(file, "normalizer"), file_);
+    made_.pretokenizer = read_pre_tokenizer(member(file, "pre_tokenizer"), file_);
+    byte_level_ = !made_.pretokenizer.empty() &&
+                  std::holds_alternative<byte_level_step>(made_.pretokenizer.back());
+    made_.decoder = read_decoder(member(file, "decoder"), file_, byte_level_);
+    read_post_processor(member(file, "post_processor"), file_, made_);
+    if (!member(file, "added_tokens").is_null()) read_added(json_fields(file, file_));
     read_vocabulary(member(model, "vocab"));
+    read_model_options(json_fields(model, file_, "model."));
     read_merges(member(model, "merges"));
     return std::move(made_);
   }
@@ -47,68 +56,37 @@ class tokenizer_json_reader {
     return at == object.end() ? null : *at;
   }
 
-  static bool is_list(const json& value, std::size_t size) {
-    return value.is_array() && value.size() == size;
-  }
-
   static std::string type_of(const json& part) {
     const auto& type = member(part, "type");
     return type.is_string() ? type.get<std::string>() : part.is_null() ? "null" : "(none)";
   }
 
-  static bool is_set(const json& flag) {
-    return !flag.is_null() && flag != json(false) && flag != json("");
-  }
-
-  void read_normalizer(const json& part) {
-    const auto& steps = member(part, "normalizers");
-    const json& only = type_of(part) == "Sequence" && is_list(steps, 1) ? steps[0] : part;
-    made_.nfc = !only.is_null();
-    if (made_.nfc && type_of(only) != "NFC")
-      fail("normalizer: expected NFC or null, got " + type_of(only));
-  }
-
-  void read_pre_tokenizer(const json& part) {
-    const auto& steps = member(part, "pretokenizers");
-    const bool split_first = type_of(part) == "Sequence" && is_list(steps, 2);
-    const json& last = split_first ? steps[1] : part;
-    if (type_of(last) != "ByteLevel")
-      fail("pre_tokenizer: expected ByteLevel or a Sequence of Split and ByteLevel, got " +
-           type_of(part));
-    const json_fields fields(last, file_, "pre_tokenizer.");
-    const bool own_regex = fields.get_or<bool>("use_regex", true);
-    if (fields.get_or<bool>("add_prefix_space", true))
-      fields.fail("add_prefix_space", "false", "true");
-    made_.pattern = own_regex ? gpt2_pattern : "";
-    if (!split_first) return;
-    const auto& regex = member(member(steps[0], "pattern"), "Regex");
-    if (type_of(steps[0]) != "Split" || !regex.is_string() ||
-        member(steps[0], "behavior") != json("Isolated") || own_regex)
-      fail(
-          "pre_tokenizer: expected Split by a Regex with behavior Isolated, then ByteLevel with "
-          "use_regex false");
-    made_.pattern = regex.get<std::string>();
-  }
-
-  void read_added(const json& list) {
-    if (!list.is_array() && !list.is_null()) fail("added_tokens: expected a list of objects");
-    for (const auto& entry : list) {
-      if (!entry.is_object()) fail("added_tokens: expected a list of objects");
-      const json_fields fields(entry, file_,
-                               "added_tokens[" + std::to_string(made_.added.size()) + "].");
-      for (const char* flag : {"lstrip", "rstrip", "single_word"})
-        if (fields.get_or<bool>(flag, false)) fields.fail(flag, "false", "true");
-      made_.added.push_back({fields.get<std::string>("content"), id(member(entry, "id")),
-                             fields.get_or<bool>("special", false),
-                             fields.get_or<bool>("normalized", true)});
+  void read_added(const json_fields& file) {
+    for (const json_fields& f : file.objects("added_tokens")) {
+      const auto number = f.get<std::uint32_t>("id");
+      if (number >= max_id) f.fail("id", "a token id", std::to_string(number));
+      made_.added.push_back({f.get<std::string>("content"), static_cast<std::int32_t>(number),
+                             f.get_or<bool>("special", false), f.get_or<bool>("normalized", true),
+                             f.get_or<bool>("single_word", false), f.get_or<bool>("lstrip", false),
+                             f.get_or<bool>("rstrip", false)});
     }
   }
 
-  void read_model_options(const json& model) {
-    if (type_of(model) != "BPE") fail("model: expected type BPE, got " + type_of(model));
-    for (const char* flag : {"byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"})
-      if (is_set(member(model, flag))) fail(std::string("model: ") + flag + " is not supported");
-    made_.whole_words = json_fields(model, file_, "model.").get_or<bool>("ignore_merges", false);
+  void read_model_options(const json_fields& model) {
+    for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
+      if (const auto text = model.get_or<std::string>(affix, ""); !text.empty())
+        model.fail(affix, "null or \"\"", '"' + text + '"');
+    if (model.get_or<double>("dropout", 0) != 0) model.fail("dropout", "null or 0", "more");
+    made_.whole_words = model.get_or<bool>("ignore_merges", false);
+    made_.unknown.fuse = model.get_or<bool>("fuse_unk", false);
+    made_.unknown.byte_fallback = model.get_or<bool>("byte_fallback", false);
+    if (made_.unknown.byte_fallback && byte_level_)
+      model.fail("byte_fallback", "false behind a ByteLevel pre_tokenizer", "true");
+    if (const auto text = model.get_or<std::string>("unk_token", ""); !text.empty()) {
+      const auto found = ids_.find(text);
+      if (found == ids_.end()) model.fail("unk_token", "a token of the vocabulary", text);
+      made_.unknown.token = found->second;
+    }
   }
 
   std::int32_t id(const json& value) const {
@@ -136,7 +114,7 @@ class tokenizer_json_reader {
       taken[at] = true;
       ids_.emplace(text, id(value));
       if (entry != added.end() && entry->second->special) continue;  // no merge makes it
-      if (auto bytes = from_byte_level(text))
+      if (auto bytes = byte_level_ ? from_byte_level(text) : std::optional(text))
         made_.tokens[at] = std::move(*bytes);
       else if (entry == added.end())
         fail("model.vocab: \"" + text + "\" is not spelled in byte-level characters");
@@ -175,7 +153,8 @@ class tokenizer_json_reader {
   static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not claim all memory
   std::string file_;
   bpe_definition made_;
-  string_map<std::int32_t> ids_;  // by byte-level spelling
+  bool byte_level_ = false;
+  string_map<std::int32_t> ids_;  // as the file spells them
 };
 
 }  // namespace tern::inline TERN_ABI::detail

@@ -95,8 +95,8 @@ inline bpe_tokenizer word_tokenizer(const std::vector<std::string>& words) {
   made.tokens.emplace_back();
   for (const std::string& word : words) made.tokens.push_back(" " + word);
   made.added = {{std::string(document_separator), 0}};
-  made.pattern = " [^ ]+";
-  made.nfc = false;
+  made.normalizer.clear();
+  made.pretokenizer = {split_step{" [^ ]+"}, byte_level_step{}};
   made.whole_words = true;
   return bpe_tokenizer(std::move(made));
 }

@@ -1,0 +1,71 @@
+// What a tokenizer changes in a text before it looks for tokens.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "tern/text/nfc.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Unicode normalization form C.
+struct nfc_form {
+  bool operator==(const nfc_form&) const = default;
+};
+
+/// All occurrences of a string, from the left.
+struct replace_all {
+  std::string from, to;  ///< `from` must not be empty
+  bool operator==(const replace_all&) const = default;
+};
+
+/// Puts `text` before whatever is not empty.
+struct prepend {
+  std::string text;
+  bool operator==(const prepend&) const = default;
+};
+
+using normalizer_step = std::variant<nfc_form, replace_all, prepend>;
+
+/// Appends `text` to `out`, with the replacement made.
+inline void append_replaced(std::string& out, std::string_view text, const replace_all& step) {
+  std::size_t done = 0;
+  for (std::size_t at = 0; (at = text.find(step.from, done)) != text.npos;
+       done = at + step.from.size()) {
+    out.append(text, done, at - done);
+    out += step.to;
+  }
+  out.append(text, done);
+}
+
+/// Carries out the steps in order on well-formed UTF-8. The result is a view of `text` itself where
+/// nothing changes, else of `buffer`, which is overwritten.
+inline std::string_view normalize(const std::vector<normalizer_step>& steps, std::string_view text,
+                                  std::string& buffer) {
+  std::string made;
+  for (const normalizer_step& step : steps) {
+    std::string_view result = text;
+    if (std::holds_alternative<nfc_form>(step)) {
+      result = nfc(text, made);
+    } else if (const auto* replace = std::get_if<replace_all>(&step)) {
+      if (text.find(replace->from) == text.npos) continue;
+      made.clear();
+      append_replaced(made, text, *replace);
+      result = made;
+    } else if (!text.empty()) {
+      made = std::get<prepend>(step).text;
+      made += text;
+      result = made;
+    }
+    if (result.data() != made.data()) continue;
+    buffer.swap(made);
+    text = buffer;
+  }
+  return text;
+}
+
+}  // namespace tern::inline TERN_ABI
