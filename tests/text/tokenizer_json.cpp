@@ -121,6 +121,121 @@ TEST_CASE("files that are no tokenizer of this kind", "[text]") {
   refused([](json& f) { f["pre_tokenizer"]["use_regex"] = 7; }, "expected true or false, got 7");
 }
 
+/// A tokenizer of characters with byte fallback.
+json of_characters() {
+  return {
+      {"added_tokens", {{{"id", 0}, {"content", "<s>"}, {"special", true}}}},
+      {"normalizer", {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}}},
+      {"post_processor",
+       {{"type", "TemplateProcessing"},
+        {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
+        {"special_tokens", {{"<s>", {{"ids", {0}}}}}}}},
+      {"decoder",
+       {{"type", "Sequence"},
+        {"decoders",
+         {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
+          {{"type", "ByteFallback"}},
+          {{"type", "Fuse"}}}}}},
+      {"model",
+       {{"type", "BPE"},
+        {"byte_fallback", true},
+        {"vocab", {{"<s>", 0}, {"a", 1}, {"\u2581", 2}, {"\u2581a", 3}, {"<0x21>", 4}}},
+        {"merges", json::array({json::array({"\u2581", "a"})})}}}};
+}
+
+void refused_characters(void (*change)(json&), const std::string& part) {
+  auto file = of_characters();
+  change(file);
+  refused(file.dump(), part);
+}
+
+TEST_CASE("files of characters that are no tokenizer of this kind", "[text]") {
+  const auto t = written(of_characters().dump()).load();
+  CHECK(t.encode("a a!", tern::added_text::recognise, tern::special_tokens::add) ==
+        ids{0, 1, 3, 4});
+  CHECK(t.decode(ids{1, 3, 4}) == "a a!");
+  CHECK_THROWS_AS(t.encode("a?"), tern::format_error);  // neither token nor byte nor <unk>
+
+  const auto bad = refused_characters;
+  bad(
+      [](json& f) {
+        f["normalizer"]["pattern"] = {{"Regex", " "}};
+      },
+      "key 'normalizer.pattern.String': expected a value, got nothing");
+  bad([](json& f) { f["normalizer"]["pattern"]["String"] = ""; }, "normalizer.pattern");
+  bad(
+      [](json& f) {
+        f["normalizer"] = {{"type", "Sequence"}};
+      },
+      "key 'normalizer.normalizers': expected a value");
+  bad(
+      [](json& f) {
+        f["normalizer"] = {{"type", "Sequence"}, {"normalizers", {f["normalizer"], 7}}};
+      },
+      "key 'normalizer.normalizers[1]': expected an object, got 7");
+  bad(
+      [](json& f) {
+        f["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}};
+      },
+      "key 'pre_tokenizer.replacement': expected U+2581");
+  bad(
+      [](json& f) {
+        f["pre_tokenizer"] = {{"type", "Metaspace"}, {"prepend_scheme", "odd"}};
+      },
+      "expected one of always, first, never, got \"odd\"");
+  bad(
+      [](json& f) {
+        f["pre_tokenizer"] = {
+            {"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}};
+      },
+      "pattern \"([\"");
+  bad([](json& f) { f["decoder"]["decoders"][1]["type"] = "WordPiece"; },
+      "key 'decoder.decoders[1].type': expected Replace, ByteFallback, Fuse, Strip");
+  bad([](json& f) { std::swap(f["decoder"]["decoders"][0], f["decoder"]["decoders"][1]); },
+      "in this order");
+  bad([](json& f) { f["post_processor"]["type"] = "BertProcessing"; },
+      "key 'post_processor.type': expected TemplateProcessing or ByteLevel");
+  bad([](json& f) { f["post_processor"]["special_tokens"] = json::object(); },
+      "key 'post_processor.special_tokens.<s>': expected a value");
+  bad([](json& f) { f["post_processor"]["special_tokens"]["<s>"]["ids"] = {5}; }, "id 5 is not in");
+  bad([](json& f) { f["post_processor"]["single"].erase(1); }, "expected a Sequence A");
+  bad([](json& f) { f["model"]["unk_token"] = "<unk>"; },
+      "key 'model.unk_token': expected a token of the vocabulary");
+  bad([](json& f) { f["model"]["dropout"] = 0.1; }, "key 'model.dropout'");
+  bad([](json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }, "end_of_word_suffix");
+  bad(
+      [](json& f) {
+        f["pre_tokenizer"] = {{"type", "ByteLevel"}};
+        f["decoder"] = nullptr;
+        f["model"]["vocab"] = {{"a", 1}};
+      },
+      "key 'model.byte_fallback'");
+}
+
+TEST_CASE("merges that lead nowhere or in a circle, ids twice or out of range", "[text]") {
+  const auto bad = refused_characters;
+  bad(
+      [](json& f) {
+        f["model"]["vocab"][""] = 5;
+        f["model"]["merges"][0] = {"", "a"};
+      },
+      "no such token");
+  bad([](json& f) { f["model"]["merges"][0] = {"a", "a"}; }, "is not in the vocabulary");
+  bad([](json& f) { f["model"]["merges"][0] = {"a", "b"}; }, "merges[0]: unknown token \"b\"");
+  bad([](json& f) { f["model"]["vocab"]["b"] = 1; }, "model.vocab");
+  bad([](json& f) { f["model"]["vocab"]["b"] = 1u << 30; }, "expected a token id");
+  bad([](json& f) { f["added_tokens"][0]["id"] = 1u << 30; }, "added_tokens[0].id");
+  bad([](json& f) { f["added_tokens"][0]["content"] = ""; }, "is empty");
+  refused("{\"model\": {\"type\": \"\xC3\"}}", "not valid JSON");
+  refused(R"({"model": {"type": "\ud800"}})", "not valid JSON");
+
+  auto hole = of_characters();  // as real vocabularies have: the id is of no text
+  hole["model"]["vocab"]["z"] = 9;
+  const auto t = written(hole.dump()).load();
+  CHECK(t.vocab_size() == 10);
+  CHECK(t.decode(ids{1, 7, 9}) == "az");
+}
+
 TEST_CASE("files that contradict themselves", "[text]") {
   refused([](json& f) { f["model"]["vocab"]["b"] = 2; }, "model.vocab");
   refused([](json& f) { f["model"]["vocab"]["b"] = -1; }, "expected a token id, got -1");
