@@ -71,6 +71,19 @@ TEST_CASE("long texts without spaces, and pieces of long texts, are merged as a 
   CHECK(tern::bpe_tokenizer(definition).encode(text) == whole);
 }
 
+TEST_CASE("no cut where a token reaches across a visible space", "[text]") {
+  tern::bpe_definition d;
+  d.normalizer.clear();
+  d.pretokenizer.clear();
+  d.tokens = {">", "\u2581", "a", "\u2581a", ">\u2581"};
+  d.merges = {{0, 1}, {1, 2}};
+  CHECK(tern::bpe_tokenizer(d).encode("a\u2581a>\u2581a") == ids{2, 3, 4, 2});
+  d.tokens[1] = "_";  // without the space itself, unknown characters may run across
+  d.merges.clear();
+  d.unknown = {.byte_fallback = false, .token = 0, .fuse = true};
+  CHECK(tern::bpe_tokenizer(d).encode("a?\u2581?a") == ids{2, 0, 2});
+}
+
 TEST_CASE("token_text keeps the space that decode cuts from the front", "[text]") {
   std::ifstream file(folder / "llama2.json");
   const auto t = loaded(json::parse(file).at("tokenizer"));

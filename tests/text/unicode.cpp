@@ -4,6 +4,7 @@
 #include "tern/text/byte_level.hpp"
 #include "tern/text/nfc.hpp"
 #include "tern/text/pretokenizer.hpp"
+#include "tern/text/unicode_class.hpp"
 #include "tern/text/utf8.hpp"
 #include "tests/support.hpp"
 
@@ -109,4 +110,30 @@ TEST_CASE("megabytes without a cut take linear time", "[text]") {
     CHECK(bytes == text.size());
     CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
   }
+}
+
+TEST_CASE("word characters and white space are those of the Unicode properties", "[text]") {
+  const tern::regex word(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}])"), space(R"(\s)");
+  const auto matches = [](const tern::regex& pattern, const std::string& text) {
+    bool found = false;
+    pattern.split(text, [&](std::string_view, bool matched) { found = matched; });
+    return found;
+  };
+  // Blocks that have long been complete: PCRE2's version of Unicode may be another than utf8proc's.
+  for (const auto& [first, last] : {std::pair{0x0u, 0x500u},
+                                    {0x1680u, 0x1690u},
+                                    {0x2000u, 0x2065u},
+                                    {0x2460u, 0x2500u},
+                                    {0x3000u, 0x3030u},
+                                    {0x1F130u, 0x1F18Au}})
+    for (char32_t c = first; c < last; ++c) {
+      std::string text;
+      tern::append_utf8(text, c);
+      if (tern::begins_word(text) != matches(word, text)) FAIL("word " << +c);
+      if (tern::is_white_space(c) != matches(space, text)) FAIL("space " << +c);
+    }
+  CHECK(tern::white_space_at_end("a \u3000\n") == 5);
+  CHECK(tern::white_space_at_begin(" \u00a0") == 3);
+  CHECK(tern::white_space_at_end("") == 0);
+  CHECK(tern::ends_in_word("-\u00e9"));
 }
