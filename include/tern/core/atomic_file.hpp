@@ -52,6 +52,8 @@ class atomic_file {
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Where the content lies until commit(), for reading it back before.
+  [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
   /// False if the file that was locked is no longer the one at `temporary_`: its writer renamed
