@@ -22,6 +22,8 @@ TEST_CASE("JSON files come back, broken ones are refused", "[json]") {
   CHECK(message_of([] { tern::parse_json(R"({"a": {"k": 1, "k": 2}})", "f"); }) ==
         "f: key \"k\" stands twice in one object");
   CHECK(tern::parse_json(R"([{"k": 1}, {"k": {"k": 2}}])", "f").size() == 2);
+  CHECK(message_of([] { tern::parse_json(std::string(1 << 20, '['), "f"); }) ==
+        "f: nested deeper than 256");
 }
 
 TEST_CASE("fields are typed and errors name file, key, expectation and value", "[json]") {

@@ -22,11 +22,16 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Deepest nesting that is read: what walks a value recurses.
+inline constexpr int max_json_depth = 256;
+
 /// Parses a text; throws format_error naming `file`.
 inline nlohmann::json parse_json(std::string_view text, const std::string& file) {
   using nlohmann::json;
   std::vector<std::unordered_set<std::string>> open_objects;
-  const auto watch = [&](int, json::parse_event_t event, json& value) {
+  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
+    if (depth > max_json_depth)
+      throw format_error(file + ": nested deeper than " + std::to_string(max_json_depth));
     if (event == json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == json::parse_event_t::object_end) open_objects.pop_back();
     if (event == json::parse_event_t::key &&

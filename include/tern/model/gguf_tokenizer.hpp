@@ -1,0 +1,155 @@
+// The byte-level BPE tokenizer inside a GGUF file: `tokenizer.ggml.*` with model "gpt2".
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/io/gguf_metadata.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
+#include "tern/text/byte_level.hpp"
+#include "tern/text/pretokenizer.hpp"
+#include "tern/text/string_map.hpp"
+#include "tern/text/utf8.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// What `tokenizer.ggml.pre` stands for. Normalization and whole words are not in the file; they
+/// are as in the tokenizer.json that these models come with.
+struct gguf_pretokenizer {
+  std::string_view name, pattern;
+  bool nfc = false, whole_words = false;
+};
+
+/// GPT-2's with each digit a piece of its own, cut out first: so it ends a run of white space.
+inline constexpr std::string_view smollm_pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
+
+/// Llama 3's: Qwen2's with up to three digits in a piece.
+inline constexpr std::string_view llama3_pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+inline constexpr std::array gguf_pretokenizers = {
+    gguf_pretokenizer{"gpt-2", gpt2_pattern},
+    gguf_pretokenizer{"smollm", smollm_pattern},
+    gguf_pretokenizer{"qwen2", qwen2_pattern, true},
+    gguf_pretokenizer{"deepseek-r1-qwen", qwen2_pattern, true},
+    gguf_pretokenizer{"llama-bpe", llama3_pattern, false, true},
+    gguf_pretokenizer{"llama3", llama3_pattern, false, true},
+    gguf_pretokenizer{"falcon3", llama3_pattern, false, true},
+};
+
+enum class gguf_token : std::int32_t { normal = 1, unknown, control, user_defined, unused, byte };
+
+class gguf_tokenizer_reader {
+ public:
+  explicit gguf_tokenizer_reader(const gguf_metadata& from) : from_(&from) {}
+
+  bpe_definition read() {
+    if (const auto model = from_->get<std::string>("tokenizer.ggml.model"); model != "gpt2")
+      from_->fail("tokenizer.ggml.model", "expected gpt2 (byte-level BPE), got " + model);
+    read_pre();
+    read_tokens();
+    read_merges();
+    return std::move(made_);
+  }
+
+ private:
+  static constexpr std::string_view pre_key = "tokenizer.ggml.pre",
+                                    tokens_key = "tokenizer.ggml.tokens",
+                                    types_key = "tokenizer.ggml.token_type",
+                                    merges_key = "tokenizer.ggml.merges";
+
+  void read_pre() {
+    const auto name = from_->get<std::string>(pre_key);
+    std::string known;
+    for (const auto& pre : gguf_pretokenizers) {
+      known.append(known.empty() ? "expected one of " : ", ").append(pre.name);
+      if (pre.name != name) continue;
+      made_.pattern = pre.pattern;
+      made_.nfc = pre.nfc;
+      made_.whole_words = pre.whole_words;
+      return;
+    }
+    from_->fail(pre_key, known + ", got " + name);
+  }
+
+  void read_tokens() {
+    const auto texts = from_->list<std::string_view>(tokens_key);
+    const auto types = from_->list<std::int32_t>(types_key);
+    if (types.size() != texts.size())
+      from_->fail(types_key, "expected as many as there are tokens, " +
+                                 std::to_string(texts.size()) + ", got " +
+                                 std::to_string(types.size()));
+    made_.tokens.resize(texts.size());
+    ids_.reserve(texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto id = static_cast<std::int32_t>(i);
+      const auto fail = [&](const std::string& what) {
+        from_->fail(tokens_key, "token " + std::to_string(i) + " " + what);
+      };
+      if (find_invalid_utf8(texts[i]) != texts[i].size()) fail("is not UTF-8");
+      switch (static_cast<gguf_token>(types[i])) {
+        case gguf_token::unused:
+          continue;
+        case gguf_token::unknown:
+        case gguf_token::control:
+        case gguf_token::user_defined:
+          made_.added.push_back(
+              {std::string(texts[i]), id, types[i] != static_cast<int>(gguf_token::user_defined)});
+          continue;
+        case gguf_token::normal:
+          break;
+        case gguf_token::byte:
+        default:
+          fail("has type " + std::to_string(types[i]) + ", which byte-level BPE has not");
+      }
+      auto bytes = from_byte_level(texts[i]);
+      if (!bytes || bytes->empty()) fail("is not spelled in byte-level characters");
+      made_.tokens[i] = std::move(*bytes);
+      if (!ids_.emplace(texts[i], id).second) fail("stands twice");
+    }
+  }
+
+  void read_merges() {
+    const auto merges = from_->list<std::string_view>(merges_key);
+    made_.merges.reserve(merges.size());
+    for (const auto merge : merges) {
+      const std::size_t space = merge.find(' ');
+      const auto left = ids_.find(merge.substr(0, space));
+      const auto right = ids_.find(space == merge.npos ? "" : merge.substr(space + 1));
+      if (left == ids_.end() || right == ids_.end())
+        from_->fail(merges_key, "merge " + std::to_string(made_.merges.size()) +
+                                    " is not two tokens with a space between them");
+      made_.merges.emplace_back(left->second, right->second);
+    }
+  }
+
+  const gguf_metadata* from_;
+  bpe_definition made_;
+  string_map<std::int32_t> ids_;  // by byte-level spelling
+};
+
+}  // namespace detail
+
+/// The tokenizer of a GGUF file. Which ids begin or end a text stands beside it in the metadata
+/// (`tokenizer.ggml.bos_token_id`, ...); encode() adds nothing. Throws format_error naming file and
+/// key where it is of another kind or contradicts itself.
+inline bpe_tokenizer read_gguf_tokenizer(const gguf_metadata& metadata) {
+  auto definition = detail::gguf_tokenizer_reader(metadata).read();
+  try {
+    return bpe_tokenizer(std::move(definition));
+  } catch (const config_error& e) {
+    metadata.fail("tokenizer.ggml", e.what());
+  }
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,87 @@
+// What the scripts beside this file make tern do: `sample OUT` writes a GGUF file of every type
+// that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN TEXTS`
+// prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file.
+#include <array>
+#include <cmath>
+#include <exception>
+#include <iostream>
+#include <list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tern/io/gguf_writer.hpp"
+#include "tern/model/gguf_tokenizer.hpp"
+
+namespace {
+
+void sample(const std::string& out) {
+  std::vector<float> values(3 * 512);
+  std::vector<std::int8_t> codes(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = 3 * std::sin(0.37f * static_cast<float>(i * i % 211));
+    codes[i] = static_cast<std::int8_t>(static_cast<int>((7 * i + i / 5 + i / 31) % 3) - 1);
+  }
+  const float scale = 0.0437f;
+  const tern::matrix_view<const float> m(values.data(), 3, 512);
+  const tern::ternary_view ternary{{codes.data(), 3, 512}, {&scale, 1, 1}, {3, 512}};
+  using enum tern::ggml_type;
+  tern::gguf_writer file;
+  file.metadata("general.architecture", "tern");
+  file.metadata("tern.layers", std::uint32_t{7});
+  file.metadata("tern.eps", 1e-6f);
+  file.metadata("tern.flag", true);
+  file.metadata_list("tern.words", std::vector<std::string>{"a", "\u0120b", ""});
+  file.metadata_list("tern.numbers", std::vector<std::int32_t>{-1, 0, 7});
+  file.add_matrix("F32", m, f32);
+  file.add_matrix("F16", m, f16);
+  file.add_matrix("BF16", m, bf16);
+  file.add_matrix("Q8_0", m, q8_0);
+  file.add_ternary("TQ1_0", ternary, tq1_0);
+  file.add_ternary("TQ2_0", ternary, tq2_0);
+  file.add_row("norm", m.row(1));
+  file.write(out);
+}
+
+void decode(const std::string& in, const std::string& out) {
+  const tern::gguf_file file(in);
+  std::list<std::vector<float>> values;
+  tern::gguf_writer decoded;
+  for (const auto& t : file.tensors()) {
+    if (tern::ggml_type_name(t.type) == "IQ4_NL") continue;  // none of ours
+    values.push_back(tern::read_values(t));
+    decoded.add_bytes(t.name, tern::ggml_type::f32, t.shape,
+                      std::as_bytes(std::span(values.back())));
+  }
+  decoded.write(out);
+}
+
+void tokenize(const std::string& in, const std::string& texts_file) {
+  const tern::gguf_file file(in);
+  const auto tokenizer = tern::read_gguf_tokenizer(file.metadata());
+  const tern::mapped_file texts(texts_file);
+  std::string_view rest = texts.text();
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\0'), rest.size());
+    const std::string_view text = rest.substr(0, end);
+    for (const auto id : tokenizer.encode(text)) std::cout << id << ' ';
+    std::cout << '\n';
+    if (tokenizer.decode(tokenizer.encode(text)) != text) throw tern::error("does not decode back");
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const std::vector<std::string> args(argv + 1, argv + argc);
+    if (args.size() == 2 && args[0] == "sample") return sample(args[1]), 0;
+    if (args.size() == 3 && args[0] == "decode") return decode(args[1], args[2]), 0;
+    if (args.size() == 3 && args[0] == "tokenize") return tokenize(args[1], args[2]), 0;
+    std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS\n";
+  } catch (const std::exception& e) {
+    std::cerr << e.what() << '\n';
+  }
+  return 1;
+}

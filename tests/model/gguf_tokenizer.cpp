@@ -1,0 +1,138 @@
+// Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
+// llama.cpp.
+#include "tern/model/gguf_tokenizer.hpp"
+
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "tern/io/gguf_writer.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
+
+namespace {
+
+using ids = std::vector<std::int32_t>;
+
+/// A small tokenizer as a file has it, to be changed.
+struct small {
+  std::string model = "gpt2", pre = "gpt-2";
+  std::vector<std::string> tokens{"a", "b", "\u0120", "\u0120a", "<e>", "[PAD]", "<u>", "7"};
+  std::vector<std::int32_t> types{1, 1, 1, 1, 3, 5, 4, 1};
+  std::vector<std::string> merges{"\u0120 a"};
+
+  [[nodiscard]] tern::bpe_tokenizer load() const {
+    const tern_test::scratch_dir dir;
+    const auto path = dir.path() / "t.gguf";
+    tern::gguf_writer file;
+    file.metadata("tokenizer.ggml.model", model);
+    file.metadata("tokenizer.ggml.pre", pre);
+    file.metadata_list("tokenizer.ggml.tokens", tokens);
+    file.metadata_list("tokenizer.ggml.token_type", types);
+    file.metadata_list("tokenizer.ggml.merges", merges);
+    file.write(path);
+    return tern::read_gguf_tokenizer(tern::gguf_file(path).metadata());
+  }
+};
+
+/// What loading says behind the file's name.
+std::string error_of(const std::function<void(small&)>& change) {
+  small file;
+  change(file);
+  const auto what = tern_test::message_of<tern::format_error>([&] { static_cast<void>(file.load()); });
+  const std::size_t name = what.find("t.gguf: ");
+  return name == what.npos ? what : what.substr(name + 8);
+}
+
+std::vector<std::string> split_at(const std::string& text, const std::string& separator) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; (at = text.find(separator, begin)) != text.npos;
+       begin = at + separator.size())
+    parts.push_back(text.substr(begin, at - begin));
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+TEST_CASE("a small tokenizer of a GGUF file", "[gguf_tokenizer]") {
+  const auto t = small{}.load();
+  CHECK(t.vocab_size() == 8);
+  CHECK(t.encode("a ab<e>b<u>") == ids{0, 3, 1, 4, 1, 6});
+  CHECK(t.decode(ids{0, 3, 4, 6, 5}) == "a a<e><u>");
+  CHECK(t.decode(ids{0, 3, 4, 6}, true) == "a a<u>");  // user-defined is not special
+  CHECK(t.encode("77") == ids{7, 7});
+  small llama;
+  llama.pre = "llama-bpe";
+  CHECK(llama.load().definition().whole_words);
+  small qwen;
+  qwen.pre = "qwen2";
+  CHECK(qwen.load().definition().nfc);
+}
+
+TEST_CASE("SmolLM cuts digits out first", "[gguf_tokenizer]") {
+  const tern::pretokenizer pieces(tern::detail::smollm_pattern), digits("\\p{N}"),
+      gpt2(tern::gpt2_pattern);
+  for (const std::string text :
+       {"  5 apples, 12345 pears", "a  5", "5  5", "x\n\n7\n", " \t 1 \u00bd\u0663 2 a",
+        "don't 7's", "   ", "7", "", "a  \u2167  b", "7 !? 7!?", "1\u3000\u30002"}) {
+    INFO(text);
+    std::vector<std::string> expected, got;
+    digits.split(text, [&](std::string_view part) {
+      gpt2.split(part, [&](std::string_view piece) { expected.emplace_back(piece); });
+    });
+    pieces.split(text, [&](std::string_view piece) { got.emplace_back(piece); });
+    CHECK(got == expected);
+  }
+}
+
+TEST_CASE("tokenizers of GGUF files that are refused", "[gguf_tokenizer]") {
+  CHECK(error_of([](small& f) { f.model = "llama"; }) ==
+        "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE), got llama");
+  CHECK(error_of([](small& f) {
+          f.pre = "grok";
+        }).starts_with("key 'tokenizer.ggml.pre': expected one"));
+  CHECK(error_of([](small& f) { f.types.pop_back(); }) ==
+        "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7");
+  CHECK(error_of([](small& f) { f.types[1] = 6; }) ==
+        "key 'tokenizer.ggml.tokens': token 1 has type 6, which byte-level BPE has not");
+  CHECK(error_of([](small& f) {
+          f.types[1] = 99;
+        }).ends_with("has type 99, which byte-level BPE has not"));
+  CHECK(error_of([](small& f) { f.tokens[1] = "\xFF"; }).ends_with("token 1 is not UTF-8"));
+  CHECK(
+      error_of([](small& f) { f.tokens[1] = " b"; }).ends_with("spelled in byte-level characters"));
+  CHECK(error_of([](small& f) { f.tokens[1] = ""; }).ends_with("spelled in byte-level characters"));
+  CHECK(error_of([](small& f) { f.tokens[1] = "a"; }).ends_with("token 1 stands twice"));
+  for (const std::string bad : {"a", "a ", " a", "a q", "a b c", ""})
+    CHECK(error_of([&](small& f) { f.merges[0] = bad; }) ==
+          "key 'tokenizer.ggml.merges': merge 0 is not two tokens with a space between them");
+  CHECK(error_of([](small& f) { f.merges[0] = "a b"; }).find("concatenation") != std::string::npos);
+  CHECK(error_of([](small& f) {
+          f.tokens[5] = "<e>", f.types[5] = 3;
+        }).starts_with("key 'tokenizer.ggml': added token \"<e>\""));
+}
+
+TEST_CASE("GPT-2's tokenizer from a GGUF file gives llama.cpp's ids", "[gguf_tokenizer]") {
+  const auto path = tern_test::data_file("tokenizers/llama.cpp-vectors/ggml-vocab-gpt-2.gguf");
+  if (path.empty()) return;
+  const tern::gguf_file file(path);
+  CHECK(file.metadata().get<int>("tokenizer.ggml.eos_token_id") == 50256);
+  const auto tokenizer = tern::read_gguf_tokenizer(file.metadata());
+  CHECK(tokenizer.vocab_size() == 50257);
+  CHECK(tokenizer.encode("<|endoftext|>") == ids{50256});
+  const auto texts = split_at(slurp(path.string() + ".inp"), "\n__ggml_vocab_test__\n");
+  const auto lines = split_at(slurp(path.string() + ".out"), "\n");
+  REQUIRE(texts.size() >= 47);
+  for (std::size_t i = 0; i < 47; ++i) {
+    CAPTURE(texts[i]);
+    std::istringstream line(lines[i]);
+    CHECK(tokenizer.encode(texts[i]) == ids(std::istream_iterator<std::int32_t>(line), {}));
+  }
+}
