@@ -1,8 +1,8 @@
 """Blocks of every type of io/ggml_*.hpp and the floats llama.cpp makes of them, written to ggml.inc.
 
-The first half of each type's bytes is llama.cpp's quantization of `numbers` (ternary types:
-`0.5 * trits`), the second half is pseudo-random with moderate scales, so that every bit of the
-format counts. With --check, compares with the file instead of writing it.
+Each type's bytes begin with llama.cpp's quantization of `numbers` and `halves` (ternary types: of
+`0.5 * trits`); the rest is pseudo-random with moderate scales, so that every bit of the format
+counts. With --check, compares with the file instead of writing it.
 """
 import pathlib
 import sys
@@ -19,6 +19,11 @@ SCALES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0],
 def numbers(count):
     i = np.arange(count)
     return ((7919 * i % 1021 - 510) / 512).astype(np.float32)
+
+
+def halves():
+    """Codes of Q8_0 that lie between two integers: its scale is 1."""
+    return np.append(np.arange(31) - 15.5, 127).astype(np.float32)
 
 
 def trits(count):
@@ -50,6 +55,8 @@ def text(ggml):
     for name in TYPES:
         count = max(ggml.block(name)[0], 32)
         source = 0.5 * trits(count) if name.startswith("tq") else numbers(count)
+        if count == 32:
+            source = np.concatenate([source, halves()])
         data = np.concatenate([ggml.quantize(name, source), random_blocks(ggml, name, count, TYPES[name])])
         values = ggml.dequantize(name, data)
         assert np.isfinite(values).all(), name
