@@ -24,7 +24,7 @@ void sample(const std::string& out) {
   }
   const float scale = 0.0437f;
   const tern::matrix_view<const float> m(values.data(), 3, 512);
-  const tern::ternary_view ternary{{codes.data(), 3, 512}, {&scale, 1, 1}, {3, 512}};
+  const tern::ternary_codes ternary{{codes.data(), 3, 512}, {&scale, 1, 1}, {3, 512}};
   using enum tern::ggml_type;
   tern::gguf_writer file;
   file.metadata("general.architecture", "tern");

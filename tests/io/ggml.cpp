@@ -66,7 +66,7 @@ bytes encoded(const std::vector<float>& values, tern::ggml_type type) {
 bytes encoded_trits(std::vector<std::int8_t> codes, float scale, tern::ggml_type type,
                     tern::i2_s_layout layout = tern::i2_s_layout::x86) {
   bytes out;
-  const tern::ternary_view m{{codes.data(), 1, codes.size()}, {&scale, 1, 1}, {1, codes.size()}};
+  const tern::ternary_codes m{{codes.data(), 1, codes.size()}, {&scale, 1, 1}, {1, codes.size()}};
   tern::encode_ternary("w", m, type, layout,
                        [&](auto part) { out.insert(out.end(), part.begin(), part.end()); });
   return out;
@@ -183,7 +183,7 @@ TEST_CASE("scales of several blocks and rows stay with their weights", "[ggml]")
   const std::array<float, 4> scales{0.25f, 1.0f, 0x1p-20f, 3.0f};  // F16 holds them
   const auto check = [&](tern::extents block, auto expected) {
     const auto n = tern::scale_extents({4, 512}, block);
-    const tern::ternary_view m{{codes.data(), 4, 512}, {scales.data(), n.rows, n.cols}, block};
+    const tern::ternary_codes m{{codes.data(), 4, 512}, {scales.data(), n.rows, n.cols}, block};
     for (const auto type : {tq1_0, tq2_0}) {
       bytes data;
       tern::encode_ternary("w", m, type, {},

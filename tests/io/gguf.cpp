@@ -96,7 +96,7 @@ const std::vector<std::int8_t>& codes() {
 void write_sample(const fs::path& path, const tern::matrix<float>& m) {
   const std::array<float, 1> scale{0.75f};
   const std::vector<float> gain{1, -2, 3};
-  const tern::ternary_view ternary{{codes().data(), 4, 512}, {scale.data(), 1, 1}, {4, 512}};
+  const tern::ternary_codes ternary{{codes().data(), 4, 512}, {scale.data(), 1, 1}, {4, 512}};
   const std::array<std::byte, 18> q4{std::byte{0}, std::byte{0x3C}, std::byte{0x19}};
   tern::gguf_writer writer;
   writer.metadata("general.architecture", "tern");

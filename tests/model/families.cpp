@@ -152,6 +152,8 @@ TEST_CASE("configurations that would compute something else are refused") {
   says("llama", R"({"model_type": null})", "no error");
   says("qwen2", R"({"use_sliding_window": false})", "full_attention where use_sliding_window");
   says("qwen2", R"({"layer_types": null, "max_window_layers": 2})", "no error");
+  says("gemma3", R"({"num_hidden_layers": 4000000000000000, "layer_types": null})",
+       "'num_hidden_layers': expected at most 65536");
   says("bitnet", R"({"quantization_config": {"use_rms_norm": true}})",
        "'quantization_config.use_rms_norm'");
   says("bitnet", R"({"quantization_config": {"linear_class": "linear"}})",

@@ -39,7 +39,8 @@ struct small {
 std::string error_of(const std::function<void(small&)>& change) {
   small file;
   change(file);
-  const auto what = tern_test::message_of<tern::format_error>([&] { static_cast<void>(file.load()); });
+  const auto what =
+      tern_test::message_of<tern::format_error>([&] { static_cast<void>(file.load()); });
   const std::size_t name = what.find("t.gguf: ");
   return name == what.npos ? what : what.substr(name + 8);
 }

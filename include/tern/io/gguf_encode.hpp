@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,7 +21,7 @@ namespace tern::inline TERN_ABI {
 using byte_sink = std::function<void(std::span<const std::byte>)>;
 
 /// Codes -1, 0, +1 as a weight quantizer makes them, with one scale to each `block` of codes.
-struct ternary_view {
+struct ternary_codes {
   matrix_view<const std::int8_t> codes;
   matrix_view<const float> scales;
   extents block;
@@ -53,7 +52,7 @@ void encode_rows(std::size_t rows, std::size_t row_bytes, const byte_sink& out, 
 }
 
 template <class Block>
-void encode_ternary_row(const std::string& name, const ternary_view& m, std::size_t r,
+void encode_ternary_row(const std::string& name, const ternary_codes& m, std::size_t r,
                         std::byte* bytes) {
   std::array<std::uint8_t, Block::count> digits;
   for (std::size_t c = 0; c < m.codes.cols; c += Block::count, bytes += Block::size) {
@@ -67,7 +66,7 @@ void encode_ternary_row(const std::string& name, const ternary_view& m, std::siz
       Block::set_scale(scale, bytes);
       const float stored = Block::scale(bytes);
       if (!all_finite({&stored, 1}) || (stored == 0 && scale != 0))
-        fail_to_encode(name, "the scale " + std::to_string(scale) + " is out of the range of F16");
+        fail_to_encode(name, "a scale is out of the range of F16");
     }
   }
 }
@@ -108,7 +107,7 @@ void encode_matrix(const std::string& name, matrix_view<const T> m, ggml_type ty
 
 /// The same for ternary weights and types; I2_S with its tail. Nothing is rounded but a scale of
 /// TQ1_0 and TQ2_0 to F16. Throws config_error where a code is no trit or a scale does not fit.
-inline void encode_ternary(const std::string& name, const ternary_view& m, ggml_type type,
+inline void encode_ternary(const std::string& name, const ternary_codes& m, ggml_type type,
                            i2_s_layout layout, const byte_sink& out) {
   detail::with_ternary_block(type, layout, [&]<class Block>(Block) {
     detail::encode_rows(m.codes.rows, m.codes.cols / Block::count * Block::size, out,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -79,32 +80,31 @@ inline bool all_finite(std::span<const float> values) {
   return special == 0;
 }
 
-/// f(row, values) for each row of a tensor, decoded. Throws where a value is not finite, which also
-/// finds scales that are not.
-template <class F>
-void for_each_decoded_row(const gguf_tensor& t, std::size_t cols, i2_s_layout layout, F&& f) {
+/// Decodes row r of a tensor into place(r), `cols` floats, then calls done(r). Throws where a value
+/// is not finite, which also finds scales that are not.
+template <class Place, class Done>
+void decode_rows(const gguf_tensor& t, std::size_t cols, i2_s_layout layout, Place&& place,
+                 Done&& done) {
   if (t.size() == 0) return;
-  std::vector<float> values(cols);
-  const auto run = [&](auto block, auto decode_block) {
-    using codec = decltype(block);
-    require_whole_blocks<codec>(t, cols);
-    const std::size_t blocks = cols / codec::count;
+  const auto run = [&]<class Block>(Block, auto decode_block) {
+    require_whole_blocks<Block>(t, cols);
+    const std::byte* from = t.data.data();
     for (std::size_t r = 0, rows = t.size() / cols; r < rows; ++r) {
-      const std::byte* bytes = t.data.data() + r * blocks * codec::size;
-      for (std::size_t b = 0; b < blocks; ++b)
-        decode_block(bytes + b * codec::size, values.data() + b * codec::count);
-      if (!all_finite(values))
+      float* const to = place(r);
+      for (std::size_t c = 0; c < cols; c += Block::count, from += Block::size)
+        decode_block(from, to + c);
+      if (!all_finite({to, cols}))
         t.fail("row " + std::to_string(r) + " has a value that is not finite");
-      f(r, std::span<const float>(values));
+      done(r);
     }
   };
   if (t.type == ggml_type::i2_s)
-    with_i2_s_block(layout, [&](auto block) {
+    with_i2_s_block(layout, [&]<class Block>(Block block) {
       run(block, [scale = i2_s_scale(t)](const std::byte* from, float* to) {
-        decltype(block)::decode(from, scale, to);
+        Block::decode(from, scale, to);
       });
     });
-  else if (!with_ggml_block(t.type, [&](auto block) { run(block, decltype(block)::decode); }))
+  else if (!with_ggml_block(t.type, [&]<class Block>(Block block) { run(block, Block::decode); }))
     t.fail("type " + ggml_type_name(t.type) + " cannot be decoded");
 }
 
@@ -121,31 +121,33 @@ inline void require_gguf_shape(const gguf_tensor& t, const std::vector<std::size
 template <class T>
 void read_matrix(const gguf_tensor& t, matrix_view<T> out, i2_s_layout layout = i2_s_layout::x86) {
   detail::require_gguf_shape(t, {out.rows, out.cols});
-  detail::for_each_decoded_row(t, out.cols, layout, [&](std::size_t r, std::span<const float> row) {
-    for (std::size_t c = 0; c < row.size(); ++c) out(r, c) = static_cast<T>(row[c]);
-  });
-}
-
-/// The same for shape [size].
-template <class T>
-void read_row(const gguf_tensor& t, row_view<T> out) {
-  detail::require_gguf_shape(t, {out.size});
-  detail::for_each_decoded_row(t, out.size, i2_s_layout::x86,
-                               [&](std::size_t, std::span<const float> row) {
-                                 for (std::size_t c = 0; c < row.size(); ++c)
-                                   out[c] = static_cast<T>(row[c]);
-                               });
+  if constexpr (std::same_as<T, float>)
+    if (out.col_stride == 1)
+      return detail::decode_rows(
+          t, out.cols, layout, [&](std::size_t r) { return &out(r, 0); }, [](std::size_t) {});
+  std::vector<float> row(out.cols);
+  detail::decode_rows(
+      t, out.cols, layout, [&](std::size_t) { return row.data(); },
+      [&](std::size_t r) {
+        for (std::size_t c = 0; c < out.cols; ++c) out(r, c) = static_cast<T>(row[c]);
+      });
 }
 
 /// All elements in row-major order, whatever the shape.
 inline std::vector<float> read_values(const gguf_tensor& t, i2_s_layout layout = i2_s_layout::x86) {
-  std::vector<float> out;
-  out.reserve(t.size());
-  detail::for_each_decoded_row(t, t.shape.empty() ? 1 : t.shape.back(), layout,
-                               [&](std::size_t, std::span<const float> row) {
-                                 out.insert(out.end(), row.begin(), row.end());
-                               });
+  const std::size_t cols = t.shape.empty() ? 1 : t.shape.back();
+  std::vector<float> out(t.size());
+  detail::decode_rows(
+      t, cols, layout, [&](std::size_t r) { return out.data() + r * cols; }, [](std::size_t) {});
   return out;
+}
+
+/// Reads a tensor of shape [size] in the same way.
+template <class T>
+void read_row(const gguf_tensor& t, row_view<T> out) {
+  detail::require_gguf_shape(t, {out.size});
+  const auto values = read_values(t);
+  for (std::size_t i = 0; i < out.size; ++i) out[i] = static_cast<T>(values[i]);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -65,7 +65,7 @@ class gguf_writer {
   }
   /// Shape of the codes, stored as TQ1_0, TQ2_0 or I2_S. Throws config_error unless one scale is
   /// enough for whatever the type has one for.
-  void add_ternary(std::string name, const ternary_view& m, ggml_type type,
+  void add_ternary(std::string name, const ternary_codes& m, ggml_type type,
                    i2_s_layout layout = i2_s_layout::x86) {
     const std::size_t rows = m.codes.rows, cols = m.codes.cols;
     const auto n = scale_extents({rows, cols}, m.block);

@@ -96,8 +96,10 @@ inline void read_sizes(const json_fields& f, model_config& c) {
   c.hidden_size = f.positive("hidden_size");
   c.intermediate_size = f.positive("intermediate_size");
   c.num_hidden_layers = f.positive("num_hidden_layers");
-  if (c.num_hidden_layers > 100000)
-    f.fail("num_hidden_layers", "at most 100000", std::to_string(c.num_hidden_layers));
+  constexpr std::size_t most_layers = 65536;  // lists of layers are made before weights are seen
+  if (c.num_hidden_layers > most_layers)
+    f.fail("num_hidden_layers", "at most " + std::to_string(most_layers),
+           std::to_string(c.num_hidden_layers));
   c.num_attention_heads = f.positive("num_attention_heads");
   c.num_key_value_heads = f.positive_or("num_key_value_heads", c.num_attention_heads);
   c.head_dim = f.positive_or("head_dim", c.hidden_size / c.num_attention_heads);
