@@ -21,30 +21,22 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// What `tokenizer.ggml.pre` stands for. Normalization and whole words are not in the file; they
-/// are as in the tokenizer.json that these models come with.
+/// What `tokenizer.ggml.pre` stands for: splits in turn, the second may be missing. Normalization
+/// and whole words are not in the file; they are as in the tokenizer.json that these models come
+/// with, and so is BOS where the file is silent.
 struct gguf_pretokenizer {
-  std::string_view name, pattern;
-  bool nfc = false, whole_words = false;
+  std::string_view name, split, second;
+  bool nfc = false, whole_words = false, add_bos = false;
 };
 
-/// GPT-2's with each digit a piece of its own, cut out first: so it ends a run of white space.
-inline constexpr std::string_view smollm_pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+)";
-
-/// Llama 3's: Qwen2's with up to three digits in a piece.
-inline constexpr std::string_view llama3_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 inline constexpr std::array gguf_pretokenizers = {
-    gguf_pretokenizer{"gpt-2", gpt2_pattern},
-    gguf_pretokenizer{"smollm", smollm_pattern},
-    gguf_pretokenizer{"qwen2", qwen2_pattern, true},
-    gguf_pretokenizer{"deepseek-r1-qwen", qwen2_pattern, true},
-    gguf_pretokenizer{"llama-bpe", llama3_pattern, false, true},
-    gguf_pretokenizer{"llama3", llama3_pattern, false, true},
-    gguf_pretokenizer{"falcon3", llama3_pattern, false, true},
+    gguf_pretokenizer{"gpt-2", gpt2_pattern, ""},
+    gguf_pretokenizer{"smollm", R"(\p{N})", gpt2_pattern},
+    gguf_pretokenizer{"qwen2", qwen2_pattern, "", true},
+    gguf_pretokenizer{"deepseek-r1-qwen", qwen2_pattern, "", true},
+    gguf_pretokenizer{"llama-bpe", llama3_pattern, "", false, true, true},
+    gguf_pretokenizer{"llama3", llama3_pattern, "", false, true, true},
+    gguf_pretokenizer{"falcon3", llama3_pattern, "", false, true, true},
 };
 
 enum class gguf_token : std::int32_t { normal = 1, unknown, control, user_defined, unused, byte };
@@ -74,12 +66,22 @@ class gguf_tokenizer_reader {
     for (const auto& pre : gguf_pretokenizers) {
       known.append(known.empty() ? "expected one of " : ", ").append(pre.name);
       if (pre.name != name) continue;
-      made_.pattern = pre.pattern;
-      made_.nfc = pre.nfc;
+      if (!pre.nfc) made_.normalizer.clear();
+      made_.pretokenizer = {split_step{std::string(pre.split)}};
+      if (!pre.second.empty()) made_.pretokenizer.push_back(split_step{std::string(pre.second)});
+      made_.pretokenizer.emplace_back(byte_level_step{});
       made_.whole_words = pre.whole_words;
+      add_special("bos", pre.add_bos, made_.prefix);
+      add_special("eos", false, made_.suffix);
       return;
     }
     from_->fail(pre_key, known + ", got " + name);
+  }
+
+  void add_special(const std::string& which, bool by_default, std::vector<std::int32_t>& to) const {
+    const std::string key = "tokenizer.ggml.";
+    if (from_->get_or<bool>(key + "add_" + which + "_token", by_default))
+      to.push_back(from_->get<std::int32_t>(key + which + "_token_id"));
   }
 
   void read_tokens() {
@@ -140,9 +142,8 @@ class gguf_tokenizer_reader {
 
 }  // namespace detail
 
-/// The tokenizer of a GGUF file. Which ids begin or end a text stands beside it in the metadata
-/// (`tokenizer.ggml.bos_token_id`, ...); encode() adds nothing. Throws format_error naming file and
-/// key where it is of another kind or contradicts itself.
+/// The tokenizer of a GGUF file, with the BOS and EOS that special_tokens::add puts around a text.
+/// Throws format_error naming file and key where it is of another kind or contradicts itself.
 inline bpe_tokenizer read_gguf_tokenizer(const gguf_metadata& metadata) {
   auto definition = detail::gguf_tokenizer_reader(metadata).read();
   try {
