@@ -136,7 +136,7 @@ TEST_CASE("configurations that would compute something else are refused") {
        "factor": 2}}})",
        "'rope_parameters.sliding_attention.rope_type': expected default");
   says("gemma3", R"({"num_key_value_heads": 3})", "must be a multiple");
-  says("gemma3", R"({"num_hidden_layers": 1000000000000, "layer_types": null})", "at most 100000");
+  says("gemma3", R"({"num_hidden_layers": 1000000000000, "layer_types": null})", "at most 65536");
   says("llama", R"({"mlp_bias": true})", "'mlp_bias': expected false");
   says("llama", R"({"rope_parameters": {"rope_type": "yarn"}})",
        "'rope_parameters.rope_type': expected one of default, linear, llama3, got \"yarn\"");
