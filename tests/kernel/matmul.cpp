@@ -108,7 +108,7 @@ TEMPLATE_TEST_CASE("extreme values neither saturate nor wrap", "", two_bit, base
 }
 
 TEMPLATE_TEST_CASE("no sum overflows at the greatest K, beyond it is refused", "", two_bit, base3) {
-  const std::size_t k = ternary_matmul_max_cols;
+  const std::size_t k = matmul_max_cols<TestType>;
   for (const int x : {-128, 127})
     for (const std::size_t n : {1u, 2u})
       product<TestType>(

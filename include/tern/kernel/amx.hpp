@@ -52,14 +52,14 @@ inline void configure(std::size_t first, std::size_t second) {
   _tile_loadconfig(&tiles);
 }
 
-/// The codes -1, 0, +1 of a block: 64 bytes, 16 rows of four neighbouring columns, for each plane.
+/// The codes of a block: 64 bytes, 16 rows of four neighbouring columns, for each plane.
 template <class Format>
 TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
   using format = vnni::decoder<Format>;
   const auto q = format::decode(vnni::ops::load(block.bytes.data()));
   [&]<std::size_t... plane>(std::index_sequence<plane...>) __attribute__((always_inline)) {
-    (vnni::ops::store(to + 64 * plane,
-                      _mm512_sub_epi8(format::template digits<plane>(q), _mm512_set1_epi8(1))),
+    (vnni::ops::store(to + 64 * plane, _mm512_add_epi8(format::template digits<plane>(q),
+                                                       _mm512_set1_epi8(Format::least_code))),
      ...);
   }
   (vnni::plane_indices<Format>{});

@@ -17,12 +17,15 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
 #  include <immintrin.h>
 
 #  include <cstring>
+#  include <limits>
 #  include <utility>
 
 TERN_TARGET_BEGIN("avx2")
@@ -42,11 +45,24 @@ struct ops : ymm {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
+  /// The same for digits up to max_digit, exact in int32.
+  template <int max_digit>
+  TERN_INLINE static reg dot_wide(reg sum, reg digits, reg x) {
+    if constexpr (max_digit < 128) {
+      return add(sum, widen(_mm256_maddubs_epi16(digits, x)));
+    } else {
+      const reg low = _mm256_maddubs_epi16(field<0, 15>(digits), x);
+      const reg high = _mm256_maddubs_epi16(field<4, 15>(digits), x);
+      return add(sum, add(widen(low), _mm256_madd_epi16(high, _mm256_set1_epi16(16))));
+    }
+  }
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
 
 #  include "tern/kernel/generic/base3.inl"
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -15,6 +15,8 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -67,6 +69,8 @@ struct decoder<base3> {
     return _mm512_maskz_permutexvar_epi8(~__mmask64{}, index, ops::load(table.data()));
   }
 };
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -15,6 +15,8 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -32,6 +34,8 @@ namespace tern::inline TERN_ABI::kernel::avx512vnni {
 #  include "tern/kernel/generic/two_bit.inl"
 
 #  include "tern/kernel/generic/base3.inl"
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -13,6 +13,8 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
@@ -44,6 +46,8 @@ struct ops : ymm {
 #  include "tern/kernel/generic/two_bit.inl"
 
 #  include "tern/kernel/generic/base3.inl"
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -1,4 +1,4 @@
-// Ternary weights times int8 activations with the best kernel of the CPU the program runs on,
+// Packed weights times int8 activations with the best kernel of the CPU the program runs on,
 // whatever flags it was compiled with. Sums are exact, so every level and any number of threads
 // give the same integers; scaling to real numbers is the caller's, outside of these regions.
 #pragma once
@@ -28,10 +28,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Columns up to which no sum can overflow, in any format. `two_bit` is the tightest: a matvec's
-/// accumulator of the top plane takes digits 2 * 64 times activations down to -128, from one column
-/// in four: 2^12 K < 2^31. The digits of `base3` are 2 at most at every level: 2^8 K < 2^31.
-inline constexpr std::size_t ternary_matmul_max_cols = (std::size_t{1} << 19) - 16;
+/// Columns of a run up to which no sum can overflow. The tightest place of ternary formats is a
+/// matvec's accumulator of the top plane: digits 2 * 64 times activations down to -128, one column
+/// in four: 2^12 K < 2^31. Other digits are at most 255: 255 * 128 K < 2^31.
+template <pack_format Format>
+inline constexpr std::size_t matmul_max_cols =
+    (std::size_t{1} << (Format::max_digit == 2 ? 19 : 16)) - 16;
 
 namespace kernel {
 
@@ -68,7 +70,8 @@ entry<Format> entry_of(isa::level level) {
     case isa::level::neon_dotprod:
       return {neon_dotprod::run<Format>, neon_dotprod::group_size};
     case isa::level::neon:
-      return {neon::run<Format>, neon::group_size};
+      if constexpr (Format::max_digit == 2) return {neon::run<Format>, neon::group_size};
+      [[fallthrough]];  // such CPUs are too slow for wider digits to matter
 #endif
     default:
       return {scalar::run<Format>, scalar::group_size};
@@ -87,7 +90,7 @@ std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::in
 /// out (N, M) = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the sums of the rows of
 /// x, as an activation quantizer gives them. `out` is dense along its rows. The workspace is used
 /// during the call only. Throws shape_error where shapes disagree, the workspace is too small or a
-/// run of columns exceeds ternary_matmul_max_cols. `level` must be supported by this CPU.
+/// run of columns exceeds matmul_max_cols. `level` must be supported by this CPU.
 /// `epilogue(sum_block)` is called with parts of the result that cover it once, on the thread that
 /// has just made them. Where w has several runs it is called for each run of a part, in order; each
 /// has the same place in `out`. Without an epilogue that is a config_error.
@@ -101,7 +104,7 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
   require_shape(out, x.rows, w.rows, "ternary_matmul: out");
   require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
-  if (std::min(w.run, w.cols) > ternary_matmul_max_cols)
+  if (std::min(w.run, w.cols) > matmul_max_cols<format>)
     throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
   if (out.col_stride != 1 || row_sums.stride != 1)
     throw shape_error("ternary_matmul: out and row sums must be dense along their rows");

@@ -20,12 +20,15 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_AARCH64
 #  include <arm_neon.h>
 
 #  include <cstring>
+#  include <limits>
 #  include <utility>
 
 // No region: every translation unit may use these.

@@ -18,6 +18,8 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_AARCH64
@@ -61,11 +63,20 @@ struct ops : vector_pair {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
+  /// The same for digits up to 255: code + 128 is no signed byte, 128 x is added beside the code's.
+  template <int max_digit, int plane>
+  TERN_INLINE static reg dot_wide(reg sum, reg digits, indexed<plane> columns) {
+    const int32x4_t half = vdupq_n_s32(0x40404040), sign = vdupq_n_s32(std::int32_t(0x80808080));
+    sum = dot(sum, {veorq_s32(digits.low, sign), veorq_s32(digits.high, sign)}, columns);
+    return dot(dot(sum, {half, half}, columns), {half, half}, columns);
+  }
 };
 
 #  include "tern/kernel/generic/two_bit.inl"
 
 #  include "tern/kernel/generic/base3.inl"
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -20,12 +20,15 @@
 #include "tern/kernel/base3_tables.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 
 #if TERN_X86
 #  include <immintrin.h>
 
 #  include <cstring>
+#  include <limits>
 #  include <utility>
 
 TERN_TARGET_BEGIN("ssse3,sse4.1")
@@ -51,6 +54,17 @@ struct ops {
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return _mm_madd_epi16(sum, _mm_set1_epi16(1)); }
+  /// The same for digits up to max_digit, exact in int32.
+  template <int max_digit>
+  TERN_INLINE static reg dot_wide(reg sum, reg digits, reg x) {
+    if constexpr (max_digit < 128) {
+      return add(sum, widen(_mm_maddubs_epi16(digits, x)));
+    } else {
+      const reg low = _mm_maddubs_epi16(field<0, 15>(digits), x);
+      const reg high = _mm_maddubs_epi16(field<4, 15>(digits), x);
+      return add(sum, add(widen(low), _mm_madd_epi16(high, _mm_set1_epi16(16))));
+    }
+  }
   TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm_add_epi8(a, b); }
   TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm_sub_epi8(a, b); }
   TERN_INLINE static reg min_bytes(reg a, reg b) { return _mm_min_epu8(a, b); }
@@ -74,6 +88,8 @@ struct ops {
 #  include "tern/kernel/generic/two_bit.inl"
 
 #  include "tern/kernel/generic/base3.inl"
+
+#  include "tern/kernel/generic/wide.inl"
 
 #  include "tern/kernel/generic/matvec.inl"
 

@@ -22,6 +22,7 @@ namespace tern::inline TERN_ABI {
 struct base3 {
   static constexpr std::size_t rows = 16, cols = 20;
   static constexpr std::uint8_t id = 2;  ///< in headers of stored weights
+  static constexpr int least_code = -1, max_digit = 2;
   static constexpr std::array<std::uint8_t, 5> weights{1, 3, 9, 28, 84};
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "tern/core/executor.hpp"
@@ -21,13 +22,15 @@ struct alignas(64) packed_block {
 };
 
 /// `Format::rows x Format::cols` trits make a block. `pack` reads int8 codes with a row stride,
-/// returns nonzero where a code is no trit; `unpack` is its inverse.
+/// returns nonzero where one is not within [least_code, least_code + max_digit]; `unpack` is its
+/// inverse.
 template <class Format>
 concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::size_t stride,
                                packed_block& block, const packed_block& packed) {
   { Format::pack(in, stride, block) } -> std::convertible_to<std::uint64_t>;
   Format::unpack(packed, out, stride);
   requires Format::rows > 0 && Format::cols > 0;
+  requires Format::least_code <= 0 && Format::max_digit > 0;
 };
 
 /// Non-owning: blocks of a panel of Format::rows rows lie one after another along the columns,
@@ -88,7 +91,7 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
 
 /// Packs codes of {-1, 0, +1} in runs of `run` columns into memory of the caller:
 /// packed_view<Format>{blocks, rows, cols, run}.size_bytes() of it. Throws config_error (`blocks`
-/// is to be packed again) where a code is not -1, 0 or +1.
+/// is to be packed again) where a code is none of the format's.
 template <pack_format Format>
 packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
                          packed_block* blocks, executor_ref ex = {}) {
@@ -109,7 +112,9 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
         }
         if (wrong != 0) bad.store(true, std::memory_order_relaxed);
       });
-  if (bad) throw config_error("pack: a code is not -1, 0 or +1");
+  if (bad)
+    throw config_error("pack: a code is not one of " + std::to_string(Format::least_code) + " to " +
+                       std::to_string(Format::least_code + Format::max_digit));
   return view;
 }
 
@@ -141,7 +146,7 @@ class packed_matrix {
   }
 
   /// Overwrites with codes of the same shape, without allocation. Throws config_error (and leaves
-  /// a matrix to be assigned again) where a code is not -1, 0 or +1.
+  /// a matrix to be assigned again) where a code is none of the format's.
   void assign(matrix_view<const std::int8_t> codes, executor_ref ex = {}) {
     require_shape(codes, rows_, cols_, "packed_matrix: codes");
     pack<Format>(codes, run_, blocks_.data(), ex);

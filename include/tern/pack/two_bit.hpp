@@ -15,6 +15,7 @@ namespace tern::inline TERN_ABI {
 
 struct two_bit {
   static constexpr std::size_t rows = 16, cols = 16;
+  static constexpr int least_code = -1, max_digit = 2;
   static constexpr std::uint8_t id = 1;  ///< in headers of stored weights
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 

@@ -46,35 +46,35 @@ struct plain_digits {
 };
 
 /// x: the four columns of a plane for each token of a tile, one token after the other.
-template <int plane, class Block, std::size_t... t>
+template <class Format, int plane, class Block, std::size_t... t>
 TERN_INLINE void tile_step(const Block& block, const std::int8_t* x, sum (&a)[sizeof...(t)],
                            sum (&b)[sizeof...(t)], std::index_sequence<t...>) {
   const ops::reg u = block.template get<plane, 0>(), v = block.template get<plane, 1>();
   const auto step = [&](sum & first, sum & second, auto four) __attribute__((always_inline)) {
-    first = ops::dot(first, u, four);
-    second = ops::dot(second, v, four);
+    first = dot<Format>(first, u, four);
+    second = dot<Format>(second, v, four);
   };
   (step(a[t], b[t], columns<t % 4>(x + 4 * (plane * sizeof...(t) + t - t % 4))), ...);
 }
 
-template <class Block, std::size_t n, std::size_t... plane>
+template <class Format, class Block, std::size_t n, std::size_t... plane>
 TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n], sum (&b)[n],
                             std::index_sequence<plane...>) {
-  (tile_step<plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
+  (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? -row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
                             std::index_sequence<t...>) {
   sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
   for (; blocks != 0; --blocks, x += Format::cols * sizeof...(t))
-    tile_block(digits.take(), x, a, b, plane_indices<Format>{});
+    tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(-row_sums[token]) : ops::load(to);
-    ops::store(to, ops::add(start, ops::widen(products)));
+    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
   (finish(b[t], out + t * out_stride + tile_rows / 2, t), ...);
@@ -152,7 +152,7 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = ops::max_dots / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;

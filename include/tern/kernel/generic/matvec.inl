@@ -6,8 +6,33 @@ inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
 template <class Format>
 using plane_indices = std::make_index_sequence<Format::cols / 4>;
 
-/// What products are added up in, until ops::widen.
+/// What products are added up in, until widen().
 using sum = decltype(ops::zero());
+
+/// Whether the level's `dot` is not exact for digits of the format: then `dot_wide` is.
+template <class Format, class level = ops>
+inline constexpr bool wide = Format::max_digit > 2 && level::max_digit < Format::max_digit;
+
+/// Dot products that may be added before widen().
+template <class Format>
+inline constexpr std::size_t max_dots =
+    wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
+
+template <class Format, class X, class level = ops>
+TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
+  if constexpr (wide<Format>)
+    return level::template dot_wide<Format::max_digit>(s, digits, x);
+  else
+    return level::dot(s, digits, x);
+}
+
+template <class Format>
+TERN_INLINE ops::reg widen(sum s) {
+  if constexpr (wide<Format>)
+    return s;
+  else
+    return ops::widen(s);
+}
 
 /// The operand for a plane of the columns of a token at x: four neighbouring ones in every lane,
 /// or what the level has in its place.
@@ -28,7 +53,7 @@ TERN_INLINE void matvec_step(sum (&sums)[decoder<Format>::sums][n], const Digits
                              std::index_sequence<r...>) {
   using format = decoder<Format>;
   sum(&a)[n] = sums[plane % format::sums];
-  ((a[r] = ops::dot(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
+  ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
 /// A block of columns of n registers.
@@ -43,7 +68,7 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(ops::widen(sums[s][r])))),
+    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -56,7 +81,7 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
   const std::size_t blocks = p.weights.panel_blocks(),
                     stride = p.weights.panel_stride * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
-  constexpr std::size_t dots = ops::max_dots / decoder<Format>::most_scaled,
+  constexpr std::size_t dots = max_dots<Format> / decoder<Format>::most_scaled,
                         chunk = dots / ((planes + sums_each - 1) / sums_each);
   ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
   for (std::size_t done = 0; done < blocks;) {
@@ -90,7 +115,7 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
     const std::size_t row = begin * Format::rows, left = p.weights.rows - row;
     const std::size_t rows = left < panels * Format::rows ? left : panels * Format::rows;
     std::int32_t* out = p.out + n * p.out_stride + row;
-    for (std::size_t i = 0; i < rows; ++i) out[i] = sums[i] - p.row_sums[n];
+    for (std::size_t i = 0; i < rows; ++i) out[i] = sums[i] + Format::least_code * p.row_sums[n];
     begin += panels;
   }
 }

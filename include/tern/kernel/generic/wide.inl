@@ -1,0 +1,51 @@
+// Digits of `four_bit` and `eight_bit` blocks, included once per level inside its region, after
+// two_bit.inl. Where `dot` adds products up in int16, ops::dot_wide adds them up in int32.
+
+template <>
+struct decoder<four_bit> {
+  /// The upper half of a byte may stay in its place where a dot product takes digits of 240.
+  static constexpr std::size_t sums = ops::max_digit < 255 ? 1 : 2;
+
+  static constexpr std::size_t most_scaled = 1, direct_groups = 2;
+
+  TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
+  template <int plane>
+  TERN_INLINE static ops::reg digits(ops::reg q) {
+    return ops::template field<4 * plane, 15>(q);
+  }
+  template <int plane>
+  TERN_INLINE static ops::reg sum_digits(ops::reg q) {
+    if constexpr (sums > 1 && plane == 1)
+      return ops::template field<0, 240>(q);
+    else
+      return digits<plane>(q);
+  }
+  template <int sum, class level = ops>
+  TERN_INLINE static ops::reg unscale(ops::reg total) {
+    if constexpr (sum == 1)
+      return level::template shift_sums<4>(total);
+    else
+      return total;
+  }
+};
+
+template <>
+struct decoder<eight_bit> {
+  static constexpr std::size_t sums = 1;
+
+  static constexpr std::size_t most_scaled = 1, direct_groups = 2;
+
+  TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
+  template <int plane>
+  TERN_INLINE static ops::reg digits(ops::reg q) {
+    return q;
+  }
+  template <int plane>
+  TERN_INLINE static ops::reg sum_digits(ops::reg q) {
+    return q;
+  }
+  template <int sum>
+  TERN_INLINE static ops::reg unscale(ops::reg total) {
+    return total;
+  }
+};

@@ -1,0 +1,40 @@
+// 8 bits a weight, any int8 code: for embeddings and output heads. A block is 16 rows x 4 columns:
+// byte 4 r + j holds the digit code + 128 of row r, column j.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tern/pack/packed_matrix.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct eight_bit {
+  static constexpr std::size_t rows = 16, cols = 4;
+  static constexpr std::uint8_t id = 4;  ///< in headers of stored weights
+  static constexpr int least_code = -128, max_digit = 255;
+
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint32_t four;
+      std::memcpy(&four, codes + r * stride, 4);
+      four ^= 0x80808080u;
+      std::memcpy(&block.bytes[4 * r], &four, 4);
+    }
+    return 0;
+  }
+
+  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint32_t four;
+      std::memcpy(&four, &block.bytes[4 * r], 4);
+      four ^= 0x80808080u;
+      std::memcpy(codes + r * stride, &four, 4);
+    }
+  }
+};
+
+static_assert(pack_format<eight_bit>);
+
+}  // namespace tern::inline TERN_ABI

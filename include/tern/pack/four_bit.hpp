@@ -1,0 +1,56 @@
+// 4 bits a weight, codes of -8 to 7: for embeddings and output heads, which stay beside ternary
+// weights. A block is 16 rows x 8 columns: byte 4 r + j holds the digits code + 8 of row r, column
+// j (low half) and 4 + j (high half), so that a mask gives 16 rows x 4 neighbouring columns.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tern/pack/packed_matrix.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct four_bit {
+  static constexpr std::size_t rows = 16, cols = 8;
+  static constexpr std::uint8_t id = 3;  ///< in headers of stored weights
+  static constexpr int least_code = -8, max_digit = 15;
+  static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
+
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+    std::uint64_t wrong = 0;
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint64_t eight;
+      std::memcpy(&eight, codes + r * stride, 8);
+      // + 8 in each byte: bit 3 turned, and what that carries into the upper half
+      const std::uint64_t digits = (eight & low) ^ 0x0808080808080808u;
+      wrong |= extend(digits) ^ eight;
+      const auto word = static_cast<std::uint32_t>(digits | digits >> 28);
+      std::memcpy(&block.bytes[4 * r], &word, 4);
+    }
+    return wrong;
+  }
+
+  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint32_t word;
+      std::memcpy(&word, &block.bytes[4 * r], 4);
+      const std::uint64_t eight = extend((word | std::uint64_t{word} << 28) & low);
+      std::memcpy(codes + r * stride, &eight, 8);
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t low = 0x0F0F0F0F0F0F0F0Fu;
+
+  /// Bytes of digits 0 to 15 to bytes of codes -8 to 7.
+  static constexpr std::uint64_t extend(std::uint64_t digits) {
+    constexpr std::uint64_t high = 0x8080808080808080u, eight = 0x0808080808080808u;
+    return ((digits | high) - eight) ^ high;  // the high bit keeps borrows inside their byte
+  }
+};
+
+static_assert(pack_format<four_bit>);
+
+}  // namespace tern::inline TERN_ABI
