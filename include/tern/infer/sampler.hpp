@@ -1,0 +1,162 @@
+// The next token from the logits: greedy, or drawn after temperature, top-k, top-p, min-p and a
+// repetition penalty, each as Hugging Face transformers defines it and in its order.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/random.hpp"
+#include "tern/core/simd.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct sampling_options {
+  double temperature = 0;  ///< 0: the largest logit, and what follows but the penalty is idle
+  std::size_t top_k = 0;   ///< so many of the most probable tokens; 0: all
+  double top_p = 1;        ///< the fewest most probable ones that have this share together
+  double min_p = 0;        ///< those with at least this share of the most probable one's
+  double repetition_penalty = 1;  ///< of tokens seen: positive logits divided, others multiplied
+  std::uint64_t seed = 0;
+
+  /// Throws config_error.
+  void validate() const {
+    const auto require = [](bool good, const char* what) {
+      if (!good) throw config_error(std::string("sampling: ") + what);
+    };
+    require(temperature >= 0 && std::isfinite(temperature), "temperature must be 0 or more");
+    require(top_p > 0 && top_p <= 1, "top_p must be above 0 and at most 1");
+    require(min_p >= 0 && min_p <= 1, "min_p must be between 0 and 1");
+    require(repetition_penalty > 0 && std::isfinite(repetition_penalty),
+            "repetition_penalty must be positive");
+  }
+};
+
+/// Draws the tokens of one sequence; allocates nothing once it is made. Of equally probable tokens
+/// top-k and top-p prefer the lower.
+class sampler {
+ public:
+  /// Throws config_error.
+  sampler(const sampling_options& options, std::size_t vocabulary)
+      : options_(options), random_(options.seed), scores_(vocabulary), seen_(vocabulary) {
+    options.validate();
+    if (vocabulary == 0) throw config_error("sampling: the vocabulary is empty");
+    candidates_.reserve(vocabulary);
+  }
+
+  /// logits: one to each token; history: tokens that the penalty is for. Throws shape_error, and
+  /// numeric_error where the largest logit is not finite.
+  std::int32_t operator()(row_view<const float> logits, std::span<const std::int32_t> history) {
+    require_size(logits.size, scores_.size(), "sampler: logits");
+    for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i] = logits[i];
+    penalize(history);
+    const auto best = std::max_element(scores_.begin(), scores_.end());
+    if (!std::isfinite(*best)) throw numeric_error("sampler: the largest logit is not finite");
+    if (options_.temperature == 0) return static_cast<std::int32_t>(best - scores_.begin());
+    to_weights(*best);
+    choose_candidates();
+    std::erase_if(candidates_, [&](std::int32_t c) { return weight(c) < options_.min_p; });
+    return draw();
+  }
+
+ private:
+  [[nodiscard]] float weight(std::int32_t token) const {
+    return scores_[static_cast<std::size_t>(token)];
+  }
+
+  /// Once for each token, however often it was seen.
+  void penalize(std::span<const std::int32_t> history) {
+    const auto factor = static_cast<float>(options_.repetition_penalty);
+    if (factor == 1) return;
+    for (const std::int32_t token : history) {
+      const auto i = static_cast<std::size_t>(token);
+      if (i >= scores_.size()) throw shape_error("sampler: a token outside of the vocabulary");
+      if (!seen_[i]) scores_[i] = scores_[i] < 0 ? scores_[i] * factor : scores_[i] / factor;
+      seen_[i] = true;
+    }
+    for (const std::int32_t token : history) seen_[static_cast<std::size_t>(token)] = false;
+  }
+
+  /// Scores become probabilities relative to the largest.
+  void to_weights(float top) {
+    const simd::batch<float> shift(top), slope(static_cast<float>(1 / options_.temperature));
+    const row_view<float> row(scores_.data(), scores_.size());
+    simd::transform(
+        row, [&](const auto& s) { return xsimd::exp((s - shift) * slope); },
+        row_view<const float>(row));
+  }
+
+  /// What top-k and top-p leave.
+  void choose_candidates() {
+    const std::size_t n = scores_.size(), k = options_.top_k;
+    if (k != 0 && k < n) {
+      take_largest(k);
+      keep_share(options_.top_p * total());
+      return;
+    }
+    candidates_.resize(n);
+    std::iota(candidates_.begin(), candidates_.end(), 0);
+    if (options_.top_p == 1) return;
+    const double share = options_.top_p * total();
+    // Seldom more than a few tokens: the vocabulary is not sorted unless it must be.
+    for (std::size_t few = 64; few < n; few *= 8) {
+      take_largest(few);
+      if (keep_share(share)) return;
+    }
+    take_largest(n);
+    keep_share(share);
+  }
+
+  /// The n tokens of largest weight, in order.
+  void take_largest(std::size_t n) {
+    candidates_.resize(scores_.size());
+    std::iota(candidates_.begin(), candidates_.end(), 0);
+    const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(n);
+    std::partial_sort(candidates_.begin(), end, candidates_.end(),
+                      [&](std::int32_t a, std::int32_t b) {
+                        return weight(a) != weight(b) ? weight(a) > weight(b) : a < b;
+                      });
+    candidates_.erase(end, candidates_.end());
+  }
+
+  [[nodiscard]] double total() const {
+    double sum = 0;
+    for (const std::int32_t c : candidates_) sum += weight(c);
+    return sum;
+  }
+
+  /// Cuts the candidates, in order, where their weights reach `share`; false where they never do.
+  bool keep_share(double share) {
+    double sum = 0;
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      sum += weight(candidates_[i]);
+      if (sum < share) continue;
+      candidates_.resize(i + 1);
+      return true;
+    }
+    return false;
+  }
+
+  std::int32_t draw() {
+    double left = random_.uniform() * total();
+    for (const std::int32_t c : candidates_) {
+      left -= weight(c);
+      if (left < 0) return c;
+    }
+    return candidates_.back();  // rounding: the sum was a little less than its parts
+  }
+
+  sampling_options options_;
+  philox random_;
+  std::vector<float> scores_;  ///< logits, then weights
+  std::vector<bool> seen_;
+  std::vector<std::int32_t> candidates_;
+};
+
+}  // namespace tern::inline TERN_ABI
