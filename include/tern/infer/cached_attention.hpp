@@ -1,0 +1,142 @@
+// Attention of new tokens over a kv_cache: what nn/attention.hpp computes, with the keys and values
+// of all earlier positions read back from the cache, a tile at a time.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/infer/kv_cache.hpp"
+#include "tern/linalg/gemm.hpp"
+#include "tern/nn/attention.hpp"
+#include "tern/nn/softmax.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Rows [row, row + rows) of a batch are the positions of a sequence that follow its length.
+struct cached_rows {
+  std::size_t sequence = 0, row = 0, rows = 0;
+};
+
+class cached_attention {
+ public:
+  /// y_i = sum_j p_ij v_j over the positions j that i sees, p_i = softmax_j(scale * q_i . k_j).
+  /// q, y: (N, q_heads * head_dim), rows contiguous. The keys and values of the new positions have
+  /// been appended, their sequences not yet advanced. Scratch: at most 8 runs of 64 * (T + 128)
+  /// floats, T the longest sequence, released again. Throws shape_error.
+  static void forward(matrix_view<const float> q, const kv_cache& cache, std::size_t layer,
+                      std::span<const cached_rows> parts, const attention_shape& shape,
+                      matrix_view<float> y, arena& scratch, executor_ref ex = {}) {
+    require_shape(y, q.rows, q.cols, "cached_attention: y");
+    require_size(q.cols, shape.q_heads * shape.head_dim, "cached_attention: q");
+    const arena_scope temporaries(scratch);
+    const std::size_t bands_of = std::max<std::size_t>(1, most_rows / shape.group());
+    std::size_t tasks = 0, longest = 0, most = 0;
+    for (const cached_rows& p : parts) {
+      tasks += (p.rows + bands_of - 1) / bands_of * shape.kv_heads;
+      longest = std::max(longest, cache.length(p.sequence) + p.rows);
+      most = std::max(most, std::min(p.rows, bands_of) * shape.group());
+    }
+    const std::size_t grain = std::max<std::size_t>(1, (tasks + most_runs - 1) / most_runs);
+    const std::size_t width = (longest + 15) / 16 * 16, size = most * width;
+    auto* const scores = scratch.allocate<float>((tasks + grain - 1) / grain * size);
+    auto* const tiles =
+        scratch.allocate<float>((tasks + grain - 1) / grain * tile * shape.head_dim);
+    ex.parallel_for(tasks, grain, [&](std::size_t begin, std::size_t end) {
+      const matrix_view<float> mine(scores + begin / grain * size, most, width);
+      float* const buffer = tiles + begin / grain * tile * shape.head_dim;
+      for (std::size_t i = begin; i < end; ++i)
+        one(q, cache, layer, task_of(parts, i, bands_of, shape.kv_heads), shape, y, mine, buffer);
+    });
+  }
+
+ private:
+  static constexpr std::size_t most_rows = 64, most_runs = 8, tile = 64;
+
+  /// New rows of a sequence, for one key/value head.
+  struct task {
+    std::size_t sequence, row, rows, offset, head;
+  };
+
+  static task task_of(std::span<const cached_rows> parts, std::size_t i, std::size_t band,
+                      std::size_t heads) {
+    for (const cached_rows& p : parts) {
+      const std::size_t here = (p.rows + band - 1) / band * heads;
+      if (i >= here) {
+        i -= here;
+        continue;
+      }
+      const std::size_t offset = i / heads * band;
+      return {p.sequence, p.row + offset, std::min(band, p.rows - offset), offset, i % heads};
+    }
+    return {};
+  }
+
+  static void one(matrix_view<const float> q, const kv_cache& cache, std::size_t layer,
+                  const task& t, const attention_shape& shape, matrix_view<float> y,
+                  matrix_view<float> scores, float* buffer) {
+    const std::size_t d = shape.head_dim, group = shape.group();
+    const std::size_t start = cache.length(t.sequence) + t.offset, end = start + t.rows;
+    const std::size_t window = cache.shape().window(layer);
+    const std::size_t first = window != 0 && start + 1 > window ? start + 1 - window : 0;
+    const auto head = [&](auto& m, std::size_t g) {
+      return m.block(t.row, (t.head * group + g) * d, t.rows, d);
+    };
+    const auto factor = static_cast<float>(shape.factor());
+    for (std::size_t at = first; at < end; at += tile) {
+      const std::size_t n = std::min(tile, end - at);
+      cache.keys(layer, t.sequence, t.head, at, n, buffer);
+      for (std::size_t g = 0; g < group; ++g)
+        multiply(factor, head(q, g), matrix_view<const float>(buffer, n, d),
+                 scores.block(g * t.rows, at - first, t.rows, n));
+    }
+    for (std::size_t i = 0; i < group * t.rows; ++i) {
+      const std::size_t position = start + i % t.rows;
+      const auto row = scores.row(i);
+      const std::size_t seen = window != 0 && position + 1 > window ? position + 1 - window : 0;
+      std::fill(row.data, row.data + (seen - std::min(seen, first)), minus_infinity);
+      std::fill(row.data + (position + 1 - first), row.data + (end - first), minus_infinity);
+      float sum;
+      exponentials(row_view<float>(row.data, end - first), sum);
+      const simd::batch<float> by(1 / sum);
+      simd::transform(
+          row_view<float>(row.data, end - first), [&](const auto& p) { return p * by; },
+          row_view<const float>(row.data, end - first));
+    }
+    for (std::size_t at = first; at < end; at += tile) {
+      const std::size_t n = std::min(tile, end - at);
+      cache.values(layer, t.sequence, t.head, at, n, buffer);
+      for (std::size_t g = 0; g < group; ++g)
+        mix(scores.block(g * t.rows, at - first, t.rows, n), matrix_view<const float>(buffer, n, d),
+            head(y, g), at != first);
+    }
+  }
+
+  static constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+  static constexpr std::size_t few = 4;  // rows too few to pack operands for
+
+  /// z = factor * a b^T
+  static void multiply(float factor, matrix_view<const float> a, matrix_view<const float> b,
+                       matrix_view<float> z) {
+    if (a.rows > few) return detail::gemm_block<float>(factor, a, b.transposed(), z, false);
+    for (std::size_t i = 0; i < a.rows; ++i)
+      for (std::size_t j = 0; j < b.rows; ++j) z(i, j) = factor * simd::dot(a.row(i), b.row(j));
+  }
+
+  /// y = p v, or y += p v
+  static void mix(matrix_view<const float> p, matrix_view<const float> v, matrix_view<float> y,
+                  bool add) {
+    if (p.rows > few) return detail::gemm_block<float>(1, p, v, y, add);
+    for (std::size_t i = 0; i < p.rows; ++i) {
+      if (!add) std::fill_n(y.row(i).data, y.cols, 0.0f);
+      for (std::size_t j = 0; j < v.rows; ++j) simd::axpy<float>(p(i, j), v.row(j), y.row(i));
+    }
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

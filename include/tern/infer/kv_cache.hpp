@@ -1,0 +1,183 @@
+// Keys and values of past tokens, so that a new token costs one pass: preallocated, as F32, F16 or
+// INT8 with a scale to each row of a head. Layers with a sliding window keep a ring of what they
+// can still see.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/io/half_rows.hpp"
+
+namespace tern::inline TERN_ABI {
+
+enum class kv_storage { f32, f16, int8 };
+
+struct kv_shape {
+  std::size_t layers = 0, kv_heads = 0, head_dim = 0;
+  std::size_t sequences = 1;  ///< independent ones, numbered from 0
+  std::size_t capacity = 0;   ///< positions of each
+  std::size_t chunk = 512;    ///< most tokens that one append() brings
+  /// How many positions a token of a layer sees, its own included; 0 or no entry: all before it.
+  std::vector<std::size_t> windows;
+
+  [[nodiscard]] std::size_t window(std::size_t layer) const {
+    return layer < windows.size() ? windows[layer] : 0;
+  }
+};
+
+class kv_cache {
+ public:
+  /// Takes all memory at once. Throws config_error.
+  explicit kv_cache(const kv_shape& shape, kv_storage storage = kv_storage::f16)
+      : shape_(shape), storage_(storage), lengths_(shape.sequences) {
+    for (const std::size_t n : {shape.layers, shape.kv_heads, shape.head_dim, shape.sequences,
+                                shape.capacity, shape.chunk})
+      if (n == 0) throw config_error("kv_cache: every size must be positive");
+    for (std::size_t l = 0; l < shape.layers; ++l) {
+      const std::size_t window = shape.window(l);
+      layer one{
+          window == 0 ? shape.capacity : std::min(shape.capacity, window + shape.chunk), {}, {}};
+      const std::size_t rows = 2 * shape.sequences * shape.kv_heads * one.slots;
+      one.data.resize(rows * row_bytes());
+      if (storage == kv_storage::int8) one.scales.resize(rows);
+      layers_.push_back(std::move(one));
+    }
+  }
+
+  [[nodiscard]] const kv_shape& shape() const { return shape_; }
+  [[nodiscard]] std::size_t length(std::size_t sequence) const { return lengths_.at(sequence); }
+  [[nodiscard]] std::size_t size_bytes() const {
+    std::size_t total = 0;
+    for (const layer& l : layers_) total += l.data.size() + l.scales.size() * sizeof(float);
+    return total;
+  }
+
+  /// Throws config_error unless the sequence has room for n more positions.
+  void require_room(std::size_t sequence, std::size_t n) const {
+    if (sequence >= shape_.sequences)
+      throw config_error("kv_cache: sequence " + std::to_string(sequence) + " of " +
+                         std::to_string(shape_.sequences));
+    if (n > shape_.chunk || lengths_[sequence] + n > shape_.capacity)
+      throw config_error("kv_cache: no room for " + std::to_string(n) + " tokens after " +
+                         std::to_string(lengths_[sequence]) + " (capacity " +
+                         std::to_string(shape_.capacity) + ", " + std::to_string(shape_.chunk) +
+                         " at a time)");
+  }
+
+  /// Keys (after RoPE) and values of the positions that follow the sequence's length, (n, kv_heads
+  /// * head_dim); once for every layer, then advance(). Throws as require_room().
+  void append(std::size_t layer_index, std::size_t sequence, matrix_view<const float> k,
+              matrix_view<const float> v) {
+    require_room(sequence, k.rows);
+    layer& l = layers_.at(layer_index);
+    for (std::size_t i = 0; i < k.rows; ++i)
+      for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
+        const std::size_t at = index(l, sequence, h, lengths_[sequence] + i);
+        store(l, at, k.row(i).data + h * shape_.head_dim);
+        store(l, at + l.slots, v.row(i).data + h * shape_.head_dim);
+      }
+  }
+  void advance(std::size_t sequence, std::size_t n) { lengths_.at(sequence) += n; }
+
+  /// Goes back to an earlier length (0: a new sequence). Throws config_error where a window has
+  /// already dropped what that length sees.
+  void truncate(std::size_t sequence, std::size_t length) {
+    const std::size_t now = lengths_.at(sequence);
+    for (std::size_t i = 0; i < layers_.size() && length > 0; ++i) {
+      const std::size_t slots = layers_[i].slots, window = shape_.window(i);
+      if (length > now || (now > slots && length + slots < now + std::min(window, length)))
+        throw config_error("kv_cache: cannot go from length " + std::to_string(now) + " to " +
+                           std::to_string(length));
+    }
+    lengths_[sequence] = length;
+  }
+
+  /// Positions [first, first + n) of a head as floats, (n, head_dim). They may lie beyond length()
+  /// as far as they were appended.
+  void keys(std::size_t layer_index, std::size_t sequence, std::size_t head, std::size_t first,
+            std::size_t n, float* to) const {
+    load(layers_[layer_index], sequence, head, first, n, 0, to);
+  }
+  void values(std::size_t layer_index, std::size_t sequence, std::size_t head, std::size_t first,
+              std::size_t n, float* to) const {
+    const layer& l = layers_[layer_index];
+    load(l, sequence, head, first, n, l.slots, to);
+  }
+
+ private:
+  /// Rows of head_dim elements: for each sequence and head the keys of all slots, then the values.
+  struct layer {
+    std::size_t slots;
+    std::vector<std::byte> data;
+    std::vector<float> scales;
+  };
+
+  [[nodiscard]] std::size_t row_bytes() const {
+    const std::size_t element = storage_ == kv_storage::f32   ? 4
+                                : storage_ == kv_storage::f16 ? 2
+                                                              : 1;
+    return shape_.head_dim * element;
+  }
+
+  [[nodiscard]] std::size_t index(const layer& l, std::size_t sequence, std::size_t head,
+                                  std::size_t position) const {
+    return (sequence * shape_.kv_heads + head) * 2 * l.slots + position % l.slots;
+  }
+
+  void store(layer& l, std::size_t row, const float* from) {
+    std::byte* const to = l.data.data() + row * row_bytes();
+    const std::size_t d = shape_.head_dim;
+    if (storage_ == kv_storage::f32) {
+      std::memcpy(to, from, row_bytes());
+    } else if (storage_ == kv_storage::f16) {
+      to_f16(from, reinterpret_cast<std::uint16_t*>(to), d);
+    } else {
+      const float top = simd::max_abs(row_view<const float>(from, d));
+      l.scales[row] = top / 127;
+      const float factor = top == 0 ? 0 : 127 / top;
+      auto* const codes = reinterpret_cast<std::int8_t*>(to);
+      for (std::size_t i = 0; i < d; ++i)
+        codes[i] = static_cast<std::int8_t>(std::nearbyint(from[i] * factor));
+    }
+  }
+
+  void load(const layer& l, std::size_t sequence, std::size_t head, std::size_t first,
+            std::size_t n, std::size_t offset, float* to) const {
+    while (n != 0) {
+      const std::size_t run = std::min(n, l.slots - first % l.slots);
+      load_rows(l, index(l, sequence, head, first) + offset, run, to);
+      first += run;
+      n -= run;
+      to += run * shape_.head_dim;
+    }
+  }
+
+  void load_rows(const layer& l, std::size_t row, std::size_t n, float* to) const {
+    const std::byte* const from = l.data.data() + row * row_bytes();
+    const std::size_t d = shape_.head_dim;
+    if (storage_ == kv_storage::f32) {
+      std::memcpy(to, from, n * row_bytes());
+    } else if (storage_ == kv_storage::f16) {
+      from_f16(reinterpret_cast<const std::uint16_t*>(from), to, n * d);
+    } else {
+      const auto* const codes = reinterpret_cast<const std::int8_t*>(from);
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t c = 0; c < d; ++c)
+          to[i * d + c] = static_cast<float>(codes[i * d + c]) * l.scales[row + i];
+    }
+  }
+
+  kv_shape shape_;
+  kv_storage storage_;
+  std::vector<std::size_t> lengths_;
+  std::vector<layer> layers_;
+};
+
+}  // namespace tern::inline TERN_ABI

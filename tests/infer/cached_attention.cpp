@@ -1,0 +1,147 @@
+#include "tern/infer/cached_attention.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include "tests/message.hpp"
+#include "tests/oracle/wave.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+constexpr std::size_t kv_heads = 2, q_heads = 6, d = 16, total = 150;
+
+struct inputs {
+  std::vector<float> q, k, v;
+  inputs() : q(total * q_heads * d), k(total * kv_heads * d), v(k.size()) {
+    for (std::size_t i = 0; i < q.size(); ++i)
+      q[i] = std::sin(0.37f * static_cast<float>(i * i % 211));
+    for (std::size_t i = 0; i < k.size(); ++i) {
+      k[i] = std::cos(0.11f * static_cast<float>(i * i % 307));
+      v[i] = std::sin(0.23f * static_cast<float>(i * i % 401) + 1);
+    }
+  }
+  [[nodiscard]] matrix_view<const float> rows(const std::vector<float>& m, std::size_t first,
+                                              std::size_t n) const {
+    const std::size_t width = m.size() / total;
+    return {m.data() + first * width, n, width};
+  }
+};
+
+/// From the definition, in double.
+std::vector<double> expected(const inputs& x, std::size_t window) {
+  std::vector<double> y(x.q.size());
+  for (std::size_t i = 0; i < total; ++i)
+    for (std::size_t h = 0; h < q_heads; ++h) {
+      const std::size_t kv = h / (q_heads / kv_heads);
+      const std::size_t first = window != 0 && i + 1 > window ? i + 1 - window : 0;
+      double sum = 0;
+      std::vector<double> p;
+      for (std::size_t j = first; j <= i; ++j) {
+        double s = 0;
+        for (std::size_t c = 0; c < d; ++c)
+          s += double{x.q[(i * q_heads + h) * d + c]} * x.k[(j * kv_heads + kv) * d + c];
+        p.push_back(std::exp(s / std::sqrt(double{d})));
+        sum += p.back();
+      }
+      for (std::size_t j = first; j <= i; ++j)
+        for (std::size_t c = 0; c < d; ++c)
+          y[(i * q_heads + h) * d + c] += p[j - first] / sum * x.v[(j * kv_heads + kv) * d + c];
+    }
+  return y;
+}
+
+/// Both sequences get the same tokens, in chunks of the sizes given, over and over.
+std::vector<float> cached(const inputs& x, std::size_t window, kv_storage storage,
+                          const std::vector<std::size_t>& chunks, executor_ref ex = {}) {
+  kv_cache cache({.layers = 2,
+                  .kv_heads = kv_heads,
+                  .head_dim = d,
+                  .sequences = 2,
+                  .capacity = total,
+                  .chunk = 100,
+                  .windows = {0, window}},
+                 storage);
+  std::vector<float> y(2 * total * q_heads * d);
+  arena scratch;
+  std::size_t turn = 0;
+  for (std::size_t done = 0; done < total;) {
+    const std::size_t n = std::min(chunks[turn++ % chunks.size()], total - done);
+    std::vector<float> q2(2 * n * q_heads * d), y2(q2.size());
+    const auto q = x.rows(x.q, done, n);
+    for (std::size_t s = 0; s < 2; ++s) {
+      std::copy_n(q.data, q.size(), q2.data() + s * q.size());
+      cache.append(1, s, x.rows(x.k, done, n), x.rows(x.v, done, n));
+    }
+    const std::vector<cached_rows> parts{{0, 0, n}, {1, n, n}};
+    cached_attention::forward({q2.data(), 2 * n, q_heads * d}, cache, 1, parts,
+                              {q_heads, kv_heads, d, 0}, {y2.data(), 2 * n, q_heads * d}, scratch,
+                              ex);
+    for (std::size_t s = 0; s < 2; ++s) {
+      std::copy_n(y2.data() + s * q.size(), q.size(), y.data() + (s * total + done) * q_heads * d);
+      cache.advance(s, n);
+    }
+    done += n;
+  }
+  return y;
+}
+
+double deviation(const std::vector<float>& y, const std::vector<double>& expected) {
+  double worst = 0;
+  for (std::size_t i = 0; i < y.size(); ++i)
+    worst = std::max(worst, std::abs(y[i] - expected[i % expected.size()]));
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("attention over the cache is attention") {
+  const inputs x;
+  for (const std::size_t window : {0u, 1u, 20u, 149u})
+    for (const auto& chunks : {std::vector<std::size_t>{1}, {100}, {7, 1, 30, 2}, {64, 3}}) {
+      INFO("window " << window << ", first chunk " << chunks[0]);
+      const auto right = expected(x, window);
+      CHECK(deviation(cached(x, window, kv_storage::f32, chunks), right) < 2e-6);
+      CHECK(deviation(cached(x, window, kv_storage::f16, chunks), right) < 1e-3);
+      CHECK(deviation(cached(x, window, kv_storage::int8, chunks), right) < 2e-2);
+    }
+}
+
+TEST_CASE("threads do not change cached attention") {
+  const inputs x;
+  thread_pool pool(3);
+  for (const std::size_t n : {1u, 90u})
+    CHECK(cached(x, 20, kv_storage::f16, {n}) == cached(x, 20, kv_storage::f16, {n}, pool));
+}
+
+TEST_CASE("a cache says what it cannot do") {
+  using tern_test::message_of;
+  const inputs x;
+  kv_cache cache({.layers = 1,
+                  .kv_heads = kv_heads,
+                  .head_dim = d,
+                  .capacity = 20,
+                  .chunk = 4,
+                  .windows = {5}});
+  CHECK(cache.size_bytes() == 2 * kv_heads * (5 + 4) * d * 2);
+  const auto fill = [&](std::size_t n) {
+    cache.append(0, 0, x.rows(x.k, 0, n), x.rows(x.v, 0, n));
+    cache.advance(0, n);
+  };
+  for (int i = 0; i < 5; ++i) fill(4);
+  CHECK(message_of<config_error>([&] { fill(1); }) ==
+        "kv_cache: no room for 1 tokens after 20 (capacity 20, 4 at a time)");
+  cache.truncate(0, 16);  // sees 12 ... 15, and the ring holds 11 ... 19
+  CHECK(cache.length(0) == 16);
+  fill(4);
+  CHECK(message_of<config_error>([&] { cache.truncate(0, 15); }) ==
+        "kv_cache: cannot go from length 20 to 15");
+  cache.truncate(0, 0);
+  fill(3);
+  cache.truncate(0, 1);
+  CHECK_THROWS_AS(cache.truncate(0, 2), config_error);
+  CHECK_THROWS_AS(kv_cache(kv_shape{}), config_error);
+  CHECK_THROWS_AS(cache.require_room(1, 1), config_error);
+}
