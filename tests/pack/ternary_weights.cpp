@@ -19,6 +19,7 @@ namespace {
 /// A user's format: a byte to a trit, blocks of 9 x 7.
 struct bytes {
   static constexpr std::size_t rows = 9, cols = 7;
+  static constexpr int least_code = -1, max_digit = 2;
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t i = 0; i < rows * cols; ++i) {

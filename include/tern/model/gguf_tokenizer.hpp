@@ -68,7 +68,7 @@ class gguf_tokenizer_reader {
       if (pre.name != name) continue;
       if (!pre.nfc) made_.normalizer.clear();
       made_.pretokenizer = {split_step{std::string(pre.split)}};
-      if (!pre.second.empty()) made_.pretokenizer.push_back(split_step{std::string(pre.second)});
+      if (!pre.second.empty()) made_.pretokenizer.emplace_back(split_step{std::string(pre.second)});
       made_.pretokenizer.emplace_back(byte_level_step{});
       made_.whole_words = pre.whole_words;
       add_special("bos", pre.add_bos, made_.prefix);
