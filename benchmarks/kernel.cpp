@@ -207,14 +207,14 @@ void add_limits() {
       if (l != level::scalar && tern::isa::supported(l))
         add("limit/dots_" + std::string(name(l)) + end, [=](auto& state) {
           double best = 0;
-          for (auto _ : state) best = here().dots(l, threads);
+          for ([[maybe_unused]] auto _ : state) best = here().dots(l, threads);
           state.counters["gops"] = best;
         })->Iterations(1);
     for (const auto& [what, p] :
          {std::pair{"read_l2", place::l2}, {"read_l3", place::l3}, {"read_dram", place::dram}})
       add("limit/" + std::string(what) + end, [=, p = p](auto& state) {
         double best = 0;
-        for (auto _ : state) best = here().read(p, threads);
+        for ([[maybe_unused]] auto _ : state) best = here().read(p, threads);
         state.counters["gbytes"] = best;
       })->Iterations(1);
   }

@@ -26,8 +26,8 @@ TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
     return level::dot(s, digits, x);
 }
 
-template <class Format>
-TERN_INLINE ops::reg widen(sum s) {
+template <class Format, class Sum>
+TERN_INLINE ops::reg widen(Sum s) {
   if constexpr (wide<Format>)
     return s;
   else
