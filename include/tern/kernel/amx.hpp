@@ -123,27 +123,27 @@ struct weight_tiles {
   }
 };
 
-/// out[t][0..32) of up to 32 tokens, the `first` ones in tiles of their own.
+/// out[t][0..32) of n tokens, up to 32, the `first` ones in tiles of their own.
 template <class Format>
 [[gnu::noinline]] void tiles(const weight_tiles<Format, 2>& weights, const std::int8_t* x,
-                             std::size_t x_stride, std::size_t first, std::size_t steps,
-                             std::int32_t* out, std::size_t out_stride) {
+                             std::size_t n, std::size_t first, std::size_t steps, std::int32_t* out,
+                             std::size_t out_stride) {
   const weight_tiles<Format, 2> w = weights;
-  const std::int8_t* x1 = x + first * x_stride;
+  const std::int8_t* x1 = x + first * tile_cols;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   w.unpack(0);
-  for (std::size_t s = 0; s < steps; ++s, x += tile_cols, x1 += tile_cols) {
+  for (std::size_t s = 0; s < steps; ++s, x += n * tile_cols, x1 += n * tile_cols) {
     w.unpack(s + 1);
     const std::int8_t* at = w.tile(s);
-    _tile_stream_loadd(4, x, x_stride);
+    _tile_stream_loadd(4, x, tile_cols);
     _tile_loadd(6, at, 64);
     _tile_dpbssd(0, 4, 6);
     _tile_loadd(7, at + w.stride, 64);
     _tile_dpbssd(1, 4, 7);
-    _tile_stream_loadd(5, x1, x_stride);
+    _tile_stream_loadd(5, x1, tile_cols);
     _tile_dpbssd(2, 5, 6);
     _tile_dpbssd(3, 5, 7);
   }
@@ -155,21 +155,21 @@ template <class Format>
   memory_fence();
 }
 
-/// out[t][0..64) of up to 16 tokens.
+/// out[t][0..64) of n tokens, up to 16.
 template <class Format>
 [[gnu::noinline]] void tiles(const weight_tiles<Format, 4>& weights, const std::int8_t* x,
-                             std::size_t x_stride, std::size_t, std::size_t steps,
-                             std::int32_t* out, std::size_t out_stride) {
+                             std::size_t n, std::size_t, std::size_t steps, std::int32_t* out,
+                             std::size_t out_stride) {
   const weight_tiles<Format, 4> w = weights;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   w.unpack(0);
-  for (std::size_t s = 0; s < steps; ++s, x += tile_cols) {
+  for (std::size_t s = 0; s < steps; ++s, x += n * tile_cols) {
     w.unpack(s + 1);
     const std::int8_t* at = w.tile(s);
-    _tile_stream_loadd(4, x, x_stride);
+    _tile_stream_loadd(4, x, tile_cols);
     _tile_loadd(6, at, 64);
     _tile_dpbssd(0, 4, 6);
     _tile_loadd(7, at + w.stride, 64);
@@ -209,14 +209,14 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
     if (n != configured) configure(first, panels == 4 ? n : n - first);
     configured = n;
     std::int32_t* out = p.out + token * p.out_stride + row;
-    tiles(w, p.x + token * p.x_stride, p.x_stride, first, steps, direct ? out : edge,
+    tiles(w, p.x + token * p.x_stride, n, first, steps, direct ? out : edge,
           direct ? p.out_stride : most_rows);
     if (!direct)
       vnni::copy_rows(edge, most_rows, out, p.out_stride, n, left < most_rows ? left : most_rows);
   }
 }
 
-/// Tokens from which tiles are quicker; they stay rows of x.
+/// Tokens from which tiles are quicker.
 template <class Format>
 inline constexpr std::size_t least_tokens = weight_tiles<Format, 2>::whole ? 3 : 6;
 

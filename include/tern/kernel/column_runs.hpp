@@ -20,9 +20,8 @@ std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
 }
 
-/// Bytes from one row of tokens to the next that keep rows on cache lines of their own: an odd
-/// number of lines, so that the same columns of several rows do not meet in one set of a cache.
-constexpr std::size_t line_stride(std::size_t cols) { return ((cols + 63) / 64 | 1) * 64; }
+/// Columns of whole tiles.
+constexpr std::size_t tiled_cols(std::size_t cols) { return (cols + 63) / 64 * 64; }
 
 template <class Format>
 class column_runs {
@@ -32,16 +31,16 @@ class column_runs {
     const std::size_t sums = w.runs() <= 1 ? 0 : w.runs() * x.rows * sizeof(std::int32_t) + 3;
     if (x.rows <= 1 && readable(w, x)) return sums;
     // To begin at a cache line; and kernels may read 16 bytes where 4 are a token's.
-    return sums + 63 + w.runs() * x.rows * line_stride(padded_cols(w.run_view(0))) + 16;
+    return sums + 63 + w.runs() * x.rows * tiled_cols(padded_cols(w.run_view(0))) + 16;
   }
 
-  /// whole: the problem of all columns, x (N, K) not yet prepared; lines: rows are wanted on cache
-  /// lines of their own. The workspace is used as long as this object.
-  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool lines,
+  /// whole: the problem of all columns, x (N, K) not yet prepared; tiled: groups are wanted as
+  /// tile_tokens() makes them. The workspace is used as long as this object.
+  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
               std::span<std::byte> workspace, executor_ref ex)
       : whole_(whole),
-        copied_(whole.grouped || lines || !readable(whole.weights, x)),
-        line_stride_(lines ? line_stride(padded_cols(whole.weights.run_view(0))) : 0) {
+        copied_(whole.grouped || tiled || !readable(whole.weights, x)),
+        tiled_(tiled) {
     const packed_view<Format>& w = whole.weights;
     const std::size_t runs = w.runs();
     auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
@@ -83,19 +82,21 @@ class column_runs {
   }
 
   [[nodiscard]] std::size_t stride(const packed_view<Format>& run) const {
-    return line_stride_ != 0 ? line_stride_ : padded_cols(run);
+    return tiled_ ? tiled_cols(padded_cols(run)) : padded_cols(run);
   }
 
   void copy(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
             executor_ref ex) const {
-    if (whole_.grouped)
+    if (tiled_)
+      tile_tokens(x, whole_.parts, to, cols, ex);
+    else if (whole_.grouped)
       group_tokens(x, whole_.parts, to, cols, ex);
     else
       pad_rows(x, to, cols, ex);
   }
 
   problem<Format> whole_;
-  bool copied_;
+  bool copied_, tiled_;
   std::size_t line_stride_;                 // 0: rows follow one another
   std::size_t x_step_ = 0, sums_step_ = 0;  // from one run to the next
 };

@@ -37,13 +37,13 @@ inline constexpr std::size_t matmul_max_cols =
 
 namespace kernel {
 
-/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved; so many of
-/// them and more stay rows.
+/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved by four
+/// columns; so many of them and more by tiles.
 template <class Format>
 struct entry {
   void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
   std::size_t (*group_size)(std::size_t tokens);
-  std::size_t rows_from = std::numeric_limits<std::size_t>::max();
+  std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
 };
 
 template <class Format>
@@ -120,19 +120,19 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
 
   const auto kernel = kernel::entry_of<format>(level);
   const std::size_t most = kernel.group_size(x.rows);
-  const bool lines = x.rows >= kernel.rows_from;
+  const bool tiled = x.rows >= kernel.tiled_from;
   const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
   const kernel::problem<format> whole{w,
                                       x.data,
                                       x.row_stride,
                                       x.rows,
-                                      most != 0 && !lines,
+                                      most != 0 && !tiled,
                                       parts,
                                       row_sums.data,
                                       out.data,
                                       out.row_stride,
                                       kernel::problem<format>::groups_of_task(w.cols, parts)};
-  const kernel::column_runs<format> runs(whole, x, lines, workspace, ex);
+  const kernel::column_runs<format> runs(whole, x, tiled, workspace, ex);
   // About 4M multiply-adds make a chunk worth a thread.
   const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
   ex.parallel_for(whole.tasks(), (std::size_t{1} << 22) / work + 1,

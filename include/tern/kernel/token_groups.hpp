@@ -1,5 +1,5 @@
 // How kernels want the activations: rows padded to whole blocks of columns, or, for several tokens
-// at once, groups in which four columns of one token follow four of the other.
+// at once, groups in which four columns of one token follow four of the other, or 64 (tiles).
 #pragma once
 
 #include <algorithm>
@@ -97,6 +97,28 @@ inline std::int32_t row_sum(row_view<const std::int8_t> x) {
   }
   for (; i < x.size; ++i) total += x[i];
   return total;
+}
+
+/// All groups, 64 columns of one token after those of the other, then the next 64 columns. `cols`
+/// bytes to a token, a multiple of 64; zeros past the last column.
+inline void tile_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
+                        std::int8_t* to, std::size_t cols, executor_ref ex) {
+  constexpr std::size_t line = 64;
+  for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
+    const std::size_t first = parts.first(g), n = parts.first(g + 1) - first;
+    for (std::size_t t = 0; t < n; ++t) {
+      const row_view<const std::int8_t> row = x.row(first + t);
+      std::int8_t* at = to + first * cols + t * line;
+      for (std::size_t c = 0; c < cols; c += line, at += n * line) {
+        const std::size_t here = c < row.size ? std::min(line, row.size - c) : 0;
+        if (row.stride == 1)
+          std::memcpy(at, row.data + c, here);
+        else
+          for (std::size_t i = 0; i < here; ++i) at[i] = row[c + i];
+        std::memset(at + here, 0, line - here);
+      }
+    }
+  });
 }
 
 }  // namespace tern::inline TERN_ABI::kernel
