@@ -13,9 +13,9 @@ using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>
 
 /// Every Eigen expression that has memory of its own or refers to some.
 template <class M>
-requires std::derived_from<M, Eigen::DenseBase<M>> &&
-    ((static_cast<unsigned>(M::Flags) & static_cast<unsigned>(Eigen::DirectAccessBit)) !=
-     0) struct tensor_traits<M> {
+  requires std::derived_from<M, Eigen::DenseBase<M>> &&
+           ((static_cast<unsigned>(M::Flags) & static_cast<unsigned>(Eigen::DirectAccessBit)) != 0)
+struct tensor_traits<M> {
   using scalar = typename M::Scalar;
 
   static std::size_t rows(const M& m) { return static_cast<std::size_t>(m.rows()); }
@@ -29,8 +29,9 @@ requires std::derived_from<M, Eigen::DenseBase<M>> &&
   static const scalar* data(const M& m) { return m.data(); }
   static auto data(M& m) { return m.data(); }
 
-  static M make(std::size_t rows,
-                std::size_t cols) requires std::derived_from<M, Eigen::PlainObjectBase<M>> {
+  static M make(std::size_t rows, std::size_t cols)
+    requires std::derived_from<M, Eigen::PlainObjectBase<M>>
+  {
     return M::Zero(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(cols));
   }
 };

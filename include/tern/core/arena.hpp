@@ -53,7 +53,7 @@ class arena {
 
  private:
   struct release {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{alignment}); }
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
   };
   struct chunk {
     std::unique_ptr<std::byte, release> memory;
@@ -67,7 +67,7 @@ class arena {
     if (at_.chunk == chunks_.size()) {
       const std::size_t size = std::max({n, first_, capacity()});
       chunks_.push_back({std::unique_ptr<std::byte, release>(static_cast<std::byte*>(
-                             ::operator new (size, std::align_val_t{alignment}))),
+                             ::operator new(size, std::align_val_t{alignment}))),
                          size});
     }
     std::byte* p = chunks_[at_.chunk].memory.get() + at_.used;

@@ -25,9 +25,9 @@ namespace tern::inline TERN_ABI {
 class range_function {
  public:
   template <class F>
-  requires(!std::same_as<std::remove_cvref_t<F>, range_function> &&
-           std::invocable<F&, std::size_t, std::size_t>)
-      range_function(F&& f)  // NOLINT(google-explicit-constructor): a parameter type
+    requires(!std::same_as<std::remove_cvref_t<F>, range_function> &&
+             std::invocable<F&, std::size_t, std::size_t>)
+  range_function(F&& f)  // NOLINT(google-explicit-constructor): a parameter type
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
         call_([](void* o, std::size_t b, std::size_t e) {
           (*static_cast<std::remove_reference_t<F>*>(o))(b, e);
@@ -62,8 +62,8 @@ class executor_ref {
   executor_ref() = default;
 
   template <executor E>
-  requires(!std::same_as<std::remove_cvref_t<E>, executor_ref>)
-      executor_ref(E& e)  // NOLINT(google-explicit-constructor): a parameter type
+    requires(!std::same_as<std::remove_cvref_t<E>, executor_ref>)
+  executor_ref(E& e)  // NOLINT(google-explicit-constructor): a parameter type
       : object_(std::addressof(e)),
         run_([](void* o, std::size_t n, std::size_t grain, range_function f) {
           static_cast<E*>(o)->parallel_for(n, grain, f);

@@ -66,8 +66,7 @@ void transform(const std::array<row_view<T>, K>& outs, F&& f, const In&... in) {
       const std::array<batch<T>, K> v = f(detail::load_part(in, i, part)...);
       (detail::store_part(outs[k], i, part, v[k]), ...);
     }
-  }
-  (std::make_index_sequence<K>());
+  }(std::make_index_sequence<K>());
 }
 
 /// out[i] = f(in[i]...), f: batches to batch. `out` may alias an input exactly.

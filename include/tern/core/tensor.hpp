@@ -51,15 +51,15 @@ struct row_view {
   row_view(T* data_, std::size_t size_, std::size_t stride_ = 1)
       : data(data_), size(size_), stride(stride_) {}
   template <class U>
-  requires(std::is_const_v<T>&& std::same_as<const U, T>)
-      row_view(const row_view<U>& r)  // NOLINT: adds const
+    requires(std::is_const_v<T> && std::same_as<const U, T>)
+  row_view(const row_view<U>& r)  // NOLINT: adds const
       : row_view(r.data, r.size, r.stride) {}
   /// From a contiguous range such as std::vector or std::span.
   template <class R>
-  requires requires(R& r) {
-    { std::data(r) } -> std::convertible_to<T*>;
-    { std::size(r) } -> std::convertible_to<std::size_t>;
-  }
+    requires requires(R& r) {
+      { std::data(r) } -> std::convertible_to<T*>;
+      { std::size(r) } -> std::convertible_to<std::size_t>;
+    }
   row_view(R&& r)  // NOLINT: a parameter type
       : row_view(std::data(r), std::size(r)) {}
 
@@ -84,14 +84,14 @@ struct matrix_view {
               std::size_t col_stride_ = 1)
       : data(data_), rows(rows_), cols(cols_), row_stride(row_stride_), col_stride(col_stride_) {}
   template <class U>
-  requires(std::is_const_v<T>&& std::same_as<const U, T>)
-      matrix_view(const matrix_view<U>& m)  // NOLINT: adds const
+    requires(std::is_const_v<T> && std::same_as<const U, T>)
+  matrix_view(const matrix_view<U>& m)  // NOLINT: adds const
       : matrix_view(m.data, m.rows, m.cols, m.row_stride, m.col_stride) {}
   /// Any matrix-like of the same scalar; a const one only where T is const.
   template <matrix_like M>
-  requires requires(M&& m) {
-    { tensor_traits<std::remove_cvref_t<M>>::data(m) } -> std::convertible_to<T*>;
-  }
+    requires requires(M&& m) {
+      { tensor_traits<std::remove_cvref_t<M>>::data(m) } -> std::convertible_to<T*>;
+    }
   matrix_view(M&& m)  // NOLINT: a parameter type
       : matrix_view(tensor_traits<std::remove_cvref_t<M>>::data(m),
                     tensor_traits<std::remove_cvref_t<M>>::rows(m),

@@ -15,7 +15,8 @@ namespace tern::inline TERN_ABI {
 
 /// Quantizer: a weight_quantizer or an activation_quantizer of T.
 template <class Quantizer, class T = float>
-requires(weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>) struct ste {
+  requires(weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>)
+struct ste {
   /// y = x + lambda (Q(x) - x), where Q(x) is the dequantised code; exactly Q(x) for lambda = 1.
   /// lambda = min(step / warm, 1) is the warm-up that turns quantization on gradually. x, y: same
   /// shape, may be one; `scratch` holds a byte to an element and the scales.

@@ -33,20 +33,17 @@ concept has_scale_block = requires(std::size_t n) {
 /// `q.template quantize<T>(weights, codes, scales, executor)` fills codes of {-1, 0, +1} and scales
 /// of scale_extents(...); element (r, c) stands for codes(r, c) * scales(r / bh, c / bw).
 template <class Q, class T>
-concept quantizes_weights = requires(const Q& q, matrix_view<const T> w,
-                                     matrix_view<std::int8_t> codes, matrix_view<T> scales,
-                                     executor_ref ex) {
-  q.template quantize<T>(w, codes, scales, ex);
-};
+concept quantizes_weights = requires(
+    const Q& q, matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
+    executor_ref ex) { q.template quantize<T>(w, codes, scales, ex); };
 
 /// `q.template quantize<T>(x, codes, scales, row_sums, executor)`: one scale and one sum of codes
 /// to each row (token); element (r, c) stands for codes(r, c) * scales[r].
 template <class Q, class T>
-concept quantizes_activations = requires(const Q& q, matrix_view<const T> x,
-                                         matrix_view<std::int8_t> codes, row_view<T> scales,
-                                         row_view<std::int32_t> row_sums, executor_ref ex) {
-  q.template quantize<T>(x, codes, scales, row_sums, ex);
-};
+concept quantizes_activations =
+    requires(const Q& q, matrix_view<const T> x, matrix_view<std::int8_t> codes, row_view<T> scales,
+             row_view<std::int32_t> row_sums,
+             executor_ref ex) { q.template quantize<T>(x, codes, scales, row_sums, ex); };
 
 template <class Q, class T>
 concept weight_quantizer = std::copyable<Q> && has_scale_block<Q> && quantizes_weights<Q, T>;
