@@ -17,8 +17,10 @@
 #include "tern/adapt/eigen.hpp"  // matrix<T>, and every Eigen matrix, map and block
 
 // Quantizers, packed weights, integer products
-#include "tern/kernel/matmul.hpp"         // ternary_matmul: packed trits times int8, in int32
+#include "tern/kernel/matmul.hpp"         // ternary_matmul: packed weights times int8, in int32
 #include "tern/pack/base3.hpp"            // base3: 1.6 bits a weight
+#include "tern/pack/eight_bit.hpp"        // eight_bit: for embeddings and heads
+#include "tern/pack/four_bit.hpp"         // four_bit: the same in half
 #include "tern/pack/packed_bytes.hpp"     // serialize, view_bytes: packed weights stored and mapped
 #include "tern/pack/packed_matrix.hpp"    // packed_matrix, packed_view, pack, unpack
 #include "tern/pack/ternary_weights.hpp"  // ternary_weights: trits and scales, packed by a policy
@@ -50,7 +52,7 @@
 #include "tern/distill/objective.hpp"  // objective: CE + lambda LD + gamma AD on a tape
 #include "tern/grad/tape.hpp"          // tape, variable
 #include "tern/model/config.hpp"       // model_config: the sizes of a decoder
-#include "tern/model/decoder.hpp"      // decoder: a Qwen3 of any owner type
+#include "tern/model/decoder.hpp"      // decoder: Qwen, Llama, Gemma ... of any owner type
 #include "tern/model/surgery.hpp"      // insert_sub_ln, make_ternary: stage 1
 #include "tern/nn/graph.hpp"           // graph::linear, graph::bit_linear ...: one function an op
 #include "tern/train/adamw.hpp"        // adamw, gradient_norm
