@@ -136,12 +136,12 @@ inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
 /// next 4 MiB of every part: of long reads none would be undisturbed.
 inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
                              tern::thread_pool& pool) {
-  constexpr std::size_t most = std::size_t{1} << 22;
+  constexpr std::size_t most = 2048 * 2161;  // no power of two lies between the streams
   const auto loops = loops_of(level);
-  const std::size_t part = memory.size() / pool.threads() / 512 * 512;
+  const std::size_t part = memory.size() / pool.threads() / 2048 * 2048;
   const std::size_t slice = std::min(part, most), slices = part / slice, times = most / slice;
   std::size_t turn = 0;
-  const double seconds = fastest(std::max<std::size_t>(50, slices), [&] {
+  const double seconds = fastest(std::max<std::size_t>(50, 4 * slices), [&] {
     const std::size_t at = turn++ % slices * slice;
     pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
       for (std::size_t i = 0; i < times; ++i) loops.read(memory.data() + begin * part + at, slice);

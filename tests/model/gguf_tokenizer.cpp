@@ -8,6 +8,7 @@
 
 #include "tern/io/gguf_writer.hpp"
 #include "tests/message.hpp"
+#include "tests/split_at.hpp"
 #include "tests/support.hpp"
 
 namespace {
@@ -45,16 +46,6 @@ std::string error_of(const std::function<void(small&)>& change) {
       tern_test::message_of<tern::format_error>([&] { static_cast<void>(file.load()); });
   const std::size_t name = what.find("t.gguf: ");
   return name == what.npos ? what : what.substr(name + 8);
-}
-
-std::vector<std::string> split_at(const std::string& text, const std::string& separator) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  for (std::size_t at = 0; (at = text.find(separator, begin)) != text.npos;
-       begin = at + separator.size())
-    parts.push_back(text.substr(begin, at - begin));
-  parts.push_back(text.substr(begin));
-  return parts;
 }
 
 std::string slurp(const std::filesystem::path& path) {
@@ -129,8 +120,8 @@ TEST_CASE("GPT-2's tokenizer from a GGUF file gives llama.cpp's ids", "[gguf_tok
   const auto tokenizer = tern::read_gguf_tokenizer(file.metadata());
   CHECK(tokenizer.vocab_size() == 50257);
   CHECK(tokenizer.encode("<|endoftext|>") == ids{50256});
-  const auto texts = split_at(slurp(path.string() + ".inp"), "\n__ggml_vocab_test__\n");
-  const auto lines = split_at(slurp(path.string() + ".out"), "\n");
+  const auto texts = tern_test::split_at(slurp(path.string() + ".inp"), "\n__ggml_vocab_test__\n");
+  const auto lines = tern_test::split_at(slurp(path.string() + ".out"), "\n");
   REQUIRE(texts.size() >= 47);
   for (std::size_t i = 0; i < 47; ++i) {
     CAPTURE(texts[i]);

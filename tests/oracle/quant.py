@@ -61,4 +61,6 @@ for name, w in cases.items():
     out.append(c_array("float", "token_scales", xs.tolist()))
     out.append(c_array("std::int32_t", "token_sums", xc.sum(dim=1).tolist()))
     out.append(f"}}  // namespace {name}\n")
+out.append("// check(namespace) for each of the above.\n"
+           f"#define EVERY_CASE(check) {' '.join(f'check({name})' for name in cases)}\n")
 pathlib.Path(__file__).with_suffix(".inc").write_text("".join(out))

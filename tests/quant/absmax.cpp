@@ -58,14 +58,8 @@ static_assert(activation_quantizer<absmax_int8, float> &&
 static_assert(!weight_quantizer<absmax_int8, float>);
 
 TEST_CASE("absmax_int8 equals PyTorch to the bit") {
-#define CASE(n) check(n::rows, n::cols, n::values, n::token_codes, n::token_scales, n::token_sums)
-  CASE(normal);
-  CASE(wide);
-  CASE(ties);
-  CASE(int_ties);
-  CASE(zeros);
-  CASE(tiny);
-  CASE(large);
+#define CASE(n) check(n::rows, n::cols, n::values, n::token_codes, n::token_scales, n::token_sums);
+  EVERY_CASE(CASE)
 #undef CASE
 }
 

@@ -26,14 +26,8 @@ static_assert(weight_quantizer<absmean, float> && weight_quantizer<absmean, doub
 static_assert(!activation_quantizer<absmean, float>);
 
 TEST_CASE("absmean equals PyTorch to the bit") {
-#define CASE(n) check(n::rows, n::cols, n::values, n::weight_codes, n::weight_scale[0])
-  CASE(normal);
-  CASE(wide);
-  CASE(ties);
-  CASE(int_ties);
-  CASE(zeros);
-  CASE(tiny);
-  CASE(large);
+#define CASE(n) check(n::rows, n::cols, n::values, n::weight_codes, n::weight_scale[0]);
+  EVERY_CASE(CASE)
 #undef CASE
 }
 

@@ -47,15 +47,8 @@ TEST_CASE("per_channel and block equal PyTorch to the bit") {
   check<per_channel>(n::rows, n::cols, n::values, n::row_codes, n::row_scales);          \
   check<block<64>>(n::rows, n::cols, n::values, n::block64_codes, n::block64_scales);    \
   check<block<128>>(n::rows, n::cols, n::values, n::block128_codes, n::block128_scales); \
-  check<block<256>>(n::rows, n::cols, n::values, n::block256_codes, n::block256_scales)
-  CASE(normal);
-  CASE(wide);
-  CASE(ties);
-  CASE(int_ties);
-  CASE(zeros);
-  CASE(tiny);
-  CASE(large);
-  CASE(blocks);
+  check<block<256>>(n::rows, n::cols, n::values, n::block256_codes, n::block256_scales);
+  EVERY_CASE(CASE)
 #undef CASE
 }
 

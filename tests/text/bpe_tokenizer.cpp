@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tern/text/tokenizer_json.hpp"
+#include "tests/split_at.hpp"
 #include "tests/support.hpp"
 
 namespace {
@@ -33,16 +34,6 @@ const tern::bpe_tokenizer* qwen3() {
   return loaded ? &*loaded : nullptr;
 }
 
-std::vector<std::string> split_at(const std::string& text, const std::string& separator) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  for (std::size_t at = 0; (at = text.find(separator, begin)) != text.npos;
-       begin = at + separator.size())
-    parts.push_back(text.substr(begin, at - begin));
-  parts.push_back(text.substr(begin));
-  return parts;
-}
-
 ids numbers(const std::string& line) {
   std::istringstream in(line);
   return {std::istream_iterator<std::int32_t>(in), {}};
@@ -57,8 +48,8 @@ void check_llama_cpp_vectors(const tern::bpe_tokenizer& tokenizer, const std::st
   const auto stem = "tokenizers/llama.cpp-vectors/ggml-vocab-" + model + ".gguf";
   const auto in = tern_test::data_file(stem + ".inp"), out = tern_test::data_file(stem + ".out");
   if (in.empty() || out.empty()) return;
-  const auto texts = split_at(slurp(in), "\n__ggml_vocab_test__\n");
-  const auto lines = split_at(slurp(out), "\n");
+  const auto texts = tern_test::split_at(slurp(in), "\n__ggml_vocab_test__\n");
+  const auto lines = tern_test::split_at(slurp(out), "\n");
   REQUIRE(texts.size() >= 47);
   REQUIRE(lines.size() >= 47);
   for (std::size_t i = 0; i < 47; ++i) {
@@ -107,7 +98,7 @@ TEST_CASE("llama.cpp's vectors for GPT-2 encode to their ids", "[text]") {
   const auto vocab = tern_test::data_file("tokenizers/gpt2/vocab.json");
   const auto merges = tern_test::data_file("tokenizers/gpt2/merges.txt");
   if (vocab.empty() || merges.empty()) return;
-  auto rules = split_at(slurp(merges), "\n");
+  auto rules = tern_test::split_at(slurp(merges), "\n");
   std::erase_if(rules,
                 [](const auto& line) { return line.empty() || line.starts_with("#version"); });
   const nlohmann::json file = {

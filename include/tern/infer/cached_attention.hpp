@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 #include <span>
 
 #include "tern/core/arena.hpp"
@@ -14,6 +13,7 @@
 #include "tern/infer/kv_cache.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/nn/attention.hpp"
+#include "tern/nn/score_band.hpp"
 #include "tern/nn/softmax.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -56,7 +56,7 @@ class cached_attention {
   }
 
  private:
-  static constexpr std::size_t most_rows = 64, most_runs = 8, tile = 64;
+  static constexpr std::size_t most_rows = score_band::most_rows, most_runs = 8, tile = 64;
 
   /// New rows of a sequence, for one key/value head.
   struct task {
@@ -82,8 +82,8 @@ class cached_attention {
                   matrix_view<float> scores, float* buffer) {
     const std::size_t d = shape.head_dim, group = shape.group();
     const std::size_t start = cache.length(t.sequence) + t.offset, end = start + t.rows;
-    const std::size_t window = cache.shape().window(layer);
-    const std::size_t first = window != 0 && start + 1 > window ? start + 1 - window : 0;
+    const score_band band(start, end, true, cache.shape().window(layer));
+    const std::size_t first = band.begin;
     const auto head = [&](auto& m, std::size_t g) {
       return m.block(t.row, (t.head * group + g) * d, t.rows, d);
     };
@@ -95,18 +95,15 @@ class cached_attention {
         multiply(factor, head(q, g), matrix_view<const float>(buffer, n, d),
                  scores.block(g * t.rows, at - first, t.rows, n));
     }
+    for (std::size_t g = 0; g < group; ++g)
+      band.mask(scores.block(g * t.rows, 0, t.rows, band.cols));
     for (std::size_t i = 0; i < group * t.rows; ++i) {
-      const std::size_t position = start + i % t.rows;
-      const auto row = scores.row(i);
-      const std::size_t seen = window != 0 && position + 1 > window ? position + 1 - window : 0;
-      std::fill(row.data, row.data + (seen - std::min(seen, first)), minus_infinity);
-      std::fill(row.data + (position + 1 - first), row.data + (end - first), minus_infinity);
+      const row_view<float> row(scores.row(i).data, band.cols);
       float sum;
-      exponentials(row_view<float>(row.data, end - first), sum);
+      exponentials(row, sum);
       const simd::batch<float> by(1 / sum);
       simd::transform(
-          row_view<float>(row.data, end - first), [&](const auto& p) { return p * by; },
-          row_view<const float>(row.data, end - first));
+          row, [&](const auto& p) { return p * by; }, row_view<const float>(row));
     }
     for (std::size_t at = first; at < end; at += tile) {
       const std::size_t n = std::min(tile, end - at);
@@ -117,7 +114,6 @@ class cached_attention {
     }
   }
 
-  static constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
   static constexpr std::size_t few = 4;  // rows too few to pack operands for
 
   /// z = factor * a b^T

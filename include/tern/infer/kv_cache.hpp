@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/io/half_rows.hpp"
+#include "tern/quant/absmax.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -139,12 +139,9 @@ class kv_cache {
     } else if (storage_ == kv_storage::f16) {
       to_f16(from, reinterpret_cast<std::uint16_t*>(to), d);
     } else {
-      const float top = simd::max_abs(row_view<const float>(from, d));
-      l.scales[row] = top / 127;
-      const float factor = top == 0 ? 0 : 127 / top;
-      auto* const codes = reinterpret_cast<std::int8_t*>(to);
-      for (std::size_t i = 0; i < d; ++i)
-        codes[i] = static_cast<std::int8_t>(std::nearbyint(from[i] * factor));
+      std::int32_t ignored = 0;
+      absmax_int8{}.quantize<float>({from, 1, d}, {reinterpret_cast<std::int8_t*>(to), 1, d},
+                                    {&l.scales[row], 1}, {&ignored, 1});
     }
   }
 

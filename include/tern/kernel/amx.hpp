@@ -6,16 +6,15 @@
 //   vpshufb zmm 1/cycle (p5), vpandd zmm 2/cycle, vpsrlw zmm 1/cycle, 64 bytes stored a cycle
 //
 // 32 tokens x 32 rows x 64 columns: 64 cycles of products beside 32 of loads and 32 of stores (the
-// codes, unpacked a step ahead into a ring that stays in L1); measured alone, 106.
-// 16 tokens x 64 rows x 64 columns: 64 cycles of products, 40 of loads, 64 of stores; alone, 105.
-// Storing a panel's codes for all tokens to share spares the unpacking of the later ones and pays
-// for it in cache: it is quicker for many tokens of few columns, slower for up to 32.
+// codes, unpacked a step ahead into a ring that stays in L1).
+// 16 tokens x 64 rows x 64 columns: 64 cycles of products, 40 of loads, 64 of stores.
 //
 // Both operands are signed: row sums play no part, and what x holds past its end counts for
 // nothing.
 #pragma once
 
 #include "tern/isa/target.hpp"
+#include "tern/isa/tile_config.hpp"
 #include "tern/kernel/avx512vbmi.hpp"
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/two_bit.hpp"
@@ -26,7 +25,7 @@
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,amx-tile,amx-int8")
 namespace tern::inline TERN_ABI::kernel::amx {
 
-namespace vnni = avx512vbmi;  // whose instructions this level has
+namespace below = avx512vbmi;  // whose instructions this level has
 
 inline constexpr std::size_t tile_tokens = 16, tile_cols = 64, tile_planes = 16, tile_bytes = 1024;
 
@@ -36,18 +35,9 @@ TERN_INLINE void memory_fence() { __asm__ volatile("" ::: "memory"); }
 /// Tiles 0, 1 hold sums of `first` tokens and 2, 3 of `second`; 4 and 5 their activations; 6 and 7
 /// weights.
 inline void configure(std::size_t first, std::size_t second) {
-  struct alignas(64) {
-    std::uint8_t palette = 1, start = 0, reserved[14] = {};
-    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    std::uint8_t rows[16] = {};
-  } tiles;
-  for (int i = 0; i < 2; ++i) {
-    tiles.rows[i] = static_cast<std::uint8_t>(first);
-    tiles.rows[2 + i] = static_cast<std::uint8_t>(second);
-    tiles.rows[6 + i] = 16;
-  }
-  tiles.rows[4] = tiles.rows[0];
-  tiles.rows[5] = tiles.rows[2];
+  isa::tile_config tiles;
+  tiles.rows[0] = tiles.rows[1] = tiles.rows[4] = static_cast<std::uint8_t>(first);
+  tiles.rows[2] = tiles.rows[3] = tiles.rows[5] = static_cast<std::uint8_t>(second);
   __asm__ volatile("" ::"r"(&tiles) : "memory");  // g++ thinks that only 8 bytes are read
   _tile_loadconfig(&tiles);
 }
@@ -55,14 +45,14 @@ inline void configure(std::size_t first, std::size_t second) {
 /// The codes of a block: 64 bytes, 16 rows of four neighbouring columns, for each plane.
 template <class Format>
 TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
-  using format = vnni::decoder<Format>;
-  const auto q = format::decode(vnni::ops::load(block.bytes.data()));
+  using format = below::decoder<Format>;
+  const auto q = format::decode(below::ops::load(block.bytes.data()));
   [&]<std::size_t... plane>(std::index_sequence<plane...>) __attribute__((always_inline)) {
-    (vnni::ops::store(to + 64 * plane, _mm512_add_epi8(format::template digits<plane>(q),
-                                                       _mm512_set1_epi8(Format::least_code))),
+    (below::ops::store(to + 64 * plane, _mm512_add_epi8(format::template digits<plane>(q),
+                                                        _mm512_set1_epi8(Format::least_code))),
      ...);
   }
-  (vnni::plane_indices<Format>{});
+  (below::plane_indices<Format>{});
 }
 
 /// A table for the lower, one for the upper digit of a nibble, whose other digit may be any.
@@ -123,44 +113,13 @@ struct weight_tiles {
   }
 };
 
-/// out[t][0..32) of n tokens, up to 32, the `first` ones in tiles of their own.
-template <class Format>
-[[gnu::noinline]] void tiles(const weight_tiles<Format, 2>& weights, const std::int8_t* x,
+/// out[t][0 .. 16 panels) of n tokens: two panels of weights and up to 32 tokens, the `first` ones
+/// in tiles of their own, or four panels and up to 16 tokens.
+template <class Format, std::size_t panels>
+[[gnu::noinline]] void tiles(const weight_tiles<Format, panels>& weights, const std::int8_t* x,
                              std::size_t n, std::size_t first, std::size_t steps, std::int32_t* out,
                              std::size_t out_stride) {
-  const weight_tiles<Format, 2> w = weights;
-  const std::int8_t* x1 = x + first * tile_cols;
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  w.unpack(0);
-  for (std::size_t s = 0; s < steps; ++s, x += n * tile_cols, x1 += n * tile_cols) {
-    w.unpack(s + 1);
-    const std::int8_t* at = w.tile(s);
-    _tile_stream_loadd(4, x, tile_cols);
-    _tile_loadd(6, at, 64);
-    _tile_dpbssd(0, 4, 6);
-    _tile_loadd(7, at + w.stride, 64);
-    _tile_dpbssd(1, 4, 7);
-    _tile_stream_loadd(5, x1, tile_cols);
-    _tile_dpbssd(2, 5, 6);
-    _tile_dpbssd(3, 5, 7);
-  }
-  std::int32_t* out1 = out + first * out_stride;
-  _tile_stored(0, out, out_stride * sizeof *out);
-  _tile_stored(1, out + 16, out_stride * sizeof *out);
-  _tile_stored(2, out1, out_stride * sizeof *out);
-  _tile_stored(3, out1 + 16, out_stride * sizeof *out);
-  memory_fence();
-}
-
-/// out[t][0..64) of n tokens, up to 16.
-template <class Format>
-[[gnu::noinline]] void tiles(const weight_tiles<Format, 4>& weights, const std::int8_t* x,
-                             std::size_t n, std::size_t, std::size_t steps, std::int32_t* out,
-                             std::size_t out_stride) {
-  const weight_tiles<Format, 4> w = weights;
+  const weight_tiles<Format, panels> w = weights;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -174,15 +133,22 @@ template <class Format>
     _tile_dpbssd(0, 4, 6);
     _tile_loadd(7, at + w.stride, 64);
     _tile_dpbssd(1, 4, 7);
-    _tile_loadd(6, at + 2 * w.stride, 64);
-    _tile_dpbssd(2, 4, 6);
-    _tile_loadd(7, at + 3 * w.stride, 64);
-    _tile_dpbssd(3, 4, 7);
+    if constexpr (panels == 2) {
+      _tile_stream_loadd(5, x + first * tile_cols, tile_cols);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    } else {
+      _tile_loadd(6, at + 2 * w.stride, 64);
+      _tile_dpbssd(2, 4, 6);
+      _tile_loadd(7, at + 3 * w.stride, 64);
+      _tile_dpbssd(3, 4, 7);
+    }
   }
+  std::int32_t* rest = panels == 2 ? out + first * out_stride : out + 32;
   _tile_stored(0, out, out_stride * sizeof *out);
   _tile_stored(1, out + 16, out_stride * sizeof *out);
-  _tile_stored(2, out + 32, out_stride * sizeof *out);
-  _tile_stored(3, out + 48, out_stride * sizeof *out);
+  _tile_stored(2, rest, out_stride * sizeof *out);
+  _tile_stored(3, rest + 16, out_stride * sizeof *out);
   memory_fence();
 }
 
@@ -212,7 +178,7 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
     tiles(w, p.x + token * p.x_stride, n, first, steps, direct ? out : edge,
           direct ? p.out_stride : most_rows);
     if (!direct)
-      vnni::copy_rows(edge, most_rows, out, p.out_stride, n, left < most_rows ? left : most_rows);
+      below::copy_rows(edge, most_rows, out, p.out_stride, n, left < most_rows ? left : most_rows);
   }
 }
 
@@ -223,17 +189,17 @@ inline constexpr std::size_t least_tokens = weight_tiles<Format, 2>::whole ? 3 :
 /// Most tokens of a group; 0 where each has its own matvec.
 template <class Format>
 inline std::size_t group_size(std::size_t tokens) {
-  if (tokens < least_tokens<Format>) return vnni::group_size(tokens);
+  if (tokens < least_tokens<Format>) return below::group_size(tokens);
   return tokens <= tile_tokens ? tile_tokens : 2 * tile_tokens;
 }
 
 /// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use.
 template <class Format>
 void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  if (p.tokens < least_tokens<Format>) return vnni::run(p, begin, end);
+  if (p.tokens() < least_tokens<Format>) return below::run(p, begin, end);
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
-    if (p.tokens <= tile_tokens)
+    if (p.tokens() <= tile_tokens)
       for (std::size_t panel = t.panel; panel < t.panel_end; panel += 4) columns<4>(p, t, panel);
     else
       for (std::size_t panel = t.panel; panel < t.panel_end; panel += 2) columns<2>(p, t, panel);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "tern/core/executor.hpp"
@@ -18,6 +19,25 @@ namespace tern::inline TERN_ABI::kernel {
 template <class Format>
 std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
+}
+
+/// Sum of the elements, of any number up to 2^24.
+inline std::int32_t row_sum(row_view<const std::int8_t> x) {
+  using bytes [[gnu::vector_size(8)]] = std::int8_t;
+  using shorts [[gnu::vector_size(16)]] = std::int16_t;
+  std::int32_t total = 0;
+  std::size_t i = 0;
+  while (x.stride == 1 && i + 8 <= x.size) {
+    shorts sums{};  // of up to 256 bytes each
+    for (const std::size_t end = std::min(x.size - 7, i + 2048); i < end; i += 8) {
+      bytes b;
+      std::memcpy(&b, x.data + i, sizeof b);
+      sums += __builtin_convertvector(b, shorts);
+    }
+    for (int k = 0; k < 8; ++k) total += sums[k];
+  }
+  for (; i < x.size; ++i) total += x[i];
+  return total;
 }
 
 /// Columns of whole tiles.
@@ -97,7 +117,6 @@ class column_runs {
 
   problem<Format> whole_;
   bool copied_, tiled_;
-  std::size_t line_stride_;                 // 0: rows follow one another
   std::size_t x_step_ = 0, sums_step_ = 0;  // from one run to the next
 };
 

@@ -22,13 +22,14 @@ struct token_partition {
 };
 
 /// out[n][m] = sum over k of w[m][k] x[n][k]. `grouped` tokens stand group after group: four
-/// columns of one after four of the other, then the next four columns. Others are rows. Either way
-/// x is readable up to whole blocks of columns and holds zeros past the last column of w.
+/// columns of one after four of the other, then the next four columns. Others are rows, or tiles as
+/// tile_tokens() makes them. x is readable up to whole blocks of columns and holds zeros past the
+/// last column of w.
 template <class Format>
 struct problem {
   packed_view<Format> weights;
   const std::int8_t* x;
-  std::size_t x_stride, tokens;
+  std::size_t x_stride;
   bool grouped;
   token_partition parts;
   const std::int32_t* row_sums;
@@ -44,6 +45,7 @@ struct problem {
     return std::max<std::size_t>(1, std::min(task_tokens, task_bytes / cols) / parts.first(1));
   }
 
+  [[nodiscard]] std::size_t tokens() const { return parts.first(parts.groups); }
   [[nodiscard]] std::size_t row_tasks() const {
     return (weights.panels() + task_panels - 1) / task_panels;
   }

@@ -14,17 +14,22 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// Rows of x to rows of `cols` bytes, zeros past the last column.
+/// Columns [first, first + n) of a token, zeros past its last one.
+inline void copy_columns(row_view<const std::int8_t> x, std::size_t first, std::size_t n,
+                         std::int8_t* to) {
+  const std::size_t here = first < x.size ? std::min(n, x.size - first) : 0;
+  if (x.stride == 1)
+    std::memcpy(to, x.data + first, here);
+  else
+    for (std::size_t i = 0; i < here; ++i) to[i] = x[first + i];
+  std::memset(to + here, 0, n - here);
+}
+
+/// Rows of x to rows of `cols` bytes.
 inline void pad_rows(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
                      executor_ref ex) {
-  for_each_row(x.rows, cols, ex, [&](std::size_t r) {
-    std::int8_t* row = to + r * cols;
-    if (x.col_stride == 1)
-      std::memcpy(row, x.row(r).data, x.cols);
-    else
-      for (std::size_t c = 0; c < x.cols; ++c) row[c] = x(r, c);
-    std::memset(row + x.cols, 0, cols - x.cols);
-  });
+  for_each_row(x.rows, cols, ex,
+               [&](std::size_t r) { copy_columns(x.row(r), 0, cols, to + r * cols); });
 }
 
 /// Columns [first, cols) of a token to its place in a group of n.
@@ -80,43 +85,17 @@ inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition
   });
 }
 
-/// Sum of the elements, of any number up to 2^24.
-inline std::int32_t row_sum(row_view<const std::int8_t> x) {
-  using bytes [[gnu::vector_size(8)]] = std::int8_t;
-  using shorts [[gnu::vector_size(16)]] = std::int16_t;
-  std::int32_t total = 0;
-  std::size_t i = 0;
-  while (x.stride == 1 && i + 8 <= x.size) {
-    shorts sums{};  // of up to 256 bytes each
-    for (const std::size_t end = std::min(x.size - 7, i + 2048); i < end; i += 8) {
-      bytes b;
-      std::memcpy(&b, x.data + i, sizeof b);
-      sums += __builtin_convertvector(b, shorts);
-    }
-    for (int k = 0; k < 8; ++k) total += sums[k];
-  }
-  for (; i < x.size; ++i) total += x[i];
-  return total;
-}
-
 /// All groups, 64 columns of one token after those of the other, then the next 64 columns. `cols`
-/// bytes to a token, a multiple of 64; zeros past the last column.
+/// bytes to a token, a multiple of 64.
 inline void tile_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
                         std::int8_t* to, std::size_t cols, executor_ref ex) {
   constexpr std::size_t line = 64;
   for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
     const std::size_t first = parts.first(g), n = parts.first(g + 1) - first;
     for (std::size_t t = 0; t < n; ++t) {
-      const row_view<const std::int8_t> row = x.row(first + t);
       std::int8_t* at = to + first * cols + t * line;
-      for (std::size_t c = 0; c < cols; c += line, at += n * line) {
-        const std::size_t here = c < row.size ? std::min(line, row.size - c) : 0;
-        if (row.stride == 1)
-          std::memcpy(at, row.data + c, here);
-        else
-          for (std::size_t i = 0; i < here; ++i) at[i] = row[c + i];
-        std::memset(at + here, 0, line - here);
-      }
+      for (std::size_t c = 0; c < cols; c += line, at += n * line)
+        copy_columns(x.row(first + t), c, line, at);
     }
   });
 }

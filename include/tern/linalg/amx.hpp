@@ -10,6 +10,7 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/isa/target.hpp"
+#include "tern/isa/tile_config.hpp"
 #include "tern/linalg/avx512.hpp"
 
 #if TERN_X86 && defined(__x86_64__)
@@ -108,13 +109,8 @@ inline void pack_panel(const T* from, std::size_t lines, std::size_t line, std::
     }
 }
 
-/// Tiles 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 columns of B: all of 16 rows of 64 bytes.
-struct alignas(64) tile_config {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-inline constexpr tile_config config{};
+/// Tiles 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 columns of B.
+inline constexpr isa::tile_config config{};
 
 TERN_INLINE void load_rows(const std::byte* a, std::size_t part) {
   _tile_loadd(4, a + 2 * part * tile_bytes, 64);

@@ -37,18 +37,23 @@ struct score_band {
     return causal ? first + i + 1 - begin : cols;
   }
 
-  /// z = factor * a b^T for a (rows, D) and b (length, D), column 0 of z for row `begin` of b;
-  /// the columns of z that a row does not see become -infinity.
+  /// Columns of z that a row does not see become -infinity; column 0 is `begin`.
   template <class T>
-  void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z) const {
-    detail::gemm_block<T>(factor, a, b.row_block(begin, cols).transposed(), z.col_block(0, cols),
-                          false);
+  void mask(matrix_view<T> z) const {
     constexpr T unseen = -std::numeric_limits<T>::infinity();
     for (std::size_t i = 0; i < rows; ++i) {
       T* row = z.row(i).data;
       std::fill(row, row + hidden(i), unseen);
       std::fill(row + visible(i), row + z.cols, unseen);
     }
+  }
+
+  /// z = factor * a b^T, masked, for a (rows, D) and b (length, D).
+  template <class T>
+  void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z) const {
+    detail::gemm_block<T>(factor, a, b.row_block(begin, cols).transposed(), z.col_block(0, cols),
+                          false);
+    mask(z);
   }
 };
 

@@ -1,5 +1,6 @@
-// Ternary matrices of a few bits a weight, in a layout that no instruction set owns. A format says
-// how one block is stored; rows and columns are padded to whole blocks with trits of 0.
+// Matrices of a few bits a weight, ternary ones first of all, in a layout that no instruction set
+// owns. A format says how one block is stored; rows and columns are padded to whole blocks with
+// codes of 0.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,7 @@ struct alignas(64) packed_block {
   std::array<std::uint8_t, 64> bytes{};
 };
 
-/// `Format::rows x Format::cols` trits make a block. `pack` reads int8 codes with a row stride,
+/// `Format::rows x Format::cols` codes make a block. `pack` reads int8 codes with a row stride,
 /// returns nonzero where one is not within [least_code, least_code + max_digit]; `unpack` is its
 /// inverse.
 template <class Format>

@@ -159,7 +159,7 @@ inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (!p.grouped) {
-      for (std::size_t n = 0; n < p.tokens; ++n) matvec(p, t.panel, t.panel_end, n);
+      for (std::size_t n = 0; n < p.tokens(); ++n) matvec(p, t.panel, t.panel_end, n);
       continue;
     }
     const std::size_t end_of_panels = t.panel_end * Format::rows;

@@ -11,16 +11,16 @@ using sum = decltype(ops::zero());
 
 /// Whether the level's `dot` is not exact for digits of the format: then `dot_wide` is.
 template <class Format, class level = ops>
-inline constexpr bool wide = Format::max_digit > 2 && level::max_digit < Format::max_digit;
+inline constexpr bool is_wide = level::max_digit < Format::max_digit;
 
 /// Dot products that may be added before widen().
 template <class Format>
 inline constexpr std::size_t max_dots =
-    wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
+    is_wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
 
 template <class Format, class X, class level = ops>
 TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
-  if constexpr (wide<Format>)
+  if constexpr (is_wide<Format>)
     return level::template dot_wide<Format::max_digit>(s, digits, x);
   else
     return level::dot(s, digits, x);
@@ -28,7 +28,7 @@ TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
 
 template <class Format, class Sum>
 TERN_INLINE ops::reg widen(Sum s) {
-  if constexpr (wide<Format>)
+  if constexpr (is_wide<Format>)
     return s;
   else
     return ops::widen(s);

@@ -5,8 +5,7 @@ template <>
 struct decoder<four_bit> {
   /// The upper half of a byte may stay in its place where a dot product takes digits of 240.
   static constexpr std::size_t sums = ops::max_digit < 255 ? 1 : 2;
-
-  static constexpr std::size_t most_scaled = 1, direct_groups = 2;
+  static constexpr std::size_t most_scaled = sums == 1 ? 1 : 16, direct_groups = 2;
 
   TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
   template <int plane>
@@ -31,9 +30,7 @@ struct decoder<four_bit> {
 
 template <>
 struct decoder<eight_bit> {
-  static constexpr std::size_t sums = 1;
-
-  static constexpr std::size_t most_scaled = 1, direct_groups = 2;
+  static constexpr std::size_t sums = 1, most_scaled = 1, direct_groups = 2;
 
   TERN_INLINE static ops::reg decode(ops::reg q) { return q; }
   template <int plane>
