@@ -425,3 +425,12 @@ TEST_CASE("a file of the Python package, in GGUF", "[gguf]") {
   CHECK(file.at("q4_0").shape == std::vector<std::size_t>{2, 64});
   CHECK(tern::ggml_type_name(file.at("iq4_nl").type) == "IQ4_NL");
 }
+
+TEST_CASE("a ternary tensor without weights has no scales", "[gguf]") {
+  for (const auto type : {tern::ggml_type::tq1_0, tern::ggml_type::tq2_0, tern::ggml_type::i2_s})
+    for (const tern::extents empty : {tern::extents{0, 256}, {2, 0}, {0, 0}}) {
+      const auto n =
+          tern::scale_extents(empty, tern::ternary_scale_block(type, empty.rows, empty.cols));
+      CHECK(n.rows * n.cols == 0);
+    }
+}

@@ -9,6 +9,7 @@
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/io/gguf_tensor.hpp"
+#include "tern/quant/absmean.hpp"
 #include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -19,7 +20,7 @@ inline bool is_ternary(ggml_type type) {
 
 /// The part of a (rows, cols) tensor that shares a scale; `scale_extents` makes of it their number.
 inline extents ternary_scale_block(ggml_type type, std::size_t rows, std::size_t cols) {
-  return type == ggml_type::i2_s ? extents{rows, cols} : extents{1, 256};
+  return type == ggml_type::i2_s ? absmean::scale_block(rows, cols) : extents{1, 256};
 }
 
 namespace detail {
