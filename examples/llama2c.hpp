@@ -137,9 +137,8 @@ inline tern::decoder<> read_ternary(const std::filesystem::path& path) {
         codes[place(i / cols, p.weight, config.head_dim) * cols + i % cols] =
             static_cast<std::int8_t>(digit == 3 ? -1 : digit);
       }
-      p.packed.emplace(tern::matrix_view<const std::int8_t>(codes.data(), rows, cols),
-                       tern::matrix_view<const float>(&scale, 1, 1), tern::extents{rows, cols});
-      p.weight.value = tern::matrix<float>();
+      p.pack(tern::shared_weights<float>(tern::ternary_weights<tern::two_bit>(
+          {codes.data(), rows, cols}, {&scale, 1, 1}, {rows, cols})));
       p.norm->fill(1 / static_cast<float>(cols));
     }
   return model;

@@ -1,34 +1,11 @@
 // The tape: order of the backward, accumulation, and a steady state without any allocation.
 #include "tern/grad/tape.hpp"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "tern/core/simd.hpp"
+#include "tests/allocations.hpp"
 #include "tests/gradient_check.hpp"
-
-namespace {
-std::atomic<std::size_t> allocations = 0;
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  const std::size_t rounded = (bytes + alignment) / alignment * alignment;
-  if (void* p = std::aligned_alloc(alignment, rounded)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-// The whole program counts what it takes from the system.
-void* operator new(std::size_t n) { return counted(n, alignof(std::max_align_t)); }
-void* operator new(std::size_t n, std::align_val_t a) {
-  return counted(n, static_cast<std::size_t>(a));
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 using tern::matrix_view;
 using tern::variable;
@@ -95,14 +72,14 @@ TEST_CASE("a tape allocates nothing in the steady state", "[tape]") {
     t.backward();
   };
   step();
-  const std::size_t taken = t.memory().system_allocations(), before = allocations;
+  const std::size_t taken = t.memory().system_allocations(), before = tern_test::allocations;
   CHECK(taken > 0);
   for (int i = 0; i < 10; ++i) step();
-  const std::size_t after = allocations;
+  const std::size_t after = tern_test::allocations;
   CHECK(after == before);
   CHECK(t.memory().system_allocations() == taken);
   std::vector<int> seen(3);
-  CHECK(allocations > after);  // the counter counts
+  CHECK(tern_test::allocations > after);  // the counter counts
 }
 
 TEST_CASE("a tape that does not record holds values only", "[tape]") {

@@ -2,10 +2,12 @@
 // and what is wrong with a folder is said.
 #include <cmath>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "tern/io/half.hpp"
 #include "tern/model/checkpoint.hpp"
+#include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
@@ -129,6 +131,64 @@ TEST_CASE("a deployed model computes the bits of the training graph") {
   CHECK_THROWS_AS(deployed.hidden(recording, batch), config_error);
 }
 
+TEST_CASE("a packed model computes the bits of the training graph where its file is mapped") {
+  const tern_test::scratch_dir scratch;
+  const auto placement = GENERATE(norm_placement::subln, norm_placement::all);
+  auto model = ternary_model(placement);
+  const matrix<float> expected = hidden(model);
+  pack_ternary<two_bit>(model);
+  CHECK(hidden(model) == expected);
+  CHECK(std::as_const(model.blocks()[1].down.weight).view().size() == 0);
+  pack_ternary<base3>(model);  // again, in another format
+  CHECK(hidden(model) == expected);
+
+  save_packed_model(model, scratch.path() / "p", dtype::f32);
+  auto again = load_model<>(scratch.path() / "p");
+  CHECK(hidden(again) == expected);
+  const safetensors_file file(scratch.path() / "p" / "model.safetensors");
+  again.for_each_projection([&](auto& p) {
+    if (!p.packed) return;
+    const auto bytes = file.at(p.weight.name).data;
+    CHECK(bytes.size() == p.packed->visit([](const auto& w) { return header_of(w).total; }));
+    CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % 64 == 0);
+  });
+  CHECK(again.config().ternary);
+
+  // In whatever format, masters come back to train on.
+  restore_masters(again);
+  CHECK((hidden(again) - expected).cwiseAbs().maxCoeff() < 1e-4);
+}
+
+TEST_CASE("what is wrong with a packed model is said") {
+  const tern_test::scratch_dir scratch;
+  const auto folder = scratch.path() / "p", file = folder / "model.safetensors";
+  auto model = ternary_model(norm_placement::subln);
+  const auto not_packed =
+      tern_test::message_of<config_error>([&] { save_packed_model(model, folder); });
+  CHECK(not_packed.find("q_proj.weight' is not packed") != std::string::npos);
+  pack_ternary<two_bit>(model);
+  save_packed_model(model, folder);
+  const auto bytes = std::string(mapped_file(file).text());
+  const auto damage = [&](std::size_t at, const char* text) {
+    const auto where = bytes.find("TERN");
+    REQUIRE(where % 64 == 0);
+    auto broken = bytes;
+    broken[where + at] ^= 1;
+    write_file(file, broken);
+    const auto message = message_of(folder);
+    INFO(message);
+    CHECK(
+        message.starts_with(file.string() + ": tensor 'model.layers.0.self_attn.q_proj.weight': "));
+    CHECK(message.find(text) != std::string::npos);
+  };
+  damage(0, "packed weights: ");
+  damage(6, "packed weights: ");
+  damage(8, "packed weights: ");
+  write_file(file, bytes);
+  replace_in(folder / "config.json", "\"intermediate_size\": 50", "\"intermediate_size\": 51");
+  check_says(folder, "holds 50 x 24 weights, expected 51 x 24");
+}
+
 TEST_CASE("what is wrong with a model folder is said") {
   const tern_test::scratch_dir scratch;
   const auto folder = scratch.path() / "m";
@@ -167,7 +227,7 @@ TEST_CASE("quantization_config and weights must agree") {
     return folder / "model.safetensors";
   };
   replace_in(deployed, "\"bitnet\"", "\"gptq\"");
-  says("key 'quantization_config.quant_method': expected bitnet, got gptq");
+  says("key 'quantization_config.quant_method': expected bitnet or tern, got gptq");
   replace_in(deployed, "\"gptq\"", "\"bitnet\"");
   replace_in(deployed, "\"ternary\": true", "\"ternary\": false");
   says("key 'tern.ternary': expected true");

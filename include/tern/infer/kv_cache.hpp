@@ -52,7 +52,13 @@ class kv_cache {
   }
 
   [[nodiscard]] const kv_shape& shape() const { return shape_; }
-  [[nodiscard]] std::size_t length(std::size_t sequence) const { return lengths_.at(sequence); }
+  /// Throws config_error where there is no such sequence.
+  [[nodiscard]] std::size_t length(std::size_t sequence) const {
+    if (sequence >= shape_.sequences)
+      throw config_error("kv_cache: sequence " + std::to_string(sequence) + " of " +
+                         std::to_string(shape_.sequences));
+    return lengths_[sequence];
+  }
   [[nodiscard]] std::size_t size_bytes() const {
     std::size_t total = 0;
     for (const layer& l : layers_) total += l.data.size() + l.scales.size() * sizeof(float);
@@ -61,14 +67,11 @@ class kv_cache {
 
   /// Throws config_error unless the sequence has room for n more positions.
   void require_room(std::size_t sequence, std::size_t n) const {
-    if (sequence >= shape_.sequences)
-      throw config_error("kv_cache: sequence " + std::to_string(sequence) + " of " +
-                         std::to_string(shape_.sequences));
-    if (n > shape_.chunk || lengths_[sequence] + n > shape_.capacity)
+    const std::size_t now = this->length(sequence);
+    if (n > shape_.chunk || now + n > shape_.capacity)
       throw config_error("kv_cache: no room for " + std::to_string(n) + " tokens after " +
-                         std::to_string(lengths_[sequence]) + " (capacity " +
-                         std::to_string(shape_.capacity) + ", " + std::to_string(shape_.chunk) +
-                         " at a time)");
+                         std::to_string(now) + " (capacity " + std::to_string(shape_.capacity) +
+                         ", " + std::to_string(shape_.chunk) + " at a time)");
   }
 
   /// Keys (after RoPE) and values of the positions that follow the sequence's length, (n, kv_heads
@@ -89,7 +92,7 @@ class kv_cache {
   /// Goes back to an earlier length (0: a new sequence). Throws config_error where a window has
   /// already dropped what that length sees.
   void truncate(std::size_t sequence, std::size_t length) {
-    const std::size_t now = lengths_.at(sequence);
+    const std::size_t now = this->length(sequence);
     for (std::size_t i = 0; i < layers_.size() && length > 0; ++i) {
       const std::size_t slots = layers_[i].slots, window = shape_.window(i);
       if (length > now || (now > slots && length + slots < now + std::min(window, length)))

@@ -23,8 +23,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Collects views of tensors, then writes them all; what they view must live until then. Wider
-/// element types come first, so that every tensor is aligned to its type, else in order of adding.
+/// Collects views of tensors, then writes them all; what they view must live until then. What asks
+/// for the widest alignment comes first, so that every tensor has its own, else in order of adding.
 class safetensors_writer {
  public:
   /// A value of the file's `__metadata__`.
@@ -38,6 +38,12 @@ class safetensors_writer {
     const auto needed = tensor_bytes(type, shape);
     require_size(bytes.size(), needed.value_or(SIZE_MAX), "tensor '" + name + "' in bytes");
     add_entry(std::move(name), type, std::move(shape), [bytes](const sink& out) { out(bytes); });
+  }
+  /// Bytes that `produce(sink)` gives in pieces to sink(std::span<const std::byte>). They begin at
+  /// a multiple of `alignment`, up to 64, if each such tensor has a multiple of it in bytes.
+  template <class F>
+  void add_parts(std::string name, std::size_t bytes, std::size_t alignment, F produce) {
+    add_entry(std::move(name), dtype::u8, {bytes}, std::move(produce), alignment);
   }
   /// Values stored as they are.
   template <class T>
@@ -73,7 +79,7 @@ class safetensors_writer {
   /// Throws config_error for a doubled name and io_error; the old file at `path` is then untouched.
   void write(const std::filesystem::path& path) {
     std::ranges::stable_sort(entries_, std::ranges::greater{},
-                             [](const auto& e) { return dtype_size(e.place.type); });
+                             [](const auto& e) { return e.alignment; });
     const std::string head = header();
     atomic_file file(path);
     checksum sum;
@@ -93,11 +99,14 @@ class safetensors_writer {
   struct entry {
     safetensors_entry place;
     std::function<void(const sink&)> produce;
+    std::size_t alignment;
   };
 
   void add_entry(std::string name, dtype type, std::vector<std::size_t> shape,
-                 std::function<void(const sink&)> produce) {
-    entries_.push_back({{std::move(name), type, std::move(shape)}, std::move(produce)});
+                 std::function<void(const sink&)> produce, std::size_t alignment = 0) {
+    entries_.push_back({{std::move(name), type, std::move(shape)},
+                        std::move(produce),
+                        std::max(alignment, dtype_size(type))});
   }
 
   /// Size and JSON, padded so that the data starts at a multiple of 64 bytes.
@@ -106,7 +115,8 @@ class safetensors_writer {
     auto& metadata = json["__metadata__"] = metadata_;
     metadata[std::string(safetensors_crc_key)] = safetensors_crc_zero;
     std::size_t offset = 0;
-    for (const auto& [place, ignored] : entries_) {
+    for (const entry& e : entries_) {
+      const safetensors_entry& place = e.place;
       if (json.contains(place.name))
         throw config_error("tensor '" + place.name + "' is written twice");
       const std::size_t end = offset + tensor_bytes(place.type, place.shape).value();

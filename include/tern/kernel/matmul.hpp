@@ -132,8 +132,9 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
                                       out.row_stride,
                                       kernel::problem<format>::groups_of_task(w.cols, parts)};
   const kernel::column_runs<format> runs(whole, x, tiled, workspace, ex);
-  // About 4M multiply-adds make a chunk worth a thread.
-  const std::size_t work = 64 * std::min<std::size_t>(x.rows, 240) * (w.cols + 1);
+  // About 4M multiply-adds make a chunk worth a thread; to read and unpack weights takes as long as
+  // those of eight tokens.
+  const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (w.cols + 1);
   ex.parallel_for(whole.tasks(), (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
                     for (std::size_t i = begin; i < end; ++i) {

@@ -22,15 +22,16 @@ struct decoder_block {
   projection_type q, k, v, o, gate, up, down;
   bool sliding = false;  ///< attention has a window
 
-  /// Zero weights, norms that multiply by one; stage 1 is not applied.
-  static decoder_block make(const model_config& c, std::size_t index) {
+  /// Zero weights (none yet unless `allocated`), norms that multiply by one; stage 1 is not
+  /// applied.
+  static decoder_block make(const model_config& c, std::size_t index, bool allocated = true) {
     const std::string at = "model.layers." + std::to_string(index) + ".";
     const std::size_t d = c.hidden_size, f = c.intermediate_size;
     const auto norm = [&](const char* name, std::size_t n) {
       return gain(c, at + name + ".weight", n);
     };
     const auto project = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
-      projection_type p{{at + name + ".weight", out, in}, {}, {}, false, {}};
+      projection_type p{{at + name + ".weight", out, in, allocated}, {}, {}, false, {}};
       if (bias) p.bias.emplace(at + name + ".bias", 1, out);
       return p;
     };
@@ -108,7 +109,7 @@ struct decoder_block {
   }
 
   static void put_norm(projection_type& p, const std::string& name) {
-    p.norm.emplace(name, 1, p.weight.view().cols);
+    p.norm.emplace(name, 1, p.weight.shape.cols);
     p.norm->fill(1);
   }
 };

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <list>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "tern/io/safetensors_writer.hpp"
 #include "tern/model/config_json.hpp"
 #include "tern/model/decoder.hpp"
+#include "tern/model/packed_checkpoint.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -52,12 +54,12 @@ struct bitnet_tensor {
 template <class Owner>
 void load_packed(const checkpoint_reader& file, bitnet_weights kind, projection<Owner>& p) {
   using T = scalar_of<Owner>;
-  const auto shape = p.weight.view();
+  const extents shape = p.weight.shape;
   std::vector<std::uint8_t> bytes(bitnet_rows(shape.rows) * shape.cols);
   const matrix_view<std::uint8_t> packed(bytes.data(), bitnet_rows(shape.rows), shape.cols);
   const tensor_info& tensor = file.at(p.weight.name);
   read_matrix<std::uint8_t>(tensor, packed);
-  std::vector<std::int8_t> codes(shape.size());
+  std::vector<std::int8_t> codes(shape.rows * shape.cols);
   const matrix_view<std::int8_t> view(codes.data(), shape.rows, shape.cols);
   try {
     unpack_bitnet(packed, view);
@@ -69,8 +71,8 @@ void load_packed(const checkpoint_reader& file, bitnet_weights kind, projection<
   read_row<T>(stored, scale);
   if (kind == bitnet_weights::divide) scale[0] = 1 / scale[0];
   if (!(scale[0] >= 0 && std::isfinite(scale[0]))) stored.fail("is not the scale of a weight");
-  p.packed.emplace(view, matrix_view<const T>(scale.data(), 1, 1), extents{shape.rows, shape.cols});
-  p.weight.value = tensor_traits<Owner>::make(0, 0);
+  p.pack(shared_weights<T>(
+      ternary_weights<two_bit, T>(view, matrix_view<const T>(scale.data(), 1, 1), shape)));
 }
 
 /// In transformers the bias of an autobitlinear takes part in the product that is scaled.
@@ -80,7 +82,7 @@ void scale_biases(Model& model) {
     block.for_each_projection([](auto& p) {
       if (!p.bias) return;
       const auto bias = p.bias->view();
-      const auto scale = p.packed->view().scales()(0, 0);
+      const auto scale = p.packed->visit([](const auto& w) { return w.scales()(0, 0); });
       for (std::size_t i = 0; i < bias.cols; ++i) bias(0, i) *= scale;
     });
 }
@@ -140,9 +142,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     }
   });
   file.write(directory / "model.safetensors");
-  auto config = to_json(model.config(), deployed                      ? "float16"
-                                        : dtype_of<T>() == dtype::f64 ? "float64"
-                                                                      : "float32");
+  auto config = to_json(model.config(), detail::torch_name(type));
   if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(model.config());
   write_json(directory / "config.json", config);
 }
@@ -161,7 +161,7 @@ inline void require_plausible(const model_config& c, const checkpoint_reader& fi
     for (const tensor_info& tensor : part.tensors()) bytes += real(tensor.data.size());
   const double weights =
       real(c.vocab_size) * real(c.hidden_size) + real(c.num_hidden_layers) * block;
-  if (weights > 4 * bytes)  // four ternary weights a byte
+  if (weights > 5 * bytes)  // five ternary weights a byte
     throw config_error(file.path().string() + ": config.json describes " +
                        std::to_string(weights / 1e6) + " million weights, the files hold " +
                        std::to_string(bytes / 1e6) + " MB");
@@ -169,8 +169,10 @@ inline void require_plausible(const model_config& c, const checkpoint_reader& fi
 
 }  // namespace detail
 
-/// Reads what save_model or Hugging Face wrote; checksums, where there are any, must be right.
-/// Throws io_error, config_error or format_error naming file and key or tensor.
+/// Reads what save_model, save_packed_model or Hugging Face wrote; checksums, where there are any,
+/// must be right. The library's own packed weights stay in the mapped file instead, unread until a
+/// product needs them, and their file's checksum is not looked at. Throws io_error, config_error or
+/// format_error naming file and key or tensor.
 template <class Model = decoder<>>
 Model load_model(const std::filesystem::path& directory) {
   using T = typename Model::scalar;
@@ -178,20 +180,31 @@ Model load_model(const std::filesystem::path& directory) {
   const auto json = read_json(path);
   const model_config config = model_config_from_json(json, path.string());
   const auto kind = read_bitnet_weights({json, path.string()}).value_or(bitnet_weights::masters);
-  const bool declared = kind != bitnet_weights::masters;
-  const checkpoint_reader file(directory);
+  const auto shared = std::make_shared<const checkpoint_reader>(directory);
+  const checkpoint_reader& file = *shared;
   detail::require_plausible(config, file);
-  for (const auto& part : file.files()) part.verify();
-  Model model(config);
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](auto& p) {
-      const tensor_info& tensor = file.at(p.weight.name);
-      const bool packed = tensor.dtype == dtype::u8;
+  if (kind != bitnet_weights::own)
+    for (const auto& part : file.files()) part.verify();
+  Model model(config, false);
+  const auto read_projection = [&](auto& p, bool may_be_ternary) {
+    const tensor_info& tensor = file.at(p.weight.name);
+    const bool packed = tensor.dtype == dtype::u8;
+    if (kind == bitnet_weights::own) {
+      if (packed) return p.pack(detail::map_packed<T>(tensor, p.weight.shape, shared));
+    } else {
+      const bool declared = may_be_ternary && kind != bitnet_weights::masters;
       if (packed != declared)
         tensor.fail(packed ? "is packed, but config.json has no quantization_config of such"
                            : "is not packed, but config.json has a quantization_config");
-      if (packed) detail::load_packed(file, kind, p);
-    });
+      if (packed) return detail::load_packed(file, kind, p);
+    }
+    p.weight.allocate();
+  };
+  for (auto& block : model.blocks())
+    block.for_each_projection([&](auto& p) { read_projection(p, true); });
+  read_projection(model.embedding(), false);
+  if (&model.head_projection() != &model.embedding())
+    read_projection(model.head_projection(), false);
   detail::require_known_tensors(model, file);
   model.for_each_parameter([&](auto& p) {
     if (p.view().size() == 0) return;

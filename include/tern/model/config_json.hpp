@@ -140,7 +140,6 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
     c.hidden_act = f.choice(family.activation_key, activation_names);
   detail::read_windows(f, family, c);
   read_rope(f, c);
-  static_cast<void>(read_bitnet_weights(f));
   apply_quantization(f, c);
   detail::read_own(f, c);
   c.validate();

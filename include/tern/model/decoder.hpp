@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
@@ -38,18 +39,18 @@ class decoder {
   using projection_type = projection<Owner>;
   using block = decoder_block<Owner>;
 
-  /// Zero weights, norms that multiply by one. Throws config_error.
-  explicit decoder(const model_config& config)
+  /// Zero weights, norms that multiply by one. Without `allocated` the weights of embedding, head
+  /// and projections have a shape and no value yet. Throws config_error.
+  explicit decoder(const model_config& config, bool allocated = true)
       : config_(validated(config)),
         rope_(config.head_dim, config.rope_theta, 0, rope_pairing::halves, config.rope_scaling),
-        embedding_("model.embed_tokens.weight", config.vocab_size, config.hidden_size),
+        embedding_(table_of("model.embed_tokens.weight", allocated)),
         norm_(block::gain(config, "model.norm.weight", config.hidden_size)) {
     if (config.rope_local_theta != 0)
       local_rope_.emplace(config.head_dim, config.rope_local_theta, 0);
     for (std::size_t i = 0; i < config.num_hidden_layers; ++i)
-      blocks_.push_back(block::make(config, i));
-    if (!config.tie_word_embeddings)
-      lm_head_.emplace("lm_head.weight", config.vocab_size, config.hidden_size);
+      blocks_.push_back(block::make(config, i, allocated));
+    if (!config.tie_word_embeddings) lm_head_ = table_of("lm_head.weight", allocated);
     place_norms(config.sub_ln, config.sub_ln_eps);
     set_ternary(config.ternary);
   }
@@ -65,8 +66,11 @@ class decoder {
 
   [[nodiscard]] const model_config& config() const { return config_; }
   [[nodiscard]] std::vector<block>& blocks() { return blocks_; }
-  /// The matrix that turns hidden states into logits: lm_head, or the tied embedding.
-  [[nodiscard]] parameter_type& head() { return lm_head_ ? *lm_head_ : embedding_; }
+  /// Token ids to vectors, (vocab_size, hidden_size).
+  [[nodiscard]] projection_type& embedding() { return embedding_; }
+  /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
+  [[nodiscard]] projection_type& head_projection() { return lm_head_ ? *lm_head_ : embedding_; }
+  [[nodiscard]] parameter_type& head() { return head_projection().weight; }
 
   /// The policies, with the eps of the configuration where it has one.
   [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
@@ -89,9 +93,17 @@ class decoder {
   /// f(parameter&) for every parameter, always in the same order.
   template <class F>
   void for_each_parameter(F&& f) {
-    f(embedding_);
+    f(embedding_.weight);
     for (block& b : blocks_) b.for_each_parameter(f);
     f(norm_);
+    if (lm_head_) f(lm_head_->weight);
+  }
+
+  /// f(projection&) for those of all blocks, then embedding and lm_head.
+  template <class F>
+  void for_each_projection(F&& f) {
+    for (block& b : blocks_) b.for_each_projection(f);
+    f(embedding_);
     if (lm_head_) f(*lm_head_);
   }
 
@@ -104,38 +116,85 @@ class decoder {
     });
   }
 
+  /// Angles of so many positions, cut to what the model allows, so that no call computes them
+  /// later: they are made when first needed, since few models see the length they allow.
+  void reserve_positions(std::size_t n) {
+    n = std::min(n, config_.max_position_embeddings);
+    rope_.extend(n);
+    if (local_rope_) local_rope_->extend(n);
+  }
+
   /// Final hidden states after the last norm, for `rows` of the batch only (ascending; empty for
   /// all): (rows, hidden_size). `batch` and `rows` must outlive the step.
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {},
                           attention_taps<scalar>* taps = nullptr) {
-    extend_rope(batch);
-    variable<scalar> x = graph::embedding<scalar>(t, batch.tokens, embedding_.variable(),
-                                                  static_cast<scalar>(config_.embedding_scale()));
+    if (taps != nullptr && !t.recording())
+      *taps = {taps->layer, tap(t, batch, config_.q_width()), tap(t, batch, config_.kv_width()),
+               tap(t, batch, config_.kv_width())};
+    return forward(t, batch, rows,
+                   [&](std::size_t layer, variable<T> q, variable<T> k, variable<T> v,
+                       const attention_shape& shape) {
+                     if (taps != nullptr && taps->layer == layer) fill(t, *taps, q, k, v);
+                     return graph::attention<T>(t, q, k, v, batch.offsets, shape);
+                   });
+  }
+
+  /// The same with an attention of the caller, of the new tokens over those of a cache, say:
+  /// attend(layer, q, k, v, attention_shape) returns what graph::attention does. Q and K come after
+  /// RoPE at batch.positions.
+  template <class Attend>
+  variable<scalar> forward(tape<scalar>& t, const token_batch& batch,
+                           std::span<const std::size_t> rows, Attend&& attend) {
+    if (!batch.positions.empty())
+      reserve_positions(static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions))) +
+                        1);
+    variable<T> x = embed(t, batch.tokens);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      attention_taps<scalar>* here = taps != nullptr && taps->layer == i ? taps : nullptr;
-      x = graph::add(t, x, attend(t, blocks_[i], x, batch, here));
-      x = graph::add(t, x, feed_forward(t, blocks_[i], x));
+      block& b = blocks_[i];
+      x = graph::residual(t, x,
+                          [&](variable<T> in) { return attention(t, b, in, batch, i, attend); });
+      x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, b, in); });
     }
     if (!rows.empty()) x = graph::gather_rows(t, x, rows);
     return normalize(t, x, norm_);
   }
 
+  /// (n, vocab_size) of hidden states (n, hidden_size).
+  variable<scalar> logits(tape<scalar>& t, variable<scalar> hidden) {
+    return project(t, head_projection(), hidden);
+  }
+
  private:
   using T = scalar;
+
+  [[nodiscard]] projection_type table_of(const char* name, bool allocated) const {
+    return {{name, config_.vocab_size, config_.hidden_size, allocated}, {}, {}, false, {}};
+  }
+
+  variable<T> embed(tape<T>& t, std::span<const std::int32_t> tokens) {
+    const T scale = static_cast<T>(config_.embedding_scale());
+    return embedding_.packed ? graph::embedding<T>(t, tokens, *embedding_.packed, scale)
+                             : graph::embedding<T>(t, tokens, embedding_.weight.variable(), scale);
+  }
+
+  /// Room for what a branch computes: its own memory does not outlive it where nothing is recorded.
+  static variable<T> tap(tape<T>& t, const token_batch& batch, std::size_t width) {
+    return t.make(batch.tokens.size(), width);
+  }
+  static void fill(tape<T>& t, attention_taps<T>& taps, variable<T> q, variable<T> k,
+                   variable<T> v) {
+    if (t.recording()) {
+      taps = {taps.layer, q, k, v};
+      return;
+    }
+    for (const auto& [from, to] : {std::pair(q, taps.q), {k, taps.k}, {v, taps.v}})
+      std::copy_n(from.value.data, from.value.size(), to.value.data);
+  }
 
   static const model_config& validated(const model_config& c) {
     c.validate();
     return c;
-  }
-
-  /// The tables hold what was needed so far: few models see the length they allow.
-  void extend_rope(const token_batch& batch) {
-    if (batch.positions.empty()) return;
-    const auto last = static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions)));
-    const std::size_t positions = std::min(last + 1, config_.max_position_embeddings);
-    rope_.extend(positions);
-    if (local_rope_) local_rope_->extend(positions);
   }
 
   template <class Q>
@@ -161,8 +220,9 @@ class decoder {
                      : graph::linear(t, x, p.weight.variable(), bias);
   }
 
-  variable<T> attend(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
-                     attention_taps<T>* taps) {
+  template <class Attend>
+  variable<T> attention(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
+                        std::size_t layer, Attend& attend) {
     x = normalize(t, x, b.attention_norm);
     const variable<T> q_raw = project(t, b.q, x), k_raw = project(t, b.k, x);
     const variable<T> v = project(t, b.v, x);
@@ -170,11 +230,10 @@ class decoder {
     const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
     graph::rope<T>(t, q, batch.positions, angles);
     graph::rope<T>(t, k, batch.positions, angles);
-    if (taps != nullptr) *taps = {taps->layer, q, k, v};
     const attention_shape shape{config_.num_attention_heads, config_.num_key_value_heads,
                                 config_.head_dim, config_.attention_scale(),
                                 b.sliding ? config_.sliding_window : 0};
-    const variable<T> y = graph::attention<T>(t, q, k, v, batch.offsets, shape);
+    const variable<T> y = attend(layer, q, k, v, shape);
     return normalize(t, project(t, b.o, y), b.attention_output_norm);
   }
 
@@ -189,8 +248,9 @@ class decoder {
   model_config config_;
   rope_table<T> rope_;
   std::optional<rope_table<T>> local_rope_;
-  parameter_type embedding_, norm_;
-  std::optional<parameter_type> lm_head_;
+  projection_type embedding_;
+  parameter_type norm_;
+  std::optional<projection_type> lm_head_;
   std::vector<block> blocks_;
 };
 

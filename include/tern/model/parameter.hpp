@@ -10,8 +10,8 @@
 #include "tern/core/random.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/grad/tape.hpp"
-#include "tern/pack/ternary_weights.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/pack/shared_weights.hpp"
+#include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -22,16 +22,23 @@ struct parameter {
   using scalar = scalar_of<Owner>;
 
   std::string name;  ///< as in a Hugging Face checkpoint, "model.layers.0.mlp.up_proj.weight"
+  extents shape;     ///< kept where there is no value: before a model is loaded, or when packed
   Owner value = tensor_traits<Owner>::make(0, 0);
   Owner grad = tensor_traits<Owner>::make(0, 0);
 
   parameter() = default;
-  parameter(std::string name_, std::size_t rows, std::size_t cols)
-      : name(std::move(name_)), value(tensor_traits<Owner>::make(rows, cols)) {}
+  /// Zeros, or nothing yet.
+  parameter(std::string name_, std::size_t rows, std::size_t cols, bool allocated = true)
+      : name(std::move(name_)), shape{rows, cols} {
+    if (allocated) allocate();
+  }
+
+  void allocate() { value = tensor_traits<Owner>::make(shape.rows, shape.cols); }
+  void release() { value = tensor_traits<Owner>::make(0, 0); }
 
   [[nodiscard]] matrix_view<scalar> view() { return value; }
   [[nodiscard]] matrix_view<const scalar> view() const { return value; }
-  [[nodiscard]] bool is_vector() const { return view().rows == 1; }
+  [[nodiscard]] bool is_vector() const { return shape.rows == 1; }
 
   /// As a node of the graph; without a gradient where there is none.
   [[nodiscard]] tern::variable<scalar> variable() {
@@ -54,14 +61,19 @@ struct parameter {
 };
 
 /// y = x W^T + b, in full precision or ternary, with an optional norm before it (SubLN). A packed
-/// projection serves inference only: its `weight` keeps the name and an empty value.
+/// projection serves inference only: its `weight` keeps name and shape and has no value. Embedding
+/// and head are projections, too, that no stage makes ternary.
 template <matrix_owner Owner>
 struct projection {
   parameter<Owner> weight;                     ///< (out, in)
   std::optional<parameter<Owner>> bias, norm;  ///< (1, out), (1, in)
   bool ternary = false;
-  /// Ternary weights as deployed: nothing else is left of them.
-  std::optional<ternary_weights<two_bit, scalar_of<Owner>>> packed;
+  std::optional<shared_weights<scalar_of<Owner>>> packed;
+
+  void pack(shared_weights<scalar_of<Owner>> weights) {
+    packed.emplace(std::move(weights));
+    weight.release();
+  }
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -1,5 +1,5 @@
-// The "quantization_config" of Hugging Face's `bitnet` checkpoints: how ternary weights are stored,
-// in three conventions.
+// The "quantization_config" of a config.json: how ternary weights are stored, in the three
+// conventions of Hugging Face's `bitnet` checkpoints or as the library's own packed bytes.
 #pragma once
 
 #include <optional>
@@ -15,6 +15,7 @@ enum class bitnet_weights {
   masters,   ///< floats, made ternary in the forward pass: autobitlinear, online
   multiply,  ///< packed codes and a scale, mean|W|: autobitlinear, offline
   divide,    ///< packed codes and its inverse, 1 / mean|W|: bitlinear
+  own,       ///< what pack/packed_bytes.hpp writes: "quant_method": "tern"
 };
 
 /// transformers divides by max(x, 1e-5) where the definition has x + 1e-5: without a sum, then.
@@ -25,8 +26,9 @@ inline constexpr double bitnet_quantizer_eps = 1e-30;
 inline std::optional<bitnet_weights> read_bitnet_weights(const json_fields& config) {
   if (!config.has("quantization_config")) return {};
   const json_fields q = config.object("quantization_config");
-  if (const auto method = q.get<std::string>("quant_method"); method != "bitnet")
-    q.fail("quant_method", "bitnet", method);
+  const auto method = q.get<std::string>("quant_method");
+  if (method == "tern") return bitnet_weights::own;
+  if (method != "bitnet") q.fail("quant_method", "bitnet or tern", method);
   if (q.has("modules_to_not_convert"))
     for (const auto& name : q.list<std::string>("modules_to_not_convert"))
       if (name != "lm_head" && name != "embed_tokens" && name != "model.embed_tokens")
@@ -42,7 +44,8 @@ inline std::optional<bitnet_weights> read_bitnet_weights(const json_fields& conf
 
 /// Applies a quantization_config to the rest of the configuration.
 inline void apply_quantization(const json_fields& config, model_config& c) {
-  if (!config.has("quantization_config")) return;
+  const auto kind = read_bitnet_weights(config);
+  if (!kind || kind == bitnet_weights::own) return;  // "tern" has all of it
   const json_fields q = config.object("quantization_config");
   c.ternary = true;
   c.quantizer_eps = bitnet_quantizer_eps;

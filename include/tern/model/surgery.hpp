@@ -34,9 +34,9 @@ void restore_masters(decoder<Owner, absmean, A>& model) {
   for (auto& block : model.blocks())
     block.for_each_projection([](projection<Owner>& p) {
       if (!p.packed) return;
-      p.weight = {p.weight.name, p.packed->rows(), p.packed->cols()};
+      p.weight.allocate();
       const matrix_view<T> w = p.weight.view();
-      dequantize(p.packed->view(), w);
+      p.packed->visit([&](const auto& packed) { dequantize(packed, w); });
       std::size_t used = 0;
       for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c) used += w(r, c) != 0;

@@ -17,10 +17,11 @@ struct token_batch {
 
   [[nodiscard]] std::size_t sequences() const { return offsets.size() - 1; }
 
-  void add(std::span<const std::int32_t> sequence) {
+  /// `first`: position of its first token.
+  void add(std::span<const std::int32_t> sequence, std::size_t first = 0) {
     tokens.insert(tokens.end(), sequence.begin(), sequence.end());
     for (std::size_t i = 0; i < sequence.size(); ++i)
-      positions.push_back(static_cast<std::int32_t>(i));
+      positions.push_back(static_cast<std::int32_t>(first + i));
     offsets.push_back(tokens.size());
   }
 

@@ -44,9 +44,7 @@ struct embedding {
     });
   }
 
- private:
-  static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
-
+  /// Throws config_error for an id outside [0, vocabulary).
   static void require_ids(std::span<const std::int32_t> tokens, std::size_t vocabulary) {
     for (std::size_t i = 0; i < tokens.size(); ++i)
       if (tokens[i] < 0 || index(tokens[i]) >= vocabulary)
@@ -54,6 +52,9 @@ struct embedding {
                            std::to_string(tokens[i]) + ", the table has " +
                            std::to_string(vocabulary) + " rows");
   }
+
+ private:
+  static std::size_t index(std::int32_t id) { return static_cast<std::size_t>(id); }
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -16,6 +16,7 @@
 #include "tern/nn/linear.hpp"
 #include "tern/nn/rms_norm.hpp"
 #include "tern/nn/rope.hpp"
+#include "tern/pack/shared_weights.hpp"
 
 namespace tern::inline TERN_ABI::graph {
 
@@ -33,6 +34,23 @@ variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens, variable
   tern::embedding<T>::forward(tokens, table.value, y.value, t.executor(), scale);
   t.record([=, ex = t.executor()] {
     tern::embedding<T>::backward(y.grad, tokens, table.grad, ex, scale);
+  });
+  return y;
+}
+
+/// The same from a packed table. Inference only.
+template <class T>
+variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens,
+                      const shared_weights<T>& table, T scale = T(1)) {
+  if (t.recording()) throw config_error("packed weights cannot be trained");
+  variable<T> y = t.make(tokens.size(), table.cols());
+  tern::embedding<T>::require_ids(tokens, table.rows());
+  table.visit([&](const auto& view) {
+    for_each_row(y.rows(), y.cols(), t.executor(), [&](std::size_t r) {
+      const row_view<T> row = y.value.row(r);
+      dequantize_row(view, static_cast<std::size_t>(tokens[r]), row);
+      for (std::size_t c = 0; c < row.size; ++c) row[c] *= scale;
+    });
   });
   return y;
 }
@@ -65,14 +83,15 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
 }
 
 /// y = Qa(x) W^T + b with packed ternary W: the same bits as bit_linear. Inference only.
-template <class T, class ActQ, class Format>
-variable<T> packed_linear(tape<T>& t, variable<T> x, const ternary_weights<Format, T>& w,
-                          variable<T> b = {}, const ActQ& activation_quantizer = {}) {
+template <class T, class ActQ>
+variable<T> packed_linear(tape<T>& t, variable<T> x, const shared_weights<T>& w, variable<T> b = {},
+                          const ActQ& activation_quantizer = {}) {
   if (t.recording()) throw config_error("packed weights cannot be trained");
   variable<T> y = t.make(x.rows(), w.rows());
-  tern::bit_linear<T, absmean, ActQ>::forward_packed(x.value, w.view(), vector_of(b.value), y.value,
-                                                     t.memory(), t.executor(),
-                                                     activation_quantizer);
+  w.visit([&](const auto& view) {
+    tern::bit_linear<T, absmean, ActQ>::forward_packed(
+        x.value, view, vector_of(b.value), y.value, t.memory(), t.executor(), activation_quantizer);
+  });
   return y;
 }
 
@@ -159,6 +178,16 @@ variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
     if (b.grad) accumulate<T>(y.grad, b.grad, ex);
   });
   return y;
+}
+
+/// x + branch(x). On a tape that does not record x itself becomes the sum, and the memory that the
+/// branch took is free again: a model of many layers needs that of one.
+template <class T, class F>
+variable<T> residual(tape<T>& t, variable<T> x, F&& branch) {
+  if (t.recording()) return add(t, x, branch(x));
+  const arena_scope temporaries(t.memory());
+  accumulate<T>(branch(x).value, x.value, t.executor());
+  return x;
 }
 
 /// y[i] = x[rows[i]]. `rows` must outlive the step.

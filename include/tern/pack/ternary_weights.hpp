@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -97,6 +98,23 @@ void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
   detail::for_each_trit(w.trits, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
     out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.trits.run);
   });
+}
+
+/// One row of them; out: cols() elements.
+template <pack_format Format, class T>
+void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row_view<T> out) {
+  require_size(out.size, w.cols(), "dequantize_row: out");
+  const matrix_view<const T> scales = w.scales();
+  const std::size_t in_block = r % Format::rows;
+  std::array<std::int8_t, Format::rows * Format::cols> block;
+  const packed_block* at = w.trits.panel(r / Format::rows);
+  for (std::size_t c = 0; c < w.cols(); ++at) {
+    Format::unpack(*at, block.data(), Format::cols);
+    const std::size_t run = c / w.trits.run;
+    const std::size_t end = std::min({c + Format::cols, (run + 1) * w.trits.run, w.cols()});
+    const std::int8_t* code = &block[in_block * Format::cols];
+    for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, run);
+  }
 }
 
 }  // namespace tern::inline TERN_ABI

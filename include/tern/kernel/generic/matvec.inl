@@ -88,8 +88,10 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once.
-      ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + 1024) : void()),
+      // Processors alone do not read far enough ahead on several panels at once. At the end of these
+      // panels follow those behind them.
+      const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
+      ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
       const decltype(decoder<Format>::decode(total[0])) q[n] = {decoder<Format>::decode(
           ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes))...};

@@ -1,0 +1,131 @@
+// A model at work on token sequences that grow: each new token costs one pass over the weights,
+// what came before stays in a kv_cache.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/infer/cached_attention.hpp"
+#include "tern/infer/kv_cache.hpp"
+#include "tern/model/decoder.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct session_options {
+  std::size_t sequences = 1;    ///< independent ones, numbered from 0
+  std::size_t capacity = 2048;  ///< positions of each, cut to the model's max_position_embeddings
+  std::size_t chunk = 512;      ///< tokens of one pass; longer prompts take several
+  kv_storage storage = kv_storage::f16;
+};
+
+/// Tokens that follow those which a sequence has.
+struct sequence_tokens {
+  std::size_t sequence = 0;
+  std::span<const std::int32_t> tokens;
+};
+
+/// Uses a model that must outlive it and not change. Several sessions may share one, in threads of
+/// their own, once all are made.
+template <class Model = decoder<>>
+class session {
+ public:
+  /// Takes the memory of the cache. Throws config_error where a size is 0.
+  explicit session(Model& model, const session_options& options = {}, executor_ref ex = {})
+      : model_(model),
+        cache_(shape_of(model.config(), options), options.storage),
+        tape_(ex, false) {
+    model.reserve_positions(cache_.shape().capacity);
+  }
+
+  [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] const kv_cache& cache() const { return cache_; }
+  [[nodiscard]] std::size_t length(std::size_t sequence = 0) const {
+    return cache_.length(sequence);
+  }
+  /// Goes back to an earlier length, 0 for a new sequence. Throws as kv_cache::truncate.
+  void truncate(std::size_t sequence, std::size_t length) { cache_.truncate(sequence, length); }
+
+  /// Logits (1, vocab_size) of what follows the tokens, valid until the next call. Throws
+  /// config_error where there are none, where they do not fit into the cache or are none of the
+  /// vocabulary; the sequence then ends before the chunk at fault.
+  row_view<const float> append(std::span<const std::int32_t> tokens, std::size_t sequence = 0) {
+    if (tokens.empty()) throw config_error("session: no tokens to append");
+    if (length(sequence) + tokens.size() > cache_.shape().capacity)
+      throw config_error("session: " + std::to_string(tokens.size()) + " tokens after " +
+                         std::to_string(length(sequence)) + " exceed the capacity of " +
+                         std::to_string(cache_.shape().capacity));
+    const std::size_t chunk = cache_.shape().chunk;
+    for (; tokens.size() > chunk; tokens = tokens.subspan(chunk)) {
+      const sequence_tokens part{sequence, tokens.first(chunk)};
+      run({&part, 1});
+    }
+    const sequence_tokens part{sequence, tokens};
+    return append({&part, 1}).row(0);
+  }
+
+  /// The same for several sequences, each at most once, in one pass: logits (parts, vocab_size).
+  matrix_view<const float> append(std::span<const sequence_tokens> parts) {
+    const variable<float> last = run(parts);
+    return model_.logits(tape_, last).value;
+  }
+
+ private:
+  static kv_shape shape_of(const model_config& c, const session_options& o) {
+    kv_shape s{c.num_hidden_layers,
+               c.num_key_value_heads,
+               c.head_dim,
+               o.sequences,
+               std::min(o.capacity, c.max_position_embeddings),
+               0,
+               {}};
+    s.chunk = std::min(o.chunk, s.capacity);
+    for (std::size_t i = 0; i < c.num_hidden_layers; ++i)
+      s.windows.push_back(c.sliding(i) ? c.sliding_window : 0);
+    return s;
+  }
+
+  /// One pass; final hidden states of the last token of each part.
+  variable<float> run(std::span<const sequence_tokens> parts) {
+    batch_.clear();
+    rows_.clear();
+    parts_.clear();
+    for (const sequence_tokens& p : parts) {
+      cache_.require_room(p.sequence, p.tokens.size());
+      if (p.tokens.empty()) throw config_error("session: no tokens to append");
+      for (const cached_rows& other : parts_)
+        if (other.sequence == p.sequence)
+          throw config_error("session: a sequence comes twice in one pass");
+      parts_.push_back({p.sequence, batch_.tokens.size(), p.tokens.size()});
+      batch_.add(p.tokens, cache_.length(p.sequence));
+      rows_.push_back(batch_.tokens.size() - 1);
+    }
+    tape_.reset();
+    const variable<float> last =
+        model_.forward(tape_, batch_, rows_,
+                       [&](std::size_t layer, variable<float> q, variable<float> k,
+                           variable<float> v, const attention_shape& shape) {
+                         for (const cached_rows& p : parts_)
+                           cache_.append(layer, p.sequence, k.value.row_block(p.row, p.rows),
+                                         v.value.row_block(p.row, p.rows));
+                         const variable<float> y = tape_.make(q.rows(), q.cols());
+                         cached_attention::forward(q.value, cache_, layer, parts_, shape, y.value,
+                                                   tape_.memory(), tape_.executor());
+                         return y;
+                       });
+    for (const cached_rows& p : parts_) cache_.advance(p.sequence, p.rows);
+    return last;
+  }
+
+  Model& model_;
+  kv_cache cache_;
+  tape<float> tape_;
+  token_batch batch_;
+  std::vector<std::size_t> rows_;
+  std::vector<cached_rows> parts_;
+};
+
+}  // namespace tern::inline TERN_ABI
