@@ -1,10 +1,16 @@
-// Accuracy and speed of a model folder.
+// Accuracy and speed of a model folder; perplexity of a text.
 #include <fmt/core.h>
+
+#include <cmath>
+#include <filesystem>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "settings.hpp"
+#include "tern/data/corpus.hpp"
+#include "tern/infer/perplexity.hpp"
 #include "tern/model/checkpoint.hpp"
+#include "tern/text/tokenizer_json.hpp"
 #include "tern/train/evaluate.hpp"
 #include "texts.hpp"
 
@@ -18,9 +24,30 @@ std::span<const tern::task_example> part_of(const tern::task_data& data, const s
   return data.reported();
 }
 
+void print_perplexity(const options& o) {
+  if (o.corpus.empty()) throw tern::config_error("--perplexity needs a text: --corpus FILE...");
+  auto model = tern::load_model<>(o.model);
+  const auto tokenizer =
+      tern::bpe_tokenizer::load(std::filesystem::path(o.model) / "tokenizer.json");
+  tern::thread_pool pool(o.threads);
+  double sum = 0;
+  std::size_t tokens = 0;
+  for (const auto& document : tern::read_corpus({o.corpus.begin(), o.corpus.end()})) {
+    const auto ids = tokenizer.encode(document, tern::added_text::plain, tern::special_tokens::add);
+    if (ids.size() < 2) continue;
+    const auto one = tern::perplexity(model, ids, o.window, pool);
+    sum += std::log(one.perplexity) * static_cast<double>(one.tokens);
+    tokens += one.tokens;
+  }
+  if (tokens == 0) throw tern::config_error("--perplexity: the corpus has no text to predict");
+  fmt::print("{} | {} tokens | perplexity {:.4f}\n", o.model, grouped(tokens),
+             std::exp(sum / static_cast<double>(tokens)));
+}
+
 }  // namespace
 
 void evaluate(const options& o) {
+  if (o.perplexity) return print_perplexity(o);
   const settings s = make_settings(o);
   const auto texts = load_texts(s, {.corpus = false, .task = true});
   tern::thread_pool pool(o.threads);

@@ -33,6 +33,9 @@ class command_line {
     add_distill();
     add_eval();
     add_inspect();
+    add_generate();
+    add_export();
+    add_bench();
   }
 
   CLI::App app{
@@ -145,14 +148,20 @@ class command_line {
 
   void add_eval() {
     auto* c = subcommand(
-        "eval", "Accuracy and speed of a model folder on a task",
+        "eval", "Accuracy and speed of a model folder on a task, or perplexity of a text",
         "  bitdistill eval --model runs/sst2/models/bitdistill --task sst2 --data glue/SST-2\n"
+        "  bitdistill eval --model runs/sst2/stages/continual --perplexity --corpus held-out.txt\n"
         "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
     add_model(c, "Model folder, of masters or deployed")->required();
     add_task(c);
     c->add_option("--part", o.part,
                   "train, dev, test, or reported: test where there is one, else dev")
         ->check(CLI::IsMember({"train", "dev", "test", "reported"}))
+        ->capture_default_str();
+    c->add_flag("--perplexity", o.perplexity, "Of the documents of --corpus, each on its own");
+    add_corpus(c);
+    c->add_option("--window", o.window, "Tokens that are seen at a time for it")
+        ->check(CLI::Range(2, 1 << 20))
         ->capture_default_str();
     add_machine(c);
     add_settings(c);
@@ -169,6 +178,106 @@ class command_line {
          "Directory of a run or a model, or a .safetensors or .state file; several runs give "
          "the means of their tables")
         ->required();
+  }
+
+  void add_generate() {
+    auto* c =
+        subcommand("generate", "Text from a model folder, as it is made",
+                   "  bitdistill generate --model runs/x/models/base --prompt 'Once upon'\n"
+                   "  bitdistill generate --model qwen --chat --prompt 'Why is the sky blue?' \\\n"
+                   "      --temperature 0.7 --top-p 0.9 --seed 3\n"
+                   "  echo 'Once upon' | bitdistill generate --model folder");
+    add_model(c, "Model folder with its tokenizer.json")->required();
+    c->add_option("--prompt", o.prompts, "What to go on with; without it standard input is read")
+        ->type_name("TEXT")
+        ->expected(1);
+    c->add_flag("--chat", o.chat, "The prompt is a user's message, in the Qwen family's template");
+    c->add_option("--system", o.system, "System message before it");
+    c->add_flag("--no-think", o.no_think, "Qwen3: open the answer behind an empty thought");
+    c->add_option("--max-tokens", o.max_tokens, "Tokens at most")->capture_default_str();
+    c->add_option("--stop", o.stop, "Text that ends the answer; may be given several times")
+        ->type_name("TEXT")
+        ->expected(1)
+        ->take_all();
+    c->add_option("--temperature", o.temperature, "0 takes the most probable token always")
+        ->capture_default_str();
+    c->add_option("--top-k", o.top_k, "Draw from so many of the most probable; 0: all")
+        ->capture_default_str();
+    c->add_option("--top-p", o.top_p, "Draw from the most probable that have this share")
+        ->capture_default_str();
+    c->add_option("--min-p", o.min_p, "And that have this share of the most probable one's")
+        ->capture_default_str();
+    c->add_option("--repetition-penalty", o.repetition_penalty, "Above 1: against tokens seen")
+        ->capture_default_str();
+    c->add_option("--seed", o.seed, "Of the draws (default 1)")->check(CLI::NonNegativeNumber);
+    add_context(c);
+    add_machine(c);
+  }
+
+  void add_export() {
+    auto* c = subcommand(
+        "export", "A model folder in the form that runs it",
+        "  bitdistill export --model runs/x/stages/bitdistill --out deployed\n"
+        "  bitdistill export --model runs/x/stages/bitdistill --to packed --format two_bit \\\n"
+        "      --head-bits 4 --out small\n"
+        "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers");
+    add_model(c, "Model folder of master weights")->required();
+    c->add_option("--out", o.out, "Folder to make; must not exist")->required();
+    c->add_option("--to", o.to,
+                  "packed: tern's own, mapped when loaded; bitnet: as transformers stores them")
+        ->check(CLI::IsMember({"packed", "bitnet"}))
+        ->capture_default_str();
+    add_packing(c, {"base3", "two_bit"});
+    add_machine(c);
+  }
+
+  void add_bench() {
+    auto* c = subcommand(
+        "bench", "Speed and memory of a model, or of a known shape with random weights",
+        "  bitdistill bench --shape qwen3-0.6b\n"
+        "  bitdistill bench --shape qwen3-1.7b --format base3,two_bit,f32 --threads 1,2 --json\n"
+        "  bitdistill bench --model deployed");
+    add_model(c, "Model folder, run as it is");
+    c->add_option("--shape", o.shape, "qwen3-0.6b, qwen3-1.7b or qwen3-4b")
+        ->check(CLI::IsMember({"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"}));
+    add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
+    c->add_option("--prompt-tokens", o.prompt_tokens, "Tokens of the prompt, read at once")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    c->add_option("--new-tokens", o.new_tokens, "Tokens made one by one, from an empty context")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    c->add_option("--threads", o.thread_counts, "Numbers of threads, a case each")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    add_kv(c);
+    c->add_flag("--json", o.json, "A JSON list of cases instead of a table");
+  }
+
+  CLI::Option* add_packing(CLI::App* c, const std::vector<std::string>& formats) {
+    c->add_option("--head-bits", o.head_bits,
+                  "Of embedding and head: 4 or 8 with a scale to each group, 16 or 32 float")
+        ->check(CLI::IsMember({4, 8, 16, 32}))
+        ->capture_default_str();
+    return c
+        ->add_option("--format", o.formats,
+                     "Of ternary weights: base3 (1.6 bits) or two_bit; f32: full precision")
+        ->check(CLI::IsMember(formats))
+        ->capture_default_str();
+  }
+
+  void add_context(CLI::App* c) {
+    c->add_option("--context", o.context, "Tokens that prompt and answer may have together")
+        ->check(CLI::Range(2, 1 << 24))
+        ->capture_default_str();
+    add_kv(c);
+  }
+
+  void add_kv(CLI::App* c) {
+    c->add_option("--kv", o.kv, "Keys and values are kept as f32, f16 or int8")
+        ->check(CLI::IsMember({"f32", "f16", "int8"}))
+        ->capture_default_str();
   }
 
   void add_out(CLI::App* c) {

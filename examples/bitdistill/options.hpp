@@ -21,6 +21,15 @@ struct options {
   bool resume = false, fresh = false, quick = false, ablations = false, ternary = false;
   std::string part = "reported";   ///< of eval
   std::vector<std::string> paths;  ///< of inspect
+
+  // Of models at work: generate, bench, eval --perplexity, export.
+  std::vector<std::string> prompts, stop, formats{"base3"};
+  std::string system, shape, kv = "f16", to = "packed";
+  bool chat = false, no_think = false, perplexity = false, json = false;
+  double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
+  std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;
+  std::size_t prompt_tokens = 512, new_tokens = 128, head_bits = 8;
+  std::vector<std::size_t> thread_counts{1, 2};
 };
 
 struct parsed {

@@ -71,6 +71,13 @@ class decoder {
   /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
   [[nodiscard]] projection_type& head_projection() { return lm_head_ ? *lm_head_ : embedding_; }
   [[nodiscard]] parameter_type& head() { return head_projection().weight; }
+  /// What makes the logit of a token: hidden_size weights, also where they are packed.
+  void head_row(std::size_t token, row_view<scalar> out) {
+    const projection_type& p = head_projection();
+    if (p.packed) return p.packed->visit([&](const auto& w) { dequantize_row(w, token, out); });
+    const auto row = p.weight.view().row(token);
+    for (std::size_t i = 0; i < row.size; ++i) out[i] = row[i];
+  }
 
   /// The policies, with the eps of the configuration where it has one.
   [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }

@@ -11,6 +11,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Packs the weights of a projection in `Format` with a policy that rounds to its codes.
+template <pack_format Format, class Owner, class Quantizer>
+void pack_projection(projection<Owner>& p, const Quantizer& quantizer, executor_ref ex = {}) {
+  using T = scalar_of<Owner>;
+  p.pack(
+      shared_weights<T>(ternary_weights<Format, T>(std::as_const(p.weight).view(), quantizer, ex)));
+}
+
 /// Packs the ternary projections of all blocks in `Format` (two_bit, base3): what the model
 /// computes stays the same to the last bit. Those packed in another format are packed again.
 template <pack_format Format, class Owner, class WeightQ, class ActQ>
@@ -18,33 +26,26 @@ void pack_ternary(decoder<Owner, WeightQ, ActQ>& model, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
   for (auto& block : model.blocks())
     block.for_each_projection([&](projection<Owner>& p) {
-      if (p.packed) {
-        std::vector<std::int8_t> codes(p.packed->rows() * p.packed->cols());
-        const matrix_view<std::int8_t> view(codes.data(), p.packed->rows(), p.packed->cols());
-        p.packed = p.packed->visit([&](const auto& w) {
-          unpack(w.trits, view, ex);
-          return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
-        });
-      } else if (p.ternary) {
-        p.pack(shared_weights<T>(ternary_weights<Format, T>(std::as_const(p.weight).view(),
-                                                            model.weight_quantizer(), ex)));
-      }
+      if (!p.packed && p.ternary) pack_projection<Format>(p, model.weight_quantizer(), ex);
+      if (!p.packed) return;
+      p.packed = p.packed->visit([&](const auto& w) -> shared_weights<T> {
+        if constexpr (std::same_as<decltype(w), const ternary_weights_view<Format, T>&>)
+          return *p.packed;
+        std::vector<std::int8_t> codes(w.rows() * w.cols());
+        const matrix_view<std::int8_t> view(codes.data(), w.rows(), w.cols());
+        unpack(w.trits, view, ex);
+        return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
+      });
     });
 }
 
-/// Packs embedding and head in `Format` (eight_bit, four_bit) with a policy that rounds to its
-/// codes. This changes what the model computes: its logits come from int8 activations then, too.
+/// Packs embedding and head in `Format` (eight_bit, four_bit). This changes what the model
+/// computes: its logits come from int8 activations then, too.
 template <pack_format Format, class Owner, class WeightQ, class ActQ, class Quantizer>
 void pack_tables(decoder<Owner, WeightQ, ActQ>& model, const Quantizer& quantizer,
                  executor_ref ex = {}) {
-  using T = scalar_of<Owner>;
-  const auto pack = [&](projection<Owner>& p) {
-    if (!p.packed)
-      p.pack(shared_weights<T>(
-          ternary_weights<Format, T>(std::as_const(p.weight).view(), quantizer, ex)));
-  };
-  pack(model.embedding());
-  pack(model.head_projection());
+  for (projection<Owner>* p : {&model.embedding(), &model.head_projection()})
+    if (!p->packed) pack_projection<Format>(*p, quantizer, ex);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -26,6 +26,11 @@ evaluation evaluate(Model& model, std::span<const task_example> examples,
   using T = typename Model::scalar;
   if (examples.empty()) throw config_error("evaluate: no examples");
   tape<T> t(ex, false);
+  const std::size_t width = model.config().hidden_size;
+  std::vector<T> weights(label_tokens.size() * width);
+  const matrix_view<const T> labels(weights.data(), label_tokens.size(), width);
+  for (std::size_t c = 0; c < label_tokens.size(); ++c)
+    model.head_row(static_cast<std::size_t>(label_tokens[c]), {&weights[c * width], width});
   evaluation result;
   std::size_t right = 0, tokens = 0;
   const auto start = std::chrono::steady_clock::now();
@@ -39,14 +44,11 @@ evaluation evaluate(Model& model, std::span<const task_example> examples,
     }
     t.reset();
     const matrix_view<T> h = model.hidden(t, batch, rows).value;
-    const matrix_view<const T> table = model.head().view();
     for (std::size_t i = 0; i < chunk.size(); ++i) {
-      const auto logit = [&](std::int32_t token) {
-        return simd::dot(h.row(i), table.row(static_cast<std::size_t>(token)));
-      };
+      const auto logit = [&](std::size_t label) { return simd::dot(h.row(i), labels.row(label)); };
       std::size_t best = 0;
       for (std::size_t c = 1; c < label_tokens.size(); ++c)
-        if (logit(label_tokens[c]) > logit(label_tokens[best])) best = c;
+        if (logit(c) > logit(best)) best = c;
       result.predictions.push_back(static_cast<std::int32_t>(best));
       right += result.predictions.back() == chunk[i].label;
     }

@@ -1,0 +1,204 @@
+// Speed and memory of a model at work: the prompt at once, then token by token.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "commands.hpp"
+#include "machine.hpp"
+#include "tern/infer/session.hpp"
+#include "tern/model/checkpoint.hpp"
+#include "tern/model/pack_model.hpp"
+
+namespace bitdistill {
+namespace {
+
+namespace fs = std::filesystem;
+using tern::model_config;
+
+struct result {
+  std::string format;
+  std::size_t threads;
+  double prefill_tokens_per_second, decode_tokens_per_second, resident_megabytes, file_megabytes,
+      load_ms;
+};
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+/// What of the process is in memory, mapped files included.
+double resident_megabytes() {
+  std::ifstream file("/proc/self/statm");
+  double total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+model_config shape(const std::string& name, bool ternary) {
+  model_config c;
+  c.vocab_size = 151936;
+  c.max_position_embeddings = 40960;
+  c.head_dim = 128;
+  c.num_key_value_heads = 8;
+  c.num_attention_heads = name == "qwen3-4b" ? 32 : 16;
+  c.num_hidden_layers = name == "qwen3-4b" ? 36 : 28;
+  c.hidden_size = name == "qwen3-0.6b" ? 1024 : name == "qwen3-1.7b" ? 2048 : 2560;
+  c.intermediate_size = name == "qwen3-0.6b" ? 3072 : name == "qwen3-1.7b" ? 6144 : 9728;
+  c.ternary = ternary;
+  if (ternary) c.sub_ln = tern::norm_placement::subln;
+  return c;
+}
+
+/// Random weights, one matrix at a time: a large model is never there in full precision.
+tern::decoder<> random_model(const options& o, const std::string& format, tern::executor_ref ex) {
+  const bool ternary = format != "f32";
+  tern::decoder<> model(shape(o.shape, ternary), false);
+  std::uint64_t stream = 0;
+  model.for_each_projection([&](tern::projection<tern::matrix<float>>& p) {
+    p.weight.allocate();
+    const auto w = p.weight.view();
+    const std::uint64_t seed = ++stream;
+    tern::for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+      tern::philox random(seed, r);
+      for (std::size_t c = 0; c < w.cols; ++c)
+        w(r, c) = static_cast<float>(0.04 * random.uniform() - 0.02);
+    });
+    if (!p.ternary)
+      ternary ? pack_table(p, o, ex) : void();
+    else if (format == "base3")
+      tern::pack_projection<tern::base3>(p, tern::absmean{}, ex);
+    else
+      tern::pack_projection<tern::two_bit>(p, tern::absmean{}, ex);
+  });
+  return model;
+}
+
+std::vector<std::int32_t> random_tokens(std::size_t n, std::size_t vocabulary) {
+  std::vector<std::int32_t> tokens(n);
+  tern::philox random(1);
+  for (auto& t : tokens)
+    t = static_cast<std::int32_t>(random.uniform() * static_cast<double>(vocabulary));
+  return tokens;
+}
+
+/// The fastest of three, since other programs only ever make it slower.
+template <class F>
+double best_rate(std::size_t tokens, F&& f) {
+  double best = 0;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    best = std::max(best, 1e3 * static_cast<double>(tokens) / milliseconds_since(start));
+  }
+  return best;
+}
+
+result measure(const options& o, const fs::path& folder, std::string format, std::size_t threads) {
+  const auto start = std::chrono::steady_clock::now();
+  auto model = tern::load_model<>(folder);
+  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start)};
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors")
+      r.file_megabytes += static_cast<double>(entry.file_size()) / 1e6;
+  tern::thread_pool pool(threads);
+  tern::session s(
+      model, {.capacity = std::max(o.prompt_tokens, o.new_tokens), .storage = kv_storage_of(o)},
+      pool);
+  const std::size_t vocabulary = model.config().vocab_size;
+  const auto prompt = random_tokens(o.prompt_tokens, vocabulary),
+             next = random_tokens(o.new_tokens, vocabulary);
+  r.prefill_tokens_per_second = best_rate(prompt.size(), [&] {
+    s.truncate(0, 0);
+    s.append(prompt);
+  });
+  r.decode_tokens_per_second = best_rate(next.size(), [&] {
+    s.truncate(0, 0);
+    for (const std::int32_t& token : next) s.append({&token, 1});
+  });
+  r.resident_megabytes = resident_megabytes();
+  return r;
+}
+
+/// A folder below the temporary directory, removed at the end.
+class temporary_folder {
+ public:
+  temporary_folder() {
+    auto name = (fs::temp_directory_path() / "bitdistill-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw tern::io_error("cannot make '" + name + "'");
+    path_ = name;
+  }
+  temporary_folder(const temporary_folder&) = delete;
+  temporary_folder& operator=(const temporary_folder&) = delete;
+  ~temporary_folder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::vector<result> all_cases(const options& o) {
+  std::vector<result> results;
+  const auto add = [&](const fs::path& folder, const std::string& format) {
+    for (const std::size_t threads : o.thread_counts)
+      results.push_back(measure(o, folder, format, threads));
+  };
+  if (o.shape.empty()) {
+    add(o.model, "as stored");
+    return results;
+  }
+  for (const std::string& format : o.formats) {
+    const temporary_folder folder;
+    {
+      tern::thread_pool pool;
+      auto model = random_model(o, format, pool);
+      tern::save_packed_model(model, folder.path(), dense_type(o));
+    }
+    add(folder.path(), format);
+  }
+  return results;
+}
+
+void print_json(const options& o, const std::vector<result>& results) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const result& r : results)
+    list.push_back({{"model", o.shape.empty() ? o.model : o.shape},
+                    {"format", r.format},
+                    {"threads", r.threads},
+                    {"prefill_tokens_per_second", r.prefill_tokens_per_second},
+                    {"decode_tokens_per_second", r.decode_tokens_per_second},
+                    {"resident_megabytes", r.resident_megabytes},
+                    {"file_megabytes", r.file_megabytes},
+                    {"load_ms", r.load_ms}});
+  fmt::print("{}\n", list.dump(2));
+}
+
+void print_table(const options& o, const std::vector<result>& results) {
+  fmt::print("{}, prompt of {} tokens, {} new ones\n", o.shape.empty() ? o.model : o.shape,
+             o.prompt_tokens, o.new_tokens);
+  fmt::print("{:<10} {:>7} {:>14} {:>14} {:>12} {:>9} {:>9}\n", "Format", "Threads",
+             "Prefill tok/s", "Decode tok/s", "Resident MB", "File MB", "Load ms");
+  for (const result& r : results)
+    fmt::print("{:<10} {:>7} {:>14.1f} {:>14.1f} {:>12.1f} {:>9.1f} {:>9.1f}\n", r.format,
+               r.threads, r.prefill_tokens_per_second, r.decode_tokens_per_second,
+               r.resident_megabytes, r.file_megabytes, r.load_ms);
+}
+
+}  // namespace
+
+void bench(const options& o) {
+  if (o.shape.empty() == o.model.empty())
+    throw tern::config_error("bench needs --shape NAME or --model FOLDER");
+  const auto results = all_cases(o);
+  o.json ? print_json(o, results) : print_table(o, results);
+}
+
+}  // namespace bitdistill

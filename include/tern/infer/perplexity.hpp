@@ -1,0 +1,62 @@
+// How well a model predicts a text: the perplexity of its tokens.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/model/decoder.hpp"
+#include "tern/nn/softmax.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct perplexity_result {
+  double perplexity = 0;   ///< exp of the mean of -log p
+  std::size_t tokens = 0;  ///< predicted ones
+};
+
+/// The text is cut into windows of `length` tokens, the first of which is given and not predicted.
+/// Throws config_error where a window or the text has fewer than two tokens, or a window more
+/// than the model has positions.
+template <class Model>
+perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
+                             std::size_t length = 512, executor_ref ex = {}) {
+  using T = typename Model::scalar;
+  if (length < 2 || length > model.config().max_position_embeddings)
+    throw config_error("perplexity: windows of " + std::to_string(length) +
+                       " tokens, expected 2 to " +
+                       std::to_string(model.config().max_position_embeddings));
+  if (text.size() < 2) throw config_error("perplexity: the text has fewer than two tokens");
+  constexpr std::size_t rows = 64;  // whose logits exist at a time
+  tape<T> t(ex, false);
+  double sum = 0;
+  perplexity_result result;
+  for (std::size_t at = 0; at + 1 < text.size(); at += length) {
+    token_batch batch;
+    batch.add(text.subspan(at, std::min(length, text.size() - at)));
+    t.reset();
+    const matrix_view<T> h = model.hidden(t, batch).value;
+    const std::size_t predicted = h.rows - 1;
+    for (std::size_t r = 0; r < predicted; r += rows) {
+      const arena_scope temporaries(t.memory());
+      const std::size_t n = std::min(rows, predicted - r);
+      const matrix_view<T> logits = model.logits(t, {h.row_block(r, n), {}}).value;
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto target = static_cast<std::size_t>(batch.tokens[r + i + 1]);
+        const T own = logits(i, target);
+        T ignored;
+        sum +=
+            static_cast<double>(exponentials<T>(logits.row(i), ignored)) - static_cast<double>(own);
+      }
+    }
+    result.tokens += predicted;
+  }
+  result.perplexity = std::exp(sum / static_cast<double>(result.tokens));
+  return result;
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,92 @@
+// Weights of 4 or 8 bits with one scale to a group of columns of a row, for embeddings and output
+// heads beside ternary weights:  Q(W) = s * round(W / s),  half to even.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/core/simd.hpp"
+#include "tern/quant/codes.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Group: columns that share a scale, the last group of a row maybe fewer; 0: the whole row. 8
+/// bits: codes within [-127, 127], s = max|W| / 127. 4 bits: codes within [-8, 7], s the one of
+/// seven that has the least squared error: m / -8, which keeps m, the weight of largest magnitude,
+/// whatever its sign, and those around max|W| / 7.
+template <int Bits, std::size_t Group = 0>
+  requires(Bits == 4 || Bits == 8)
+struct absmax_groups {
+  static constexpr extents scale_block(std::size_t, std::size_t cols) {
+    return {1, Group != 0 ? Group : std::max<std::size_t>(cols, 1)};
+  }
+
+  /// weights (M, K) -> codes (M, K), scales (M, ceil(K / Group)). A group of zeros has the scale 0.
+  /// Throws numeric_error where a weight is not finite.
+  template <class T>
+  void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
+                executor_ref ex = {}) const {
+    const std::size_t width = scale_block(weights.rows, weights.cols).cols;
+    require_shape(codes, weights.rows, weights.cols, "absmax_groups: codes");
+    require_shape(scales, weights.rows, (weights.cols + width - 1) / width,
+                  "absmax_groups: scales");
+    for_each_row(weights.rows, weights.cols, ex, [&](std::size_t r) {
+      for (std::size_t c = 0, i = 0; c < weights.cols; c += width, ++i) {
+        const std::size_t n = std::min(width, weights.cols - c);
+        scales(r, i) =
+            quantize_group<T>(weights.block(r, c, 1, n).row(0), codes.block(r, c, 1, n).row(0));
+      }
+    });
+  }
+
+ private:
+  template <class T>
+  static T quantize_group(row_view<const T> w, row_view<std::int8_t> codes) {
+    const T most = simd::max_abs(w);
+    for (std::size_t i = 0; i < w.size; ++i)  // the maximum may pass over a NaN
+      if (!std::isfinite(w[i])) throw numeric_error("absmax_groups: a weight is not finite");
+    const T scale = most == 0 ? T(0) : Bits == 8 ? most / 127 : best_of_four_bits<T>(w, most);
+    const T inverse = scale == 0 ? T(0) : 1 / scale;
+    quant::store_codes<T>(w, codes, rounding<T>(inverse));
+    return scale;
+  }
+
+  /// f(batch of weights) -> codes
+  template <class T>
+  static auto rounding(T inverse) {
+    return [by = simd::batch<T>(inverse), least = simd::batch<T>(T(Bits == 8 ? -127 : -8)),
+            largest = simd::batch<T>(T(Bits == 8 ? 127 : 7))](const simd::batch<T>& w) {
+      return xsimd::min(xsimd::max(xsimd::nearbyint(w * by), least), largest);
+    };
+  }
+
+  template <class T>
+  static T best_of_four_bits(row_view<const T> w, T most) {
+    T signed_most = most, best = 0, least = 0;
+    for (std::size_t i = 0; i < w.size; ++i)
+      if (std::abs(w[i]) == most) {
+        signed_most = w[i];
+        break;
+      }
+    for (const T scale : {signed_most / T(-8), most / T(8), most / T(7.5), most / T(7),
+                          most / T(6.5), most / T(6), signed_most / T(-7)}) {
+      const simd::batch<T> back(scale);
+      const auto round = rounding<T>(1 / scale);
+      const T error = simd::sum(
+          [&](const auto& v) {
+            const simd::batch<T> d = simd::batch<T>(v) - round(simd::batch<T>(v)) * back;
+            return d * d;
+          },
+          w);
+      if (best != 0 && !(error < least)) continue;
+      best = scale;
+      least = error;
+    }
+    return best;
+  }
+};
+
+}  // namespace tern::inline TERN_ABI
