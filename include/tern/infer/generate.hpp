@@ -18,10 +18,11 @@
 namespace tern::inline TERN_ABI {
 
 struct generation_options {
-  sampling_options sampling;
+  sampling_options sampling = {};
   std::size_t max_tokens = 256;
-  std::vector<std::int32_t> stop_tokens;  ///< see end_tokens(); none of them is part of the result
-  std::vector<std::string> stop_strings;  ///< nor these
+  std::vector<std::int32_t> stop_tokens =
+      {};  ///< see end_tokens(); none of them is part of the result
+  std::vector<std::string> stop_strings = {};  ///< nor these
 };
 
 enum class finish_reason {

@@ -11,7 +11,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tern/core/error.hpp"
 #include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -62,8 +61,8 @@ class bpe_symbols {
     }
   }
 
-  /// Appends the tokens of well-formed UTF-8. Throws format_error for a character (or byte) that
-  /// has none.
+  /// Appends the tokens of well-formed UTF-8. A character (or byte) that has none is left out, as by
+  /// Hugging Face: SmolLM2's vocabulary lacks some control characters.
   void append(std::string_view text, std::vector<std::int32_t>& ids) const {
     bool pending = false;  // an unknown token that may grow
     const auto flush = [&] {
@@ -76,7 +75,7 @@ class bpe_symbols {
         flush();
         ids.push_back(id);
       } else if (!append_bytes(text.substr(begin, end - begin), ids)) {
-        if (!unknown_.token) refuse(unit);
+        if (!unknown_.token) continue;
         if (!unknown_.fuse) flush();
         pending = true;
       }
@@ -109,12 +108,6 @@ class bpe_symbols {
       if (bytes_[static_cast<unsigned char>(byte)] == none) return false;
     for (const char byte : character) ids.push_back(bytes_[static_cast<unsigned char>(byte)]);
     return true;
-  }
-
-  [[noreturn]] void refuse(char32_t unit) const {
-    throw format_error("the vocabulary has no token for " +
-                       (byte_level_ ? "byte " : std::string("code point ")) +
-                       std::to_string(static_cast<std::uint32_t>(unit)) + " of the text");
   }
 
   bool byte_level_;
