@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "settings.hpp"
-#include "tern/model/config_json.hpp"
+#include "tern/model/checkpoint.hpp"
 
 namespace bitdistill {
 namespace {
@@ -15,13 +15,18 @@ void require(bool good, const std::string& what) {
   if (!good) throw config_error("settings: " + what);
 }
 
+bool has_masters(const std::filesystem::path& model) {
+  if (tern::is_gguf(model)) return !tern::load_config(model).ternary;
+  const auto config = model / "config.json";
+  const auto json = tern::read_json(config);
+  return tern::read_bitnet_weights({json, config.string()})
+             .value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters;
+}
+
 /// Packed weights have no masters to train; `run` does stage 1 itself.
 void require_trainable(const settings& s) {
   if (s.data.model.empty()) return;
-  const auto config = std::filesystem::path(s.data.model) / "config.json";
-  const auto json = tern::read_json(config);
-  const auto weights = tern::read_bitnet_weights({json, config.string()});
-  require(weights.value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters,
+  require(has_masters(s.data.model),
           "'" + s.data.model + "' is deployed, its weights are packed: train from stages/ instead");
   require(s.command != "run" ||
               (!s.run.model.ternary && s.run.model.sub_ln == tern::norm_placement::none),
@@ -82,8 +87,7 @@ void require_objective(const settings& s) {
               std::to_string(s.run.model.num_hidden_layers) + " layers, counted from 0");
   require_widths(s.run.model, o.relation.split_heads, "student");
   if (s.data.teacher.empty()) return;
-  const auto teacher =
-      tern::read_model_config(std::filesystem::path(s.data.teacher) / "config.json");
+  const auto teacher = tern::load_config(s.data.teacher);
   require_widths(teacher, o.relation.split_heads, "teacher");
   require(teacher.vocab_size == s.run.model.vocab_size,
           "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +

@@ -106,7 +106,7 @@ class command_line {
         "      --out runs/continual");
     add_out(c);
     add_corpus(c);
-    add_model(c, "Model folder to go on with; without it the model is new");
+    add_model(c, "Model folder or file *.gguf to go on with; without it the model is new");
     c->add_flag("--ternary", o.ternary,
                 "Insert SubLN and make the linears ternary first: continual pre-training");
     add_new_model(c);
@@ -123,7 +123,7 @@ class command_line {
         "  bitdistill finetune --model runs/base/stages/base --ternary --task sst2 \\\n"
         "      --data glue/SST-2 --out runs/bitnet-sft");
     add_out(c);
-    add_model(c, "Model folder to start from");
+    add_model(c, "Model folder or file *.gguf to start from");
     c->add_flag("--ternary", o.ternary, "Make the linears ternary first: BitNet-SFT");
     add_task(c);
     add_machine(c);
@@ -138,8 +138,11 @@ class command_line {
                    "      --teacher runs/teacher/stages/finetune --task sst2 --data glue/SST-2 \\\n"
                    "      --out runs/student");
     add_out(c);
-    add_model(c, "Student's model folder; one that is not ternary gets SubLN and becomes so");
-    c->add_option("--teacher", o.teacher, "Teacher's model folder, of the same vocabulary");
+    add_model(c,
+              "Student's model, folder or file *.gguf; one that is not ternary gets SubLN and "
+              "becomes so");
+    c->add_option("--teacher", o.teacher,
+                  "Teacher's model folder or file *.gguf, of the same vocabulary");
     add_task(c);
     add_machine(c);
     add_settings(c);
@@ -152,7 +155,7 @@ class command_line {
         "  bitdistill eval --model runs/sst2/models/bitdistill --task sst2 --data glue/SST-2\n"
         "  bitdistill eval --model runs/sst2/stages/continual --perplexity --corpus held-out.txt\n"
         "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
-    add_model(c, "Model folder, of masters or deployed")->required();
+    add_model(c, "Model folder or file *.gguf, of masters or deployed")->required();
     add_task(c);
     c->add_option("--part", o.part,
                   "train, dev, test, or reported: test where there is one, else dev")

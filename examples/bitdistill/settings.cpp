@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "presets.hpp"
-#include "tern/model/config_json.hpp"
+#include "tern/model/checkpoint.hpp"
 #include "tern/train/run_config_json.hpp"
 
 namespace bitdistill {
@@ -125,8 +125,8 @@ void apply(const options& o, settings& s) {
   s.data.ternary |= o.ternary;
 }
 
-void use_model(settings& s, const fs::path& config) {
-  s.run.model = tern::read_model_config(config);
+void use_model(settings& s, const tern::model_config& config) {
+  s.run.model = config;
   s.run.vocab_size = s.run.model.vocab_size;
 }
 
@@ -145,12 +145,12 @@ settings make_settings(const options& o) {
   const json sets = parse_sets(o.set);
   settings s = preset(o, file);
   s.command = o.command;
-  if (!o.config.empty()) use_model(s, o.config);
+  if (!o.config.empty()) use_model(s, tern::read_model_config(o.config));
   update(s, file, name);
   apply(o, s);
   update(s, sets, "--set");
   if (!s.data.model.empty()) {
-    use_model(s, fs::path(s.data.model) / "config.json");
+    use_model(s, tern::load_config(s.data.model));
     s.run.base.steps = o.command == "run" ? 0 : s.run.base.steps;
   }
   s.run.model.vocab_size = s.run.vocab_size;

@@ -1,6 +1,6 @@
 #include "texts.hpp"
 
-#include "tern/text/tokenizer_json.hpp"
+#include "tern/model/load_tokenizer.hpp"
 
 namespace bitdistill {
 namespace {
@@ -50,8 +50,7 @@ tern::task_texts load_texts(const settings& s, needs what) {
 
 tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
                                    const fs::path& saved) {
-  if (!s.data.model.empty())
-    return tern::bpe_tokenizer::load(fs::path(s.data.model) / "tokenizer.json");
+  if (!s.data.model.empty()) return tern::load_tokenizer(s.data.model);
   if (!s.data.tokenizer.empty()) return tern::bpe_tokenizer::load(s.data.tokenizer);
   if (fs::exists(saved)) return tern::bpe_tokenizer::load(saved);
   if (s.run.task == "microworld") return tern::word_tokenizer(tern::microworld().words());

@@ -1,6 +1,7 @@
 // What the scripts beside this file make tern do: `sample OUT` writes a GGUF file of every type
 // that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN TEXTS`
-// prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file.
+// prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file,
+// `logits MODEL OUT ID...` writes the logits behind each token of a sequence.
 #include <array>
 #include <cmath>
 #include <exception>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "tern/io/gguf_writer.hpp"
+#include "tern/model/checkpoint.hpp"
 #include "tern/model/gguf_tokenizer.hpp"
 
 namespace {
@@ -71,6 +73,19 @@ void tokenize(const std::string& in, const std::string& texts_file) {
   }
 }
 
+void logits(const std::string& in, const std::string& out, std::span<const std::string> ids) {
+  auto model = tern::load_model<>(in);
+  std::vector<std::int32_t> tokens;
+  for (const auto& id : ids) tokens.push_back(std::stoi(id));
+  tern::token_batch batch;
+  batch.add(tokens);
+  tern::tape<float> t({}, false);
+  const auto y = model.logits(t, model.hidden(t, batch)).value;
+  tern::gguf_writer file;
+  file.add_matrix("logits", tern::matrix_view<const float>(y));
+  file.write(out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -79,7 +94,9 @@ int main(int argc, char** argv) {
     if (args.size() == 2 && args[0] == "sample") return sample(args[1]), 0;
     if (args.size() == 3 && args[0] == "decode") return decode(args[1], args[2]), 0;
     if (args.size() == 3 && args[0] == "tokenize") return tokenize(args[1], args[2]), 0;
-    std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS\n";
+    if (args.size() > 3 && args[0] == "logits")
+      return logits(args[1], args[2], std::span(args).subspan(3)), 0;
+    std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS | logits MODEL OUT ID...\n";
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';
   }

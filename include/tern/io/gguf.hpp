@@ -85,4 +85,7 @@ class gguf_file {
   std::unordered_map<std::string_view, std::size_t> index_;
 };
 
+/// By its name, a model in one file rather than a folder.
+inline bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+
 }  // namespace tern::inline TERN_ABI

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "tern/core/error.hpp"
@@ -53,6 +54,28 @@ void read_ternary_row(const gguf_tensor& t, std::size_t r, row_view<std::int8_t>
 }
 
 }  // namespace detail
+
+/// The scale of all weights of a ternary tensor, where there is one: blocks of zeros may have 0
+/// beside it. Nothing for other types, and where a scale is negative or not finite.
+inline std::optional<float> single_scale(const gguf_tensor& t) {
+  if (!is_ternary(t.type) || t.size() == 0) return std::nullopt;
+  float found = 0;
+  bool single = true;
+  const auto see = [&](float scale) {
+    single = single && detail::all_finite({&scale, 1}) && scale >= 0 &&
+             (scale == 0 || found == 0 || scale == found);
+    if (single && scale != 0) found = scale;
+  };
+  if (t.type == ggml_type::i2_s)
+    see(detail::i2_s_scale(t));
+  else
+    detail::with_ternary_block(t.type, {}, [&]<class Block>(Block) {
+      if constexpr (requires(const std::byte* bytes) { Block::scale(bytes); })
+        for (std::size_t at = 0; single && at < t.data.size(); at += Block::size)
+          see(Block::scale(t.data.data() + at));
+    });
+  return single ? std::optional(found) : std::nullopt;
+}
 
 /// Reads a TQ1_0, TQ2_0 or I2_S tensor of shape [rows, cols] as codes -1, 0, +1 and scales of
 /// scale_extents({rows, cols}, ternary_scale_block(...)). Throws format_error naming file and

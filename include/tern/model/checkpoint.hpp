@@ -19,7 +19,9 @@
 #include "tern/io/safetensors_writer.hpp"
 #include "tern/model/config_json.hpp"
 #include "tern/model/decoder.hpp"
+#include "tern/model/load_gguf.hpp"
 #include "tern/model/packed_checkpoint.hpp"
+#include "tern/model/plausible.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -147,42 +149,32 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   write_json(directory / "config.json", config);
 }
 
-namespace detail {
-
-/// Throws config_error where the configuration describes far more than the files hold, before
-/// memory is taken for it.
-inline void require_plausible(const model_config& c, const checkpoint_reader& file) {
-  const auto real = [](std::size_t n) { return static_cast<double>(n); };
-  const double block = real(c.hidden_size) * (2 * real(c.num_attention_heads) * real(c.head_dim) +
-                                              2 * real(c.num_key_value_heads) * real(c.head_dim) +
-                                              3 * real(c.intermediate_size));
-  double bytes = 0;
-  for (const auto& part : file.files())
-    for (const tensor_info& tensor : part.tensors()) bytes += real(tensor.data.size());
-  const double weights =
-      real(c.vocab_size) * real(c.hidden_size) + real(c.num_hidden_layers) * block;
-  if (weights > 5 * bytes)  // five ternary weights a byte
-    throw config_error(file.path().string() + ": config.json describes " +
-                       std::to_string(weights / 1e6) + " million weights, the files hold " +
-                       std::to_string(bytes / 1e6) + " MB");
+/// The configuration of a model folder or a file *.gguf. Throws as load_model.
+inline model_config load_config(const std::filesystem::path& model) {
+  return is_gguf(model) ? model_config_from_gguf(gguf_file(model))
+                        : read_model_config(model / "config.json");
 }
-
-}  // namespace detail
 
 /// Reads what save_model, save_packed_model or Hugging Face wrote; checksums, where there are any,
 /// must be right. The library's own packed weights stay in the mapped file instead, unread until a
-/// product needs them, and their file's checksum is not looked at. Throws io_error, config_error or
-/// format_error naming file and key or tensor.
+/// product needs them, and their file's checksum is not looked at. A file *.gguf is read as
+/// load_gguf does. Throws io_error, config_error or format_error naming file and key or
+/// tensor.
 template <class Model = decoder<>>
 Model load_model(const std::filesystem::path& directory) {
   using T = typename Model::scalar;
+  if (is_gguf(directory)) return load_gguf<Model>(directory);
   const auto path = directory / "config.json";
   const auto json = read_json(path);
   const model_config config = model_config_from_json(json, path.string());
   const auto kind = read_bitnet_weights({json, path.string()}).value_or(bitnet_weights::masters);
   const auto shared = std::make_shared<const checkpoint_reader>(directory);
   const checkpoint_reader& file = *shared;
-  detail::require_plausible(config, file);
+  double bytes = 0;
+  for (const auto& part : file.files())
+    for (const tensor_info& tensor : part.tensors())
+      bytes += static_cast<double>(tensor.data.size());
+  detail::require_plausible(config, bytes, directory.string() + ": config.json");
   if (kind != bitnet_weights::own)
     for (const auto& part : file.files()) part.verify();
   Model model(config, false);

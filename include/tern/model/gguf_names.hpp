@@ -1,0 +1,111 @@
+// How llama.cpp calls what Hugging Face calls otherwise: architectures and tensors of GGUF files.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct gguf_architecture {
+  std::string_view name;        ///< "general.architecture", and what its keys begin with
+  std::string_view model_type;  ///< Hugging Face's
+  activation hidden_act;        ///< which no file says
+  bool adjacent = false;        ///< q and k are stored for pairs (2i, 2i + 1) of RoPE
+};
+
+inline constexpr std::array gguf_architectures{
+    gguf_architecture{"llama", "llama", activation::silu, true},
+    gguf_architecture{"qwen2", "qwen2", activation::silu},
+    gguf_architecture{"qwen3", "qwen3", activation::silu},
+    gguf_architecture{"gemma3", "gemma3_text", activation::gelu_tanh},
+    gguf_architecture{"bitnet", "bitnet", activation::silu},
+    gguf_architecture{"bitnet-b1.58", "bitnet", activation::relu2},  // of bitnet.cpp
+};
+
+/// Where llama3's rule of RoPE stands: what each frequency is divided by.
+inline constexpr std::string_view gguf_rope_factors = "rope_freqs.weight";
+
+namespace detail {
+
+/// Of a block, without "model.layers.N." and "blk.N.".
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 15> gguf_block_names{{
+    {"input_layernorm", "attn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"self_attn.attn_sub_norm", "attn_sub_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"mlp.ffn_sub_norm", "ffn_sub_norm"},
+    // With norms behind attention and feed-forward (Gemma), "post_attention_layernorm" is the first
+    // of these two, without them it is the norm before the feed-forward.
+    {"post_attention_layernorm", "post_attention_norm"},
+    {"post_feedforward_layernorm", "post_ffw_norm"},
+    {"pre_feedforward_layernorm", "ffn_norm"},
+}};
+
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> gguf_global_names{
+    {{"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"}}};
+
+}  // namespace detail
+
+/// "blk.3.attn_q.weight" of "model.layers.3.self_attn.q_proj.weight". Throws config_error for a
+/// parameter that GGUF has no name for.
+inline std::string gguf_name(const model_config& c, std::string_view parameter) {
+  constexpr std::string_view layers = "model.layers.";
+  const std::size_t dot = parameter.rfind('.');
+  const std::string_view kind = parameter.substr(dot);  // ".weight", ".bias"
+  std::string_view stem = parameter.substr(0, dot);
+  for (const auto& [ours, theirs] : detail::gguf_global_names)
+    if (stem == ours) return std::string(theirs).append(kind);
+  if (stem.starts_with(layers)) {
+    stem.remove_prefix(layers.size());
+    const std::string block = "blk." + std::string(stem.substr(0, stem.find('.'))) + ".";
+    stem.remove_prefix(stem.find('.') + 1);
+    if (stem == "post_attention_layernorm" && !c.output_norms) stem = "pre_feedforward_layernorm";
+    for (const auto& [ours, theirs] : detail::gguf_block_names)
+      if (stem == ours) return block + std::string(theirs).append(kind);
+  }
+  throw config_error("GGUF has no name for '" + std::string(parameter) + "'");
+}
+
+/// Whether rows of the parameter stand in another order where `adjacent` says so.
+inline bool is_rotated(std::string_view parameter) {
+  return parameter.find(".q_proj.") != parameter.npos ||
+         parameter.find(".k_proj.") != parameter.npos;
+}
+
+enum class rope_order {
+  to_adjacent,  ///< rows i and i + D/2 of a head of D become 2i and 2i + 1
+  to_halves,    ///< and back
+};
+
+/// Reorders the rows of q_proj or k_proj (a bias is a column) in place.
+template <class T>
+void reorder_heads(matrix_view<T> w, std::size_t head_dim, rope_order order) {
+  const std::size_t half = head_dim / 2;
+  std::vector<T> head(head_dim);
+  for (std::size_t c = 0; c < w.cols; ++c)
+    for (std::size_t first = 0; first < w.rows; first += head_dim) {
+      for (std::size_t r = 0; r < head_dim; ++r) {
+        const std::size_t adjacent = 2 * (r % half) + r / half;
+        const bool back = order == rope_order::to_halves;
+        head[back ? r : adjacent] = w(first + (back ? adjacent : r), c);
+      }
+      for (std::size_t r = 0; r < head_dim; ++r) w(first + r, c) = head[r];
+    }
+}
+
+}  // namespace tern::inline TERN_ABI
