@@ -10,7 +10,9 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/infer/cache_products.hpp"
 #include "tern/infer/kv_cache.hpp"
+#include "tern/isa/level.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/nn/attention.hpp"
 #include "tern/nn/score_band.hpp"
@@ -83,18 +85,17 @@ class cached_attention {
     const std::size_t d = shape.head_dim, group = shape.group();
     const std::size_t start = cache.length(t.sequence) + t.offset, end = start + t.rows;
     const score_band band(start, end, true, cache.shape().window(layer));
-    const std::size_t first = band.begin;
-    const auto head = [&](auto& m, std::size_t g) {
-      return m.block(t.row, (t.head * group + g) * d, t.rows, d);
+    const auto heads = [&](auto& m) {
+      return m.block(t.row, t.head * group * d, t.rows, group * d);
     };
     const auto factor = static_cast<float>(shape.factor());
-    for (std::size_t at = first; at < end; at += tile) {
-      const std::size_t n = std::min(tile, end - at);
-      cache.keys(layer, t.sequence, t.head, at, n, buffer);
-      for (std::size_t g = 0; g < group; ++g)
-        multiply(factor, head(q, g), matrix_view<const float>(buffer, n, d),
-                 scores.block(g * t.rows, at - first, t.rows, n));
-    }
+    for (std::size_t at = band.begin; at < end; at += tile)
+      cache.visit_keys(layer, t.sequence, t.head, at, std::min(tile, end - at),
+                       [&](std::size_t skip, const auto& k) {
+                         score(factor, heads(q), k,
+                               scores.block(0, at + skip - band.begin, group * t.rows, k.rows),
+                               buffer);
+                       });
     for (std::size_t g = 0; g < group; ++g)
       band.mask(scores.block(g * t.rows, 0, t.rows, band.cols));
     for (std::size_t i = 0; i < group * t.rows; ++i) {
@@ -105,33 +106,50 @@ class cached_attention {
       simd::transform(
           row, [&](const auto& p) { return p * by; }, row_view<const float>(row));
     }
-    for (std::size_t at = first; at < end; at += tile) {
-      const std::size_t n = std::min(tile, end - at);
-      cache.values(layer, t.sequence, t.head, at, n, buffer);
-      for (std::size_t g = 0; g < group; ++g)
-        mix(scores.block(g * t.rows, at - first, t.rows, n), matrix_view<const float>(buffer, n, d),
-            head(y, g), at != first);
-    }
+    for (std::size_t at = band.begin; at < end; at += tile)
+      cache.visit_values(layer, t.sequence, t.head, at, std::min(tile, end - at),
+                         [&](std::size_t skip, const auto& v) {
+                           mix(scores.block(0, at + skip - band.begin, group * t.rows, v.rows), v,
+                               heads(y), at + skip != band.begin, buffer);
+                         });
   }
 
   static constexpr std::size_t few = 4;  // rows too few to pack operands for
 
-  /// z = factor * a b^T
-  static void multiply(float factor, matrix_view<const float> a, matrix_view<const float> b,
-                       matrix_view<float> z) {
-    if (a.rows > few) return detail::gemm_block<float>(factor, a, b.transposed(), z, false);
-    for (std::size_t i = 0; i < a.rows; ++i)
-      for (std::size_t j = 0; j < b.rows; ++j) z(i, j) = factor * simd::dot(a.row(i), b.row(j));
+  /// z = factor * q k^T; row h * q.rows + i of z is that of head h in row i of q.
+  template <class E>
+  static void score(float factor, matrix_view<const float> q, const stored_rows<E>& k,
+                    matrix_view<float> z, float* buffer) {
+    const std::size_t n = q.rows, heads = q.cols / k.cols;
+    if (n <= few) {
+      const auto scores = cache_products::entry_of<E>(isa::active()).scores;
+      for (std::size_t i = 0; i < n; ++i)
+        scores(q.row(i).data, k.cols, heads, k, factor, z.row(i).data, n * z.row_stride);
+      return;
+    }
+    to_floats(k, buffer);
+    for (std::size_t h = 0; h < heads; ++h)
+      detail::gemm_block<float>(factor, q.col_block(h * k.cols, k.cols),
+                                matrix_view<const float>(buffer, k.rows, k.cols).transposed(),
+                                z.row_block(h * n, n), false);
   }
 
-  /// y = p v, or y += p v
-  static void mix(matrix_view<const float> p, matrix_view<const float> v, matrix_view<float> y,
-                  bool add) {
-    if (p.rows > few) return detail::gemm_block<float>(1, p, v, y, add);
-    for (std::size_t i = 0; i < p.rows; ++i) {
-      if (!add) std::fill_n(y.row(i).data, y.cols, 0.0f);
-      for (std::size_t j = 0; j < v.rows; ++j) simd::axpy<float>(p(i, j), v.row(j), y.row(i));
+  /// y = p v, or y += p v, rows as in score().
+  template <class E>
+  static void mix(matrix_view<const float> p, const stored_rows<E>& v, matrix_view<float> y,
+                  bool add, float* buffer) {
+    const std::size_t n = y.rows, heads = y.cols / v.cols;
+    if (n <= few) {
+      const auto mix = cache_products::entry_of<E>(isa::active()).mix;
+      for (std::size_t i = 0; i < n; ++i)
+        mix(p.row(i).data, n * p.row_stride, heads, v, y.row(i).data, v.cols, add);
+      return;
     }
+    to_floats(v, buffer);
+    for (std::size_t h = 0; h < heads; ++h)
+      detail::gemm_block<float>(1, p.row_block(h * n, n),
+                                matrix_view<const float>(buffer, v.rows, v.cols),
+                                y.col_block(h * v.cols, v.cols), add);
   }
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -31,6 +32,28 @@ struct kv_shape {
     return layer < windows.size() ? windows[layer] : 0;
   }
 };
+
+/// Dense rows of a head as a cache stores them. E: float, F16 as std::uint16_t, or std::int8_t with
+/// a scale to each row.
+template <class E>
+struct stored_rows {
+  const E* data;
+  std::size_t rows, cols;
+  const float* scales;  ///< null where all are 1
+};
+
+/// to (rows, cols) <- x
+template <class E>
+void to_floats(const stored_rows<E>& x, float* to) {
+  if constexpr (std::same_as<E, float>)
+    std::copy_n(x.data, x.rows * x.cols, to);
+  else if constexpr (std::same_as<E, std::uint16_t>)
+    from_f16(x.data, to, x.rows * x.cols);
+  else
+    for (std::size_t i = 0; i < x.rows; ++i)
+      for (std::size_t c = 0; c < x.cols; ++c)
+        to[i * x.cols + c] = static_cast<float>(x.data[i * x.cols + c]) * x.scales[i];
+}
 
 class kv_cache {
  public:
@@ -102,16 +125,19 @@ class kv_cache {
     lengths_[sequence] = length;
   }
 
-  /// Positions [first, first + n) of a head as floats, (n, head_dim). They may lie beyond length()
-  /// as far as they were appended.
-  void keys(std::size_t layer_index, std::size_t sequence, std::size_t head, std::size_t first,
-            std::size_t n, float* to) const {
-    load(layers_[layer_index], sequence, head, first, n, 0, to);
+  /// f(at, stored_rows<E>) with positions first + at and so on of a head, in order, until all of
+  /// [first, first + n) were passed: at once, or in two pieces where a ring begins anew. They may
+  /// lie beyond length() as far as they were appended.
+  template <class F>
+  void visit_keys(std::size_t layer_index, std::size_t sequence, std::size_t head,
+                  std::size_t first, std::size_t n, F&& f) const {
+    visit(layers_[layer_index], sequence, head, first, n, 0, f);
   }
-  void values(std::size_t layer_index, std::size_t sequence, std::size_t head, std::size_t first,
-              std::size_t n, float* to) const {
+  template <class F>
+  void visit_values(std::size_t layer_index, std::size_t sequence, std::size_t head,
+                    std::size_t first, std::size_t n, F&& f) const {
     const layer& l = layers_[layer_index];
-    load(l, sequence, head, first, n, l.slots, to);
+    visit(l, sequence, head, first, n, l.slots, f);
   }
 
  private:
@@ -148,29 +174,23 @@ class kv_cache {
     }
   }
 
-  void load(const layer& l, std::size_t sequence, std::size_t head, std::size_t first,
-            std::size_t n, std::size_t offset, float* to) const {
-    while (n != 0) {
-      const std::size_t run = std::min(n, l.slots - first % l.slots);
-      load_rows(l, index(l, sequence, head, first) + offset, run, to);
-      first += run;
-      n -= run;
-      to += run * shape_.head_dim;
-    }
-  }
-
-  void load_rows(const layer& l, std::size_t row, std::size_t n, float* to) const {
-    const std::byte* const from = l.data.data() + row * row_bytes();
-    const std::size_t d = shape_.head_dim;
-    if (storage_ == kv_storage::f32) {
-      std::memcpy(to, from, n * row_bytes());
-    } else if (storage_ == kv_storage::f16) {
-      from_f16(reinterpret_cast<const std::uint16_t*>(from), to, n * d);
-    } else {
-      const auto* const codes = reinterpret_cast<const std::int8_t*>(from);
-      for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t c = 0; c < d; ++c)
-          to[i * d + c] = static_cast<float>(codes[i * d + c]) * l.scales[row + i];
+  template <class F>
+  void visit(const layer& l, std::size_t sequence, std::size_t head, std::size_t first,
+             std::size_t n, std::size_t offset, F& f) const {
+    for (std::size_t at = 0; at < n;) {
+      const std::size_t row = index(l, sequence, head, first + at) + offset,
+                        run = std::min(n - at, l.slots - (first + at) % l.slots);
+      const std::byte* const data = l.data.data() + row * row_bytes();
+      const auto pass = [&]<class E>(const E* rows, const float* scales) {
+        f(at, stored_rows<E>{rows, run, shape_.head_dim, scales});
+      };
+      if (storage_ == kv_storage::f32)
+        pass(reinterpret_cast<const float*>(data), nullptr);
+      else if (storage_ == kv_storage::f16)
+        pass(reinterpret_cast<const std::uint16_t*>(data), nullptr);
+      else
+        pass(reinterpret_cast<const std::int8_t*>(data), l.scales.data() + row);
+      at += run;
     }
   }
 

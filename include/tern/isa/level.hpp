@@ -103,13 +103,13 @@ inline bool detect(level l) {
   const std::uint32_t state = enabled_state(), leaf1 = cpuid(1, 0).ecx;
   const cpuid_words leaf7 = cpuid(7, 0);
   constexpr std::uint32_t ssse3_sse41 = 1u << 9 | 1u << 19;                        // 1.ecx
-  constexpr std::uint32_t avx_f16c = 1u << 28 | 1u << 29;                          // 1.ecx
+  constexpr std::uint32_t fma_avx_f16c = 1u << 12 | 1u << 28 | 1u << 29;           // 1.ecx
   constexpr std::uint32_t avx2 = 1u << 5;                                          // 7.ebx
   constexpr std::uint32_t f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // 7.ebx
   constexpr std::uint32_t avx512_vnni = 1u << 11, avx_vnni = 1u << 4;              // 7.ecx, 7.1.eax
   constexpr std::uint32_t vbmi = 1u << 1;                                          // 7.ecx
   constexpr std::uint32_t amx_bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;     // 7.edx
-  const bool ymm = has(state, 0x06) && has(leaf1, avx_f16c) && has(leaf7.ebx, avx2);
+  const bool ymm = has(state, 0x06) && has(leaf1, fma_avx_f16c) && has(leaf7.ebx, avx2);
   const bool zmm = ymm && has(state, 0xE6) && has(leaf7.ebx, f_dq_bw_vl);
   switch (l) {
     case level::scalar:
