@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "commands.hpp"
 #include "format.hpp"
@@ -10,7 +9,7 @@
 #include "tern/data/corpus.hpp"
 #include "tern/infer/perplexity.hpp"
 #include "tern/model/checkpoint.hpp"
-#include "tern/text/tokenizer_json.hpp"
+#include "tern/model/load_tokenizer.hpp"
 #include "tern/train/evaluate.hpp"
 #include "texts.hpp"
 
@@ -27,8 +26,7 @@ std::span<const tern::task_example> part_of(const tern::task_data& data, const s
 void print_perplexity(const options& o) {
   if (o.corpus.empty()) throw tern::config_error("--perplexity needs a text: --corpus FILE...");
   auto model = tern::load_model<>(o.model);
-  const auto tokenizer =
-      tern::bpe_tokenizer::load(std::filesystem::path(o.model) / "tokenizer.json");
+  const auto tokenizer = tern::load_tokenizer(o.model);
   tern::thread_pool pool(o.threads);
   double sum = 0;
   std::size_t tokens = 0;

@@ -1,4 +1,4 @@
-// A model folder in the form that runs it.
+// A model in the form that runs it.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -6,9 +6,8 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
-#include "tern/core/atomic_file.hpp"
-#include "tern/core/mapped_file.hpp"
 #include "tern/model/checkpoint.hpp"
+#include "tern/model/load_tokenizer.hpp"
 
 namespace bitdistill {
 namespace {
@@ -28,8 +27,8 @@ void export_model(const options& o) {
     pack(model, o, pool);
     tern::save_packed_model(model, to, dense_type(o));
   }
-  if (fs::exists(from / "tokenizer.json"))
-    tern::write_file(to / "tokenizer.json", tern::mapped_file(from / "tokenizer.json").text());
+  if (tern::is_gguf(from) || fs::exists(from / "tokenizer.json"))
+    tern::load_tokenizer(from).save(to / "tokenizer.json");
   tern::load_model<>(to);  // reads back
   fmt::print("{}: {} bytes of weights\n", to.string(),
              grouped(static_cast<std::size_t>(fs::file_size(to / "model.safetensors"))));

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <iterator>
 
@@ -12,8 +11,8 @@
 #include "machine.hpp"
 #include "tern/infer/generate.hpp"
 #include "tern/model/checkpoint.hpp"
+#include "tern/model/load_tokenizer.hpp"
 #include "tern/text/chat_template.hpp"
-#include "tern/text/tokenizer_json.hpp"
 
 namespace bitdistill {
 namespace {
@@ -45,8 +44,7 @@ tern::generation_options options_of(const options& o, const tern::bpe_tokenizer&
 
 void generate(const options& o) {
   auto model = tern::load_model<>(o.model);
-  const auto tokenizer =
-      tern::bpe_tokenizer::load(std::filesystem::path(o.model) / "tokenizer.json");
+  const auto tokenizer = tern::load_tokenizer(o.model);
   tern::thread_pool pool(o.threads);
   tern::session s(model, {.capacity = o.context, .storage = kv_storage_of(o)}, pool);
   const auto prompt =

@@ -185,12 +185,12 @@ class command_line {
 
   void add_generate() {
     auto* c =
-        subcommand("generate", "Text from a model folder, as it is made",
+        subcommand("generate", "Text from a model, as it is made",
                    "  bitdistill generate --model runs/x/models/base --prompt 'Once upon'\n"
                    "  bitdistill generate --model qwen --chat --prompt 'Why is the sky blue?' \\\n"
                    "      --temperature 0.7 --top-p 0.9 --seed 3\n"
                    "  echo 'Once upon' | bitdistill generate --model folder");
-    add_model(c, "Model folder with its tokenizer.json")->required();
+    add_model(c, "Model folder with its tokenizer.json, or file *.gguf")->required();
     c->add_option("--prompt", o.prompts, "What to go on with; without it standard input is read")
         ->type_name("TEXT")
         ->expected(1);
@@ -219,12 +219,12 @@ class command_line {
 
   void add_export() {
     auto* c = subcommand(
-        "export", "A model folder in the form that runs it",
+        "export", "A model in the form that runs it",
         "  bitdistill export --model runs/x/stages/bitdistill --out deployed\n"
         "  bitdistill export --model runs/x/stages/bitdistill --to packed --format two_bit \\\n"
         "      --head-bits 4 --out small\n"
         "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers");
-    add_model(c, "Model folder of master weights")->required();
+    add_model(c, "Model folder of master weights, or file *.gguf")->required();
     c->add_option("--out", o.out, "Folder to make; must not exist")->required();
     c->add_option("--to", o.to,
                   "packed: tern's own, mapped when loaded; bitnet: as transformers stores them")
@@ -240,7 +240,7 @@ class command_line {
         "  bitdistill bench --shape qwen3-0.6b\n"
         "  bitdistill bench --shape qwen3-1.7b --format base3,two_bit,f32 --threads 1,2 --json\n"
         "  bitdistill bench --model deployed");
-    add_model(c, "Model folder, run as it is");
+    add_model(c, "Model folder or file *.gguf, run as it is");
     c->add_option("--shape", o.shape, "qwen3-0.6b, qwen3-1.7b or qwen3-4b")
         ->check(CLI::IsMember({"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"}));
     add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
