@@ -131,6 +131,50 @@ TEMPLATE_TEST_CASE("any number of threads gives the same integers", "", two_bit,
   }
 }
 
+TEMPLATE_TEST_CASE("products that share their activations are those of each weight", "", two_bit,
+                   base3) {
+  random_codes codes;
+  thread_pool pool(3);
+  for (const std::size_t n : {1u, 2u, 70u}) {
+    const std::size_t k = 1000;
+    std::vector<product<TestType>> all;
+    for (const std::size_t m : {700u, 16u, 0u, 1100u}) {
+      all.emplace_back(m, n, k, codes.trits(), codes.bytes());
+      all.back().x = all[0].x;
+      all.back().sums = all[0].sums;
+    }
+    const matrix_view<const std::int8_t> x(all[0].x.data(), n, k);
+    std::vector<std::byte> workspace(ternary_matmul_workspace(all[0].packed, x));
+    std::vector<std::vector<std::int32_t>> outs;
+    std::vector<std::vector<int>> done;
+    for (const auto& p : all) {
+      outs.emplace_back(n * p.m);
+      done.emplace_back(n * p.m);
+    }
+    const auto count = [](std::vector<int>& cells, std::size_t m) {
+      return [&cells, m](const sum_block& b) {
+        for (std::size_t i = 0; i < b.sums.rows; ++i)
+          for (std::size_t j = 0; j < b.sums.cols; ++j) ++cells[(b.token + i) * m + b.row + j];
+      };
+    };
+    using counting = decltype(count(done[0], 0));
+    std::vector<ternary_product<TestType, counting>> products;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      products.push_back({all[i].packed, {outs[i].data(), n, all[i].m}, count(done[i], all[i].m)});
+    for (const isa::level level : isa::levels) {
+      if (!isa::supported(level)) continue;
+      CAPTURE(isa::name(level), n);
+      for (auto& cells : done) std::fill(cells.begin(), cells.end(), 0);
+      ternary_matmul(std::span<const ternary_product<TestType, counting>>(products), x, all[0].sums,
+                     workspace, pool, level);
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        CHECK(outs[i] == all[i].run(level));
+        CHECK(done[i] == std::vector<int>(n * all[i].m, 1));
+      }
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("operands may be strided and unaligned", "", two_bit, base3) {
   random_codes r;
   for (const std::size_t m : {5u, 45u, 64u})

@@ -28,3 +28,31 @@ TEST_CASE("rms_norm on the tape: several heads a row, gains with an offset", "[g
   check_gradient(loss, x, dx);
   check_gradient(loss, gain, dgain);
 }
+
+TEST_CASE("packed_linear quantizes once for weights of any formats", "[graph]") {
+  const std::size_t n = 3, k = 80;
+  const auto x = random_matrix<float>(n, k, 1);
+  const auto packed = [&]<class Format>(Format, std::size_t m, std::size_t seed) {
+    const auto w = random_matrix<float>(m, k, seed);
+    return tern::shared_weights<float>(tern::ternary_weights<Format>(w, tern::absmean{}));
+  };
+  const auto a = packed(tern::two_bit{}, 40, 2), b = packed(tern::two_bit{}, 17, 3),
+             c = packed(tern::base3{}, 33, 4), d = packed(tern::two_bit{}, 16, 5);
+  const auto bias = random_matrix<float>(1, 17, 6);
+  tern::matrix<float> in = x, bias_value = bias;
+  const auto run = [&](auto... operand) {
+    tern::tape<float> t({}, false);
+    const auto y = tern::graph::packed_linear(t, tern::variable<float>{in, {}},
+                                              std::array{operand...}, tern::absmax_int8{});
+    std::vector<std::vector<float>> all;
+    for (const auto& v : y) all.emplace_back(v.value.data, v.value.data + v.value.size());
+    return all;
+  };
+  using operand = tern::graph::packed_operand<float>;
+  const tern::variable<float> with{bias_value, {}};
+  const auto together = run(operand{a, {}}, operand{b, with}, operand{c, {}}, operand{d, {}});
+  CHECK(together[0] == run(operand{a, {}})[0]);
+  CHECK(together[1] == run(operand{b, with})[0]);
+  CHECK(together[2] == run(operand{c, {}})[0]);
+  CHECK(together[3] == run(operand{d, {}})[0]);
+}

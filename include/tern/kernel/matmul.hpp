@@ -87,65 +87,116 @@ std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::in
   return kernel::column_runs<typename W::format>::workspace(weights, x);
 }
 
-/// out (N, M) = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the sums of the rows of
-/// x, as an activation quantizer gives them. `out` is dense along its rows. The workspace is used
-/// during the call only. Throws shape_error where shapes disagree, the workspace is too small or a
-/// run of columns exceeds matmul_max_cols. `level` must be supported by this CPU.
+/// A product of w (M, K) with activations that others may share: out (N, M), dense along its rows.
+template <pack_format Format, class Epilogue = no_epilogue>
+struct ternary_product {
+  packed_view<Format> weights;
+  matrix_view<std::int32_t> out;
+  Epilogue epilogue;
+};
+
+namespace kernel {
+
+/// first: of the products that share x.
+template <class Format, class Epilogue>
+void require_product(const ternary_product<Format, Epilogue>& p, const packed_view<Format>& first,
+                     matrix_view<const std::int8_t> x, std::size_t workspace) {
+  const packed_view<Format>& w = p.weights;
+  require_shape(x, x.rows, w.cols, "ternary_matmul: x");
+  require_shape(p.out, x.rows, w.rows, "ternary_matmul: out");
+  if (w.run != first.run)
+    throw shape_error("ternary_matmul: products of the same x with runs of different lengths");
+  if (std::min(w.run, w.cols) > matmul_max_cols<Format>)
+    throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
+  if (p.out.col_stride != 1) throw shape_error("ternary_matmul: out must be dense along its rows");
+  if (workspace < ternary_matmul_workspace(w, x))
+    throw shape_error("ternary_matmul: workspace smaller than ternary_matmul_workspace()");
+  if (std::same_as<Epilogue, no_epilogue> && w.runs() > 1)
+    throw config_error("ternary_matmul: several runs need an epilogue that takes each one's sums");
+}
+
+}  // namespace kernel
+
+/// For each of the products out = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the
+/// sums of the rows of x, as an activation quantizer gives them. The workspace is used during the
+/// call only. Throws shape_error where shapes disagree, the workspace is too small or a run of
+/// columns exceeds matmul_max_cols. `level` must be supported by this CPU.
 /// `epilogue(sum_block)` is called with parts of the result that cover it once, on the thread that
 /// has just made them. Where w has several runs it is called for each run of a part, in order; each
 /// has the same place in `out`. Without an epilogue that is a config_error.
+template <pack_format Format, class Epilogue>
+void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
+                    matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
+                    std::span<std::byte> workspace, executor_ref ex = {},
+                    isa::level level = isa::active()) {
+  require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
+  if (row_sums.stride != 1) throw shape_error("ternary_matmul: row sums must be dense");
+  for (const auto& p : products)
+    kernel::require_product(p, products[0].weights, x, workspace.size());
+  if (products.empty() || x.rows == 0) return;
+  if (x.cols == 0) {
+    for (const auto& p : products) {
+      for (std::size_t n = 0; n < p.out.rows; ++n) std::fill_n(p.out.row(n).data, p.out.cols, 0);
+      if (p.out.cols != 0) p.epilogue({0, 0, p.out});
+    }
+    return;
+  }
+
+  const auto kernel = kernel::entry_of<Format>(level);
+  const std::size_t most = kernel.group_size(x.rows);
+  const bool tiled = x.rows >= kernel.tiled_from;
+  const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
+  const auto whole = [&](const ternary_product<Format, Epilogue>& p) {
+    return kernel::problem<Format>{p.weights,
+                                   x.data,
+                                   x.row_stride,
+                                   most != 0 && !tiled,
+                                   parts,
+                                   row_sums.data,
+                                   p.out.data,
+                                   p.out.row_stride,
+                                   kernel::problem<Format>::groups_of_task(x.cols, parts)};
+  };
+  const kernel::column_runs<Format> runs(whole(products[0]), x, tiled, workspace, ex);
+  const auto task = [&](const ternary_product<Format, Epilogue>& p,
+                        const kernel::problem<Format>& mine, std::size_t i) {
+    const auto [row, rows, token, tokens] = mine.part(i);
+    const auto sums = p.out.block(token, row, tokens, rows);
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+      kernel::problem<Format> run = runs[r];
+      run.weights = p.weights.run_view(r);
+      run.out = p.out.data;
+      run.out_stride = p.out.row_stride;
+      kernel.run(run, i, i + 1);
+      p.epilogue({token, row, sums, r});
+    }
+  };
+  std::size_t tasks = 0;
+  for (const auto& p : products) tasks += whole(p).tasks();
+  // About 4M multiply-adds make a chunk worth a thread; to read and unpack weights takes as long as
+  // those of eight tokens.
+  const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
+  ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
+                  [&](std::size_t begin, std::size_t end) {
+                    for (const auto& p : products) {
+                      const kernel::problem<Format> mine = whole(p);
+                      const std::size_t count = mine.tasks();
+                      for (std::size_t i = begin; i < std::min(end, count); ++i) task(p, mine, i);
+                      begin -= std::min(begin, count);
+                      end -= std::min(end, count);
+                    }
+                  });
+}
+
+/// One product.
 template <packed_weights W, class Epilogue = no_epilogue>
 void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
                     row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
                     std::span<std::byte> workspace, executor_ref ex = {},
                     isa::level level = isa::active(), const Epilogue& epilogue = {}) {
-  using format = typename W::format;
-  const packed_view<format> w = weights;
-  require_shape(x, x.rows, w.cols, "ternary_matmul: x");
-  require_shape(out, x.rows, w.rows, "ternary_matmul: out");
-  require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
-  if (std::min(w.run, w.cols) > matmul_max_cols<format>)
-    throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
-  if (out.col_stride != 1 || row_sums.stride != 1)
-    throw shape_error("ternary_matmul: out and row sums must be dense along their rows");
-  if (workspace.size() < ternary_matmul_workspace(w, x))
-    throw shape_error("ternary_matmul: workspace smaller than ternary_matmul_workspace()");
-  if (std::same_as<Epilogue, no_epilogue> && w.runs() > 1)
-    throw config_error("ternary_matmul: several runs need an epilogue that takes each one's sums");
-  if (x.rows == 0 || w.rows == 0) return;
-  if (w.cols == 0) {
-    for (std::size_t n = 0; n < out.rows; ++n) std::fill_n(out.row(n).data, out.cols, 0);
-    return epilogue({0, 0, out});
-  }
-
-  const auto kernel = kernel::entry_of<format>(level);
-  const std::size_t most = kernel.group_size(x.rows);
-  const bool tiled = x.rows >= kernel.tiled_from;
-  const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
-  const kernel::problem<format> whole{w,
-                                      x.data,
-                                      x.row_stride,
-                                      most != 0 && !tiled,
-                                      parts,
-                                      row_sums.data,
-                                      out.data,
-                                      out.row_stride,
-                                      kernel::problem<format>::groups_of_task(w.cols, parts)};
-  const kernel::column_runs<format> runs(whole, x, tiled, workspace, ex);
-  // About 4M multiply-adds make a chunk worth a thread; to read and unpack weights takes as long as
-  // those of eight tokens.
-  const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (w.cols + 1);
-  ex.parallel_for(whole.tasks(), (std::size_t{1} << 22) / work + 1,
-                  [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t i = begin; i < end; ++i) {
-                      const auto [row, rows, token, tokens] = whole.part(i);
-                      const auto sums = out.block(token, row, tokens, rows);
-                      for (std::size_t run = 0; run < runs.size(); ++run) {
-                        kernel.run(runs[run], i, i + 1);
-                        epilogue({token, row, sums, run});
-                      }
-                    }
-                  });
+  using product = ternary_product<typename W::format, Epilogue>;
+  const product one{weights, out, epilogue};
+  ternary_matmul(std::span<const product>(&one, 1), x, row_sums, workspace, ex, level);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -221,18 +222,30 @@ class decoder {
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
     if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     const variable<T> bias = p.bias ? p.bias->variable() : variable<T>{};
-    if (p.packed) return graph::packed_linear<T>(t, x, *p.packed, bias, activation_quantizer());
+    if (p.packed)
+      return graph::packed_linear(t, x, std::array{graph::packed_operand<T>{*p.packed, bias}},
+                                  activation_quantizer())[0];
     return p.ternary ? graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
                                             activation_quantizer())
                      : graph::linear(t, x, p.weight.variable(), bias);
+  }
+
+  /// Several projections of one x; packed ones without a norm of their own quantize it once.
+  template <class... P>
+  std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, P&... p) {
+    if (((p.packed && !p.norm) && ...))
+      return graph::packed_linear(t, x,
+                                  std::array{graph::packed_operand<T>{
+                                      *p.packed, p.bias ? p.bias->variable() : variable<T>{}}...},
+                                  activation_quantizer());
+    return {project(t, p, x)...};
   }
 
   template <class Attend>
   variable<T> attention(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
                         std::size_t layer, Attend& attend) {
     x = normalize(t, x, b.attention_norm);
-    const variable<T> q_raw = project(t, b.q, x), k_raw = project(t, b.k, x);
-    const variable<T> v = project(t, b.v, x);
+    const auto [q_raw, k_raw, v] = project_all(t, x, b.q, b.k, b.v);
     const variable<T> q = normalize(t, q_raw, b.q_norm), k = normalize(t, k_raw, b.k_norm);
     const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
     graph::rope<T>(t, q, batch.positions, angles);
@@ -246,7 +259,7 @@ class decoder {
 
   variable<T> feed_forward(tape<T>& t, block& b, variable<T> x) {
     x = normalize(t, x, b.feed_forward_norm);
-    const variable<T> gate = project(t, b.gate, x), up = project(t, b.up, x);
+    const auto [gate, up] = project_all(t, x, b.gate, b.up);
     const variable<T> y =
         project(t, b.down, graph::gated_activation(t, config_.hidden_act, gate, up));
     return normalize(t, y, b.feed_forward_output_norm);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "tern/core/arena.hpp"
@@ -67,8 +68,9 @@ struct bit_linear {
     const extents block = WeightQ::scale_block(w.rows, w.cols);
     const packed_view<two_bit> shape{nullptr, w.rows, w.cols, block.cols};
     auto* blocks = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
-    multiply(pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales, block.rows, s.x_codes,
-             s.x_scales, s.x_sums, bias, y, scratch, ex);
+    const output<two_bit> to{pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales,
+                             block.rows, bias, y};
+    multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
   }
 
   /// dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where Wq and Xq are the dequantised
@@ -87,19 +89,62 @@ struct bit_linear {
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
   }
 
+  /// N tokens as products take them.
+  struct tokens {
+    matrix_view<const std::int8_t> codes;  ///< (N, K)
+    row_view<const T> scales;              ///< N
+    row_view<const std::int32_t> sums;     ///< N, sums of codes
+  };
+
+  /// Alive until `memory` is rewound. Throws shape_error.
+  static tokens quantize(matrix_view<const T> x, arena& memory, executor_ref ex = {},
+                         const ActQ& activation_quantizer = {}) {
+    require_activation_quantizer<ActQ, T>();
+    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
+    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
+    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
+    activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
+    return {codes, scales, sums};
+  }
+
+  /// y (N, M) = x w^T + bias of packed w (M, K); bias: M elements or null.
+  template <class Format>
+  struct output {
+    packed_view<Format> w;
+    matrix_view<const T> w_scales;
+    std::size_t scale_rows;  ///< of w to a row of w_scales
+    row_view<const T> bias;
+    matrix_view<T> y;
+  };
+
+  /// Several products of the same tokens, side by side; `scratch` holds 4 N M bytes for each and
+  /// N K. Throws shape_error.
+  template <class Format>
+  static void multiply(const tokens& x, std::span<const output<Format>> to, arena& scratch,
+                       executor_ref ex = {}) {
+    if (to.empty()) return;
+    using product = ternary_product<Format, rescale<T>>;
+    const arena_scope temporaries(scratch);
+    product* const products = scratch.allocate<product>(to.size());
+    for (std::size_t i = 0; i < to.size(); ++i)
+      std::construct_at(
+          products + i,
+          product{to[i].w, scratch.matrix<std::int32_t>(to[i].y.rows, to[i].y.cols),
+                  rescale<T>(x.scales, to[i].w_scales, to[i].bias, to[i].y, {}, to[i].scale_rows)});
+    const std::size_t bytes = ternary_matmul_workspace(to[0].w, x.codes);
+    ternary_matmul(std::span<const product>(products, to.size()), x.codes, x.sums,
+                   {scratch.allocate<std::byte>(bytes), bytes}, ex);
+  }
+
   /// Inference on packed weights (M, K); the same bits as forward() of the weights they were made
   /// from. `scratch` holds about N (K + 4 M) bytes.
   template <class Format>
   static void forward_packed(matrix_view<const T> x, const ternary_weights_view<Format, T>& w,
                              row_view<const T> bias, matrix_view<T> y, arena& scratch,
                              executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
-    require_activation_quantizer<ActQ, T>();
     const arena_scope temporaries(scratch);
-    const auto codes = scratch.matrix<std::int8_t>(x.rows, x.cols);
-    const row_view<T> scales(scratch.allocate<T>(x.rows), x.rows);
-    const row_view<std::int32_t> sums(scratch.allocate<std::int32_t>(x.rows), x.rows);
-    activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
-    multiply(w.trits, w.scales(), w.scale_rows, codes, scales, sums, bias, y, scratch, ex);
+    const output<Format> to{w.trits, w.scales(), w.scale_rows, bias, y};
+    multiply<Format>(quantize(x, scratch, ex, activation_quantizer), {&to, 1}, scratch, ex);
   }
 
  private:
@@ -116,18 +161,6 @@ struct bit_linear {
 
   static row_view<const T> row_scales(const saved& s) {
     return {s.w_scales.data, s.w_codes.rows, s.w_scales.rows == 1 ? 0 : s.w_scales.row_stride};
-  }
-
-  template <class Format>
-  static void multiply(const packed_view<Format>& w, matrix_view<const T> w_scales,
-                       std::size_t scale_rows, matrix_view<const std::int8_t> x_codes,
-                       row_view<const T> x_scales, row_view<const std::int32_t> x_sums,
-                       row_view<const T> bias, matrix_view<T> y, arena& scratch, executor_ref ex) {
-    const auto sums = scratch.matrix<std::int32_t>(y.rows, y.cols);
-    const std::size_t bytes = ternary_matmul_workspace(w, x_codes);
-    const std::span<std::byte> workspace(scratch.allocate<std::byte>(bytes), bytes);
-    ternary_matmul(w, x_codes, x_sums, sums, workspace, ex, isa::active(),
-                   rescale<T>(x_scales, w_scales, bias, y, {}, scale_rows));
   }
 };
 

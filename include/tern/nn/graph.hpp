@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -82,16 +83,37 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
   return y;
 }
 
-/// y = Qa(x) W^T + b with packed ternary W: the same bits as bit_linear. Inference only.
-template <class T, class ActQ>
-variable<T> packed_linear(tape<T>& t, variable<T> x, const shared_weights<T>& w, variable<T> b = {},
-                          const ActQ& activation_quantizer = {}) {
+/// Packed W and a bias, or none.
+template <class T>
+struct packed_operand {
+  const shared_weights<T>& w;
+  variable<T> bias;
+};
+
+/// y_i = Qa(x) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is quantized
+/// once, and neighbours of one format are multiplied side by side. Inference only.
+template <class T, class ActQ, std::size_t N>
+std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
+                                         const std::array<packed_operand<T>, N>& operands,
+                                         const ActQ& activation_quantizer = {}) {
+  using op = tern::bit_linear<T, absmean, ActQ>;
   if (t.recording()) throw config_error("packed weights cannot be trained");
-  variable<T> y = t.make(x.rows(), w.rows());
-  w.visit([&](const auto& view) {
-    tern::bit_linear<T, absmean, ActQ>::forward_packed(
-        x.value, view, vector_of(b.value), y.value, t.memory(), t.executor(), activation_quantizer);
-  });
+  std::array<variable<T>, N> y;
+  for (std::size_t i = 0; i < N; ++i) y[i] = t.make(x.rows(), operands[i].w.rows());
+  const arena_scope temporaries(t.memory());
+  const auto tokens = op::quantize(x.value, t.memory(), t.executor(), activation_quantizer);
+  for (std::size_t done = 0; done < N;)
+    operands[done].w.visit([&]<class Format>(const ternary_weights_view<Format, T>& first) {
+      std::array<typename op::template output<Format>, N> to;
+      std::size_t n = 0;
+      for (; done < N; ++done, ++n) {
+        const auto* const w = operands[done].w.template view_if<Format>();
+        if (w == nullptr || w->trits.run != first.trits.run) break;
+        to[n] = {w->trits, w->scales(), w->scale_rows, vector_of(operands[done].bias.value),
+                 y[done].value};
+      }
+      op::template multiply<Format>(tokens, std::span(to).first(n), t.memory(), t.executor());
+    });
   return y;
 }
 

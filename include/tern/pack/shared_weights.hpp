@@ -54,6 +54,12 @@ class shared_weights {
     return std::visit(std::forward<F>(f), view_);
   }
 
+  /// Null where they are of another format.
+  template <class Format>
+  [[nodiscard]] const ternary_weights_view<Format, T>* view_if() const {
+    return std::get_if<ternary_weights_view<Format, T>>(&view_);
+  }
+
  private:
   template <class Format>
   bool view_as(std::uint8_t id, std::span<const std::byte> bytes) {
