@@ -1,6 +1,7 @@
 // Accuracy and speed of a model folder; perplexity of a text.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "commands.hpp"
@@ -28,12 +29,13 @@ void print_perplexity(const options& o) {
   auto model = tern::load_model<>(o.model);
   const auto tokenizer = tern::load_tokenizer(o.model);
   tern::thread_pool pool(o.threads);
+  const std::size_t window = std::min(o.window, model.config().max_position_embeddings);
   double sum = 0;
   std::size_t tokens = 0;
   for (const auto& document : tern::read_corpus({o.corpus.begin(), o.corpus.end()})) {
     const auto ids = tokenizer.encode(document, tern::added_text::plain, tern::special_tokens::add);
     if (ids.size() < 2) continue;
-    const auto one = tern::perplexity(model, ids, o.window, pool);
+    const auto one = tern::perplexity(model, ids, window, pool);
     sum += std::log(one.perplexity) * static_cast<double>(one.tokens);
     tokens += one.tokens;
   }

@@ -163,7 +163,8 @@ class command_line {
         ->capture_default_str();
     c->add_flag("--perplexity", o.perplexity, "Of the documents of --corpus, each on its own");
     add_corpus(c);
-    c->add_option("--window", o.window, "Tokens that are seen at a time for it")
+    c->add_option("--window", o.window,
+                  "Tokens that are seen at a time for it, cut to what the model allows")
         ->check(CLI::Range(2, 1 << 20))
         ->capture_default_str();
     add_machine(c);

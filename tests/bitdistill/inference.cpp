@@ -1,0 +1,98 @@
+// Models at work: export, generate, perplexity and bench, on a model that the program has made.
+#include <cmath>
+#include <regex>
+
+#include "program.hpp"
+
+using namespace tern_test;
+
+namespace {
+
+/// A ternary model of a few steps, with its tokenizer, below `scratch`.
+std::string ternary_model(const scratch_dir& scratch) {
+  const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
+  write_text(at("corpus.txt"), small_corpus());
+  const words corpus{"--corpus", at("corpus.txt")};
+  REQUIRE(
+      bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() + words{"vocab_size=400"})
+          .code == 0);
+  REQUIRE(bitdistill(words{"pretrain", "--out", at("continual"), "--model", at("base/stages/base"),
+                           "--ternary"} +
+                     corpus + tiny())
+              .code == 0);
+  return at("continual/stages/continual");
+}
+
+outcome good(const words& arguments) {
+  auto result = bitdistill(arguments);
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  return result;
+}
+
+double perplexity_of(const std::string& model, const std::string& corpus) {
+  const auto out = good({"eval", "--model", model, "--perplexity", "--corpus", corpus}).out;
+  std::smatch found;
+  REQUIRE(std::regex_search(out, found, std::regex("tokens \\| perplexity ([0-9.]+)")));
+  return std::stod(found[1]);
+}
+
+void refused(const words& arguments, const std::string& text) {
+  const auto result = bitdistill(arguments);
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(result.err.find(text) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("exported models answer as the masters do") {
+  const scratch_dir scratch;
+  const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
+  const std::string masters = ternary_model(scratch), corpus = at("corpus.txt");
+  const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
+  const auto text = good(words{"generate", "--model", masters} + prompt);
+  CHECK(text.out.size() > 3);
+  CHECK(text.err.find(" + 12 tokens in ") != std::string::npos);
+  CHECK(good(words{"generate", "--model", masters, "--temperature", "1", "--seed", "5"} + prompt)
+            .out != text.out);
+  const double expected = perplexity_of(masters, corpus);
+  CHECK(expected > 1);
+
+  for (const char* format : {"base3", "two_bit"}) {
+    const std::string exact = at(format), eight = exact + "8", four = exact + "4";
+    good({"export", "--model", masters, "--out", exact, "--format", format, "--head-bits", "32"});
+    CHECK(good(words{"generate", "--model", exact} + prompt).out == text.out);
+    CHECK(perplexity_of(exact, corpus) == Approx(expected).epsilon(1e-4));
+    good({"export", "--model", masters, "--out", eight, "--format", format});
+    CHECK(perplexity_of(eight, corpus) == Approx(expected).epsilon(0.02));
+    good({"export", "--model", masters, "--out", four, "--format", format, "--head-bits", "4"});
+    CHECK(perplexity_of(four, corpus) == Approx(expected).epsilon(0.2));
+    CHECK(fs::file_size(fs::path(four) / "model.safetensors") <
+          fs::file_size(fs::path(exact) / "model.safetensors"));
+  }
+  good({"export", "--model", masters, "--to", "bitnet", "--out", at("bitnet")});
+  CHECK(perplexity_of(at("bitnet"), corpus) == Approx(expected).epsilon(1e-2));
+
+  const auto cases = tern::parse_json(good({"bench", "--model", at("base3"), "--threads", "1,2",
+                                            "--prompt-tokens", "8", "--new-tokens", "4", "--json"})
+                                          .out,
+                                      "bench");
+  REQUIRE(cases.size() == 2);
+  for (const auto& one : cases)
+    for (const char* key : {"prefill_tokens_per_second", "decode_tokens_per_second",
+                            "resident_megabytes", "file_megabytes", "load_ms"})
+      CHECK(one.at(key).get<double>() > 0);
+  CHECK(cases[1].at("threads") == 2);
+
+  refused({"export", "--model", masters, "--out", at("base3")}, "exists already");
+  refused({"generate", "--model", at("base3"), "--prompt", ""}, "the prompt is empty");
+  refused({"generate", "--model", masters, "--prompt", "a", "--top-p", "2"}, "top_p");
+  refused({"eval", "--model", masters, "--perplexity"}, "needs a text: --corpus");
+  refused({"bench"}, "--shape NAME or --model");
+  refused({"generate", "--model", at("none"), "--prompt", "a"}, "cannot read");
+  refused(
+      {"generate", "--model", masters, "--prompt", "a", "--context", "2", "--stop", "x", "--chat"},
+      "exceed the capacity of 2");
+}
