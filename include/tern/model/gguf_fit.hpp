@@ -83,8 +83,10 @@ inline void require_fits(const model_config& c, const gguf_architecture& a) {
 /// Throws config_error saying what stands in the way where there is none.
 inline const gguf_architecture& gguf_architecture_for(const model_config& c) {
   if (c.sub_ln != norm_placement::none) detail::require_fits_bitnet(c);
-  for (const gguf_architecture& a : gguf_architectures)
-    if (detail::fits(c, a)) return detail::require_fits(c, a), a;
+  for (const bool own : {true, false})  // Qwen2 is a Llama with biases, but better its own
+    for (const gguf_architecture& a : gguf_architectures)
+      if ((!own || a.model_type == c.model_type) && detail::fits(c, a))
+        return detail::require_fits(c, a), a;
   detail::fail_to_fit("none has its activation and its norms together");
 }
 
