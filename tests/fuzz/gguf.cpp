@@ -1,8 +1,9 @@
-// A GGUF file, all its metadata, its tensors in every reading, and its tokenizer.
+// A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
 #include "tern/io/gguf.hpp"
 
 #include "tern/io/gguf_ternary.hpp"
 #include "tern/model/gguf_tokenizer.hpp"
+#include "tern/model/load_gguf.hpp"
 #include "tests/fuzz/memory_file.hpp"
 
 namespace {
@@ -49,6 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     attempt([&] {
       static_cast<void>(tern::read_gguf_tokenizer(metadata).encode("Hello <e> w\u00f6rld 123"));
     });
+    attempt([&] { static_cast<void>(tern::load_gguf<>(bytes.path())); });
   });
   return 0;
 }

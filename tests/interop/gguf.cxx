@@ -1,7 +1,8 @@
 // What the scripts beside this file make tern do: `sample OUT` writes a GGUF file of every type
 // that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN TEXTS`
 // prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file,
-// `logits MODEL OUT ID...` writes the logits behind each token of a sequence.
+// `logits MODEL OUT ID...` writes the logits behind each token of a sequence, `model FAMILY TYPE
+// OUT` writes a random model with a small tokenizer.
 #include <array>
 #include <cmath>
 #include <exception>
@@ -14,6 +15,7 @@
 #include "tern/io/gguf_writer.hpp"
 #include "tern/model/checkpoint.hpp"
 #include "tern/model/gguf_tokenizer.hpp"
+#include "tern/model/save_gguf.hpp"
 
 namespace {
 
@@ -86,6 +88,60 @@ void logits(const std::string& in, const std::string& out, std::span<const std::
   file.write(out);
 }
 
+/// Bytes, a few words, and the token that ends a text.
+tern::bpe_tokenizer small_tokenizer() {
+  tern::bpe_definition d;
+  for (int byte = 0; byte < 256; ++byte) d.tokens.emplace_back(1, static_cast<char>(byte));
+  for (const auto& [left, right] : {std::pair{'h', 'e'}, {' ', 't'}, {'i', 'n'}, {'a', 'n'}}) {
+    d.tokens.push_back({left, right});
+    d.merges.emplace_back(left, right);
+  }
+  d.added.push_back({"<|endoftext|>", 270, true});
+  return tern::bpe_tokenizer(std::move(d));
+}
+
+void model(const std::string& model_type, tern::ggml_type type, const std::string& out) {
+  const auto* family = tern::find_family(model_type);
+  if (family == nullptr) throw tern::error("no family " + model_type);
+  tern::model_config c = family->defaults;
+  c.vocab_size = 288;
+  c.hidden_size = 256;
+  c.intermediate_size = 512;
+  c.num_hidden_layers = 3;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 64;
+  c.max_position_embeddings = 128;
+  c.initializer_range = 0.1;
+  c.tie_word_embeddings = model_type != "qwen2";
+  c.sub_ln_eps = c.rms_norm_eps;
+  c.ternary = tern::is_ternary(type);
+  if (model_type == "bitnet") c.hidden_act = tern::activation::silu;  // as llama.cpp's does
+  if (model_type == "llama") c.rope_scaling = {tern::rope_scaling_kind::llama3, 8, 1, 4, 32};
+  if (model_type == "gemma3_text") {
+    c.query_pre_attn_scalar = c.head_dim;
+    c.sliding_window = 8;
+    c.sliding_layers = {true, false, true};
+    c.rope_scaling = {.kind = tern::rope_scaling_kind::linear, .factor = 8};
+  }
+  tern::decoder<> random(c);
+  random.initialize(7);
+  std::uint64_t stream = 0;
+  random.for_each_parameter([&](auto& p) {
+    if (p.is_vector()) p.fill_normal(0.3, tern::philox(8, ++stream));
+    if (p.is_vector() && p.name.ends_with("norm.weight"))
+      for (float& x : p.value.reshaped()) x += 1;
+  });
+  const auto tokenizer = small_tokenizer();
+  save_gguf(random, out, {type, tern::ggml_type::f32}, &tokenizer);
+}
+
+tern::ggml_type type_named(const std::string& name) {
+  for (const auto& each : tern::detail::ggml_types)
+    if (each.name == name) return each.type;
+  throw tern::error("no type " + name);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -96,7 +152,10 @@ int main(int argc, char** argv) {
     if (args.size() == 3 && args[0] == "tokenize") return tokenize(args[1], args[2]), 0;
     if (args.size() > 3 && args[0] == "logits")
       return logits(args[1], args[2], std::span(args).subspan(3)), 0;
-    std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS | logits MODEL OUT ID...\n";
+    if (args.size() == 4 && args[0] == "model")
+      return model(args[1], type_named(args[2]), args[3]), 0;
+    std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS | logits MODEL OUT ID... | "
+                 "model FAMILY TYPE OUT\n";
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';
   }

@@ -49,6 +49,18 @@ def decoded_by_tern(path):
     return {t.name: np.array(t.data).reshape(-1) for t in gguf.GGUFReader(out).tensors}
 
 
+def logits_by_tern(model, ids):
+    """(tokens, vocabulary), behind each of `ids`."""
+    out = scratch / "logits.gguf"
+    tern("logits", model, out, *ids)
+    return np.array(gguf.GGUFReader(out).tensors[0].data).reshape(len(ids), -1)
+
+
+def own(script):
+    """A script beside this file."""
+    return pathlib.Path(__file__).with_name(script)
+
+
 def check_equal(name, ours, theirs):
     theirs = np.asarray(theirs, np.float32).reshape(-1)
     different = np.flatnonzero(ours.view(np.uint32) != theirs.view(np.uint32))

@@ -44,6 +44,27 @@ class gguf_writer {
     for (const T& value : values) put<T>(value);
   }
 
+  /// Makes the bytes of a tensor when they are written.
+  using producer = std::function<void(const std::string& name, const byte_sink&)>;
+  void add(std::string name, ggml_type type, std::vector<std::size_t> shape, producer produce) {
+    if (name.empty() || name.size() > 63)
+      detail::fail_to_encode(name, "llama.cpp reads names of 1 to 63 bytes");
+    if (std::ranges::find(tensors_, name, [](const auto& t) { return t.place.name; }) !=
+        tensors_.end())
+      detail::fail_to_encode(name, "is written twice");
+    const auto* info = find_ggml_type(type);
+    if (info == nullptr) detail::fail_to_encode(name, "no type is " + ggml_type_name(type));
+    require_whole_blocks(name, type, shape.empty() ? 1 : shape.back(), info->count);
+    const auto size = ggml_tensor_bytes(type, shape);
+    if (!size || shape.size() > 4) detail::fail_to_encode(name, "its shape is too large");
+    const std::size_t offset =
+        tensors_.empty() ? 0
+                         : aligned(tensors_.back().place.offset + tensors_.back().place.size,
+                                   gguf_default_alignment);
+    tensors_.push_back(
+        {{std::move(name), type, std::move(shape), offset, *size}, std::move(produce)});
+  }
+
   /// Bytes as they are; throws shape_error unless they are as many as type and shape need.
   void add_bytes(std::string name, ggml_type type, std::vector<std::size_t> shape,
                  std::span<const std::byte> bytes) {
@@ -103,7 +124,6 @@ class gguf_writer {
   }
 
  private:
-  using producer = std::function<void(const std::string& name, const byte_sink&)>;
   struct entry {
     gguf_entry place;
     producer produce;
@@ -157,25 +177,6 @@ class gguf_writer {
         [m, type](const std::string& tensor, const byte_sink& out) {
           encode_matrix<T>(tensor, m, type, out);
         });
-  }
-
-  void add(std::string name, ggml_type type, std::vector<std::size_t> shape, producer produce) {
-    if (name.empty() || name.size() > 63)
-      detail::fail_to_encode(name, "llama.cpp reads names of 1 to 63 bytes");
-    if (std::ranges::find(tensors_, name, [](const auto& t) { return t.place.name; }) !=
-        tensors_.end())
-      detail::fail_to_encode(name, "is written twice");
-    const auto* info = find_ggml_type(type);
-    if (info == nullptr) detail::fail_to_encode(name, "no type is " + ggml_type_name(type));
-    require_whole_blocks(name, type, shape.empty() ? 1 : shape.back(), info->count);
-    const auto size = ggml_tensor_bytes(type, shape);
-    if (!size || shape.size() > 4) detail::fail_to_encode(name, "its shape is too large");
-    const std::size_t offset =
-        tensors_.empty() ? 0
-                         : aligned(tensors_.back().place.offset + tensors_.back().place.size,
-                                   gguf_default_alignment);
-    tensors_.push_back(
-        {{std::move(name), type, std::move(shape), offset, *size}, std::move(produce)});
   }
 
   /// All that stands before the data, padding included.

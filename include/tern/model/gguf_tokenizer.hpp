@@ -27,6 +27,13 @@ namespace detail {
 struct gguf_pretokenizer {
   std::string_view name, split, second;
   bool nfc = false, whole_words = false, add_bos = false;
+
+  [[nodiscard]] std::vector<pretokenizer_step> steps() const {
+    std::vector<pretokenizer_step> all{split_step{std::string(split)}};
+    if (!second.empty()) all.emplace_back(split_step{std::string(second)});
+    all.emplace_back(byte_level_step{});
+    return all;
+  }
 };
 
 inline constexpr std::array gguf_pretokenizers = {
@@ -67,9 +74,7 @@ class gguf_tokenizer_reader {
       known.append(known.empty() ? "expected one of " : ", ").append(pre.name);
       if (pre.name != name) continue;
       if (!pre.nfc) made_.normalizer.clear();
-      made_.pretokenizer = {split_step{std::string(pre.split)}};
-      if (!pre.second.empty()) made_.pretokenizer.emplace_back(split_step{std::string(pre.second)});
-      made_.pretokenizer.emplace_back(byte_level_step{});
+      made_.pretokenizer = pre.steps();
       made_.whole_words = pre.whole_words;
       add_special("bos", pre.add_bos, made_.prefix);
       add_special("eos", false, made_.suffix);
