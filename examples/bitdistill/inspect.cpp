@@ -1,4 +1,4 @@
-// What a model folder, a checkpoint or a run directory holds.
+// What a model (a folder or a GGUF file), a checkpoint or a run directory holds.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 #include "parameter_table.hpp"
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/text_file.hpp"
-#include "tern/model/config_json.hpp"
+#include "tern/model/checkpoint.hpp"
 #include "tern/train/run_directory.hpp"
 
 namespace bitdistill {
@@ -31,13 +31,21 @@ void print_tensors(const tern::safetensors_file& file) {
              file.verify() ? "right" : "missing");
 }
 
-void print_model(const fs::path& folder) {
-  const auto config = tern::read_model_config(folder / "config.json");
-  fmt::print("{}: {} model, {}, norms of stage 1: {}\n", folder.string(), config.model_type,
+void print_tensors(const tern::gguf_file& file) {
+  for (const auto& t : file.tensors())
+    fmt::print("  {:<52} {:<5} {}\n", t.name, tern::ggml_type_name(t.type),
+               tern::detail::shape_text(t.shape));
+  fmt::print("  {} keys, {} tensors\n", file.metadata().values().size(), file.tensors().size());
+}
+
+void print_model(const fs::path& model) {
+  const auto config = tern::load_config(model);
+  fmt::print("{}: {} model, {}, norms of stage 1: {}\n", model.string(), config.model_type,
              config.ternary ? "ternary" : "full precision",
              tern::name_of(config.sub_ln, tern::norm_placement_names));
   print_parameter_table(config);
-  const tern::checkpoint_reader reader(folder);
+  if (tern::is_gguf(model)) return print_tensors(tern::gguf_file(model));
+  const tern::checkpoint_reader reader(model);
   for (const auto& file : reader.files()) {
     fmt::print("{}\n", file.path().string());
     print_tensors(file);
@@ -104,6 +112,7 @@ void inspect(const options& o) {
   if (o.paths.size() > 1) return print_means(o.paths);
   const fs::path path = o.paths[0];
   if (!fs::exists(path)) throw tern::io_error("'" + path.string() + "' does not exist");
+  if (tern::is_gguf(path)) return print_model(path);
   if (!fs::is_directory(path)) {
     fmt::print("{}\n", path.string());
     return print_tensors(tern::safetensors_file(path));

@@ -177,10 +177,10 @@ class command_line {
                          "  bitdistill inspect runs/demo/models/bitdistill\n"
                          "  bitdistill inspect runs/demo/stages/base.state\n"
                          "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3");
-    c->add_option(
-         "path", o.paths,
-         "Directory of a run or a model, or a .safetensors or .state file; several runs give "
-         "the means of their tables")
+    c->add_option("path", o.paths,
+                  "Directory of a run or a model, or a .gguf, .safetensors or .state file; several "
+                  "runs give "
+                  "the means of their tables")
         ->required();
   }
 
