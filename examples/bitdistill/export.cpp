@@ -2,17 +2,51 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
 #include "tern/model/checkpoint.hpp"
 #include "tern/model/load_tokenizer.hpp"
+#include "tern/model/save_gguf.hpp"
 
 namespace bitdistill {
 namespace {
 
 namespace fs = std::filesystem;
+
+tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
+  using tern::ggml_type;
+  if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits is 8, 16 or 32");
+  tern::gguf_storage storage;
+  const std::string& name = o.type.empty() ? (ternary ? "tq2_0" : "f16") : o.type;
+  for (const auto& [known, type] : {std::pair("f32", ggml_type::f32),
+                                    {"f16", ggml_type::f16},
+                                    {"bf16", ggml_type::bf16},
+                                    {"q8_0", ggml_type::q8_0},
+                                    {"tq1_0", ggml_type::tq1_0},
+                                    {"tq2_0", ggml_type::tq2_0},
+                                    {"i2_s", ggml_type::i2_s},
+                                    {"i2_s_arm", ggml_type::i2_s}})
+    if (name == known) storage.linears = type;
+  storage.tables = o.head_bits == 8    ? ggml_type::q8_0
+                   : o.head_bits == 16 ? ggml_type::f16
+                                       : ggml_type::f32;
+  if (name == "i2_s_arm") storage.layout = tern::i2_s_layout::arm;
+  return storage;
+}
+
+void report(const fs::path& file) {
+  fmt::print("{}: {} bytes\n", file.string(),
+             grouped(static_cast<std::size_t>(fs::file_size(file))));
+}
+
+std::optional<tern::bpe_tokenizer> tokenizer_beside(const fs::path& model) {
+  if (!tern::is_gguf(model) && !fs::exists(model / "tokenizer.json")) return {};
+  return tern::load_tokenizer(model);
+}
 
 }  // namespace
 
@@ -20,6 +54,12 @@ void export_model(const options& o) {
   const fs::path from = o.model, to = o.out;
   if (fs::exists(to)) throw tern::config_error("'" + o.out + "' exists already");
   auto model = tern::load_model<>(from);
+  const auto tokenizer = tokenizer_beside(from);
+  if (o.to == "gguf") {
+    tern::save_gguf(model, to, gguf_storage_of(o, model.config().ternary),
+                    tokenizer ? &*tokenizer : nullptr);
+    return report(to);
+  }
   tern::thread_pool pool(o.threads);
   if (o.to == "bitnet") {
     tern::save_model(model, to, tern::storage::deployed);
@@ -27,11 +67,9 @@ void export_model(const options& o) {
     pack(model, o, pool);
     tern::save_packed_model(model, to, dense_type(o));
   }
-  if (tern::is_gguf(from) || fs::exists(from / "tokenizer.json"))
-    tern::load_tokenizer(from).save(to / "tokenizer.json");
+  if (tokenizer) tokenizer->save(to / "tokenizer.json");
   tern::load_model<>(to);  // reads back
-  fmt::print("{}: {} bytes of weights\n", to.string(),
-             grouped(static_cast<std::size_t>(fs::file_size(to / "model.safetensors"))));
+  report(to / "model.safetensors");
 }
 
 }  // namespace bitdistill

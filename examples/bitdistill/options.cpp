@@ -224,13 +224,21 @@ class command_line {
         "  bitdistill export --model runs/x/stages/bitdistill --out deployed\n"
         "  bitdistill export --model runs/x/stages/bitdistill --to packed --format two_bit \\\n"
         "      --head-bits 4 --out small\n"
-        "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers");
+        "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers\n"
+        "  bitdistill export --model llama --to gguf --type f16 --out llama.gguf");
     add_model(c, "Model folder of master weights, or file *.gguf")->required();
-    c->add_option("--out", o.out, "Folder to make; must not exist")->required();
+    c->add_option("--out", o.out, "Folder or *.gguf file to make; must not exist")->required();
     c->add_option("--to", o.to,
-                  "packed: tern's own, mapped when loaded; bitnet: as transformers stores them")
-        ->check(CLI::IsMember({"packed", "bitnet"}))
+                  "packed: tern's own, mapped when loaded; bitnet: as transformers stores them; "
+                  "gguf: for llama.cpp, where one of its architectures holds the model")
+        ->check(CLI::IsMember({"packed", "bitnet", "gguf"}))
         ->capture_default_str();
+    c->add_option(
+         "--type", o.type,
+         "Of linears in a GGUF file (default tq2_0 for ternary models, else f16); embedding "
+         "and head are Q8_0, F16 or F32 by --head-bits")
+        ->check(
+            CLI::IsMember({"f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0", "i2_s", "i2_s_arm"}));
     add_packing(c, {"base3", "two_bit"});
     add_machine(c);
   }

@@ -75,6 +75,15 @@ TEST_CASE("exported models answer as the masters do") {
   good({"export", "--model", masters, "--to", "bitnet", "--out", at("bitnet")});
   CHECK(perplexity_of(at("bitnet"), corpus) == Approx(expected).epsilon(1e-2));
 
+  // Full precision goes to llama.cpp; its architectures have no place for SubLN.
+  const std::string base = at("base/stages/base"), gguf = at("base.gguf");
+  good({"export", "--model", base, "--to", "gguf", "--type", "f32", "--head-bits", "32", "--out",
+        gguf});
+  CHECK(good(words{"generate", "--model", gguf} + prompt).out ==
+        good(words{"generate", "--model", base} + prompt).out);
+  refused({"export", "--model", masters, "--to", "gguf", "--out", at("no.gguf")}, "SubLN");
+  CHECK_FALSE(fs::exists(at("no.gguf")));
+
   const auto cases = tern::parse_json(good({"bench", "--model", at("base3"), "--threads", "1,2",
                                             "--prompt-tokens", "8", "--new-tokens", "4", "--json"})
                                           .out,
