@@ -1,0 +1,144 @@
+"""A whole model in llama.cpp, through its own library: tokens/s of a prompt of 512 and of 128 tokens
+after it began anew, each by one and two threads. Random weights in the shape of Qwen3-0.6B.
+
+  llama_cpp.py make TYPE FILE          writes the model: f16, q8_0, q4_0, tq1_0, tq2_0
+  llama_cpp.py run FILE THREADS        prints prefill and decode tokens/s
+
+The linears are of TYPE; of a ternary type with an embedding, which is the head, of Q6_K, as
+llama-quantize makes them. Finds the libraries as tests/oracle/llama_cpp.py does.
+"""
+import ctypes
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "oracle"))
+from llama_cpp import TYPES, Ggml, find  # noqa: E402
+
+VOCABULARY, HIDDEN, FEED_FORWARD, LAYERS, HEADS, KV_HEADS, HEAD = 151936, 1024, 3072, 28, 16, 8, 128
+PROMPT, GENERATED = 512, 128
+
+
+def make(directory, kind, path):
+    import gguf
+
+    ggml, random = Ggml(directory), np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "qwen3")
+    writer.add_context_length(40960)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_block_count(LAYERS)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(HEAD)
+    writer.add_value_length(HEAD)
+    writer.add_rope_freq_base(1e6)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_vocab_size(VOCABULARY)
+    writer.add_tokenizer_model("none")
+
+    def norm(name, size):
+        writer.add_tensor(name + ".weight", np.ones(size, np.float32))
+
+    def matrix(name, rows, cols, type_name):
+        # Rows repeat: what they are does not change the time.
+        few = random.normal(0, 0.02, (128, cols)).astype(np.float32)
+        if type_name.startswith("tq"):
+            few = np.sign(few) * (np.abs(few) > 0.01) * np.float32(0.02)
+        data = ggml.quantize(type_name, few).reshape(128, -1)
+        data = np.concatenate([data] * (rows // 128))
+        if type_name == "f16":
+            data = data.view(np.float16)
+        writer.add_tensor(name + ".weight", data, raw_dtype=gguf.GGMLQuantizationType(TYPES[type_name]))
+
+    matrix("token_embd", VOCABULARY, HIDDEN, "q6_K" if kind.startswith("tq") else kind)
+    norm("output_norm", HIDDEN)
+    for i in range(LAYERS):
+        at = f"blk.{i}."
+        norm(at + "attn_norm", HIDDEN)
+        norm(at + "attn_q_norm", HEAD)
+        norm(at + "attn_k_norm", HEAD)
+        norm(at + "ffn_norm", HIDDEN)
+        for name, rows, cols in (("attn_q", HEADS * HEAD, HIDDEN), ("attn_k", KV_HEADS * HEAD, HIDDEN),
+                                 ("attn_v", KV_HEADS * HEAD, HIDDEN), ("attn_output", HIDDEN, HEADS * HEAD),
+                                 ("ffn_gate", FEED_FORWARD, HIDDEN), ("ffn_up", FEED_FORWARD, HIDDEN),
+                                 ("ffn_down", HIDDEN, FEED_FORWARD)):
+            matrix(at + name, rows, cols, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class Params(ctypes.Structure):
+    """Larger than any version's; the callee reads its part. A context's begin with n_ctx."""
+    _fields_ = [("words", ctypes.c_uint32 * 256)]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [("n_tokens", ctypes.c_int32)] + [
+        (name, ctypes.c_void_p) for name in ("token", "embd", "pos", "n_seq_id", "seq_id", "logits")]
+
+
+def run(directory, path, threads):
+    ctypes.CDLL(str(directory / "libggml-base.so"), ctypes.RTLD_GLOBAL)
+    ggml = ctypes.CDLL(str(next(directory.glob("libggml.*so*"))), ctypes.RTLD_GLOBAL)
+    llama = ctypes.CDLL(str(next(p for p in directory.glob("libllama*.so") if "common" not in p.name)))
+    silent = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *ignored: None)
+    llama.llama_log_set(silent, None)
+    ggml.ggml_backend_load_all_from_path(str(directory).encode())
+    pointer = ctypes.c_void_p
+    for name, result, arguments in (
+            ("llama_model_default_params", Params, []), ("llama_context_default_params", Params, []),
+            ("llama_model_load_from_file", pointer, [ctypes.c_char_p, Params]),
+            ("llama_init_from_model", pointer, [pointer, Params]),
+            ("llama_get_memory", pointer, [pointer]), ("llama_memory_clear", None, [pointer, ctypes.c_bool]),
+            ("llama_batch_get_one", Batch, [pointer, ctypes.c_int32]),
+            ("llama_n_ctx", ctypes.c_uint32, [pointer]),
+            ("llama_set_n_threads", None, [pointer, ctypes.c_int32, ctypes.c_int32]),
+            ("llama_decode", ctypes.c_int32, [pointer, Batch])):
+        function = getattr(llama, name)
+        function.restype, function.argtypes = result, arguments
+    model = llama.llama_model_load_from_file(path.encode(), llama.llama_model_default_params())
+    if not model:
+        sys.exit("llama.cpp cannot load " + path)
+    params = llama.llama_context_default_params()
+    params.words[0] = 1024
+    context = llama.llama_init_from_model(model, params)
+    assert llama.llama_n_ctx(context) == 1024
+    llama.llama_set_n_threads(context, threads, threads)
+
+    tokens = (ctypes.c_int32 * PROMPT)(*(i * 97 % 150000 for i in range(PROMPT)))
+
+    def decode(first, n):
+        at = ctypes.cast(ctypes.byref(tokens, 4 * first), pointer)
+        if llama.llama_decode(context, llama.llama_batch_get_one(at, n)) != 0:
+            sys.exit("llama_decode failed")
+
+    def seconds(work):
+        llama.llama_memory_clear(llama.llama_get_memory(context), True)
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    seconds(lambda: decode(0, 32))
+    prefill = seconds(lambda: decode(0, PROMPT))
+    one_by_one = seconds(lambda: [decode(i, 1) for i in range(GENERATED)])
+    print(f"{PROMPT / prefill:.1f} {GENERATED / one_by_one:.1f}")
+
+
+def main():
+    directory = find()
+    if directory is None:
+        sys.exit("needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
+    if len(sys.argv) != 4 or sys.argv[1] not in ("make", "run"):
+        sys.exit(__doc__)
+    if sys.argv[1] == "make":
+        make(directory, sys.argv[2], sys.argv[3])
+    else:
+        run(directory, sys.argv[2], int(sys.argv[3]))
+
+
+main()
