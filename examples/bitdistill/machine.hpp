@@ -13,7 +13,7 @@ tern::kv_storage kv_storage_of(const options& o);
 
 /// Of embedding and head.
 template <int Bits>
-using head_groups = tern::absmax_groups<Bits, 128>;
+using head_groups = tern::absmax_groups<Bits, 256>;
 
 /// Packs embedding or head as o.head_bits says, if at all.
 void pack_table(tern::projection<tern::matrix<float>>& table, const options& o,

@@ -86,6 +86,36 @@ TEST_CASE("four bits choose the scale of the least squared error", "[absmax_grou
     }
 }
 
+TEMPLATE_TEST_CASE("any number of threads gives the same codes and scales", "[absmax_groups]",
+                   (absmax_groups<4, 64>), (absmax_groups<8, 64>)) {
+  const auto w = weights(301, 200);
+  const auto run = [&](executor_ref ex) {
+    std::pair<matrix<std::int8_t>, std::vector<float>> made{{301, 200},
+                                                            std::vector<float>(301 * 4)};
+    TestType{}.template quantize<float>(w, made.first, {made.second.data(), 301, 4}, ex);
+    return made;
+  };
+  const auto expected = run({});
+  for (const unsigned threads : {2u, 5u}) {
+    thread_pool pool(threads);
+    CHECK(run(pool) == expected);
+  }
+}
+
+TEMPLATE_TEST_CASE("tiny weights, whose scales have no reciprocal, are zeros", "[absmax_groups]",
+                   (absmax_groups<4, 4>), (absmax_groups<8, 4>)) {
+  matrix<float> w(1, 8);
+  w << 0, 1e-38f, -3e-39f, 0, 0, 2e-36f, -1e-36f, 0;
+  matrix<std::int8_t> codes(1, 8);
+  std::vector<float> scales(2, 1);
+  TestType{}.template quantize<float>(w, codes, {scales.data(), 1, 2});
+  CHECK(codes.leftCols(5).isZero());
+  CHECK(scales[0] == 0);
+  CHECK(scales[1] != 0);
+  CHECK(std::abs(codes(0, 5)) > 6);
+  CHECK(codes(0, 7) == 0);
+}
+
 TEST_CASE("a group of zeros, and weights that are not finite", "[absmax_groups]") {
   matrix<float> w = matrix<float>::Zero(2, 8);
   matrix<std::int8_t> codes(2, 8);

@@ -32,6 +32,15 @@ enum class storage {
 
 namespace detail {
 
+/// The same decoder under the name by which transformers computes it: Llama with SubLN is its
+/// BitNet, which has one eps for all norms and attention as wide as the hidden states.
+inline model_config transformers_config(model_config c) {
+  if (c.model_type == "llama" && c.sub_ln == norm_placement::subln && !c.attention_bias &&
+      c.q_width() == c.hidden_size && c.sub_ln_eps == c.rms_norm_eps && c.sliding_layers.empty())
+    c.model_type = "bitnet";
+  return c;
+}
+
 /// Packed weights of one projection, alive until the file is written.
 template <class T>
 struct bitnet_tensor {
@@ -39,7 +48,7 @@ struct bitnet_tensor {
   std::array<float, 1> scale;
 
   template <class WeightQ>
-  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w)
+  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w, bitnet_weights kind)
       : bytes(bitnet_rows(w.rows) * w.cols) {
     if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
       throw config_error("the bitnet layout needs one weight scale per tensor");
@@ -48,7 +57,7 @@ struct bitnet_tensor {
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
     quantizer.template quantize<T>(w, view, matrix_view<T>(&factor, 1, 1), {});
     pack_bitnet(view, {bytes.data(), bitnet_rows(w.rows), w.cols});
-    scale = {static_cast<float>(factor)};
+    scale = {static_cast<float>(kind == bitnet_weights::divide ? 1 / factor : factor)};
   }
 };
 
@@ -117,6 +126,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
                 storage kind) {
   using T = scalar_of<Owner>;
   const bool deployed = kind == storage::deployed;
+  const bitnet_weights weights = written_bitnet_weights(model.config());
   const dtype type = deployed ? dtype::f16 : dtype_of<T>();
   std::error_code error;
   std::filesystem::create_directories(directory, error);
@@ -133,7 +143,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     });
   model.for_each_parameter([&](parameter<Owner>& p) {
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
+      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view(), weights);
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
       file.add_row<float>(p.name + "_scale", tensor.scale);
@@ -144,8 +154,10 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     }
   });
   file.write(directory / "model.safetensors");
-  auto config = to_json(model.config(), detail::torch_name(type));
-  if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(model.config());
+  const model_config written =
+      ternary.empty() ? model.config() : detail::transformers_config(model.config());
+  auto config = to_json(written, detail::torch_name(type));
+  if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(written);
   write_json(directory / "config.json", config);
 }
 

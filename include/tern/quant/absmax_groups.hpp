@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "tern/core/simd.hpp"
 #include "tern/quant/codes.hpp"
@@ -24,7 +25,8 @@ struct absmax_groups {
     return {1, Group != 0 ? Group : std::max<std::size_t>(cols, 1)};
   }
 
-  /// weights (M, K) -> codes (M, K), scales (M, ceil(K / Group)). A group of zeros has the scale 0.
+  /// weights (M, K) -> codes (M, K), scales (M, ceil(K / Group)). A group of zeros (magnitudes
+  /// below 128 times the least normal number are) has the scale 0.
   /// Throws numeric_error where a weight is not finite.
   template <class T>
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
@@ -48,8 +50,10 @@ struct absmax_groups {
     const T most = simd::max_abs(w);
     for (std::size_t i = 0; i < w.size; ++i)  // the maximum may pass over a NaN
       if (!std::isfinite(w[i])) throw numeric_error("absmax_groups: a weight is not finite");
-    const T scale = most == 0 ? T(0) : Bits == 8 ? most / 127 : best_of_four_bits<T>(w, most);
-    const T inverse = scale == 0 ? T(0) : 1 / scale;
+    // Below that the reciprocal of a scale may overflow: such a group is zeros.
+    const bool zeros = most < 128 * std::numeric_limits<T>::min();
+    const T scale = zeros ? T(0) : Bits == 8 ? most / 127 : best_of_four_bits<T>(w, most);
+    const T inverse = zeros ? T(0) : 1 / scale;
     quant::store_codes<T>(w, codes, rounding<T>(inverse));
     return scale;
   }
