@@ -19,6 +19,8 @@ struct packed_digits {
     }
   };
   TERN_INLINE block take() {
+    __builtin_prefetch(w + 1024);  // as for one token
+    if constexpr (tile_rows > Format::rows) __builtin_prefetch(w + reg_stride + 1024);
     const block b{{format::decode(ops::load(w)), format::decode(ops::load(w + reg_stride))}};
     w += sizeof(packed_block);
     return b;
