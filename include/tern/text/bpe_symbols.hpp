@@ -61,8 +61,8 @@ class bpe_symbols {
     }
   }
 
-  /// Appends the tokens of well-formed UTF-8. A character (or byte) that has none is left out, as by
-  /// Hugging Face: SmolLM2's vocabulary lacks some control characters.
+  /// Appends the tokens of well-formed UTF-8. A character (or byte) that has none is left out, as
+  /// by Hugging Face: SmolLM2's vocabulary lacks some control characters.
   void append(std::string_view text, std::vector<std::int32_t>& ids) const {
     bool pending = false;  // an unknown token that may grow
     const auto flush = [&] {

@@ -41,9 +41,9 @@ class bpe_encoder {
  public:
   explicit bpe_encoder(std::shared_ptr<const bpe_model> model) : model_(std::move(model)) {}
 
-  /// Appends the ids of `text` to `ids`; what neither the vocabulary nor an unknown token stands for
-  /// is left out. Throws format_error naming the byte offset if `text` is not UTF-8 (`ids` is then
-  /// unchanged).
+  /// Appends the ids of `text` to `ids`; what neither the vocabulary nor an unknown token stands
+  /// for is left out. Throws format_error naming the byte offset if `text` is not UTF-8 (`ids` is
+  /// then unchanged).
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               added_text added = added_text::recognise,
               special_tokens special = special_tokens::none) {
