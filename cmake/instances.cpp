@@ -1,4 +1,5 @@
 // What our own builds instantiate once instead of in every unit (see TERN_EXTERN_GEMM).
+#include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -7,5 +8,6 @@ template void gemm<float>(float, matrix_view<const float>, matrix_view<const flo
                           matrix_view<float>, bool, executor_ref);
 template void gemm<double>(double, matrix_view<const double>, matrix_view<const double>,
                            matrix_view<double>, bool, executor_ref);
+TERN_PRODUCTS()
 
 }  // namespace tern::inline TERN_ABI

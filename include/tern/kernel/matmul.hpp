@@ -25,6 +25,10 @@
 #include "tern/kernel/neon_dotprod.hpp"
 #include "tern/kernel/scalar.hpp"
 #include "tern/kernel/sse41.hpp"
+#include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
+#include "tern/pack/two_bit.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -198,5 +202,20 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
   const product one{weights, out, epilogue};
   ternary_matmul(std::span<const product>(&one, 1), x, row_sums, workspace, ex, level);
 }
+
+// Kernels of all levels cost seconds of compile time for each format in every unit; as for gemm.
+#if defined(TERN_EXTERN_GEMM)
+#  define TERN_PRODUCTS_OF(FORMAT, T)                                                          \
+    template void ternary_matmul(std::span<const ternary_product<FORMAT, rescale<T>>>,         \
+                                 matrix_view<const std::int8_t>, row_view<const std::int32_t>, \
+                                 std::span<std::byte>, executor_ref, isa::level);
+#  define TERN_PRODUCTS(PREFIX)                                                                \
+    PREFIX TERN_PRODUCTS_OF(two_bit, float) PREFIX TERN_PRODUCTS_OF(two_bit, double)           \
+        PREFIX TERN_PRODUCTS_OF(base3, float) PREFIX TERN_PRODUCTS_OF(base3, double)           \
+            PREFIX TERN_PRODUCTS_OF(four_bit, float) PREFIX TERN_PRODUCTS_OF(four_bit, double) \
+                PREFIX TERN_PRODUCTS_OF(eight_bit, float)                                      \
+                    PREFIX TERN_PRODUCTS_OF(eight_bit, double)
+TERN_PRODUCTS(extern)
+#endif
 
 }  // namespace tern::inline TERN_ABI
