@@ -1,11 +1,13 @@
-// Deployed models for transformers to load: bitnet FOLDER writes FOLDER/<case>/, and what they
-// compute beside each, expected.safetensors.
+// Deployed models for transformers to load: bitnet FOLDER writes FOLDER/<case>/, and what their
+// masters compute beside each, expected.safetensors; and one model packed, FOLDER/packed/.
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "tern/io/half.hpp"
 #include "tern/model/checkpoint.hpp"
+#include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 
 namespace {
@@ -42,21 +44,26 @@ void write(const std::filesystem::path& folder, const model_config& config) {
     for (std::size_t i = 0; i < p.view().cols; ++i)
       p.view()(0, i) = (bias ? 0.0f : 1.0f) + 0.2f * static_cast<float>(random.normal());
   });
+  model.for_each_parameter([&](auto& p) {  // what the file stores as F16
+    for (float& x : p.value.reshaped()) x = from_f16(to_f16(x));
+  });
   save_model(model, folder, storage::deployed);
 
-  auto deployed = load_model<>(folder);
   token_batch batch;
   std::vector<std::int32_t> ids(tokens);
   for (std::size_t i = 0; i < tokens; ++i) ids[i] = static_cast<std::int32_t>((i * 37 + 5) % 96);
   batch.add(ids);
   tape<float> t({}, false);
-  const auto logits = deployed.logits(t, deployed.hidden(t, batch));
+  const auto logits = model.logits(t, model.hidden(t, batch));
   safetensors_writer expected;
   expected.add_values<std::int32_t>("tokens", {tokens}, ids);
   const matrix_view<const float> values = logits.value;
   expected.add_values<float>("logits", {values.rows, values.cols},
                              std::span(values.data, values.size()));
   expected.write(folder / "expected.safetensors");
+  if (config.sub_ln != norm_placement::none || config.model_type != "qwen3") return;
+  pack_ternary<base3>(model);
+  save_packed_model(model, folder.parent_path() / "packed");
 }
 
 }  // namespace

@@ -45,10 +45,10 @@ inline model_config transformers_config(model_config c) {
 template <class T>
 struct bitnet_tensor {
   std::vector<std::uint8_t> bytes;
-  std::array<float, 1> scale;
+  std::array<double, 1> divisor;  ///< F64, of which the scale comes back to the last bit
 
   template <class WeightQ>
-  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w, bitnet_weights kind)
+  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w)
       : bytes(bitnet_rows(w.rows) * w.cols) {
     if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
       throw config_error("the bitnet layout needs one weight scale per tensor");
@@ -57,7 +57,7 @@ struct bitnet_tensor {
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
     quantizer.template quantize<T>(w, view, matrix_view<T>(&factor, 1, 1), {});
     pack_bitnet(view, {bytes.data(), bitnet_rows(w.rows), w.cols});
-    scale = {static_cast<float>(kind == bitnet_weights::divide ? 1 / factor : factor)};
+    divisor = {1 / static_cast<double>(factor)};
   }
 };
 
@@ -77,10 +77,11 @@ void load_packed(const checkpoint_reader& file, bitnet_weights kind, projection<
   } catch (const format_error& e) {
     tensor.fail(e.what());
   }
-  std::array<T, 1> scale{};
+  std::array<double, 1> number{};
   const tensor_info& stored = file.at(p.weight.name + "_scale");
-  read_row<T>(stored, scale);
-  if (kind == bitnet_weights::divide) scale[0] = 1 / scale[0];
+  read_row<double>(stored, number);
+  if (kind == bitnet_weights::divide) number[0] = 1 / number[0];
+  const std::array<T, 1> scale{static_cast<T>(number[0])};
   if (!(scale[0] >= 0 && std::isfinite(scale[0]))) stored.fail("is not the scale of a weight");
   p.pack(shared_weights<T>(
       ternary_weights<two_bit, T>(view, matrix_view<const T>(scale.data(), 1, 1), shape)));
@@ -126,7 +127,6 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
                 storage kind) {
   using T = scalar_of<Owner>;
   const bool deployed = kind == storage::deployed;
-  const bitnet_weights weights = written_bitnet_weights(model.config());
   const dtype type = deployed ? dtype::f16 : dtype_of<T>();
   std::error_code error;
   std::filesystem::create_directories(directory, error);
@@ -143,10 +143,10 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     });
   model.for_each_parameter([&](parameter<Owner>& p) {
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view(), weights);
+      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
-      file.add_row<float>(p.name + "_scale", tensor.scale);
+      file.add_row<double>(p.name + "_scale", tensor.divisor);
     } else if (p.is_vector()) {
       file.add_row<T>(p.name, std::as_const(p).view().row(0), type);
     } else {
@@ -156,7 +156,8 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   file.write(directory / "model.safetensors");
   const model_config written =
       ternary.empty() ? model.config() : detail::transformers_config(model.config());
-  auto config = to_json(written, detail::torch_name(type));
+  // What transformers computes in by default: in F16, the sums of a bitlinear can be infinite.
+  auto config = to_json(written, detail::torch_name(ternary.empty() ? type : dtype::f32));
   if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(written);
   write_json(directory / "config.json", config);
 }
@@ -217,7 +218,7 @@ Model load_model(const std::filesystem::path& directory) {
     else
       read_matrix<T>(file.at(p.name), p.variable().value);
   });
-  if (kind == bitnet_weights::multiply && !json.contains("tern")) detail::scale_biases(model);
+  if (kind == bitnet_weights::multiply) detail::scale_biases(model);
   return model;
 }
 

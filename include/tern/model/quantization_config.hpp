@@ -55,18 +55,11 @@ inline void apply_quantization(const json_fields& config, model_config& c) {
   c.sub_ln_eps = q.get_or<double>("rms_norm_eps", 1e-6);
 }
 
-/// How save_model writes packed weights: transformers scales the biases of an autobitlinear with
-/// the product, those of a bitlinear are added as they are.
-inline bitnet_weights written_bitnet_weights(const model_config& c) {
-  return c.attention_bias || c.output_bias ? bitnet_weights::divide : bitnet_weights::multiply;
-}
-
-/// Of packed weights as save_model writes them.
+/// Of packed weights as save_model writes them: bitlinear, which adds biases as they are and which
+/// transformers loads in any dtype.
 inline nlohmann::json bitnet_quantization(const model_config& c) {
-  const bool divide = written_bitnet_weights(c) == bitnet_weights::divide;
   nlohmann::json q = {{"quant_method", "bitnet"},
-                      {"linear_class", divide ? "bitlinear" : "autobitlinear"},
-                      {"quantization_mode", "offline"},
+                      {"linear_class", "bitlinear"},
                       {"modules_to_not_convert", {"lm_head"}}};
   if (c.sub_ln == norm_placement::all) {
     q["use_rms_norm"] = true;
