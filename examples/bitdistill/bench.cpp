@@ -99,13 +99,21 @@ double best_rate(std::size_t tokens, F&& f) {
   return best;
 }
 
-result measure(const options& o, const fs::path& folder, std::string format, std::size_t threads) {
+/// Of the weights: a GGUF file, or those files of a folder.
+std::uintmax_t bytes_of(const fs::path& model) {
+  if (tern::is_gguf(model)) return fs::file_size(model);
+  std::uintmax_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(model))
+    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  return bytes;
+}
+
+result measure(const options& o, const fs::path& model_path, std::string format,
+               std::size_t threads) {
   const auto start = std::chrono::steady_clock::now();
-  auto model = tern::load_model<>(folder);
+  auto model = tern::load_model<>(model_path);
   result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start)};
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".safetensors")
-      r.file_megabytes += static_cast<double>(entry.file_size()) / 1e6;
+  r.file_megabytes = static_cast<double>(bytes_of(model_path)) / 1e6;
   tern::thread_pool pool(threads);
   tern::session s(
       model, {.capacity = std::max(o.prompt_tokens, o.new_tokens), .storage = kv_storage_of(o)},

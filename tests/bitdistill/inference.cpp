@@ -83,6 +83,13 @@ TEST_CASE("exported models answer as the masters do") {
         good(words{"generate", "--model", base} + prompt).out);
   refused({"export", "--model", masters, "--to", "gguf", "--out", at("no.gguf")}, "SubLN");
   CHECK_FALSE(fs::exists(at("no.gguf")));
+  const auto of_file =
+      tern::parse_json(good({"bench", "--model", gguf, "--threads", "1", "--prompt-tokens", "8",
+                             "--new-tokens", "4", "--json"})
+                           .out,
+                       "bench");
+  CHECK(of_file.at(0).at("file_megabytes").get<double>() ==
+        Approx(static_cast<double>(fs::file_size(gguf)) / 1e6));
 
   const auto cases = tern::parse_json(good({"bench", "--model", at("base3"), "--threads", "1,2",
                                             "--prompt-tokens", "8", "--new-tokens", "4", "--json"})

@@ -14,6 +14,7 @@
 #include "tern/infer/session.hpp"
 #include "tern/infer/text_stream.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
+#include "tern/text/end_tokens.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -37,15 +38,6 @@ struct generation {
   std::vector<std::int32_t> tokens;
   finish_reason finish = finish_reason::length;
 };
-
-/// Tokens that end an answer in the usual model families, as far as the tokenizer has them.
-inline std::vector<std::int32_t> end_tokens(const bpe_tokenizer& tokenizer) {
-  std::vector<std::int32_t> ids;
-  for (const char* name : {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>",
-                           "<end_of_turn>", "<eos>", "</s>"})
-    if (const auto id = tokenizer.token_id(name)) ids.push_back(*id);
-  return ids;
-}
 
 /// Appends the prompt to a sequence of the session and answers it. on_text(std::string_view) gets
 /// the text as it grows, in whole characters; it returns nothing, or false to end here. Throws as

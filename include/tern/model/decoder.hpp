@@ -8,11 +8,10 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/model/attention_taps.hpp"
 #include "tern/model/block.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/parameter.hpp"
@@ -22,13 +21,6 @@
 #include "tern/quant/absmean.hpp"
 
 namespace tern::inline TERN_ABI {
-
-/// Q and K after norm and RoPE, V raw, of one layer: what attention-relation distillation sees.
-template <class T>
-struct attention_taps {
-  std::size_t layer = 0;
-  variable<T> q, k, v;  ///< (tokens, heads * head_dim), filled by decoder::hidden
-};
 
 template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
 class decoder {
@@ -43,7 +35,7 @@ class decoder {
   /// Zero weights, norms that multiply by one. Without `allocated` the weights of embedding, head
   /// and projections have a shape and no value yet. Throws config_error.
   explicit decoder(const model_config& config, bool allocated = true)
-      : config_(validated(config)),
+      : config_((config.validate(), config)),
         rope_(config.head_dim, config.rope_theta, 0, rope_pairing::halves, config.rope_scaling),
         embedding_(table_of("model.embed_tokens.weight", allocated)),
         norm_(block::gain(config, "model.norm.weight", config.hidden_size)) {
@@ -137,13 +129,12 @@ class decoder {
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {},
                           attention_taps<scalar>* taps = nullptr) {
-    if (taps != nullptr && !t.recording())
-      *taps = {taps->layer, tap(t, batch, config_.q_width()), tap(t, batch, config_.kv_width()),
-               tap(t, batch, config_.kv_width())};
+    if (taps != nullptr)
+      taps->reserve(t, batch.tokens.size(), config_.q_width(), config_.kv_width());
     return forward(t, batch, rows,
                    [&](std::size_t layer, variable<T> q, variable<T> k, variable<T> v,
                        const attention_shape& shape) {
-                     if (taps != nullptr && taps->layer == layer) fill(t, *taps, q, k, v);
+                     if (taps != nullptr && taps->layer == layer) taps->fill(t, q, k, v);
                      return graph::attention<T>(t, q, k, v, batch.offsets, shape);
                    });
   }
@@ -186,25 +177,6 @@ class decoder {
                              : graph::embedding<T>(t, tokens, embedding_.weight.variable(), scale);
   }
 
-  /// Room for what a branch computes: its own memory does not outlive it where nothing is recorded.
-  static variable<T> tap(tape<T>& t, const token_batch& batch, std::size_t width) {
-    return t.make(batch.tokens.size(), width);
-  }
-  static void fill(tape<T>& t, attention_taps<T>& taps, variable<T> q, variable<T> k,
-                   variable<T> v) {
-    if (t.recording()) {
-      taps = {taps.layer, q, k, v};
-      return;
-    }
-    for (const auto& [from, to] : {std::pair(q, taps.q), {k, taps.k}, {v, taps.v}})
-      std::copy_n(from.value.data, from.value.size(), to.value.data);
-  }
-
-  static const model_config& validated(const model_config& c) {
-    c.validate();
-    return c;
-  }
-
   template <class Q>
   Q with_eps(Q quantizer) const {
     if constexpr (requires { quantizer.eps = 1e-5; })
@@ -221,7 +193,7 @@ class decoder {
 
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
     if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
-    const variable<T> bias = p.bias ? p.bias->variable() : variable<T>{};
+    const variable<T> bias = p.bias_variable();
     if (p.packed)
       return graph::packed_linear(t, x, std::array{graph::packed_operand<T>{*p.packed, bias}},
                                   activation_quantizer())[0];
@@ -234,10 +206,9 @@ class decoder {
   template <class... P>
   std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, P&... p) {
     if (((p.packed && !p.norm) && ...))
-      return graph::packed_linear(t, x,
-                                  std::array{graph::packed_operand<T>{
-                                      *p.packed, p.bias ? p.bias->variable() : variable<T>{}}...},
-                                  activation_quantizer());
+      return graph::packed_linear(
+          t, x, std::array{graph::packed_operand<T>{*p.packed, p.bias_variable()}...},
+          activation_quantizer());
     return {project(t, p, x)...};
   }
 

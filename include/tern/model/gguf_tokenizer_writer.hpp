@@ -16,6 +16,7 @@
 #include "tern/model/gguf_tokenizer.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
+#include "tern/text/end_tokens.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -27,16 +28,6 @@ inline const gguf_pretokenizer& gguf_pretokenizer_of(const bpe_definition& from)
         pre.whole_words == from.whole_words)
       return pre;
   throw config_error("no tokenizer.ggml.pre of GGUF stands for how this tokenizer cuts text");
-}
-
-/// What ends a text in the families that are known; a tokenizer does not say which it is.
-inline std::optional<std::int32_t> end_token(const bpe_definition& from) {
-  if (!from.suffix.empty()) return from.suffix.front();
-  for (const std::string_view end :
-       {"<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "</s>"})
-    for (const auto& token : from.added)
-      if (token.content == end) return token.id;
-  return std::nullopt;
 }
 
 }  // namespace detail
@@ -82,7 +73,10 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   const auto id = [&](const char* key, std::optional<std::int32_t> token) {
     if (token) file.metadata(key, static_cast<std::uint32_t>(*token));
   };
-  const auto end = detail::end_token(from);
+  const auto ends = end_tokens(tokenizer);
+  const auto end = !from.suffix.empty() ? std::optional(from.suffix.front())
+                   : !ends.empty()      ? std::optional(ends.front())
+                                        : std::nullopt;
   id("tokenizer.ggml.eos_token_id", end);
   id("tokenizer.ggml.bos_token_id", from.prefix.empty() ? end : from.prefix.front());
 }

@@ -11,12 +11,23 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Packs the weights of a projection in `Format` with a policy that rounds to its codes.
+/// Packs the weights of a projection in `Format` with a policy that rounds to its codes. For
+/// embedding and head (eight_bit, four_bit) this changes what the model computes: its logits come
+/// from int8 activations then, too.
 template <pack_format Format, class Owner, class Quantizer>
 void pack_projection(projection<Owner>& p, const Quantizer& quantizer, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
   p.pack(
       shared_weights<T>(ternary_weights<Format, T>(std::as_const(p.weight).view(), quantizer, ex)));
+}
+
+/// The same codes and scales in another format.
+template <pack_format Format, class From, class T>
+shared_weights<T> packed_again(const ternary_weights_view<From, T>& w, executor_ref ex = {}) {
+  std::vector<std::int8_t> codes(w.rows() * w.cols());
+  const matrix_view<std::int8_t> view(codes.data(), w.rows(), w.cols());
+  unpack(w.trits, view, ex);
+  return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
 }
 
 /// Packs the ternary projections of all blocks in `Format` (two_bit, base3): what the model
@@ -31,21 +42,10 @@ void pack_ternary(decoder<Owner, WeightQ, ActQ>& model, executor_ref ex = {}) {
       p.packed = p.packed->visit([&](const auto& w) -> shared_weights<T> {
         if constexpr (std::same_as<decltype(w), const ternary_weights_view<Format, T>&>)
           return *p.packed;
-        std::vector<std::int8_t> codes(w.rows() * w.cols());
-        const matrix_view<std::int8_t> view(codes.data(), w.rows(), w.cols());
-        unpack(w.trits, view, ex);
-        return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
+        else
+          return packed_again<Format>(w, ex);
       });
     });
-}
-
-/// Packs embedding and head in `Format` (eight_bit, four_bit). This changes what the model
-/// computes: its logits come from int8 activations then, too.
-template <pack_format Format, class Owner, class WeightQ, class ActQ, class Quantizer>
-void pack_tables(decoder<Owner, WeightQ, ActQ>& model, const Quantizer& quantizer,
-                 executor_ref ex = {}) {
-  for (projection<Owner>* p : {&model.embedding(), &model.head_projection()})
-    if (!p->packed) pack_projection<Format>(*p, quantizer, ex);
 }
 
 }  // namespace tern::inline TERN_ABI

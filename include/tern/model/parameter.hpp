@@ -70,6 +70,11 @@ struct projection {
   bool ternary = false;
   std::optional<shared_weights<scalar_of<Owner>>> packed;
 
+  /// Without a value where there is none.
+  [[nodiscard]] variable<scalar_of<Owner>> bias_variable() {
+    return bias ? bias->variable() : variable<scalar_of<Owner>>{};
+  }
+
   void pack(shared_weights<scalar_of<Owner>> weights) {
     packed.emplace(std::move(weights));
     weight.release();
