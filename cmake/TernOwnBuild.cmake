@@ -33,6 +33,15 @@ if(TERN_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_C
                          -march=$<IF:$<BOOL:${TERN_RUNS_X86_64_V3}>,x86-64-v3,native>)
 endif()
 
+# tern_unite(target sources...): these of its sources instantiate the same templates; compiled as one
+# unit they take a third of the time (and an edit of one costs the time of all: off by default).
+function(tern_unite target)
+  if(TERN_UNITE)
+    set_source_files_properties(${ARGN} PROPERTIES UNITY_GROUP united)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  endif()
+endfunction()
+
 # Measured: saves about 4 s for each scalar in each unit that multiplies matrices.
 add_library(tern_instances STATIC "${CMAKE_CURRENT_LIST_DIR}/instances.cpp")
 target_link_libraries(tern_instances PRIVATE tern tern_own_build)

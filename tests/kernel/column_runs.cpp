@@ -16,13 +16,13 @@ using namespace tern;
 namespace {
 
 template <class Format>
-struct product {
+struct product_in_runs {
   std::size_t m, n, k, run, runs;
   std::vector<std::int8_t> w, x;
   std::vector<std::int32_t> row_sums, expected;  // expected: a matrix (n, m) to each run
   packed_matrix<Format> packed;
 
-  product(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t run_)
+  product_in_runs(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t run_)
       : m(m_),
         n(n_),
         k(k_),
@@ -92,7 +92,7 @@ std::vector<T> reals(std::size_t n, std::uint64_t seed) {
 
 TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit, base3) {
   const auto check = [](std::size_t m, std::size_t n, std::size_t k, std::size_t run) {
-    const product<TestType> p(m, n, k, run);
+    const product_in_runs<TestType> p(m, n, k, run);
     for_each_level([&](isa::level level) {
       CAPTURE(isa::name(level), m, n, k, run);
       if (p.sums(p.tokens(), level) != p.expected) FAIL_CHECK("other sums");
@@ -116,7 +116,7 @@ TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit, base3) {
 
 TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit, base3) {
   for (const std::size_t n : {1u, 2u, 7u, 300u}) {
-    const product<TestType> p(150, n, 200, 64);
+    const product_in_runs<TestType> p(150, n, 200, 64);
     std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);
     for (std::size_t t = 0; t < n; ++t)
       for (std::size_t c = 0; c < p.k; ++c)
@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", 
   for (const std::size_t n : {1u, 2u, 9u})
     for (const std::size_t run : {64u, 128u, 256u, 50u})
       for (const std::size_t scale_rows : {1u, 16u, 77u}) {
-        const product<two_bit> p(77, n, 300, run);
+        const product_in_runs<two_bit> p(77, n, 300, run);
         const std::size_t groups = (p.m + scale_rows - 1) / scale_rows;
         const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(groups * p.runs, 2),
                    bias = reals<T>(p.m, 3), residual = reals<T>(n * p.m, 4);
@@ -166,7 +166,7 @@ TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", 
 }
 
 TEST_CASE("several runs without an epilogue, or without scales for all, are refused") {
-  const product<two_bit> p(20, 3, 100, 64);
+  const product_in_runs<two_bit> p(20, 3, 100, 64);
   CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), no_epilogue{}), config_error);
   const std::vector<float> scales(20, 1.0f);
   std::vector<float> y(60);

@@ -12,13 +12,13 @@ using namespace tern;
 
 namespace {
 
-struct product {
+struct visited_product {
   std::size_t m, n, k;
   std::vector<std::int8_t> codes, x;
   std::vector<std::int32_t> row_sums, out;
   packed_matrix<two_bit> w;
 
-  product(std::size_t m_, std::size_t n_, std::size_t k_)
+  visited_product(std::size_t m_, std::size_t n_, std::size_t k_)
       : m(m_), n(n_), k(k_), codes(m * k), x(n * k), row_sums(n), out(n * m) {
     philox random(3);
     for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
@@ -42,7 +42,7 @@ TEST_CASE("an epilogue sees every sum once, when it is done") {
     for (const std::size_t m : {0u, 1u, 17u, 64u, 200u})
       for (const std::size_t k : {0u, 33u}) {
         CAPTURE(m, n, k);
-        product p(m, n, k);
+        visited_product p(m, n, k);
         p.run(no_epilogue{});
         const std::vector<std::int32_t> expected = p.out;
         std::vector<int> visits(n * m);
@@ -67,7 +67,7 @@ TEST_CASE("an epilogue sees every sum once, when it is done") {
 
 TEMPLATE_TEST_CASE("rescale rounds after each operation", "", float, double) {
   using T = TestType;
-  product p(77, 15, 40);
+  visited_product p(77, 15, 40);
   philox random(5);
   const auto numbers = [&](std::size_t count) {
     std::vector<T> v(count);

@@ -61,12 +61,12 @@ void replace_in(const std::filesystem::path& path, const std::string& from, cons
   write_file(path, text.replace(at, from.size(), to));
 }
 
-std::string message_of(const std::filesystem::path& folder) {
+std::string loading_says(const std::filesystem::path& folder) {
   return tern_test::message_of([&] { load_model<>(folder); });
 }
 
 void check_says(const std::filesystem::path& folder, const std::string& text) {
-  const std::string message = message_of(folder);
+  const std::string message = loading_says(folder);
   INFO(message);
   CHECK(message.find(text) != std::string::npos);
 }
@@ -175,7 +175,7 @@ TEST_CASE("what is wrong with a packed model is said") {
     auto broken = bytes;
     broken[where + at] ^= 1;
     write_file(file, broken);
-    const auto message = message_of(folder);
+    const auto message = loading_says(folder);
     INFO(message);
     CHECK(
         message.starts_with(file.string() + ": tensor 'model.layers.0.self_attn.q_proj.weight': "));
@@ -210,7 +210,7 @@ TEST_CASE("what is wrong with a model folder is said") {
   replace_in(config, "\"silu\"", "\"silo\"");
   says("key 'hidden_act': expected one of silu, swish, gelu");
   replace_in(config, "\"silo\"", "\"silu\"");
-  CHECK(message_of(folder) == "no error");
+  CHECK(loading_says(folder) == "no error");
   std::filesystem::remove(folder / "model.safetensors");
   says("holds neither");
   CHECK_THROWS_AS(load_model<>(scratch.path() / "nowhere"), io_error);
@@ -235,7 +235,7 @@ TEST_CASE("quantization_config and weights must agree") {
   replace_in(deployed, "quantization_config", "quantisation_config");
   says("q_proj.weight': is packed, but");
   replace_in(deployed, "quantisation_config", "quantization_config");
-  CHECK(message_of(deployed.parent_path()) == "no error");
+  CHECK(loading_says(deployed.parent_path()) == "no error");
   std::filesystem::rename(weights(master), weights(deployed.parent_path()));
   says("q_proj.weight': is not packed, but");
 }

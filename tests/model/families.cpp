@@ -12,15 +12,6 @@
 using namespace tern;
 using namespace tern_test;
 
-namespace {
-
-matrix<float> logits(decoder<>& model, const token_batch& batch) {
-  tape<float> t({}, false);
-  return logits_of(model, model.hidden(t, batch));
-}
-
-}  // namespace
-
 TEST_CASE("logits, loss and gradients of each family are those of transformers") {
   const std::string family = GENERATE("qwen2", "llama", "gemma3", "bitnet");
   INFO(family);

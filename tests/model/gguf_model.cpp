@@ -61,7 +61,7 @@ model_config bitnet(activation act = activation::silu) {
   return c;
 }
 
-matrix<float> logits(decoder<>& model) {
+matrix<float> logits_of_two(decoder<>& model) {
   tape<float> t({}, false);
   token_batch batch;
   batch.add(std::vector<std::int32_t>{1, 30, 7, 7, 0});
@@ -71,7 +71,7 @@ matrix<float> logits(decoder<>& model) {
                                    static_cast<Eigen::Index>(y.cols));
 }
 
-std::string save_error(const model_config& c, const gguf_storage& storage) {
+std::string saving_says(const model_config& c, const gguf_storage& storage) {
   const scratch_dir dir;
   decoder<> model(c);
   return message_of<config_error>([&] { save_gguf(model, dir.path() / "m.gguf", storage); });
@@ -148,7 +148,7 @@ TEST_CASE("every family comes back from a GGUF file bit for bit", "[gguf_model]"
     CHECK(p.value == values[i++]);
   });
   CHECK(i == values.size());
-  CHECK(logits(again) == logits(model));
+  CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
 TEST_CASE("biases of Llama come back, those of q and k in their order", "[gguf_model]") {
@@ -160,7 +160,7 @@ TEST_CASE("biases of Llama come back, those of q and k in their order", "[gguf_m
   save_gguf(model, dir.path() / "m.gguf", exact);
   auto again = load_model<>(dir.path() / "m.gguf");
   CHECK(to_json(again.config(), "") == to_json(c, ""));
-  CHECK(logits(again) == logits(model));
+  CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
 TEST_CASE("rows of q and k stand in llama.cpp's order, Gemma's gains with their one",
@@ -227,7 +227,7 @@ TEST_CASE("ternary weights keep their codes, and their scale as the type has it"
       CHECK(trits[n + 7].second == (exactly ? scale : from_f16(to_f16(scale))));
     }
   }
-  if (storage.linears == ggml_type::i2_s) CHECK(logits(again) == logits(model));
+  if (storage.linears == ggml_type::i2_s) CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
 TEST_CASE("ternary Llamas, Qwens and Gemmas without SubLN are files too", "[gguf_model]") {
@@ -246,7 +246,7 @@ TEST_CASE("ternary Llamas, Qwens and Gemmas without SubLN are files too", "[gguf
   save_gguf(model, dir.path() / "m.gguf", {ggml_type::i2_s, ggml_type::f32});
   auto again = load_model<>(dir.path() / "m.gguf");
   CHECK(to_json(again.config(), "") == to_json(c, ""));
-  CHECK(logits(again) == logits(model));
+  CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
 TEST_CASE("ternary tensors with several scales, or beside others, are dequantized",
@@ -288,15 +288,15 @@ TEST_CASE("types of numbers round as they do", "[gguf_model]") {
   save_gguf(model, dir.path() / "m.gguf", {type, type});
   auto again = load_model<>(dir.path() / "m.gguf");
   CHECK(gguf_file(dir.path() / "m.gguf").at("output.weight").type == type);
-  CHECK(logits(again) != logits(model));
-  CHECK((logits(again) - logits(model)).cwiseAbs().maxCoeff() <
-        0.02f * logits(model).cwiseAbs().maxCoeff());
+  CHECK(logits_of_two(again) != logits_of_two(model));
+  CHECK((logits_of_two(again) - logits_of_two(model)).cwiseAbs().maxCoeff() <
+        0.02f * logits_of_two(model).cwiseAbs().maxCoeff());
 }
 
 TEST_CASE("what no architecture holds is refused by its reason", "[gguf_model]") {
   const auto says = [](const model_config& c, const std::string& text,
                        const gguf_storage& storage = {ggml_type::tq2_0, ggml_type::f32}) {
-    const auto message = save_error(c, storage);
+    const auto message = saving_says(c, storage);
     INFO(message);
     CHECK(message.find(text) != std::string::npos);
   };

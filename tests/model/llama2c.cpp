@@ -22,17 +22,11 @@ struct golden {
 
   golden(const std::filesystem::path& folder, std::size_t vocabulary) {
     std::ifstream tokens(folder / "tokens.txt");
-    const std::vector<std::int32_t> ids(std::istream_iterator<std::int32_t>(tokens), {});
-    batch.add(ids);
-    logits = tensor_traits<matrix<float>>::make(ids.size(), vocabulary);
+    batch.add(std::vector<std::int32_t>(std::istream_iterator<std::int32_t>(tokens), {}));
+    logits = tensor_traits<matrix<float>>::make(batch.tokens.size(), vocabulary);
     llama2c::input(folder / "logits.f32").matrix(logits);
   }
 };
-
-matrix<float> logits(decoder<>& model, const token_batch& batch) {
-  tape<float> t({}, false);
-  return logits_of(model, model.hidden(t, batch));
-}
 
 /// Every token after the prompt is the most probable one after those before it.
 void check_story(const matrix<float>& logits, const token_batch& batch) {

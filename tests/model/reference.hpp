@@ -63,6 +63,12 @@ matrix<typename Model::scalar> logits_of(Model& model, variable<typename Model::
   return logits;
 }
 
+/// Logits of every token, without a gradient.
+inline matrix<float> logits(decoder<>& model, const token_batch& batch) {
+  tape<float> t({}, false);
+  return logits_of(model, model.hidden(t, batch));
+}
+
 /// Logits, loss and all gradients; tensors are named "<prefix>.logits", "<prefix>.grad.<name>".
 template <class Model>
 void compare(Model& model, const problem& p, const std::string& prefix, double tolerance,

@@ -23,7 +23,7 @@ namespace detail {
 
 /// Codes of every ternary weight of the model one after another, and the mean of all scales.
 template <class Model>
-double ternary_codes(Model& model, std::vector<std::int8_t>& codes) {
+double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
   using T = typename Model::scalar;
   const auto quantizer = model.weight_quantizer();
   codes.clear();
@@ -53,16 +53,16 @@ double ternary_codes(Model& model, std::vector<std::int8_t>& codes) {
 template <class Model>
 double measure_scale(Model& model) {
   std::vector<std::int8_t> codes;
-  return model.config().ternary ? detail::ternary_codes(model, codes) : 0.0;
+  return model.config().ternary ? detail::collect_codes(model, codes) : 0.0;
 }
 
 /// Runs `update` and tells what it did to the codes of a ternary model.
 template <class Model, class Update>
 ternary_health measure_health(Model& model, double initial_scale, Update&& update) {
   std::vector<std::int8_t> before, after;
-  detail::ternary_codes(model, before);
+  detail::collect_codes(model, before);
   update();
-  const double scale = detail::ternary_codes(model, after);
+  const double scale = detail::collect_codes(model, after);
   std::size_t zeros = 0, flips = 0;
   for (std::size_t i = 0; i < after.size(); ++i) {
     zeros += after[i] == 0;
