@@ -1,7 +1,7 @@
 """A whole model in llama.cpp, through its own library: tokens/s of a prompt of 512 and of 128 tokens
-after it began anew, each by one and two threads. Random weights in the shape of Qwen3-0.6B.
+after it began anew, each by one and two threads. Random weights in the shape of a Qwen3.
 
-  llama_cpp.py make TYPE FILE          writes the model: f16, q8_0, q4_0, tq1_0, tq2_0
+  llama_cpp.py make SHAPE TYPE FILE    writes the model: qwen3-0.6b, 1.7b, 4b; f16, q8_0, q4_0, tq1_0, tq2_0
   llama_cpp.py run FILE THREADS        prints prefill and decode tokens/s
 
 The linears are of TYPE; of a ternary type with an embedding, which is the head, of Q6_K, as
@@ -17,20 +17,24 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "oracle"))
 from llama_cpp import TYPES, Ggml, find  # noqa: E402
 
-VOCABULARY, HIDDEN, FEED_FORWARD, LAYERS, HEADS, KV_HEADS, HEAD = 151936, 1024, 3072, 28, 16, 8, 128
+VOCABULARY, KV_HEADS, HEAD = 151936, 8, 128
+# Columns of a hidden state and of a feed-forward one, layers, heads.
+SHAPES = {"qwen3-0.6b": (1024, 3072, 28, 16), "qwen3-1.7b": (2048, 6144, 28, 16),
+          "qwen3-4b": (2560, 9728, 36, 32)}
 PROMPT, GENERATED = 512, 128
 
 
-def make(directory, kind, path):
+def make(directory, shape, kind, path):
     import gguf
 
+    hidden, feed_forward, layers, heads = SHAPES[shape]
     ggml, random = Ggml(directory), np.random.default_rng(1)
     writer = gguf.GGUFWriter(path, "qwen3")
     writer.add_context_length(40960)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(FEED_FORWARD)
-    writer.add_block_count(LAYERS)
-    writer.add_head_count(HEADS)
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(feed_forward)
+    writer.add_block_count(layers)
+    writer.add_head_count(heads)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_key_length(HEAD)
     writer.add_value_length(HEAD)
@@ -53,18 +57,18 @@ def make(directory, kind, path):
             data = data.view(np.float16)
         writer.add_tensor(name + ".weight", data, raw_dtype=gguf.GGMLQuantizationType(TYPES[type_name]))
 
-    matrix("token_embd", VOCABULARY, HIDDEN, "q6_K" if kind.startswith("tq") else kind)
-    norm("output_norm", HIDDEN)
-    for i in range(LAYERS):
+    matrix("token_embd", VOCABULARY, hidden, "q6_K" if kind.startswith("tq") else kind)
+    norm("output_norm", hidden)
+    for i in range(layers):
         at = f"blk.{i}."
-        norm(at + "attn_norm", HIDDEN)
+        norm(at + "attn_norm", hidden)
         norm(at + "attn_q_norm", HEAD)
         norm(at + "attn_k_norm", HEAD)
-        norm(at + "ffn_norm", HIDDEN)
-        for name, rows, cols in (("attn_q", HEADS * HEAD, HIDDEN), ("attn_k", KV_HEADS * HEAD, HIDDEN),
-                                 ("attn_v", KV_HEADS * HEAD, HIDDEN), ("attn_output", HIDDEN, HEADS * HEAD),
-                                 ("ffn_gate", FEED_FORWARD, HIDDEN), ("ffn_up", FEED_FORWARD, HIDDEN),
-                                 ("ffn_down", HIDDEN, FEED_FORWARD)):
+        norm(at + "ffn_norm", hidden)
+        for name, rows, cols in (("attn_q", heads * HEAD, hidden), ("attn_k", KV_HEADS * HEAD, hidden),
+                                 ("attn_v", KV_HEADS * HEAD, hidden), ("attn_output", hidden, heads * HEAD),
+                                 ("ffn_gate", feed_forward, hidden), ("ffn_up", feed_forward, hidden),
+                                 ("ffn_down", hidden, feed_forward)):
             matrix(at + name, rows, cols, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -133,12 +137,13 @@ def main():
     directory = find()
     if directory is None:
         sys.exit("needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
-    if len(sys.argv) != 4 or sys.argv[1] not in ("make", "run"):
-        sys.exit(__doc__)
-    if sys.argv[1] == "make":
-        make(directory, sys.argv[2], sys.argv[3])
-    else:
-        run(directory, sys.argv[2], int(sys.argv[3]))
+    match sys.argv[1:]:
+        case ["make", shape, kind, path] if shape in SHAPES:
+            make(directory, shape, kind, path)
+        case ["run", path, threads]:
+            run(directory, path, int(threads))
+        case _:
+            sys.exit(__doc__)
 
 
 main()

@@ -1,28 +1,29 @@
 #!/bin/sh
-# A model of Qwen3-0.6B's shape in tern beside the same shape in llama.cpp, taking turns: medians of
+# A model of a Qwen3's shape in tern beside the same shape in llama.cpp, taking turns: medians of
 # tokens/s and what tern's are over each of llama.cpp's.
-#   benchmarks/peers/llama_cpp.sh PYTHON-WITH-GGUF BITDISTILL [ROUNDS] [TYPE...]
+#   benchmarks/peers/llama_cpp.sh PYTHON-WITH-GGUF BITDISTILL [SHAPE] [ROUNDS] [TYPE...]
 # The libraries come from the npm package @node-llama-cpp/linux-x64, or from TERN_LLAMA_CPP_DIR.
 # Files of the models stay in the directory TERN_PEER_MODELS where that is set.
 set -eu
-python=${1:?python with gguf} bitdistill=${2:?the program} rounds=${3:-3}
-[ $# -gt 3 ] && shift 3 || set -- f16 q8_0 q4_0 tq1_0 tq2_0
+python=${1:?python with gguf} bitdistill=${2:?the program} shape=${3:-qwen3-0.6b} rounds=${4:-3}
+[ $# -gt 4 ] && shift 4 || set -- f16 q8_0 q4_0 tq1_0 tq2_0
 script=$(dirname "$0")/llama_cpp.py
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 models=${TERN_PEER_MODELS:-$work}
 
 for type in "$@"; do
-  [ -s "$models/$type.gguf" ] || "$python" "$script" make "$type" "$models/$type.gguf"
+  file=$models/$shape-$type.gguf
+  [ -s "$file" ] || "$python" "$script" make "$shape" "$type" "$file"
 done
 for round in $(seq "$rounds"); do
   for threads in 1 2; do
-    "$bitdistill" bench --shape qwen3-0.6b --format base3 --threads "$threads" --json |
+    "$bitdistill" bench --shape "$shape" --format base3 --threads "$threads" --json |
       "$python" -c 'import json, sys
 for case in json.load(sys.stdin):
     print("tern", case["threads"], case["prefill_tokens_per_second"], case["decode_tokens_per_second"])'
     for type in "$@"; do
-      echo "$type $threads $("$python" "$script" run "$models/$type.gguf" "$threads")"
+      echo "$type $threads $("$python" "$script" run "$models/$shape-$type.gguf" "$threads")"
     done
   done
 done >"$work/rates"
