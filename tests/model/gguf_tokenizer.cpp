@@ -2,6 +2,7 @@
 // llama.cpp.
 #include "tern/model/gguf_tokenizer.hpp"
 
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -15,12 +16,20 @@ namespace {
 
 using ids = std::vector<std::int32_t>;
 
+struct tokenized {
+  std::string decoded, text;
+  std::vector<std::int32_t> ids;
+};
+
+#include "tests/oracle/sentencepiece.inc"
+
 /// A small tokenizer as a file has it, to be changed.
 struct small {
   std::string model = "gpt2", pre = "gpt-2";
   std::vector<std::string> tokens{"a", "b", "\u0120", "\u0120a", "<e>", "[PAD]", "<u>", "7"};
   std::vector<std::int32_t> types{1, 1, 1, 1, 3, 5, 4, 1};
   std::vector<std::string> merges{"\u0120 a"};
+  std::vector<float> scores;
   std::int32_t bos = 0;
 
   [[nodiscard]] tern::bpe_tokenizer load() const {
@@ -32,6 +41,7 @@ struct small {
     file.metadata_list("tokenizer.ggml.tokens", tokens);
     file.metadata_list("tokenizer.ggml.token_type", types);
     file.metadata_list("tokenizer.ggml.merges", merges);
+    if (!scores.empty()) file.metadata_list("tokenizer.ggml.scores", scores);
     file.metadata("tokenizer.ggml.bos_token_id", bos);
     file.write(path);
     return tern::read_gguf_tokenizer(tern::gguf_file(path).metadata());
@@ -86,18 +96,20 @@ TEST_CASE("SmolLM cuts digits out first", "[gguf_tokenizer]") {
 }
 
 TEST_CASE("tokenizers of GGUF files that are refused", "[gguf_tokenizer]") {
-  CHECK(error_of([](small& f) { f.model = "llama"; }) ==
-        "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE), got llama");
+  CHECK(error_of([](small& f) { f.model = "bert"; }) ==
+        "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE) or llama (SentencePiece), got "
+        "bert");
   CHECK(error_of([](small& f) {
           f.pre = "grok";
         }).starts_with("key 'tokenizer.ggml.pre': expected one"));
   CHECK(error_of([](small& f) { f.types.pop_back(); }) ==
         "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7");
-  CHECK(error_of([](small& f) { f.types[1] = 6; }) ==
-        "key 'tokenizer.ggml.tokens': token 1 has type 6, which byte-level BPE has not");
+  CHECK(
+      error_of([](small& f) { f.types[1] = 6; }) ==
+      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
   CHECK(error_of([](small& f) {
           f.types[1] = 99;
-        }).ends_with("has type 99, which byte-level BPE has not"));
+        }).ends_with("has type 99, which this kind of tokenizer has not"));
   CHECK(error_of([](small& f) { f.tokens[1] = "\xFF"; }).ends_with("token 1 is not UTF-8"));
   CHECK(
       error_of([](small& f) { f.tokens[1] = " b"; }).ends_with("spelled in byte-level characters"));
@@ -110,6 +122,40 @@ TEST_CASE("tokenizers of GGUF files that are refused", "[gguf_tokenizer]") {
   CHECK(error_of([](small& f) {
           f.tokens[5] = "<e>", f.types[5] = 3;
         }).starts_with("key 'tokenizer.ggml': added token \"<e>\""));
+}
+
+TEST_CASE("SentencePiece's BPE from a GGUF file gives SentencePiece's ids", "[gguf_tokenizer]") {
+  const bool gemma = GENERATE(false, true);
+  const auto path = std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" /
+                    (gemma ? "sentencepiece_gemma.gguf" : "sentencepiece_llama.gguf");
+  const auto tokenizer = tern::read_gguf_tokenizer(tern::gguf_file(path).metadata());
+  for (const tokenized& want : gemma ? sentencepiece_gemma : sentencepiece_llama) {
+    CAPTURE(want.text);
+    CHECK(tokenizer.encode(want.text) == want.ids);
+    CHECK(tokenizer.decode(want.ids) == want.decoded);
+  }
+  CHECK(tokenizer.encode("", tern::added_text::plain, tern::special_tokens::add) == ids{1});
+}
+
+TEST_CASE("tokenizers of SentencePiece that are refused", "[gguf_tokenizer]") {
+  const auto scored = [](const std::function<void(small&)>& change) {
+    return error_of([&](small& f) {
+      f.model = "llama";
+      f.scores.assign(f.tokens.size(), 0.0f);
+      change(f);
+    });
+  };
+  CHECK(scored([](small&) {}) == "no error");
+  CHECK(scored([](small& f) { f.scores.clear(); }).find("tokenizer.ggml.scores") !=
+        std::string::npos);
+  CHECK(scored([](small& f) { f.scores.pop_back(); }) ==
+        "key 'tokenizer.ggml.scores': expected as many as there are tokens, 8, got 7");
+  CHECK(scored([](small& f) { f.scores[3] = std::nanf(""); }) ==
+        "key 'tokenizer.ggml.scores': expected numbers, got NaN");
+  CHECK(
+      scored([](small& f) { f.types[1] = 6; }) ==
+      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
+  CHECK(scored([](small& f) { f.tokens[1] = ""; }).ends_with("token 1 is empty"));
 }
 
 TEST_CASE("GPT-2's tokenizer from a GGUF file gives llama.cpp's ids", "[gguf_tokenizer]") {

@@ -1,7 +1,9 @@
-// The byte-level BPE tokenizer inside a GGUF file: `tokenizer.ggml.*` with model "gpt2".
+// The tokenizer inside a GGUF file, `tokenizer.ggml.*`: byte-level BPE (model "gpt2") or the BPE of
+// SentencePiece (model "llama": Llama 2, Mistral, Gemma).
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,9 +13,11 @@
 
 #include "tern/core/error.hpp"
 #include "tern/io/gguf_metadata.hpp"
+#include "tern/text/bpe_symbols.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/pretokenizer.hpp"
+#include "tern/text/sentencepiece.hpp"
 #include "tern/text/string_map.hpp"
 #include "tern/text/utf8.hpp"
 
@@ -53,11 +57,20 @@ class gguf_tokenizer_reader {
   explicit gguf_tokenizer_reader(const gguf_metadata& from) : from_(&from) {}
 
   bpe_definition read() {
-    if (const auto model = from_->get<std::string>("tokenizer.ggml.model"); model != "gpt2")
-      from_->fail("tokenizer.ggml.model", "expected gpt2 (byte-level BPE), got " + model);
-    read_pre();
-    read_tokens();
-    read_merges();
+    const auto model = from_->get<std::string>("tokenizer.ggml.model");
+    if (model == "llama") {
+      byte_level_ = false;
+      set_sentencepiece();
+      read_tokens();
+      read_scores();
+    } else if (model == "gpt2") {
+      read_pre();
+      read_tokens();
+      read_merges();
+    } else {
+      from_->fail("tokenizer.ggml.model",
+                  "expected gpt2 (byte-level BPE) or llama (SentencePiece), got " + model);
+    }
     return std::move(made_);
   }
 
@@ -65,7 +78,8 @@ class gguf_tokenizer_reader {
   static constexpr std::string_view pre_key = "tokenizer.ggml.pre",
                                     tokens_key = "tokenizer.ggml.tokens",
                                     types_key = "tokenizer.ggml.token_type",
-                                    merges_key = "tokenizer.ggml.merges";
+                                    merges_key = "tokenizer.ggml.merges",
+                                    scores_key = "tokenizer.ggml.scores";
 
   void read_pre() {
     const auto name = from_->get<std::string>(pre_key);
@@ -81,6 +95,19 @@ class gguf_tokenizer_reader {
       return;
     }
     from_->fail(pre_key, known + ", got " + name);
+  }
+
+  void set_sentencepiece() {
+    const std::string space(metaspace);
+    const bool prefix = from_->get_or<bool>("tokenizer.ggml.add_space_prefix", true);
+    made_.normalizer.clear();
+    if (prefix) made_.normalizer.emplace_back(prepend{space});
+    made_.normalizer.emplace_back(replace_all{" ", space});
+    made_.pretokenizer.clear();
+    made_.decoder = {replace_all{space, " "}, true, prefix ? std::size_t{1} : 0};
+    made_.unknown.byte_fallback = true;
+    add_special("bos", true, made_.prefix);
+    add_special("eos", false, made_.suffix);
   }
 
   void add_special(const std::string& which, bool by_default, std::vector<std::int32_t>& to) const {
@@ -114,16 +141,38 @@ class gguf_tokenizer_reader {
               {std::string(texts[i]), id, types[i] != static_cast<int>(gguf_token::user_defined)});
           continue;
         case gguf_token::normal:
+          if (!byte_level_ && texts[i].empty()) fail("is empty");
           break;
         case gguf_token::byte:
+          if (!byte_level_ && fallback_byte(texts[i])) break;
+          [[fallthrough]];
         default:
-          fail("has type " + std::to_string(types[i]) + ", which byte-level BPE has not");
+          fail("'" + std::string(texts[i]) + "' has type " + std::to_string(types[i]) +
+               ", which this kind of tokenizer has not");
       }
-      auto bytes = from_byte_level(texts[i]);
+      auto bytes = byte_level_ ? from_byte_level(texts[i]) : std::string(texts[i]);
       if (!bytes || bytes->empty()) fail("is not spelled in byte-level characters");
       made_.tokens[i] = std::move(*bytes);
       if (!ids_.emplace(texts[i], id).second) fail("stands twice");
     }
+    if (!byte_level_)
+      for (std::size_t i = 0; i < types.size() && !made_.unknown.token; ++i)
+        if (static_cast<gguf_token>(types[i]) == gguf_token::unknown)
+          made_.unknown.token = static_cast<std::int32_t>(i);
+  }
+
+  void read_scores() {
+    const auto scores = from_->list<float>(scores_key);
+    if (scores.size() != made_.tokens.size())
+      from_->fail(scores_key, "expected as many as there are tokens, " +
+                                  std::to_string(made_.tokens.size()) + ", got " +
+                                  std::to_string(scores.size()));
+    for (const float score : scores)
+      if (std::isnan(score)) from_->fail(scores_key, "expected numbers, got NaN");
+    auto pieces = made_.tokens;  // those that join: no bytes
+    for (std::string& piece : pieces)
+      if (fallback_byte(piece)) piece.clear();
+    made_.merges = merges_of_scores(pieces, scores);
   }
 
   void read_merges() {
@@ -142,7 +191,8 @@ class gguf_tokenizer_reader {
 
   const gguf_metadata* from_;
   bpe_definition made_;
-  string_map<std::int32_t> ids_;  // by byte-level spelling
+  bool byte_level_ = true;
+  string_map<std::int32_t> ids_;  // by spelling in the file
 };
 
 }  // namespace detail
