@@ -192,31 +192,34 @@ class decoder {
   }
 
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
-    if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     const variable<T> bias = p.bias_variable();
     if (p.packed)
-      return graph::packed_linear(t, x, std::array{graph::packed_operand<T>{*p.packed, bias}},
-                                  activation_quantizer())[0];
+      return graph::packed_linear(
+          t, x, std::array{graph::packed_operand<T>{*p.packed, bias}}, activation_quantizer(),
+          {p.norm ? p.norm->variable() : variable<T>{}, config_.sub_ln_eps})[0];
+    if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
     return p.ternary ? graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
                                             activation_quantizer())
                      : graph::linear(t, x, p.weight.variable(), bias);
   }
 
-  /// Several projections of one x; packed ones without a norm of their own quantize it once.
+  /// Projections of one norm(x); packed ones without a norm of their own quantize it once.
   template <class... P>
-  std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, P&... p) {
+  std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, parameter_type& gain,
+                                                    P&... p) {
     if (((p.packed && !p.norm) && ...))
       return graph::packed_linear(
           t, x, std::array{graph::packed_operand<T>{*p.packed, p.bias_variable()}...},
-          activation_quantizer());
+          activation_quantizer(),
+          graph::norm_operand<T>{gain.variable(), config_.rms_norm_eps, config_.norm_offset()});
+    x = normalize(t, x, gain);
     return {project(t, p, x)...};
   }
 
   template <class Attend>
   variable<T> attention(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
                         std::size_t layer, Attend& attend) {
-    x = normalize(t, x, b.attention_norm);
-    const auto [q_raw, k_raw, v] = project_all(t, x, b.q, b.k, b.v);
+    const auto [q_raw, k_raw, v] = project_all(t, x, b.attention_norm, b.q, b.k, b.v);
     const variable<T> q = normalize(t, q_raw, b.q_norm), k = normalize(t, k_raw, b.k_norm);
     const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
     graph::rope<T>(t, q, batch.positions, angles);
@@ -229,8 +232,7 @@ class decoder {
   }
 
   variable<T> feed_forward(tape<T>& t, block& b, variable<T> x) {
-    x = normalize(t, x, b.feed_forward_norm);
-    const auto [gate, up] = project_all(t, x, b.gate, b.up);
+    const auto [gate, up] = project_all(t, x, b.feed_forward_norm, b.gate, b.up);
     const variable<T> y =
         project(t, b.down, graph::gated_activation(t, config_.hidden_act, gate, up));
     return normalize(t, y, b.feed_forward_output_norm);

@@ -178,6 +178,23 @@ struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
     return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
   }
 
+  /// As without a norm, of norm(x). Each row is quantized where its norm left it in the cache.
+  static typename product::tokens quantize(matrix_view<const T> x, row_view<const T> gain, T eps,
+                                           arena& memory, executor_ref ex = {},
+                                           const ActQ& activation_quantizer = {}) {
+    const auto normed = memory.matrix<T>(x.rows, x.cols);
+    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
+    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
+    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      const auto row = normed.block(r, 0, 1, x.cols);
+      sub_ln<T>::forward(x.block(r, 0, 1, x.cols), gain, eps, row, {}, {});
+      activation_quantizer.template quantize<T>(row, codes.block(r, 0, 1, x.cols), {&scales[r], 1},
+                                                {&sums[r], 1}, {});
+    });
+    return {codes, scales, sums};
+  }
+
   /// gain: K elements, or null for ones; the rest as without a norm.
   static void forward(matrix_view<const T> x, row_view<const T> gain, T eps, matrix_view<const T> w,
                       row_view<const T> bias, matrix_view<T> y, const saved& s, arena& scratch,

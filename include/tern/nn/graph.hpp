@@ -90,18 +90,42 @@ struct packed_operand {
   variable<T> bias;
 };
 
-/// y_i = Qa(x) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is quantized
-/// once, and neighbours of one format are multiplied side by side. Inference only.
+/// What a norm multiplies by: offset + gain.
+template <class T>
+row_view<const T> norm_factors(tape<T>& t, variable<T> gain, double offset) {
+  if (offset == 0) return vector_of(gain.value);
+  const row_view<T> factors(t.memory().template allocate<T>(gain.cols()), gain.cols());
+  for (std::size_t i = 0; i < factors.size; ++i)
+    factors[i] = static_cast<T>(offset) + gain.value(0, i);
+  return factors;
+}
+
+/// A norm in front of packed_linear, as rms_norm over whole rows; none where gain is null.
+template <class T>
+struct norm_operand {
+  variable<T> gain;
+  double eps = 0, offset = 0;
+};
+
+/// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is
+/// quantized once, each row where its norm left it in the cache, and neighbours of one format are
+/// multiplied side by side. Inference only.
 template <class T, class ActQ, std::size_t N>
 std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
                                          const std::array<packed_operand<T>, N>& operands,
-                                         const ActQ& activation_quantizer = {}) {
+                                         const ActQ& activation_quantizer = {},
+                                         const norm_operand<T>& norm = {}) {
   using op = tern::bit_linear<T, absmean, ActQ>;
+  using normed = tern::bit_linear<T, absmean, ActQ, sub_ln<T>>;
   if (t.recording()) throw config_error("packed weights cannot be trained");
   std::array<variable<T>, N> y;
   for (std::size_t i = 0; i < N; ++i) y[i] = t.make(x.rows(), operands[i].w.rows());
   const arena_scope temporaries(t.memory());
-  const auto tokens = op::quantize(x.value, t.memory(), t.executor(), activation_quantizer);
+  const auto tokens = norm.gain.value
+                          ? normed::quantize(x.value, norm_factors(t, norm.gain, norm.offset),
+                                             static_cast<T>(norm.eps), t.memory(), t.executor(),
+                                             activation_quantizer)
+                          : op::quantize(x.value, t.memory(), t.executor(), activation_quantizer);
   for (std::size_t done = 0; done < N;)
     operands[done].w.visit([&]<class Format>(const ternary_weights_view<Format, T>& first) {
       std::array<typename op::template output<Format>, N> to;
@@ -128,12 +152,7 @@ variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps, do
   const variable<T> in{per_group(x.value), per_group(x.grad)};
   const variable<T> out{per_group(y.value), per_group(y.grad)};
   const row_view<T> inv_rms(t.memory().template allocate<T>(in.rows()), in.rows());
-  row_view<T> factors = vector_of(gain.value);
-  if (offset != 0) {
-    factors = {t.memory().template allocate<T>(gain.cols()), gain.cols()};
-    for (std::size_t i = 0; i < factors.size; ++i)
-      factors[i] = static_cast<T>(offset) + gain.value(0, i);
-  }
+  const row_view<const T> factors = norm_factors(t, gain, offset);
   tern::rms_norm<T>::forward(in.value, factors, static_cast<T>(eps), out.value, inv_rms,
                              t.executor());
   t.record([=, ex = t.executor()] {
