@@ -13,18 +13,18 @@
 using tern::matrix_view;
 using tern_test::check_values;
 using tern_test::fill;
-using rows = xt::xtensor<float, 2>;
-using columns = xt::xtensor<float, 2, xt::layout_type::column_major>;
+using by_rows = xt::xtensor<float, 2>;
+using by_columns = xt::xtensor<float, 2, xt::layout_type::column_major>;
 
-static_assert(tern::matrix_owner<rows> && tern::matrix_owner<columns>);
+static_assert(tern::matrix_owner<by_rows> && tern::matrix_owner<by_columns>);
 static_assert(tern::matrix_owner<xt::xarray<double>>);
 static_assert(tern::matrix_like<xt::xtensor_fixed<float, xt::xshape<4, 6>>>);
-static_assert(!std::convertible_to<const rows&, matrix_view<float>>);
-static_assert(!std::convertible_to<rows&, matrix_view<double>>);
-static_assert(!tern::matrix_like<decltype(std::declval<rows&>() + std::declval<rows&>())>);
+static_assert(!std::convertible_to<const by_rows&, matrix_view<float>>);
+static_assert(!std::convertible_to<by_rows&, matrix_view<double>>);
+static_assert(!tern::matrix_like<decltype(std::declval<by_rows&>() + std::declval<by_rows&>())>);
 
-TEMPLATE_TEST_CASE("xtensor's containers and views are seen in place", "[xtensor]", rows, columns,
-                   xt::xarray<float>) {
+TEMPLATE_TEST_CASE("xtensor's containers and views are seen in place", "[xtensor]", by_rows,
+                   by_columns, xt::xarray<float>) {
   auto m = tern::tensor_traits<TestType>::make(4, 6);
   CHECK(xt::all(xt::equal(m, 0.0f)));
   fill(m);
@@ -51,7 +51,7 @@ TEST_CASE("xtensor's arrays that are no matrix", "[xtensor]") {
   const xt::xarray<float> cube = xt::zeros<float>({2, 3, 4});
   CHECK(tern_test::message_of<tern::shape_error>([&] { matrix_view<const float>{cube}; }) ==
         "xtensor: expected 2 dimensions, got 3");
-  rows m = xt::zeros<float>({4, 6});
+  by_rows m = xt::zeros<float>({4, 6});
   auto reversed = xt::view(m, xt::all(), xt::range(5, xt::placeholders::_, -1));
   CHECK(tern_test::message_of<tern::shape_error>([&] { matrix_view<float>{reversed}; }) ==
         "xtensor: dimension 1 is reversed");
