@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 # Emulated processors, the other compiler, adapters.
-setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev
+setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev libxtensor-dev libarmadillo-dev
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"
 status=0
