@@ -48,10 +48,14 @@ target_link_libraries(tern_instances PRIVATE tern tern_own_build)
 target_compile_definitions(tern_instances PUBLIC TERN_EXTERN_GEMM)
 
 # libtorch, for the test of its adapter and an example; in a function, since its package sets much.
+# Not for sanitizers, which it is not built for, nor version 1 for clang, to which it is no C++20.
 function(tern_find_torch)
+  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+    return()
+  endif()
   set(CMAKE_MESSAGE_LOG_LEVEL ERROR)
   find_package(Torch QUIET)
-  if(Torch_FOUND)
+  if(Torch_FOUND AND NOT (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND Torch_VERSION VERSION_LESS 2))
     add_library(tern_torch INTERFACE IMPORTED GLOBAL)
     target_link_libraries(tern_torch INTERFACE ${TORCH_LIBRARIES})
     target_include_directories(tern_torch INTERFACE ${TORCH_INCLUDE_DIRS})
