@@ -4,8 +4,10 @@ set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-# Emulated processors, the other compiler, adapters.
-setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev
+# Emulated processors, the other compiler, adapters. libtorch brings 150 packages: tested where it is
+# installed, and by continuous integration.
+setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev libxtensor-dev libarmadillo-dev \
+  ${CI:+libtorch-dev}
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"
 status=0

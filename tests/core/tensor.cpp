@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
-#include "tests/support.hpp"
+#include "tests/view_check.hpp"
 
 namespace {
 
@@ -59,32 +59,8 @@ static_assert(std::convertible_to<std::span<float>, row_view<const float>>);
 static_assert(!std::convertible_to<const std::vector<float>&, row_view<float>>);
 static_assert(!std::convertible_to<row_view<const float>, row_view<float>>);
 
-namespace {
-
-/// v(r, c) == 10 r + c + first everywhere, read through every way into the view.
-void check_values(matrix_view<const float> v, std::size_t rows, std::size_t cols, float first = 0) {
-  REQUIRE((v.rows == rows && v.cols == cols && v.size() == rows * cols));
-  const auto t = v.transposed();
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t c = 0; c < cols; ++c) {
-      const float expected = first + 10 * static_cast<float>(r) + static_cast<float>(c);
-      CHECK(v(r, c) == expected);
-      CHECK(v.row(r)[c] == expected);
-      CHECK(v.col(c)[r] == expected);
-      CHECK(t(c, r) == expected);
-      CHECK(v.block(r, c, 1, 1)(0, 0) == expected);
-    }
-}
-
-template <class M>
-void fill(M& m) {
-  const matrix_view<float> v(m);
-  for (std::size_t r = 0; r < v.rows; ++r)
-    for (std::size_t c = 0; c < v.cols; ++c)
-      v(r, c) = 10 * static_cast<float>(r) + static_cast<float>(c);
-}
-
-}  // namespace
+using tern_test::check_values;
+using tern_test::fill;
 
 TEMPLATE_TEST_CASE("an owner is made zeroed and seen through a view", "[tensor]",
                    tern::matrix<float>, columns, padded) {
@@ -97,28 +73,6 @@ TEMPLATE_TEST_CASE("an owner is made zeroed and seen through a view", "[tensor]"
   check_values(std::as_const(m), 4, 6);
   check_values(v.row_block(1, 3), 3, 6, 10);
   check_values(v.col_block(2, 4), 4, 4, 2);
-}
-
-TEMPLATE_TEST_CASE("Eigen maps, blocks, refs and transposes are seen in place", "[tensor]",
-                   tern::matrix<float>, columns) {
-  TestType m(4, 6);
-  fill(m);
-  check_values(m.block(1, 2, 3, 4), 3, 4, 12);
-  check_values(m.transpose().transpose(), 4, 6);
-  check_values(Eigen::Map<const TestType>(m.data(), 4, 6), 4, 6);
-  Eigen::Ref<TestType> ref = m;
-  check_values(ref, 4, 6);
-  const matrix_view<float> corner = m.topLeftCorner(2, 2);
-  corner(1, 1) = -7;
-  CHECK(m(1, 1) == -7);
-}
-
-TEST_CASE("a map with both strides is seen in place", "[tensor]") {
-  std::vector<float> memory(200);
-  strided_map m(memory.data(), 4, 6, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(30, 5));
-  fill(m);
-  check_values(m, 4, 6);
-  CHECK(memory[30 * 5 + 5 * 3] == 35);
 }
 
 TEST_CASE("null views and shape errors", "[tensor]") {
