@@ -21,14 +21,15 @@ namespace tern::inline TERN_ABI {
 
 /// One pair of sentences; `label` is the value of an `inference`.
 struct nli_example {
-  std::string premise, hypothesis;
-  int label;
+  std::string premise, hypothesis;  ///< sentences
+  int label;                        ///< 0 entailment, 1 neutral, 2 contradiction
 };
 
 /// All pairs of sentences are divided by a hash of the pair: what one part holds, no other part
 /// holds, whatever the seeds.
 enum class microworld_part { corpus, train, dev, test };
 
+/// What the small world consists of.
 struct microworld_options {
   /// Taxonomies as indented lists (see `taxonomy`); siblings exclude one another.
   std::string nouns =
@@ -50,6 +51,7 @@ struct microworld_options {
 /// its arguments. Throws config_error for options out of range.
 class microworld {
  public:
+  /// Throws config_error for options out of range.
   explicit microworld(microworld_options options = {})
       : options_(std::move(options)), nouns_(options_.nouns), verbs_(options_.verbs) {
     if (options_.questions == 0 || options_.adjectives.size() > 3)
