@@ -55,18 +55,18 @@ def curves(stages, left, right):
     def height(loss):
         return BOTTOM - (BOTTOM - TOP) * (math.log(loss) - low) / (high - low)
 
-    out = [text(left, 24, "Loss on text, nats a token", weight="bold")]
+    out = [text(left, 24, "Cross-entropy, nats a token (steps)", weight="bold")]
     for tick in (m * 10.0**e for e in range(-3, 3) for m in (1, 1.5, 2, 3, 5)):
         if low <= math.log(tick) <= high:
             out += [line(left, height(tick), right, height(tick)),
                     text(left - 6, height(tick) + 4, f"{tick:g}", "end", color="#777")]
     before = 0
     for i, (name, log) in enumerate(stages.items()):
-        color = COLORS[2 * i % len(COLORS)]
+        color = COLORS[i % len(COLORS)]
         points = " ".join(f"{at(before + step):.1f},{height(max(loss, 1e-9)):.1f}" for step, _, loss in log)
         out += [f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.6"/>',
-                text(at(before + log[-1][1] / 2), BOTTOM + 18, name, "middle", color=color),
-                text(at(before + log[-1][1] / 2), BOTTOM + 34, f"{log[-1][1]} steps", "middle", color="#777")]
+                text(min(at(before + log[-1][1] / 2), right - 40), BOTTOM + 18 + 16 * (i % 2),
+                     f"{name} ({log[-1][1]})", "middle", color=color)]
         before += log[-1][1]
         out.append(line(at(before), TOP, at(before), BOTTOM))
     return out + [line(left, BOTTOM, right, BOTTOM, "#888")]
