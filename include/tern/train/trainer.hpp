@@ -62,7 +62,7 @@ class trainer {
         optimizer_(model, options.optimizer),
         tape_(ex) {
     model_.train(true);
-    initial_scale_ = measure_scale(model_);
+    initial_scale_ = measure_scale(model_);  // NOLINT: after train()
   }
   trainer(const trainer&) = delete;
   trainer& operator=(const trainer&) = delete;
