@@ -41,14 +41,12 @@ struct microworld_options {
       "speak\n sing\n  hum\n  chant\n talk\n  whisper\n  mumble\n";
   /// At most three pairs of opposites; nothing is both, some things are neither.
   std::vector<std::array<std::string, 2>> adjectives = {{"small", "large"}};
-  /// A dialogue has one premise and 1 to this many questions.
-  std::uint32_t questions = 4;
+  std::uint32_t questions = 4;  ///< a dialogue has one premise and 1 to this many
   /// Share of the documents that state facts about words; the others are dialogues.
   double facts = 0.2;
 };
 
-/// Texts and examples of the small world; const and without state, every result a pure function of
-/// its arguments. Throws config_error for options out of range.
+/// Texts and examples of the small world; without state, results are pure functions of arguments.
 class microworld {
  public:
   /// Throws config_error for options out of range.
