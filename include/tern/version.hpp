@@ -1,9 +1,9 @@
 // The one place of the version (CMake reads it here) and of the ABI tag.
 #pragma once
 
-#define TERN_VERSION_MAJOR 0
-#define TERN_VERSION_MINOR 1
-#define TERN_VERSION_PATCH 0
+#define TERN_VERSION_MAJOR 0  ///< semantic version: interfaces may change before the first release
+#define TERN_VERSION_MINOR 1  ///< grows with what is new
+#define TERN_VERSION_PATCH 0  ///< grows with what is mended
 
 // Every name of the library lives in `tern::inline TERN_ABI`. The tag differs with the instruction
 // set the translation unit is compiled for, so that inline functions of two units built with
@@ -27,5 +27,5 @@
 #elif defined(__ARM_FEATURE_ATOMICS)
 #  define TERN_ABI v0_lse
 #else
-#  define TERN_ABI v0
+#  define TERN_ABI v0  ///< inline namespace of every name, after the instruction set
 #endif

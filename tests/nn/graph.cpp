@@ -29,6 +29,30 @@ TEST_CASE("rms_norm on the tape: several heads a row, gains with an offset", "[g
   check_gradient(loss, gain, dgain);
 }
 
+TEST_CASE("add and gather_rows on the tape: gradients of operands that are used twice",
+          "[graph][gradient]") {
+  auto a = random_matrix<double>(4, 9, 1), b = random_matrix<double>(4, 9, 2);
+  const auto dy = random_matrix<double>(3, 9, 3);
+  const std::vector<std::size_t> rows{2, 0, 2};
+  matrix<double> da = matrix<double>::Zero(4, 9), db = matrix<double>::Zero(4, 9);
+  const auto run = [&](tape<double>& t) {
+    const variable<double> left{a, da}, sum = graph::add<double>(t, left, {b, db});
+    return graph::gather_rows<double>(t, graph::add<double>(t, sum, left), rows);
+  };
+  tape<double> t;
+  const auto y = run(t);
+  CHECK(y.value(1, 7) == 2 * a(0, 7) + b(0, 7));
+  for (std::size_t r = 0; r < 3; ++r)
+    simd::axpy<double>(1, matrix_view<const double>(dy).row(r), y.grad.row(r));
+  t.backward();
+  const auto loss = [&] {
+    tape<double> inference({}, false);
+    return weighted_sum<double>(run(inference).value, dy);
+  };
+  check_gradient(loss, a, da);
+  check_gradient(loss, b, db);
+}
+
 TEST_CASE("packed_linear quantizes once for weights of any formats", "[graph]") {
   const std::size_t n = 3, k = 80;
   const auto x = random_matrix<float>(n, k, 1);

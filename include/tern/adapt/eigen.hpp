@@ -16,8 +16,9 @@ template <class M>
   requires std::derived_from<M, Eigen::DenseBase<M>> &&
            ((static_cast<unsigned>(M::Flags) & static_cast<unsigned>(Eigen::DirectAccessBit)) != 0)
 struct tensor_traits<M> {
-  using scalar = typename M::Scalar;
+  using scalar = typename M::Scalar;  ///< of an element
 
+  /// Sizes and strides in elements, either storage order.
   static std::size_t rows(const M& m) { return static_cast<std::size_t>(m.rows()); }
   static std::size_t cols(const M& m) { return static_cast<std::size_t>(m.cols()); }
   static std::size_t row_stride(const M& m) {
@@ -26,9 +27,11 @@ struct tensor_traits<M> {
   static std::size_t col_stride(const M& m) {
     return static_cast<std::size_t>(M::IsRowMajor ? m.innerStride() : m.outerStride());
   }
+  /// Address of element (0, 0).
   static const scalar* data(const M& m) { return m.data(); }
   static auto data(M& m) { return m.data(); }
 
+  /// Zeros. Only of types that own their memory.
   static M make(std::size_t rows, std::size_t cols)
     requires std::derived_from<M, Eigen::PlainObjectBase<M>>
   {

@@ -18,6 +18,7 @@ namespace tern::inline TERN_ABI {
 /// Inside a parallel region of the caller each thread works alone unless OMP_MAX_ACTIVE_LEVELS
 /// allows more, as OpenMP has it.
 struct openmp_executor {
+  /// As `executor` asks; chunks of one call run on the threads of an OpenMP team.
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     const std::size_t chunks = (n + grain - 1) / grain;

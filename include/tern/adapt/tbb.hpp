@@ -13,6 +13,7 @@ namespace tern::inline TERN_ABI {
 
 /// In the caller's task arena, nested calls included.
 struct tbb_executor {
+  /// As `executor` asks; chunks of one call are TBB tasks.
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     using range = oneapi::tbb::blocked_range<std::size_t>;

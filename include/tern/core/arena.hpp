@@ -16,7 +16,7 @@ namespace tern::inline TERN_ABI {
 
 class arena {
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = 64;  ///< of all memory handed out, bytes
 
   /// Chunks grow with use; the first has at least this many bytes.
   explicit arena(std::size_t first_chunk_bytes = std::size_t{1} << 20)
@@ -37,9 +37,11 @@ class arena {
 
   /// A position to come back to.
   struct position {
-    std::size_t chunk = 0, used = 0;
+    std::size_t chunk = 0, used = 0;  ///< number of the chunk, bytes taken of it
   };
+  /// Where allocation stands; pass it to rewind().
   [[nodiscard]] position mark() const { return at_; }
+  /// Everything allocated since `p` may be handed out again; without it, everything. Frees nothing.
   void rewind(position p) { at_ = p; }
   void rewind() { at_ = {}; }
 
@@ -83,7 +85,7 @@ class arena {
 /// Rewinds an arena at the end of a scope: temporaries of one op.
 class arena_scope {
  public:
-  explicit arena_scope(arena& a) : arena_(a), start_(a.mark()) {}
+  explicit arena_scope(arena& a) : arena_(a), start_(a.mark()) {}  ///< marks `a` here
   arena_scope(const arena_scope&) = delete;
   arena_scope& operator=(const arena_scope&) = delete;
   ~arena_scope() { arena_.rewind(start_); }

@@ -25,6 +25,7 @@ namespace tern::inline TERN_ABI {
 /// Every failure throws io_error naming the path and leaves the old file untouched.
 class atomic_file {
  public:
+  /// Opens and locks the temporary. Throws io_error where `path` is no regular file.
   explicit atomic_file(std::filesystem::path path)
       : path_(std::move(path)), temporary_(path_.string() + ".tmp") {
     std::error_code unknown;
@@ -38,8 +39,9 @@ class atomic_file {
   atomic_file& operator=(const atomic_file&) = delete;
   ~atomic_file() { discard(); }
 
+  /// Appends.
   void write(std::span<const std::byte> bytes) { put(bytes, size_), size_ += bytes.size(); }
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }  ///< the same
 
   /// Replaces bytes written before; [offset, offset + bytes.size()) lies within size().
   void overwrite(std::size_t offset, std::span<const std::byte> bytes) { put(bytes, offset); }
@@ -50,7 +52,8 @@ class atomic_file {
     sync_directory();
   }
 
-  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::size_t size() const { return size_; }  ///< bytes written so far
+  /// Where commit() puts the content.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   /// Where the content lies until commit(), for reading it back before.
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }

@@ -24,6 +24,7 @@ namespace tern::inline TERN_ABI {
 /// Non-owning reference to a callable `void(std::size_t begin, std::size_t end)`.
 class range_function {
  public:
+  /// Refers to `f`, callable as f(begin, end), which must outlive it.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, range_function> &&
              std::invocable<F&, std::size_t, std::size_t>)
@@ -33,6 +34,7 @@ class range_function {
           (*static_cast<std::remove_reference_t<F>*>(o))(b, e);
         }) {}
 
+  /// Calls it.
   void operator()(std::size_t begin, std::size_t end) const { call_(object_, begin, end); }
 
  private:
@@ -50,6 +52,7 @@ concept executor = requires(E& e, std::size_t n, std::size_t grain, range_functi
 
 /// Everything on the calling thread, chunk after chunk.
 struct serial_executor {
+  /// As `executor` asks.
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     for (std::size_t begin = 0; begin < n; begin += grain) f(begin, std::min(n, begin + grain));
@@ -61,6 +64,7 @@ class executor_ref {
  public:
   executor_ref() = default;
 
+  /// Refers to `e`, which must outlive it.
   template <executor E>
     requires(!std::same_as<std::remove_cvref_t<E>, executor_ref>)
   executor_ref(E& e)  // NOLINT(google-explicit-constructor): a parameter type
@@ -69,6 +73,7 @@ class executor_ref {
           static_cast<E*>(o)->parallel_for(n, grain, f);
         }) {}
 
+  /// As `executor` asks; work of one chunk runs on the calling thread.
   void parallel_for(std::size_t n, std::size_t grain, range_function f) const {
     grain = std::max<std::size_t>(grain, 1);
     if (n <= grain) {
@@ -112,8 +117,10 @@ class thread_pool {
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
 
+  /// The caller included.
   [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
 
+  /// As `executor` asks.
   void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     if (workers_.empty() || inside() == this) return serial_executor::parallel_for(n, grain, f);

@@ -32,8 +32,10 @@ class mapped_file {
     if (data == MAP_FAILED) throw_os_error("map", path_);
     bytes_ = {static_cast<const std::byte*>(data), size};
   }
+  /// Leaves the other one empty.
   mapped_file(mapped_file&& other) noexcept
       : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+  /// Swaps.
   mapped_file& operator=(mapped_file&& other) noexcept {
     std::swap(path_, other.path_);
     std::swap(bytes_, other.bytes_);
@@ -43,11 +45,12 @@ class mapped_file {
     if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   }
 
-  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }  ///< the whole file
+  /// The whole file.
   [[nodiscard]] std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< as given
 
  private:
   std::filesystem::path path_;

@@ -19,16 +19,18 @@ class philox {
  public:
   /// All there is to save and restore: key, stream and how many words were drawn.
   struct state {
-    std::uint64_t seed = 0, stream = 0, drawn = 0;
+    std::uint64_t seed = 0, stream = 0, drawn = 0;  ///< `drawn` counts 32-bit words
     bool operator==(const state&) const = default;
   };
 
+  /// Sequences of different streams are independent.
   explicit philox(std::uint64_t seed, std::uint64_t stream = 0) : philox(state{seed, stream, 0}) {}
+  /// Goes on where save() was called.
   explicit philox(const state& s) : state_(s) {
     if (state_.drawn % 4 != 0) block_ = generate(state_.drawn / 4);
   }
 
-  [[nodiscard]] const state& save() const { return state_; }
+  [[nodiscard]] const state& save() const { return state_; }  ///< for the constructor above
 
   /// Uniform over all 32-bit words.
   std::uint32_t next() {

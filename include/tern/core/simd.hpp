@@ -13,9 +13,11 @@
 
 namespace tern::inline TERN_ABI::simd {
 
+/// Vector of T of the widest instruction set that this unit is compiled for.
 template <class T>
 using batch = xsimd::batch<T, xsimd::default_arch>;
 
+/// Elements of a batch.
 template <class T>
 inline constexpr std::size_t lanes = batch<T>::size;
 
@@ -111,14 +113,18 @@ T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
   return result;
 }
 
+/// For fold(): a + b.
 struct plus {
+  /// Of batches or of elements.
   template <class B>
   B operator()(const B& a, const B& b) const {
     return a + b;
   }
 };
 
+/// For fold(): the larger of two.
 struct maximum {
+  /// Element by element.
   template <class T>
   batch<T> operator()(const batch<T>& a, const batch<T>& b) const {
     return xsimd::max(a, b);
@@ -134,11 +140,13 @@ auto sum(F&& f, const First& first, const In&... in) {
   return fold(T(0), plus{}, f, first, in...);
 }
 
+/// Sum of x[i].
 template <class T>
 std::remove_const_t<T> sum(row_view<T> x) {
   return sum([](const auto& a) { return a; }, x);
 }
 
+/// Sum of x[i] y[i].
 template <class T, class U>
 std::remove_const_t<T> dot(row_view<T> x, row_view<U> y) {
   return sum([](const auto& a, const auto& b) { return a * b; }, x, y);

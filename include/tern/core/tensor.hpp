@@ -23,6 +23,7 @@ namespace tern::inline TERN_ABI {
 template <class M>
 struct tensor_traits;
 
+/// What has the members of tensor_traits: it converts to matrix_view.
 template <class M>
 concept matrix_like = requires(const std::remove_cvref_t<M>& m) {
   typename tensor_traits<std::remove_cvref_t<M>>::scalar;
@@ -33,23 +34,27 @@ concept matrix_like = requires(const std::remove_cvref_t<M>& m) {
   tensor_traits<std::remove_cvref_t<M>>::data(m);
 };
 
+/// What the library may also create: tensor_traits<M> has `make`.
 template <class M>
 concept matrix_owner = matrix_like<M> && std::movable<M> && requires(std::size_t n) {
   { tensor_traits<M>::make(n, n) } -> std::same_as<M>;
 };
 
+/// Element type of a matrix_like.
 template <class M>
 using scalar_of = typename tensor_traits<std::remove_cvref_t<M>>::scalar;
 
 /// `size` elements, `stride` apart. A row or a column of a matrix, or a plain vector.
 template <class T>
 struct row_view {
-  T* data = nullptr;
-  std::size_t size = 0, stride = 1;
+  T* data = nullptr;                 ///< element 0; null: no row
+  std::size_t size = 0, stride = 1;  ///< both in elements
 
   row_view() = default;
+  /// `size_` elements from `data_` on.
   row_view(T* data_, std::size_t size_, std::size_t stride_ = 1)
       : data(data_), size(size_), stride(stride_) {}
+  /// Adds const.
   template <class U>
     requires(std::is_const_v<T> && std::same_as<const U, T>)
   row_view(const row_view<U>& r)  // NOLINT: adds const
@@ -63,26 +68,28 @@ struct row_view {
   row_view(R&& r)  // NOLINT: a parameter type
       : row_view(std::data(r), std::size(r)) {}
 
-  T& operator[](std::size_t i) const { return data[i * stride]; }
-  explicit operator bool() const { return data != nullptr; }
+  T& operator[](std::size_t i) const { return data[i * stride]; }  ///< element i, not checked
+  explicit operator bool() const { return data != nullptr; }       ///< false for a null view
 };
 
 /// Non-owning `rows x cols` view with strides in elements. Shallow const, cheap to copy. A null
 /// view (data == nullptr) stands for "not wanted" where an op documents it.
 template <class T>
 struct matrix_view {
-  using value_type = std::remove_const_t<T>;
+  using value_type = std::remove_const_t<T>;  ///< element type
 
-  T* data = nullptr;
-  std::size_t rows = 0, cols = 0, row_stride = 0, col_stride = 1;
+  T* data = nullptr;  ///< element (0, 0); null: no matrix
+  std::size_t rows = 0, cols = 0, row_stride = 0, col_stride = 1;  ///< elements
 
   matrix_view() = default;
   /// Dense row-major.
   matrix_view(T* data_, std::size_t rows_, std::size_t cols_)
       : matrix_view(data_, rows_, cols_, cols_) {}
+  /// Any strides.
   matrix_view(T* data_, std::size_t rows_, std::size_t cols_, std::size_t row_stride_,
               std::size_t col_stride_ = 1)
       : data(data_), rows(rows_), cols(cols_), row_stride(row_stride_), col_stride(col_stride_) {}
+  /// Adds const.
   template <class U>
     requires(std::is_const_v<T> && std::same_as<const U, T>)
   matrix_view(const matrix_view<U>& m)  // NOLINT: adds const
@@ -99,15 +106,18 @@ struct matrix_view {
                     tensor_traits<std::remove_cvref_t<M>>::row_stride(m),
                     tensor_traits<std::remove_cvref_t<M>>::col_stride(m)) {}
 
+  /// Element (r, c), not checked.
   T& operator()(std::size_t r, std::size_t c) const {
     return data[r * row_stride + c * col_stride];
   }
+  /// Row r; column c.
   [[nodiscard]] row_view<T> row(std::size_t r) const {
     return {data + r * row_stride, cols, col_stride};
   }
   [[nodiscard]] row_view<T> col(std::size_t c) const {
     return {data + c * col_stride, rows, row_stride};
   }
+  /// Views of parts, not checked: n_rows x n_cols from (r, c) on, n whole rows, n whole columns.
   [[nodiscard]] matrix_view block(std::size_t r, std::size_t c, std::size_t n_rows,
                                   std::size_t n_cols) const {
     return {data + r * row_stride + c * col_stride, n_rows, n_cols, row_stride, col_stride};
@@ -118,11 +128,12 @@ struct matrix_view {
   [[nodiscard]] matrix_view col_block(std::size_t c, std::size_t n) const {
     return block(0, c, rows, n);
   }
+  /// (cols, rows).
   [[nodiscard]] matrix_view transposed() const {
     return {data, cols, rows, col_stride, row_stride};
   }
-  [[nodiscard]] std::size_t size() const { return rows * cols; }
-  explicit operator bool() const { return data != nullptr; }
+  [[nodiscard]] std::size_t size() const { return rows * cols; }  ///< elements
+  explicit operator bool() const { return data != nullptr; }      ///< false for a null view
 };
 
 /// Throws shape_error unless m is rows x cols.

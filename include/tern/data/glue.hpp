@@ -16,6 +16,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// One line of a data file.
 struct classification_example {
   std::string first, second;  ///< `second` is empty in tasks of single sentences
   int label = 0;              ///< index into the task's labels
@@ -25,15 +26,17 @@ struct classification_example {
 /// How a task's files look, what its labels mean, and how an example is put to a language model.
 /// Columns are found by name in the header line, in any order, others beside them are ignored.
 struct glue_task {
-  std::string name;
+  std::string name;                         ///< as the program's --task has it
   std::string first_column, second_column;  ///< no second: single sentences
-  std::string label_column;
-  std::vector<std::string> labels = {};  ///< as in the file; their order gives the numbers
-  std::string prompt = {};               ///< `{1}` and `{2}` are the texts, a label word follows
+  std::string label_column;                 ///< of the label
+  std::vector<std::string> labels = {};     ///< as in the file; their order gives the numbers
+  std::string prompt = {};                  ///< `{1}` and `{2}` are the texts, a label word follows
   std::vector<std::string> label_words = {};  ///< the same, as words a language model can answer
   std::vector<std::string> train_files = {"train.tsv"};  ///< names; the first that exists counts
+  /// The development part, one file after another.
   std::vector<std::string> dev_files = {"dev.tsv"};
 
+  /// Whether an example has two texts.
   [[nodiscard]] bool pairs() const { return !second_column.empty(); }
 
   /// "sst2", "mnli" or "qnli"; throws config_error for another name.

@@ -11,6 +11,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// "all A are B", "some", "no", "not all".
 enum class quantifier { all, some, no, not_all };
 
 /// How a hypothesis relates to a premise; the values are the class numbers of the task.
@@ -19,7 +20,8 @@ enum class inference { entailment = 0, neutral = 1, contradiction = 2 };
 /// "quantifier subject verb" as sets of cells (see `taxonomy`): the kinds and qualities the subject
 /// covers, the actions the verb covers, and the set of every action.
 struct statement_sets {
-  quantifier q;
+  quantifier q;  ///< the first word
+  /// Sets, a bit to a cell.
   std::uint64_t kinds, qualities, actions, every_action;
 };
 

@@ -21,14 +21,15 @@ namespace tern::inline TERN_ABI {
 
 /// One pair of sentences; `label` is the value of an `inference`.
 struct nli_example {
-  std::string premise, hypothesis;
-  int label;
+  std::string premise, hypothesis;  ///< sentences
+  int label;                        ///< 0 entailment, 1 neutral, 2 contradiction
 };
 
 /// All pairs of sentences are divided by a hash of the pair: what one part holds, no other part
 /// holds, whatever the seeds.
 enum class microworld_part { corpus, train, dev, test };
 
+/// What the small world consists of.
 struct microworld_options {
   /// Taxonomies as indented lists (see `taxonomy`); siblings exclude one another.
   std::string nouns =
@@ -40,16 +41,15 @@ struct microworld_options {
       "speak\n sing\n  hum\n  chant\n talk\n  whisper\n  mumble\n";
   /// At most three pairs of opposites; nothing is both, some things are neither.
   std::vector<std::array<std::string, 2>> adjectives = {{"small", "large"}};
-  /// A dialogue has one premise and 1 to this many questions.
-  std::uint32_t questions = 4;
+  std::uint32_t questions = 4;  ///< a dialogue has one premise and 1 to this many
   /// Share of the documents that state facts about words; the others are dialogues.
   double facts = 0.2;
 };
 
-/// Texts and examples of the small world; const and without state, every result a pure function of
-/// its arguments. Throws config_error for options out of range.
+/// Texts and examples of the small world; without state, results are pure functions of arguments.
 class microworld {
  public:
+  /// Throws config_error for options out of range.
   explicit microworld(microworld_options options = {})
       : options_(std::move(options)), nouns_(options_.nouns), verbs_(options_.verbs) {
     if (options_.questions == 0 || options_.adjectives.size() > 3)

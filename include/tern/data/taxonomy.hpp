@@ -18,7 +18,7 @@ namespace tern::inline TERN_ABI {
 /// Every word has a cell of its own, read as "of this kind, but of none of the kinds below".
 class taxonomy {
  public:
-  static constexpr std::size_t none = static_cast<std::size_t>(-1);
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< no node
 
   /// One word a line, a child one space deeper than its parent; at most 63 words.
   /// Throws config_error where the indentation skips a level or there are no or too many words.
@@ -37,8 +37,9 @@ class taxonomy {
     }
   }
 
-  [[nodiscard]] std::size_t size() const { return words_.size(); }
-  [[nodiscard]] const std::string& word(std::size_t i) const { return words_[i]; }
+  [[nodiscard]] std::size_t size() const { return words_.size(); }                  ///< of nodes
+  [[nodiscard]] const std::string& word(std::size_t i) const { return words_[i]; }  ///< of node i
+  /// Of all nodes, by number.
   [[nodiscard]] const std::vector<std::string>& words() const { return words_; }
   /// The cells the word denotes.
   [[nodiscard]] std::uint64_t set(std::size_t i) const { return sets_[i]; }

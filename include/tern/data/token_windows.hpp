@@ -34,7 +34,7 @@ class token_windows {
     order_.resize(std::max<std::size_t>(1, (stream.size() - length) / length));
   }
 
-  [[nodiscard]] std::size_t per_epoch() const { return order_.size(); }
+  [[nodiscard]] std::size_t per_epoch() const { return order_.size(); }  ///< windows
 
   /// The window at a position, counted from 0 over all epochs.
   std::span<const std::int32_t> operator[](std::uint64_t position) {

@@ -17,8 +17,8 @@ namespace tern::inline TERN_ABI {
 
 /// The paper has no tau^2 factor (default), the official code multiplies by it.
 struct logits_options {
-  double tau = 5;
-  bool tau_squared = false;
+  double tau = 5;            ///< temperature
+  bool tau_squared = false;  ///< multiply by tau^2
 };
 
 /// mean_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if asked. student, teacher:

@@ -19,8 +19,10 @@ namespace tern::inline TERN_ABI {
 
 /// The terms of a loss; `total` is weighted, the others are not.
 struct loss_terms {
-  double total = 0, ce = 0, ld = 0, ad = 0;
+  double total = 0, ce = 0;  ///< ce: cross-entropy
+  double ld = 0, ad = 0;     ///< distillation of logits, of attention relations
 
+  /// Adds `share` times the terms of `o`.
   void add(const loss_terms& o, double share) {
     total += share * o.total;
     ce += share * o.ce;
@@ -31,8 +33,8 @@ struct loss_terms {
 
 /// A loss on a tape, ready for backward(), and how many tokens went through the model.
 struct recorded_loss {
-  loss_terms terms;
-  std::size_t tokens = 0;
+  loss_terms terms;        ///< of the step, or of the micro-batch
+  std::size_t tokens = 0;  ///< of its batch
 };
 
 /// Which tokens logits distillation averages over.
@@ -41,36 +43,38 @@ enum class distilled_tokens {
   answer,  ///< only those that have a target
 };
 
+/// Weights and forms of the terms.
 struct objective_options {
   double lambda = 10.0;  ///< weight of logits distillation
   double gamma = 1e5;    ///< weight of attention-relation distillation
   /// Balance instead: lambda and gamma are then the share of each term relative to CE, held by
   /// dividing by running means (gamma at small scale otherwise makes AD 1e3 times CE).
   bool balance = false;
-  logits_options logits;
-  distilled_tokens tokens = distilled_tokens::all;
-  relation_options relation;
-  std::array<double, 3> alpha{1.0, 1.0, 1.0};  ///< weights of the Q, K and V relations
+  logits_options logits;                            ///< of the logits term
+  distilled_tokens tokens = distilled_tokens::all;  ///< of the logits term
+  relation_options relation;                        ///< of the attention-relation term
+  std::array<double, 3> alpha{1.0, 1.0, 1.0};       ///< weights of the Q, K and V relations
 };
 
 /// What a teacher computed for the same batch: logits of the same rows, and its Q, K, V (tokens,
 /// any width) of the distilled layer. Null views switch a term off.
 template <class T>
 struct teacher_outputs {
-  matrix_view<const T> logits;
-  std::array<matrix_view<const T>, 3> qkv{};
+  matrix_view<const T> logits;                ///< (N, V); null: no logits distillation
+  std::array<matrix_view<const T>, 3> qkv{};  ///< (tokens, width) each; null: no relations
 };
 
 template <class T>
 class objective {
  public:
+  /// Starts without running means.
   explicit objective(const objective_options& options = {}) : options_(options) {}
 
   /// Running means behind `balance`, for checkpoints: CE, LD, AD and how many steps they saw.
   using running_means = std::array<double, 4>;
-  [[nodiscard]] const objective_options& options() const { return options_; }
-  [[nodiscard]] const running_means& means() const { return means_; }
-  void restore(const running_means& m) { means_ = m; }
+  [[nodiscard]] const objective_options& options() const { return options_; }  ///< as given
+  [[nodiscard]] const running_means& means() const { return means_; }          ///< for a checkpoint
+  void restore(const running_means& m) { means_ = m; }  ///< from a checkpoint
 
   /// Cross-entropy of `hidden` (N, d) through `table` (V, d) against `targets` (N; -100 = ignore),
   /// plus the distillation terms the teacher has outputs for. `qkv`: the student's taps over the

@@ -17,8 +17,9 @@ namespace tern::inline TERN_ABI {
 /// A value of the graph and where its gradient accumulates; a null gradient means "not wanted".
 template <class T>
 struct variable {
-  matrix_view<T> value, grad;
+  matrix_view<T> value, grad;  ///< of one shape; a null grad: none is wanted
 
+  /// Of the value.
   [[nodiscard]] std::size_t rows() const { return value.rows; }
   [[nodiscard]] std::size_t cols() const { return value.cols; }
 };
@@ -26,11 +27,14 @@ struct variable {
 template <class T>
 class tape {
  public:
+  /// `ex`: what runs the ops; `recording`: see there.
   explicit tape(executor_ref ex = {}, bool recording = true) : ex_(ex), recording_(recording) {}
 
   /// Whether gradients are wanted; a tape that does not record is an inference workspace.
   [[nodiscard]] bool recording() const { return recording_; }
+  /// What ops of this tape run on.
   [[nodiscard]] executor_ref executor() const { return ex_; }
+  /// Holds values, gradients and closures; rewound by reset().
   [[nodiscard]] arena& memory() { return arena_; }
 
   /// An uninitialised value with a zeroed gradient (none if not recording), alive until reset().
@@ -77,7 +81,7 @@ class tape {
     arena_.rewind();
   }
 
-  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] std::size_t size() const { return size_; }  ///< closures recorded
 
  private:
   struct node {

@@ -22,7 +22,7 @@ namespace tern::inline TERN_ABI {
 
 /// Rows [row, row + rows) of a batch are the positions of a sequence that follow its length.
 struct cached_rows {
-  std::size_t sequence = 0, row = 0, rows = 0;
+  std::size_t sequence = 0, row = 0, rows = 0;  ///< `sequence`: of the cache
 };
 
 class cached_attention {

@@ -18,14 +18,16 @@
 
 namespace tern::inline TERN_ABI {
 
+/// How to go on, and when to stop.
 struct generation_options {
-  sampling_options sampling = {};
-  std::size_t max_tokens = 256;
+  sampling_options sampling = {};  ///< of each token
+  std::size_t max_tokens = 256;    ///< of the answer
   std::vector<std::int32_t> stop_tokens =
       {};  ///< see end_tokens(); none of them is part of the result
   std::vector<std::string> stop_strings = {};  ///< nor these
 };
 
+/// Why an answer ended.
 enum class finish_reason {
   length,  ///< max_tokens, or the session's capacity
   stop_token,
@@ -33,10 +35,11 @@ enum class finish_reason {
   cancelled,  ///< the callback returned false
 };
 
+/// An answer.
 struct generation {
-  std::string text;
-  std::vector<std::int32_t> tokens;
-  finish_reason finish = finish_reason::length;
+  std::string text;                              ///< of `tokens`, up to a stop string
+  std::vector<std::int32_t> tokens;              ///< without the stop token
+  finish_reason finish = finish_reason::length;  ///< why it ended
 };
 
 /// Appends the prompt to a sequence of the session and answers it. on_text(std::string_view) gets

@@ -18,16 +18,19 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Of a key or value; int8 has a float scale to each row of a head.
 enum class kv_storage { f32, f16, int8 };
 
+/// Sizes of a cache.
 struct kv_shape {
-  std::size_t layers = 0, kv_heads = 0, head_dim = 0;
-  std::size_t sequences = 1;  ///< independent ones, numbered from 0
-  std::size_t capacity = 0;   ///< positions of each
-  std::size_t chunk = 512;    ///< most tokens that one append() brings
+  std::size_t layers = 0, kv_heads = 0, head_dim = 0;  ///< of the model
+  std::size_t sequences = 1;                           ///< independent ones, numbered from 0
+  std::size_t capacity = 0;                            ///< positions of each
+  std::size_t chunk = 512;                             ///< most tokens that one append() brings
   /// How many positions a token of a layer sees, its own included; 0 or no entry: all before it.
   std::vector<std::size_t> windows;
 
+  /// Positions a token of the layer sees; 0: all before it.
   [[nodiscard]] std::size_t window(std::size_t layer) const {
     return layer < windows.size() ? windows[layer] : 0;
   }
@@ -37,9 +40,9 @@ struct kv_shape {
 /// a scale to each row.
 template <class E>
 struct stored_rows {
-  const E* data;
-  std::size_t rows, cols;
-  const float* scales;  ///< null where all are 1
+  const E* data;           ///< rows one after another
+  std::size_t rows, cols;  ///< positions, head_dim
+  const float* scales;     ///< null where all are 1
 };
 
 /// to (rows, cols) <- x
@@ -74,6 +77,7 @@ class kv_cache {
     }
   }
 
+  /// As given, windows and chunk included.
   [[nodiscard]] const kv_shape& shape() const { return shape_; }
   /// Throws config_error where there is no such sequence.
   [[nodiscard]] std::size_t length(std::size_t sequence) const {
@@ -82,6 +86,7 @@ class kv_cache {
                          std::to_string(shape_.sequences));
     return lengths_[sequence];
   }
+  /// Memory held.
   [[nodiscard]] std::size_t size_bytes() const {
     std::size_t total = 0;
     for (const layer& l : layers_) total += l.data.size() + l.scales.size() * sizeof(float);
@@ -110,6 +115,7 @@ class kv_cache {
         store(l, at + l.slots, v.row(i).data + h * shape_.head_dim);
       }
   }
+  /// The sequence is n positions longer: what append() brought to every layer counts from now on.
   void advance(std::size_t sequence, std::size_t n) { lengths_.at(sequence) += n; }
 
   /// Goes back to an earlier length (0: a new sequence). Throws config_error where a window has

@@ -14,6 +14,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// How well a model predicts a text.
 struct perplexity_result {
   double perplexity = 0;   ///< exp of the mean of -log p
   std::size_t tokens = 0;  ///< predicted ones

@@ -17,13 +17,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Applied in this order: penalty, temperature, top_k, top_p, min_p.
 struct sampling_options {
   double temperature = 0;  ///< 0: the largest logit, and what follows but the penalty is idle
   std::size_t top_k = 0;   ///< so many of the most probable tokens; 0: all
   double top_p = 1;        ///< the fewest most probable ones that have this share together
   double min_p = 0;        ///< those with at least this share of the most probable one's
   double repetition_penalty = 1;  ///< of tokens seen: positive logits divided, others multiplied
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;         ///< of the sampler's random numbers
 
   /// Throws config_error.
   void validate() const {

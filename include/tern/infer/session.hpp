@@ -15,17 +15,18 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Sizes of the cache.
 struct session_options {
   std::size_t sequences = 1;    ///< independent ones, numbered from 0
   std::size_t capacity = 2048;  ///< positions of each, cut to the model's max_position_embeddings
   std::size_t chunk = 512;      ///< tokens of one pass; longer prompts take several
-  kv_storage storage = kv_storage::f16;
+  kv_storage storage = kv_storage::f16;  ///< of keys and values
 };
 
 /// Tokens that follow those which a sequence has.
 struct sequence_tokens {
-  std::size_t sequence = 0;
-  std::span<const std::int32_t> tokens;
+  std::size_t sequence = 0;              ///< of the session
+  std::span<const std::int32_t> tokens;  ///< at least one
 };
 
 /// Uses a model that must outlive it and not change. Several sessions may share one, in threads of
@@ -41,8 +42,9 @@ class session {
     model.reserve_positions(cache_.shape().capacity);
   }
 
-  [[nodiscard]] Model& model() { return model_; }
-  [[nodiscard]] const kv_cache& cache() const { return cache_; }
+  [[nodiscard]] Model& model() { return model_; }                 ///< as given
+  [[nodiscard]] const kv_cache& cache() const { return cache_; }  ///< of all sequences
+  /// Tokens that a sequence has. Throws config_error where there is no such sequence.
   [[nodiscard]] std::size_t length(std::size_t sequence = 0) const {
     return cache_.length(sequence);
   }

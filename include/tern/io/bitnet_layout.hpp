@@ -9,6 +9,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Rows of bytes that hold so many rows of weights.
 inline std::size_t bitnet_rows(std::size_t rows) { return (rows + 3) / 4; }
 
 /// packed: (bitnet_rows(codes.rows), codes.cols). Codes are -1, 0 or +1.

@@ -30,7 +30,8 @@ class checkpoint_reader {
       open_single(file);
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< the folder
+  /// Its safetensors files.
   [[nodiscard]] const std::vector<safetensors_file>& files() const { return files_; }
   /// Sorted.
   [[nodiscard]] std::vector<std::string> names() const {
@@ -38,6 +39,7 @@ class checkpoint_reader {
     for (const auto& [name, ignored] : where_) result.push_back(name);
     return result;
   }
+  /// Whether one of the files has the tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return where_.contains(name); }
   /// Throws format_error where there is none of that name.
   [[nodiscard]] const tensor_info& at(std::string_view name) const {

@@ -83,6 +83,7 @@ bool with_stored_type(dtype type, F&& f) {
 
 }  // namespace detail
 
+/// As safetensors spells it: "BF16".
 inline std::string_view dtype_name(dtype type) {
   return detail::dtype_names[static_cast<std::size_t>(type)];
 }
@@ -90,6 +91,7 @@ inline std::string_view dtype_name(dtype type) {
 inline std::size_t dtype_size(dtype type) {
   return detail::dtype_sizes[static_cast<std::size_t>(type)];
 }
+/// Its inverse; nothing for other names.
 inline std::optional<dtype> dtype_from_name(std::string_view name) {
   for (std::size_t i = 0; i < detail::dtype_names.size(); ++i)
     if (detail::dtype_names[i] == name) return static_cast<dtype>(i);

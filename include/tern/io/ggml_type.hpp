@@ -36,9 +36,9 @@ enum class ggml_type : std::uint32_t {
 
 /// `count` elements of a row are a block of `size` bytes.
 struct ggml_block_info {
-  ggml_type type;
-  std::string_view name;
-  std::size_t count, size;
+  ggml_type type;           ///< its number in files
+  std::string_view name;    ///< as llama.cpp prints it
+  std::size_t count, size;  ///< elements; bytes
 };
 
 /// I2_S has no blocks of its own bytes: four weights are a byte, and one scale for all of them

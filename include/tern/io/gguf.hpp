@@ -36,14 +36,16 @@ class gguf_file {
     place(std::move(header.entries), file_.bytes().subspan(begin));
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
-  [[nodiscard]] std::uint32_t version() const { return version_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }  ///< of the file
+  [[nodiscard]] std::uint32_t version() const { return version_; }  ///< of the format: 2 or 3
   /// Of the tensors in the file, in bytes.
   [[nodiscard]] std::size_t alignment() const { return alignment_; }
+  /// All key-value pairs.
   [[nodiscard]] const gguf_metadata& metadata() const { return metadata_; }
 
   /// In the order of the header.
   [[nodiscard]] std::span<const gguf_tensor> tensors() const { return tensors_; }
+  /// Whether there is such a tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
   /// Throws format_error where there is none of that name.
   [[nodiscard]] const gguf_tensor& at(std::string_view name) const {

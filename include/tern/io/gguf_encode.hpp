@@ -22,9 +22,9 @@ using byte_sink = std::function<void(std::span<const std::byte>)>;
 
 /// Codes -1, 0, +1 as a weight quantizer makes them, with one scale to each `block` of codes.
 struct ternary_codes {
-  matrix_view<const std::int8_t> codes;
-  matrix_view<const float> scales;
-  extents block;
+  matrix_view<const std::int8_t> codes;  ///< (rows, cols)
+  matrix_view<const float> scales;       ///< scale_extents of codes and block
+  extents block;                         ///< codes that share a scale
 };
 
 namespace detail {

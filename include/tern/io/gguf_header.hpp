@@ -20,26 +20,29 @@
 
 namespace tern::inline TERN_ABI {
 
-inline constexpr std::uint32_t gguf_version = 3;  ///< that is written; 2 is read too
-inline constexpr std::size_t gguf_default_alignment = 32;
+inline constexpr std::uint32_t gguf_version = 3;           ///< that is written; 2 is read too
+inline constexpr std::size_t gguf_default_alignment = 32;  ///< bytes
+/// Metadata key that overrides it.
 inline constexpr std::string_view gguf_alignment_key = "general.alignment";
 
 /// Where a tensor lies: bytes [offset, offset + size) behind the header.
 struct gguf_entry {
-  std::string name;
-  ggml_type type = ggml_type::f32;
-  std::vector<std::size_t> shape;  ///< row-major
-  std::size_t offset = 0, size = 0;
+  std::string name;                  ///< unique
+  ggml_type type = ggml_type::f32;   ///< of its blocks
+  std::vector<std::size_t> shape;    ///< row-major
+  std::size_t offset = 0, size = 0;  ///< bytes
 };
 
+/// What a file begins with.
 struct gguf_header {
-  std::uint32_t version = gguf_version;
-  std::size_t alignment = gguf_default_alignment;
-  gguf_metadata metadata;
-  std::vector<gguf_entry> entries;
-  std::size_t size = 0;  ///< in bytes, padding to `alignment` included
+  std::uint32_t version = gguf_version;            ///< 2 or 3
+  std::size_t alignment = gguf_default_alignment;  ///< of tensors, bytes
+  gguf_metadata metadata;                          ///< in the order of the file
+  std::vector<gguf_entry> entries;                 ///< in the order of the file
+  std::size_t size = 0;                            ///< in bytes, padding to `alignment` included
 };
 
+/// n rounded up to a multiple of `alignment`.
 inline std::size_t aligned(std::size_t n, std::size_t alignment) {
   return (n + alignment - 1) / alignment * alignment;
 }

@@ -22,7 +22,7 @@ namespace tern::inline TERN_ABI {
 class gguf_metadata {
  public:
   gguf_metadata() = default;
-  explicit gguf_metadata(std::string file) : file_(std::move(file)) {}
+  explicit gguf_metadata(std::string file) : file_(std::move(file)) {}  ///< for messages
 
   /// False where the key is there already.
   bool add(const gguf_value& value) {
@@ -33,6 +33,7 @@ class gguf_metadata {
 
   /// In the order of the file.
   [[nodiscard]] std::span<const gguf_value> values() const { return values_; }
+  /// Whether there is such a key.
   [[nodiscard]] bool contains(std::string_view key) const { return index_.contains(key); }
 
   /// T: bool, std::string, std::string_view, an integer (from any integer in its range) or a
@@ -44,6 +45,7 @@ class gguf_metadata {
     if (!elements) fail(key, "expected " + kind_of<T>() + ", got " + shown(value));
     return std::move(elements->front());
   }
+  /// The same; `fallback` where the key is missing.
   template <class T>
   [[nodiscard]] T get_or(std::string_view key, T fallback) const {
     return contains(key) ? get<T>(key) : fallback;

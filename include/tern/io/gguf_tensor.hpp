@@ -23,10 +23,10 @@ namespace tern::inline TERN_ABI {
 /// `data` refers into the mapped file. `shape` is row-major as everywhere in tern, (rows, cols):
 /// the reverse of the order in the file.
 struct gguf_tensor {
-  std::string name, file;  ///< `file` for messages
-  ggml_type type = ggml_type::f32;
-  std::vector<std::size_t> shape;
-  std::span<const std::byte> data;
+  std::string name, file;           ///< `file` for messages
+  ggml_type type = ggml_type::f32;  ///< of its blocks
+  std::vector<std::size_t> shape;   ///< at most 4 extents
+  std::span<const std::byte> data;  ///< blocks, row after row
 
   /// Number of elements.
   [[nodiscard]] std::size_t size() const {
@@ -35,6 +35,7 @@ struct gguf_tensor {
     return n;
   }
 
+  /// Throws format_error that names file and tensor.
   [[noreturn]] void fail(const std::string& what) const {
     throw format_error(file + ": tensor '" + name + "': " + what);
   }

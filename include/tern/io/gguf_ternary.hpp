@@ -15,6 +15,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// TQ1_0, TQ2_0 and I2_S.
 inline bool is_ternary(ggml_type type) {
   return type == ggml_type::tq1_0 || type == ggml_type::tq2_0 || type == ggml_type::i2_s;
 }

@@ -88,11 +88,11 @@ constexpr gguf_type gguf_type_of() {
 
 /// `data` is what stands behind the type, for a list behind its count; checked to be complete.
 struct gguf_value {
-  std::string_view key;
-  gguf_type type = gguf_type::u8;  ///< of the value, or of a list's elements
-  bool is_list = false;
-  std::uint64_t count = 1;
-  std::span<const std::byte> data;
+  std::string_view key;             ///< as in the file
+  gguf_type type = gguf_type::u8;   ///< of the value, or of a list's elements
+  bool is_list = false;             ///< several elements
+  std::uint64_t count = 1;          ///< elements
+  std::span<const std::byte> data;  ///< little-endian
 
   /// "u32", "list of string".
   [[nodiscard]] std::string type_name() const {

@@ -46,6 +46,8 @@ class gguf_writer {
 
   /// Makes the bytes of a tensor when they are written.
   using producer = std::function<void(const std::string& name, const byte_sink&)>;
+  /// Tensors are written in the order of their adding; `shape` is row-major. Throws config_error
+  /// for a name or shape that llama.cpp does not read.
   void add(std::string name, ggml_type type, std::vector<std::size_t> shape, producer produce) {
     if (name.empty() || name.size() > 63)
       detail::fail_to_encode(name, "llama.cpp reads names of 1 to 63 bytes");

@@ -33,7 +33,9 @@ class packed_file {
     throw format_error(path.string() + ": " + e.what());
   }
 
+  /// Refers into the mapped file.
   [[nodiscard]] const ternary_weights_view<Format, T>& view() const { return view_; }
+  /// The same.
   operator const ternary_weights_view<Format, T>&() const { return view_; }  // NOLINT: as an owner
 
  private:

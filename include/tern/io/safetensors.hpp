@@ -45,16 +45,19 @@ class safetensors_file {
     place(std::move(parsed.entries), bytes.subspan(8 + header_.size()));
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }  ///< of the file
+  /// Its "__metadata__".
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   /// In the order of the data.
   [[nodiscard]] std::span<const tensor_info> tensors() const { return tensors_; }
+  /// Of the tensors, in the same order.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
     for (const auto& t : tensors_) result.push_back(t.name);
     return result;
   }
+  /// Whether there is such a tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
   /// Throws format_error where there is none of that name.
   [[nodiscard]] const tensor_info& at(std::string_view name) const {

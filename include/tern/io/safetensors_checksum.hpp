@@ -12,7 +12,9 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Metadata key of the CRC-32 of all tensors.
 inline constexpr std::string_view safetensors_crc_key = "tern.crc32";
+/// What stands there until it is known.
 inline constexpr std::string_view safetensors_crc_zero = "00000000";
 
 namespace detail {

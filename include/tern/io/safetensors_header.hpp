@@ -24,15 +24,16 @@ inline constexpr std::size_t max_safetensors_header = 100'000'000;
 
 /// One entry of the header; the tensor is bytes [begin, end) of the data.
 struct safetensors_entry {
-  std::string name;
-  dtype type = dtype::f32;
-  std::vector<std::size_t> shape;
-  std::size_t begin = 0, end = 0;
+  std::string name;                ///< unique
+  dtype type = dtype::f32;         ///< of its elements
+  std::vector<std::size_t> shape;  ///< row-major
+  std::size_t begin = 0, end = 0;  ///< bytes, from the end of the header
 };
 
+/// What a file begins with.
 struct safetensors_header {
-  std::vector<safetensors_entry> entries;  ///< in the order of the header
-  std::map<std::string, std::string> metadata;
+  std::vector<safetensors_entry> entries;       ///< in the order of the header
+  std::map<std::string, std::string> metadata;  ///< "__metadata__"
 };
 
 /// Bytes of a tensor, or nothing where the product overflows.

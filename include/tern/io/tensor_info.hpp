@@ -14,14 +14,15 @@ namespace tern::inline TERN_ABI {
 
 /// `data` refers into the mapped file, at any alignment, little-endian, row-major.
 struct tensor_info {
-  std::string name, file;  ///< `file` for messages
-  tern::dtype dtype = dtype::f32;
-  std::vector<std::size_t> shape;
-  std::span<const std::byte> data;
+  std::string name, file;           ///< `file` for messages
+  tern::dtype dtype = dtype::f32;   ///< of an element
+  std::vector<std::size_t> shape;   ///< empty: one number
+  std::span<const std::byte> data;  ///< all elements
 
   /// Number of elements.
   [[nodiscard]] std::size_t size() const { return data.size() / dtype_size(dtype); }
 
+  /// Throws format_error that names file and tensor.
   [[noreturn]] void fail(const std::string& what) const {
     throw format_error(file + ": tensor '" + name + "': " + what);
   }

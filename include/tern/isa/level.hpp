@@ -48,6 +48,7 @@ inline constexpr std::array levels{level::scalar, level::neon, level::neon_dotpr
 inline constexpr std::array levels{level::scalar};
 #endif
 
+/// As TERN_ISA spells it.
 constexpr std::string_view name(level l) {
   constexpr std::array<std::string_view, 10> names{
       "scalar",     "sse41",      "avx2", "avxvnni", "avx512bw",

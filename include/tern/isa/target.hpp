@@ -4,7 +4,7 @@
 #pragma once
 
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
-#  define TERN_X86 1
+#  define TERN_X86 1  ///< 1: kernels for x86 are compiled, by function if not by flag
 #else
 #  define TERN_X86 0
 #endif
@@ -12,7 +12,7 @@
 #if defined(__aarch64__) && defined(__linux__) && !defined(__AARCH64EB__)
 #  define TERN_AARCH64 1
 #else
-#  define TERN_AARCH64 0
+#  define TERN_AARCH64 0  ///< 1: kernels for AArch64 are compiled
 #endif
 
 #define TERN_PRAGMA_(text) _Pragma(#text)
@@ -21,7 +21,9 @@
     TERN_PRAGMA_(clang attribute push(__attribute__((target(isa))), apply_to = function))
 #  define TERN_TARGET_END TERN_PRAGMA_(clang attribute pop)
 #else
+/// Functions up to TERN_TARGET_END are compiled for `isa`, a string as in -m or target().
 #  define TERN_TARGET_BEGIN(isa) TERN_PRAGMA_(GCC push_options) TERN_PRAGMA_(GCC target(isa))
+/// Back to the flags of the unit.
 #  define TERN_TARGET_END TERN_PRAGMA_(GCC pop_options)
 #endif
 

@@ -9,6 +9,7 @@ namespace tern::inline TERN_ABI::isa {
 
 /// In the layout that `ldtilecfg` reads; as it is, all eight tiles have 16 rows of 64 bytes.
 struct alignas(64) tile_config {
+  /// Intel's names; the last eight sizes are of no tile.
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
   std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};

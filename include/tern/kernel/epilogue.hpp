@@ -15,14 +15,14 @@ namespace tern::inline TERN_ABI {
 /// Sums of tokens [token, token + sums.rows) and weight rows [row, row + sums.cols) over the
 /// columns of a run.
 struct sum_block {
-  std::size_t token, row;
-  matrix_view<const std::int32_t> sums;
-  std::size_t run = 0;
+  std::size_t token, row;                ///< of sums(0, 0)
+  matrix_view<const std::int32_t> sums;  ///< (tokens, rows)
+  std::size_t run = 0;                   ///< of columns, whose sums these are
 };
 
 /// Leaves the sums as they are.
 struct no_epilogue {
-  void operator()(const sum_block&) const {}
+  void operator()(const sum_block&) const {}  ///< leaves the sums as they are
 };
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
@@ -50,6 +50,7 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
+  /// Scales the sums of a block and writes them to y; adds those of later runs.
   void operator()(const sum_block& b) const {
     if (b.run != 0 && b.run >= w_scales_.cols)
       throw shape_error("rescale: more runs than columns of w_scales");

@@ -17,8 +17,8 @@ namespace tern::inline TERN_ABI {
 /// Element (r, c) stands for codes(r, c) * scales[r]; stride 0 gives all rows the same scale.
 template <class T>
 struct scaled_codes {
-  matrix_view<const std::int8_t> codes;
-  row_view<const T> scales;
+  matrix_view<const std::int8_t> codes;  ///< (k, n)
+  row_view<const T> scales;              ///< k
 };
 
 /// c += a * b. a: (m, k), b: (k, n), c: (m, n) row-major. `scratch` holds at most b as numbers of

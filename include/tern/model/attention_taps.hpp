@@ -13,8 +13,8 @@ namespace tern::inline TERN_ABI {
 /// tape that records they are the graph's own variables.
 template <class T>
 struct attention_taps {
-  std::size_t layer = 0;
-  variable<T> q = {}, k = {}, v = {};
+  std::size_t layer = 0;               ///< of the decoder
+  variable<T> q = {}, k = {}, v = {};  ///< of that layer; null until it ran
 
   /// Room for copies where nothing is recorded: there a layer's own memory does not outlive it.
   void reserve(tape<T>& t, std::size_t tokens, std::size_t q_width, std::size_t kv_width) {
@@ -24,6 +24,7 @@ struct attention_taps {
     v = t.make(tokens, kv_width);
   }
 
+  /// Called by the decoder with the variables of `layer`; copies where nothing is recorded.
   void fill(tape<T>& t, variable<T> q_, variable<T> k_, variable<T> v_) {
     if (t.recording()) {
       q = q_;

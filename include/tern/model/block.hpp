@@ -14,13 +14,14 @@ namespace tern::inline TERN_ABI {
 /// the configuration has them.
 template <matrix_owner Owner>
 struct decoder_block {
-  using gain_type = parameter<Owner>;
-  using projection_type = projection<Owner>;
+  using gain_type = parameter<Owner>;         ///< of a norm
+  using projection_type = projection<Owner>;  ///< of a linear
 
-  gain_type attention_norm, feed_forward_norm;
+  gain_type attention_norm, feed_forward_norm;  ///< (1, hidden_size)
+  /// The first two (1, hidden_size), the others (1, head_dim).
   std::optional<gain_type> attention_output_norm, feed_forward_output_norm, q_norm, k_norm;
-  projection_type q, k, v, o, gate, up, down;
-  bool sliding = false;  ///< attention has a window
+  projection_type q, k, v, o, gate, up, down;  ///< Hugging Face's q_proj ... down_proj
+  bool sliding = false;                        ///< attention has a window
 
   /// Zero weights (none yet unless `allocated`), norms that multiply by one; stage 1 is not
   /// applied.
@@ -78,6 +79,7 @@ struct decoder_block {
     put_norm(down, parent(parent(down.weight.name)) + "ffn_sub_norm.weight");
   }
 
+  /// f(projection&) for q, k, v, o, gate, up and down, in this order.
   template <class F>
   void for_each_projection(F&& f) {
     for (projection_type* p : {&q, &k, &v, &o, &gate, &up, &down}) f(*p);

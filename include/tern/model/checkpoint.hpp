@@ -25,6 +25,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What is in the weights file of a model folder.
 enum class storage {
   master,    ///< F32, for training on
   deployed,  ///< F16, ternary weights packed

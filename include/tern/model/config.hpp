@@ -23,12 +23,16 @@ enum class norm_placement {
 /// Architecture of a decoder (Hugging Face's names; all sizes in elements). The defaults are those
 /// of Qwen3; model_family.hpp has what other families change.
 struct model_config {
-  std::string model_type = "qwen3";
+  std::string model_type = "qwen3";  ///< family: a row of model_family.hpp
+  /// Tokens; width; width between up and down.
   std::size_t vocab_size = 0, hidden_size = 0, intermediate_size = 0;
+  /// Layers; heads of Q; heads of K and V.
   std::size_t num_hidden_layers = 0, num_attention_heads = 0, num_key_value_heads = 0;
-  std::size_t head_dim = 0, max_position_embeddings = 2048;
+  std::size_t head_dim = 0, max_position_embeddings = 2048;  ///< width of a head; tokens
+  /// Eps of every norm but those of stage 1; base of RoPE; standard deviation of new weights.
   double rms_norm_eps = 1e-6, rope_theta = 1e6, initializer_range = 0.02;
-  activation hidden_act = activation::silu;
+  activation hidden_act = activation::silu;  ///< of the gate
+  /// Biases of q, k and v; norms of each head of q and k; head = embedding.
   bool attention_bias = false, qk_norm = true, tie_word_embeddings = true;
 
   bool output_bias = false;           ///< o_proj has a bias (attention_bias: q, k and v)
@@ -43,17 +47,21 @@ struct model_config {
 
   // Stage 1 (surgery.hpp).
   bool ternary = false;  ///< the linears of all blocks are quantized in the forward pass
-  norm_placement sub_ln = norm_placement::none;
-  double sub_ln_eps = 1e-5;
-  double quantizer_eps = 0;  ///< `eps` of the quantizer policies; 0: their own
+  norm_placement sub_ln = norm_placement::none;  ///< where
+  double sub_ln_eps = 1e-5;                      ///< of those norms
+  double quantizer_eps = 0;                      ///< `eps` of the quantizer policies; 0: their own
 
+  /// Of q, of k and of v: heads * head_dim.
   [[nodiscard]] std::size_t q_width() const { return num_attention_heads * head_dim; }
   [[nodiscard]] std::size_t kv_width() const { return num_key_value_heads * head_dim; }
 
+  /// Whether attention of the layer has the window.
   [[nodiscard]] bool sliding(std::size_t layer) const {
     return !sliding_layers.empty() && sliding_layers[layer];
   }
+  /// Norms multiply by this + weight.
   [[nodiscard]] double norm_offset() const { return unit_offset ? 1 : 0; }
+  /// Embeddings are multiplied by this.
   [[nodiscard]] double embedding_scale() const {
     return scaled_embedding ? std::sqrt(static_cast<double>(hidden_size)) : 1;
   }

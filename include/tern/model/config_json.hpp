@@ -16,11 +16,13 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Values of "hidden_act".
 inline constexpr enum_names<activation> activation_names = {
     {"silu", activation::silu},          {"swish", activation::silu},
     {"gelu", activation::gelu},          {"gelu_pytorch_tanh", activation::gelu_tanh},
     {"gelu_new", activation::gelu_tanh}, {"relu2", activation::relu2}};
 
+/// Values of "sub_ln" among the keys of tern's own.
 inline constexpr enum_names<norm_placement> norm_placement_names = {
     {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
 
@@ -146,6 +148,7 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   return c;
 }
 
+/// Reads a config.json. Throws io_error, format_error or config_error naming it.
 inline model_config read_model_config(const std::filesystem::path& path) {
   return model_config_from_json(read_json(path), path.string());
 }

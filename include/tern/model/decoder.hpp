@@ -25,12 +25,12 @@ namespace tern::inline TERN_ABI {
 template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
 class decoder {
  public:
-  using owner = Owner;
-  using scalar = scalar_of<Owner>;
-  using weight_quantizer_type = WeightQ;
-  using parameter_type = parameter<Owner>;
-  using projection_type = projection<Owner>;
-  using block = decoder_block<Owner>;
+  using owner = Owner;                        ///< of every matrix
+  using scalar = scalar_of<Owner>;            ///< of an element
+  using weight_quantizer_type = WeightQ;      ///< of ternary linears
+  using parameter_type = parameter<Owner>;    ///< see model/parameter.hpp
+  using projection_type = projection<Owner>;  ///< see model/parameter.hpp
+  using block = decoder_block<Owner>;         ///< see model/block.hpp
 
   /// Zero weights, norms that multiply by one. Without `allocated` the weights of embedding, head
   /// and projections have a shape and no value yet. Throws config_error.
@@ -57,12 +57,14 @@ class decoder {
     });
   }
 
+  /// As given to the constructor, and what surgery changed.
   [[nodiscard]] const model_config& config() const { return config_; }
-  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }
+  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }  ///< one a layer
   /// Token ids to vectors, (vocab_size, hidden_size).
   [[nodiscard]] projection_type& embedding() { return embedding_; }
   /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
   [[nodiscard]] projection_type& head_projection() { return lm_head_ ? *lm_head_ : embedding_; }
+  /// Its weight, (vocab_size, hidden_size).
   [[nodiscard]] parameter_type& head() { return head_projection().weight; }
   /// What makes the logit of a token: hidden_size weights, also where they are packed.
   void head_row(std::size_t token, row_view<scalar> out) {

@@ -14,6 +14,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What llama.cpp calls a family.
 struct gguf_architecture {
   std::string_view name;        ///< "general.architecture", and what its keys begin with
   std::string_view model_type;  ///< Hugging Face's
@@ -21,6 +22,7 @@ struct gguf_architecture {
   bool adjacent = false;        ///< q and k are stored for pairs (2i, 2i + 1) of RoPE
 };
 
+/// Those it has in common with model_families().
 inline constexpr std::array gguf_architectures{
     gguf_architecture{"llama", "llama", activation::silu, true},
     gguf_architecture{"qwen2", "qwen2", activation::silu},
@@ -87,6 +89,7 @@ inline bool is_rotated(std::string_view parameter) {
          parameter.find(".k_proj.") != parameter.npos;
 }
 
+/// How rows of q and k lie in a file.
 enum class rope_order {
   to_adjacent,  ///< rows i and i + D/2 of a head of D become 2i and 2i + 1
   to_halves,    ///< and back

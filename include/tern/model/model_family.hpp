@@ -14,12 +14,13 @@ struct model_family {
   const char* architecture;  ///< Hugging Face's class, in "architectures"
   /// Its "model_type" and flags, and the values of keys that a config.json leaves out.
   model_config defaults;
-  const char* activation_key = "hidden_act";
+  const char* activation_key = "hidden_act";  ///< what its config.json calls hidden_act
   /// Without "layer_types": every n-th layer sees everything, the others a window. 0: the first
   /// "max_window_layers" see everything.
   std::size_t full_every = 0;
 };
 
+/// All that can be read, "architectures" unique.
 inline const std::vector<model_family>& model_families() {
   static const std::vector<model_family> families{
       {"Qwen3ForCausalLM",

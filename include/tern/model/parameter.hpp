@@ -19,12 +19,12 @@ namespace tern::inline TERN_ABI {
 /// only while training: see decoder::train().
 template <matrix_owner Owner>
 struct parameter {
-  using scalar = scalar_of<Owner>;
+  using scalar = scalar_of<Owner>;  ///< of an element
 
   std::string name;  ///< as in a Hugging Face checkpoint, "model.layers.0.mlp.up_proj.weight"
   extents shape;     ///< kept where there is no value: before a model is loaded, or when packed
-  Owner value = tensor_traits<Owner>::make(0, 0);
-  Owner grad = tensor_traits<Owner>::make(0, 0);
+  Owner value = tensor_traits<Owner>::make(0, 0);  ///< of `shape`, or empty
+  Owner grad = tensor_traits<Owner>::make(0, 0);   ///< of `shape`, or empty
 
   parameter() = default;
   /// Zeros, or nothing yet.
@@ -33,11 +33,14 @@ struct parameter {
     if (allocated) allocate();
   }
 
+  /// Zeros of `shape`.
   void allocate() { value = tensor_traits<Owner>::make(shape.rows, shape.cols); }
-  void release() { value = tensor_traits<Owner>::make(0, 0); }
+  void release() { value = tensor_traits<Owner>::make(0, 0); }  ///< name and shape stay
 
+  /// Of the value.
   [[nodiscard]] matrix_view<scalar> view() { return value; }
   [[nodiscard]] matrix_view<const scalar> view() const { return value; }
+  /// A gain or a bias.
   [[nodiscard]] bool is_vector() const { return shape.rows == 1; }
 
   /// As a node of the graph; without a gradient where there is none.
@@ -46,12 +49,14 @@ struct parameter {
     return {view(), g.size() == view().size() ? g : matrix_view<scalar>{}};
   }
 
+  /// Every element becomes x.
   void fill(scalar x) {
     const matrix_view<scalar> v = value;
     for (std::size_t r = 0; r < v.rows; ++r)
       for (std::size_t c = 0; c < v.cols; ++c) v(r, c) = x;
   }
 
+  /// Elements become normal of mean 0, row after row.
   void fill_normal(double deviation, philox random) {
     const matrix_view<scalar> v = value;
     for (std::size_t r = 0; r < v.rows; ++r)
@@ -67,14 +72,15 @@ template <matrix_owner Owner>
 struct projection {
   parameter<Owner> weight;                     ///< (out, in)
   std::optional<parameter<Owner>> bias, norm;  ///< (1, out), (1, in)
-  bool ternary = false;
-  std::optional<shared_weights<scalar_of<Owner>>> packed;
+  bool ternary = false;                        ///< its forward rounds weights and activations
+  std::optional<shared_weights<scalar_of<Owner>>> packed;  ///< instead of the weight's value
 
   /// Without a value where there is none.
   [[nodiscard]] variable<scalar_of<Owner>> bias_variable() {
     return bias ? bias->variable() : variable<scalar_of<Owner>>{};
   }
 
+  /// Takes packed weights (out, in); the value is released.
   void pack(shared_weights<scalar_of<Owner>> weights) {
     packed.emplace(std::move(weights));
     weight.release();

@@ -9,6 +9,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Values of "rope_type".
 inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
     {"default", rope_scaling_kind::none},
     {"linear", rope_scaling_kind::linear},

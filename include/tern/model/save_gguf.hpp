@@ -19,9 +19,9 @@ namespace tern::inline TERN_ABI {
 
 /// How weights are stored; gains and biases are F32.
 struct gguf_storage {
-  ggml_type linears = ggml_type::f16;  ///< of the blocks; ternary for a ternary model
-  ggml_type tables = ggml_type::f16;   ///< embedding and head
-  i2_s_layout layout = i2_s_layout::x86;
+  ggml_type linears = ggml_type::f16;     ///< of the blocks; ternary for a ternary model
+  ggml_type tables = ggml_type::f16;      ///< embedding and head
+  i2_s_layout layout = i2_s_layout::x86;  ///< of linears stored as I2_S
 };
 
 namespace detail {

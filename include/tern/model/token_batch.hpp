@@ -12,10 +12,10 @@ namespace tern::inline TERN_ABI {
 
 /// `tokens` and `positions` have one entry a token; sequence s is [offsets[s], offsets[s + 1]).
 struct token_batch {
-  std::vector<std::int32_t> tokens, positions;
-  std::vector<std::size_t> offsets{0};
+  std::vector<std::int32_t> tokens, positions;  ///< both of one size
+  std::vector<std::size_t> offsets{0};          ///< ascending from 0
 
-  [[nodiscard]] std::size_t sequences() const { return offsets.size() - 1; }
+  [[nodiscard]] std::size_t sequences() const { return offsets.size() - 1; }  ///< of the batch
 
   /// `first`: position of its first token.
   void add(std::span<const std::int32_t> sequence, std::size_t first = 0) {
@@ -25,6 +25,7 @@ struct token_batch {
     offsets.push_back(tokens.size());
   }
 
+  /// No sequences; keeps the memory.
   void clear() {
     tokens.clear();
     positions.clear();

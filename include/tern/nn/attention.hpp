@@ -22,11 +22,13 @@ namespace tern::inline TERN_ABI {
 
 /// Query head h reads key/value head h / (q_heads / kv_heads).
 struct attention_shape {
-  std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;
+  std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;  ///< of the model
   double scale = 0;        ///< of the scores; 0 stands for 1/sqrt(head_dim)
   std::size_t window = 0;  ///< a token sees so many, itself the last; 0 for all before it
 
+  /// Query heads of one key/value head.
   [[nodiscard]] std::size_t group() const { return q_heads / kv_heads; }
+  /// What scores are multiplied by.
   [[nodiscard]] double factor() const {
     return scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(head_dim));
   }

@@ -110,11 +110,11 @@ struct bit_linear {
   /// y (N, M) = x w^T + bias of packed w (M, K); bias: M elements or null.
   template <class Format>
   struct output {
-    packed_view<Format> w;
-    matrix_view<const T> w_scales;
-    std::size_t scale_rows;  ///< of w to a row of w_scales
-    row_view<const T> bias;
-    matrix_view<T> y;
+    packed_view<Format> w;          ///< (M, K)
+    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), runs of w)
+    std::size_t scale_rows;         ///< of w to a row of w_scales
+    row_view<const T> bias;         ///< M elements or null
+    matrix_view<T> y;               ///< (N, M)
   };
 
   /// Several products of the same tokens, side by side; `scratch` holds 4 N M bytes for each and
@@ -167,13 +167,15 @@ struct bit_linear {
 /// The same with SubLN before the quantization: y = Qa(sub_ln(x)) Qw(w)^T + b.
 template <class T, class WeightQ, class ActQ>
 struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
-  using product = bit_linear<T, WeightQ, ActQ>;
+  using product = bit_linear<T, WeightQ, ActQ>;  ///< without the norm
 
+  /// What the backward needs.
   struct saved {
     typename product::saved codes;  ///< of sub_ln(x) and w
     row_view<T> inv_rms;            ///< N
   };
 
+  /// Uninitialised, alive until `memory` is rewound.
   static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
     return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
   }

@@ -21,7 +21,7 @@ namespace tern::inline TERN_ABI {
 /// counts.
 template <class T>
 struct cross_entropy {
-  static constexpr std::int32_t ignore_index = -100;
+  static constexpr std::int32_t ignore_index = -100;  ///< a target that does not count
 
   /// Rows that count.
   static std::size_t valid_count(std::span<const std::int32_t> targets) {

@@ -13,6 +13,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Of the gate; gelu_tanh is the approximation by tanh (Hendrycks and Gimpel 2016).
 enum class activation {
   silu,       ///< g / (1 + exp(-g))
   gelu_tanh,  ///< the tanh approximation of GELU (Gemma)
@@ -92,6 +93,7 @@ void with_activation(activation a, F&& f) {
 
 }  // namespace detail
 
+/// y = act(gate) * up, element by element (Shazeer, "GLU variants", 2020).
 template <class T>
 struct gated_activation {
   /// y = act(gate) * up, all (N, F); y may be gate or up itself.

@@ -86,8 +86,8 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
 /// Packed W and a bias, or none.
 template <class T>
 struct packed_operand {
-  const shared_weights<T>& w;
-  variable<T> bias;
+  const shared_weights<T>& w;  ///< (out, in)
+  variable<T> bias;            ///< (1, out) or null
 };
 
 /// What a norm multiplies by: offset + gain.

@@ -25,6 +25,7 @@ enum class rope_pairing {
   adjacent,  ///< (2i, 2i + 1): the RoFormer paper, Meta's Llama, llama2.c
 };
 
+/// How a model's context was extended.
 enum class rope_scaling_kind {
   none,
   linear,  ///< all frequencies divided by the factor (position interpolation, arXiv 2306.15595)
@@ -35,9 +36,9 @@ enum class rope_scaling_kind {
 /// than original_positions / low_freq_factor are divided, those shorter than original_positions /
 /// high_freq_factor stay.
 struct rope_scaling {
-  rope_scaling_kind kind = rope_scaling_kind::none;
-  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
-  std::size_t original_positions = 8192;
+  rope_scaling_kind kind = rope_scaling_kind::none;              ///< what applies
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;  ///< context grows by `factor`
+  std::size_t original_positions = 8192;                         ///< context of pretraining
 
   bool operator==(const rope_scaling&) const = default;
 
@@ -51,6 +52,7 @@ struct rope_scaling {
           "original_max_position_embeddings");
   }
 
+  /// What becomes of a frequency, in radians a position.
   [[nodiscard]] double scaled(double frequency) const {
     if (kind == rope_scaling_kind::none) return frequency;
     if (kind == rope_scaling_kind::linear) return frequency / factor;
@@ -90,9 +92,10 @@ class rope_table {
       }
   }
 
-  [[nodiscard]] std::size_t head_dim() const { return head_dim_; }
+  [[nodiscard]] std::size_t head_dim() const { return head_dim_; }  ///< even
+  /// Positions 0 to this - 1 are there.
   [[nodiscard]] std::size_t max_positions() const { return positions_; }
-  [[nodiscard]] rope_pairing pairing() const { return pairing_; }
+  [[nodiscard]] rope_pairing pairing() const { return pairing_; }  ///< of the elements of a head
   /// D/2 elements, one to a pair.
   [[nodiscard]] row_view<const T> cosines(std::size_t position) const {
     return {cos_.data() + position * (head_dim_ / 2), head_dim_ / 2};

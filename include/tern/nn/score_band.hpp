@@ -16,10 +16,10 @@ namespace tern::inline TERN_ABI {
 /// Rows [first, first + rows) of a matrix of scores, and the columns [begin, begin + cols) they
 /// see.
 struct score_band {
-  static constexpr std::size_t most_rows = 64;
+  static constexpr std::size_t most_rows = 64;  ///< of a band
 
-  std::size_t first, rows, begin, cols, window;
-  bool causal;
+  std::size_t first, rows, begin, cols, window;  ///< `window` as given
+  bool causal;                                   ///< no row sees a later column
 
   /// window: how many columns a causal row sees, its own the last; 0 for all.
   score_band(std::size_t first_row, std::size_t length, bool causal_, std::size_t window_ = 0)
@@ -61,11 +61,13 @@ struct score_band {
 template <class T>
 class score_tiles {
  public:
+  /// Tiles for sequences of at most `longest` tokens, alive until `memory` is rewound.
   score_tiles(arena& memory, std::size_t runs, std::size_t longest)
       : width_(padded(longest)),
         size_(std::min(score_band::most_rows, longest) * width_),
         data_(memory.template allocate<T>(runs * size_)) {}
 
+  /// (b.rows, b.cols rounded up to 16), uninitialised.
   [[nodiscard]] matrix_view<T> tile(std::size_t run, const score_band& b) const {
     return {data_ + run * size_, b.rows, padded(b.cols), width_};
   }

@@ -40,14 +40,16 @@ inline std::size_t longest_sequence(std::span<const std::size_t> offsets, std::s
 /// run has scratch of its own.
 class sequence_tasks {
  public:
-  static constexpr std::size_t most_runs = 32;
+  static constexpr std::size_t most_runs = 32;  ///< whatever the number of threads
 
+  /// `offsets`: as longest_sequence() takes them, alive as long as this.
   sequence_tasks(std::span<const std::size_t> offsets, std::size_t heads)
       : offsets_(offsets),
         heads_(heads),
         count_((offsets.size() - 1) * heads),
         grain_(std::max<std::size_t>(1, (count_ + most_runs - 1) / most_runs)) {}
 
+  /// How many scratches for_each needs.
   [[nodiscard]] std::size_t runs() const { return (count_ + grain_ - 1) / grain_; }
 
   /// f(sequence, first token, length, head, run) for every pair; each run in order.

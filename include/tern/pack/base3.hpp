@@ -20,9 +20,10 @@
 namespace tern::inline TERN_ABI {
 
 struct base3 {
-  static constexpr std::size_t rows = 16, cols = 20;
-  static constexpr std::uint8_t id = 2;  ///< in headers of stored weights
-  static constexpr int least_code = -1, max_digit = 2;
+  static constexpr std::size_t rows = 16, cols = 20;    ///< of a block, in codes
+  static constexpr std::uint8_t id = 2;                 ///< in headers of stored weights
+  static constexpr int least_code = -1, max_digit = 2;  ///< of the digits: code - least_code
+  /// Of the five digits in a byte.
   static constexpr std::array<std::uint8_t, 5> weights{1, 3, 9, 28, 84};
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
@@ -33,6 +34,7 @@ struct base3 {
     return static_cast<std::uint8_t>(part / unit % 3);
   }
 
+  /// As pack_format asks.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
@@ -49,6 +51,7 @@ struct base3 {
     return wrong;
   }
 
+  /// As pack_format asks.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     for (std::size_t p = 0; p < weights.size(); ++p)
       for (std::size_t i = 0; i < sizeof block; ++i)

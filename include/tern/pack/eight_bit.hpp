@@ -11,10 +11,11 @@
 namespace tern::inline TERN_ABI {
 
 struct eight_bit {
-  static constexpr std::size_t rows = 16, cols = 4;
-  static constexpr std::uint8_t id = 4;  ///< in headers of stored weights
-  static constexpr int least_code = -128, max_digit = 255;
+  static constexpr std::size_t rows = 16, cols = 4;         ///< of a block, in codes
+  static constexpr std::uint8_t id = 4;                     ///< in headers of stored weights
+  static constexpr int least_code = -128, max_digit = 255;  ///< of the digits: code - least_code
 
+  /// As pack_format asks; every code fits.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t four;
@@ -25,6 +26,7 @@ struct eight_bit {
     return 0;
   }
 
+  /// As pack_format asks.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t four;

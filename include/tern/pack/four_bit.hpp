@@ -13,11 +13,12 @@
 namespace tern::inline TERN_ABI {
 
 struct four_bit {
-  static constexpr std::size_t rows = 16, cols = 8;
-  static constexpr std::uint8_t id = 3;  ///< in headers of stored weights
-  static constexpr int least_code = -8, max_digit = 15;
+  static constexpr std::size_t rows = 16, cols = 8;      ///< of a block, in codes
+  static constexpr std::uint8_t id = 3;                  ///< in headers of stored weights
+  static constexpr int least_code = -8, max_digit = 15;  ///< of the digits: code - least_code
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
+  /// As pack_format asks.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
@@ -32,6 +33,7 @@ struct four_bit {
     return wrong;
   }
 
+  /// As pack_format asks.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t word;

@@ -21,6 +21,7 @@ template <class Format>
 concept stored_format =
     pack_format<Format> && requires { requires Format::id > 0 && Format::id < 256; };
 
+/// What serialize() writes first.
 template <stored_format Format, class T>
 packed_header header_of(const ternary_weights_view<Format, T>& w) {
   static_assert(std::same_as<T, float> || std::same_as<T, double>);

@@ -15,19 +15,20 @@ namespace tern::inline TERN_ABI {
 
 /// As in memory, little-endian. Scales follow at once, blocks at `blocks_at`.
 struct packed_header {
+  /// What `magic` must be.
   static constexpr std::array<char, 4> expected_magic{'T', 'E', 'R', 'N'};
-  static constexpr std::uint16_t expected_version = 1;
+  static constexpr std::uint16_t expected_version = 1;  ///< what `version` must be
 
-  std::array<char, 4> magic = expected_magic;
-  std::uint16_t version = expected_version;
-  std::uint8_t format = 0;       ///< `id` of the pack_format
-  std::uint8_t scale_bytes = 0;  ///< 4: float, 8: double
-  std::uint64_t rows = 0, cols = 0;
+  std::array<char, 4> magic = expected_magic;    ///< the first bytes of a file
+  std::uint16_t version = expected_version;      ///< of the format
+  std::uint8_t format = 0;                       ///< `id` of the pack_format
+  std::uint8_t scale_bytes = 0;                  ///< 4: float, 8: double
+  std::uint64_t rows = 0, cols = 0;              ///< of the weights: (out, in)
   std::uint64_t block_rows = 0, block_cols = 0;  ///< what shares a scale, within rows x cols
   std::uint64_t blocks_at = 0;                   ///< a multiple of 64
   std::uint64_t total = 0;                       ///< bytes of header, scales and blocks
-  std::uint32_t zero = 0;
-  std::uint32_t checksum = 0;  ///< CRC-32 of the 60 bytes before
+  std::uint32_t zero = 0;                        ///< reserved
+  std::uint32_t checksum = 0;                    ///< CRC-32 of the 60 bytes before
 };
 static_assert(sizeof(packed_header) == 64 && std::endian::native == std::endian::little);
 

@@ -19,7 +19,7 @@ namespace tern::inline TERN_ABI {
 
 /// 64 bytes on a cache line of their own: the unit of every format.
 struct alignas(64) packed_block {
-  std::array<std::uint8_t, 64> bytes{};
+  std::array<std::uint8_t, 64> bytes{};  ///< as the format has them
 };
 
 /// `Format::rows x Format::cols` codes make a block. `pack` reads int8 codes with a row stride,
@@ -39,26 +39,30 @@ concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::siz
 /// multiplied alone: that is where weights have one scale to so many columns.
 template <pack_format Format>
 struct packed_view {
-  using format = Format;
+  using format = Format;  ///< of the blocks
 
-  const packed_block* data = nullptr;
-  std::size_t rows = 0, cols = 0;
+  const packed_block* data = nullptr;  ///< the first block of panel 0
+  std::size_t rows = 0, cols = 0;      ///< in codes
   std::size_t run = cols;  ///< columns of a run, at least 1 where there are any; the last: the rest
   std::size_t panel_stride = panel_blocks();  ///< blocks from one panel to the next
 
+  /// Of Format::rows rows, the last perhaps padded.
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
+  /// Of columns.
   [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
   /// Blocks of a panel.
   [[nodiscard]] std::size_t panel_blocks() const {
     const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
     return before * run_blocks() + (cols - before * run + Format::cols - 1) / Format::cols;
   }
+  /// Its first block.
   [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_stride; }
   /// The columns of run i as a matrix of one run.
   [[nodiscard]] packed_view run_view(std::size_t i) const {
     const std::size_t n = std::min(run, cols - i * run);
     return {data + i * run_blocks(), rows, n, n, panel_stride};
   }
+  /// Of all panels.
   [[nodiscard]] std::size_t size_bytes() const {
     return panels() * panel_stride * sizeof(packed_block);
   }
@@ -123,7 +127,7 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
 template <pack_format Format>
 class packed_matrix {
  public:
-  using format = Format;
+  using format = Format;  ///< of the blocks
 
   packed_matrix() = default;
   /// All trits 0.
@@ -141,6 +145,7 @@ class packed_matrix {
   /// From codes of {-1, 0, +1}.
   explicit packed_matrix(matrix_view<const std::int8_t> codes, executor_ref ex = {})
       : packed_matrix(codes, codes.cols, ex) {}
+  /// The same in runs of `run` columns. Throws config_error where that is 0.
   packed_matrix(matrix_view<const std::int8_t> codes, std::size_t run, executor_ref ex = {})
       : packed_matrix(codes.rows, codes.cols, run) {
     assign(codes, ex);
@@ -153,9 +158,11 @@ class packed_matrix {
     pack<Format>(codes, run_, blocks_.data(), ex);
   }
 
-  [[nodiscard]] std::size_t rows() const { return rows_; }
-  [[nodiscard]] std::size_t cols() const { return cols_; }
+  [[nodiscard]] std::size_t rows() const { return rows_; }  ///< in codes
+  [[nodiscard]] std::size_t cols() const { return cols_; }  ///< in codes
+  /// Of all of it.
   [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_, run_}; }
+  /// The same.
   operator packed_view<Format>() const { return view(); }  // NOLINT: owners are views too
 
  private:

@@ -22,6 +22,7 @@ namespace tern::inline TERN_ABI {
 template <class T = float>
 class shared_weights {
  public:
+  /// Takes the memory over.
   template <class Format>
   explicit shared_weights(ternary_weights<Format, T> weights) {
     const auto owner = std::make_shared<ternary_weights<Format, T>>(std::move(weights));
@@ -38,12 +39,14 @@ class shared_weights {
       throw format_error("packed weights: unknown format " + std::to_string(id));
   }
 
+  /// Of the matrix, (out, in).
   [[nodiscard]] std::size_t rows() const {
     return visit([](const auto& w) { return w.rows(); });
   }
   [[nodiscard]] std::size_t cols() const {
     return visit([](const auto& w) { return w.cols(); });
   }
+  /// Of blocks and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return visit([](const auto& w) { return w.size_bytes(); });
   }

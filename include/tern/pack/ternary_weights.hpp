@@ -17,10 +17,11 @@ namespace tern::inline TERN_ABI {
 /// Non-owning: weight (r, c) is trit (r, c) times scales()(r / scale_rows, c / trits.run).
 template <pack_format Format, class T = float>
 struct ternary_weights_view {
-  packed_view<Format> trits;   ///< (out, in); a run is the columns that share a scale
-  std::size_t scale_rows = 1;  ///< rows that share a scale
-  const T* scale_data = nullptr;
+  packed_view<Format> trits;      ///< (out, in); a run is the columns that share a scale
+  std::size_t scale_rows = 1;     ///< rows that share a scale
+  const T* scale_data = nullptr;  ///< of scales(), run after run
 
+  /// Of the matrix, (out, in).
   [[nodiscard]] std::size_t rows() const { return trits.rows; }
   [[nodiscard]] std::size_t cols() const { return trits.cols; }
   /// What shares a scale.
@@ -30,6 +31,7 @@ struct ternary_weights_view {
     const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
     return {scale_data, n, trits.runs(), 1, n};
   }
+  /// Of blocks and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return trits.size_bytes() + scales().size() * sizeof(T);
   }
@@ -63,11 +65,14 @@ class ternary_weights {
     trits_.assign(codes, ex);
   }
 
+  /// Of the matrix, (out, in).
   [[nodiscard]] std::size_t rows() const { return trits_.rows(); }
   [[nodiscard]] std::size_t cols() const { return trits_.cols(); }
+  /// Refers to this owner.
   [[nodiscard]] ternary_weights_view<Format, T> view() const {
     return {trits_.view(), scale_rows_, scales_.data()};
   }
+  /// The same.
   operator ternary_weights_view<Format, T>() const { return view(); }  // NOLINT: an owner is a view
 
  private:

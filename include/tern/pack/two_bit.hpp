@@ -14,11 +14,12 @@
 namespace tern::inline TERN_ABI {
 
 struct two_bit {
-  static constexpr std::size_t rows = 16, cols = 16;
-  static constexpr int least_code = -1, max_digit = 2;
-  static constexpr std::uint8_t id = 1;  ///< in headers of stored weights
+  static constexpr std::size_t rows = 16, cols = 16;    ///< of a block, in codes
+  static constexpr int least_code = -1, max_digit = 2;  ///< of the digits: code - least_code
+  static constexpr std::uint8_t id = 1;                 ///< in headers of stored weights
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
+  /// As pack_format asks.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
@@ -33,6 +34,7 @@ struct two_bit {
     return wrong;
   }
 
+  /// As pack_format asks.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     constexpr std::uint64_t low = 0x0303030303030303u;
     for (std::size_t r = 0; r < rows; ++r) {

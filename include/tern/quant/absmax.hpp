@@ -15,6 +15,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// The activation_quantizer of BitNet b1.58 and BitNet Distillation.
 struct absmax_int8 {
   /// Keeps the factor finite; tokens far below it become 0. Must be positive.
   double eps = 1e-5;

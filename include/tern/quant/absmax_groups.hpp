@@ -21,6 +21,7 @@ namespace tern::inline TERN_ABI {
 template <int Bits, std::size_t Group = 0>
   requires(Bits == 4 || Bits == 8)
 struct absmax_groups {
+  /// `Group` columns of a row, or the whole row.
   static constexpr extents scale_block(std::size_t, std::size_t cols) {
     return {1, Group != 0 ? Group : std::max<std::size_t>(cols, 1)};
   }

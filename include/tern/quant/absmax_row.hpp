@@ -84,11 +84,13 @@ namespace tern::inline TERN_ABI::quant {
 
 /// The functions of generic/absmax_row.inl at a level; null where it has none of its own.
 struct absmax_row {
+  /// Of n elements; their codes at x * factor, whose sum is returned.
   float (*max_abs)(const float* x, std::size_t n) = nullptr;
   std::int32_t (*store_codes)(const float* x, std::size_t n, float factor,
                               std::int8_t* codes) = nullptr;
 };
 
+/// Those of the best level not above `level`.
 inline absmax_row absmax_row_of([[maybe_unused]] isa::level level) {
 #if TERN_X86
   if (level >= isa::level::avx512bw) return {avx512bw::max_abs, avx512bw::store_codes};

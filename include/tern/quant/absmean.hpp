@@ -17,6 +17,7 @@ struct absmean {
   /// Keeps the quotient finite; weights far below it all become 0. Must be positive.
   double eps = 1e-5;
 
+  /// The whole matrix.
   static constexpr extents scale_block(std::size_t rows, std::size_t cols) {
     return {std::max<std::size_t>(rows, 1), std::max<std::size_t>(cols, 1)};
   }

@@ -19,6 +19,7 @@ struct block {
   /// Keeps the quotient finite; blocks far below it become 0. Must be positive.
   double eps = 1e-5;
 
+  /// N columns of a row.
   static constexpr extents scale_block(std::size_t, std::size_t) { return {1, N}; }
 
   /// weights (M, K) -> codes (M, K) of {-1, 0, +1}, scales (M, ceil(K / N)). Each mean is taken as

@@ -15,6 +15,7 @@ struct per_channel {
   /// Keeps the quotient finite; rows far below it become 0. Must be positive.
   double eps = 1e-5;
 
+  /// A row.
   static constexpr extents scale_block(std::size_t, std::size_t cols) {
     return {1, std::max<std::size_t>(cols, 1)};
   }

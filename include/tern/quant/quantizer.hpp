@@ -14,7 +14,7 @@ namespace tern::inline TERN_ABI {
 
 /// A size in rows and columns.
 struct extents {
-  std::size_t rows = 0, cols = 0;
+  std::size_t rows = 0, cols = 0;  ///< in elements
   bool operator==(const extents&) const = default;
 };
 
@@ -62,6 +62,7 @@ consteval void require_weight_quantizer() {
                 "w, matrix_view<int8_t> codes, matrix_view<T> scales, executor_ref) const");
 }
 
+/// Fails to compile, and says what ActQ lacks.
 template <class Q, class T>
 consteval void require_activation_quantizer() {
   static_assert(std::copyable<Q>, "an activation quantizer must be copyable");

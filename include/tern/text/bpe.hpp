@@ -22,6 +22,7 @@ inline std::uint64_t bpe_pair(std::int32_t left, std::int32_t right) {
 
 /// Ids are small and regular: spreads them over all bits.
 struct bpe_pair_hash {
+  /// As bpe_pair() makes it.
   std::size_t operator()(std::uint64_t pair) const {
     pair *= 0x9E3779B97F4A7C15u;
     return static_cast<std::size_t>(pair ^ (pair >> 32));
@@ -31,8 +32,9 @@ struct bpe_pair_hash {
 /// The merge rules of a tokenizer. Immutable once filled.
 class bpe_rules {
  public:
+  /// What becomes of a pair.
   struct rule {
-    std::int32_t rank, result;
+    std::int32_t rank, result;  ///< lower ranks merge first; id of the merged token
   };
 
   /// Adds the rule of the next rank; of several for one pair the last counts.
@@ -40,7 +42,7 @@ class bpe_rules {
     rules_.insert_or_assign(bpe_pair(left, right), rule{next_rank_++, result});
   }
 
-  void reserve(std::size_t count) { rules_.reserve(count); }
+  void reserve(std::size_t count) { rules_.reserve(count); }  ///< for so many rules
 
   /// The rule for a pair, or null.
   [[nodiscard]] const rule* find(std::int32_t left, std::int32_t right) const {

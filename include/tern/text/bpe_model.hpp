@@ -69,6 +69,7 @@ class bpe_model {
   bpe_model(const bpe_model&) = delete;
   bpe_model& operator=(const bpe_model&) = delete;
 
+  /// What it was made of, and the parts made of it.
   [[nodiscard]] const bpe_definition& definition() const { return definition_; }
   [[nodiscard]] const pretokenizer& split() const { return split_; }
   [[nodiscard]] const bpe_rules& rules() const { return rules_; }
@@ -90,11 +91,13 @@ class bpe_model {
     else
       out += spelled;
   }
+  /// Whether an id is a special added token.
   [[nodiscard]] bool special(std::int32_t id) const { return special_[checked(id)]; }
   /// The id of an entry of the vocabulary as it is spelled there, added tokens left aside.
   [[nodiscard]] std::optional<std::int32_t> vocabulary_id(std::string_view bytes) const {
     return lookup(ids_, bytes);
   }
+  /// The id of an added token by its content.
   [[nodiscard]] std::optional<std::int32_t> added_id(std::string_view content) const {
     return lookup(added_ids_, content);
   }

@@ -46,6 +46,7 @@ struct unknown_rules {
 /// Immutable once made.
 class bpe_symbols {
  public:
+  /// tokens: by id, as the vocabulary spells them; byte_level: characters stand for bytes.
   bpe_symbols(const std::vector<std::string>& tokens, bool byte_level, unknown_rules unknown)
       : byte_level_(byte_level), unknown_(unknown) {
     low_.fill(none);

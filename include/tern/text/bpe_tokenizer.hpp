@@ -39,6 +39,7 @@ enum class special_tokens { none, add };
 /// Shares the immutable tokenizer, so any number of threads can have one each.
 class bpe_encoder {
  public:
+  /// Starts with an empty cache.
   explicit bpe_encoder(std::shared_ptr<const bpe_model> model) : model_(std::move(model)) {}
 
   /// Appends the ids of `text` to `ids`; what neither the vocabulary nor an unknown token stands
@@ -130,6 +131,7 @@ class bpe_tokenizer {
     return bpe_tokenizer(trainer.finish());
   }
 
+  /// One with an empty cache, for one thread.
   [[nodiscard]] bpe_encoder encoder() const { return bpe_encoder(model_); }
 
   /// The ids of `text`. Throws as bpe_encoder::encode.

@@ -25,13 +25,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What a vocabulary depends on besides the texts.
 struct bpe_train_options {
   std::size_t vocab_size = 8192;                 ///< at most; special tokens and bytes included
   std::vector<std::string> special_tokens = {};  ///< get the ids 0, 1, ...; cut out of the corpus
   std::string pattern{qwen2_pattern};            ///< of the pre-tokenizer; empty: no split
-  bool nfc = true;
-  std::uint64_t min_count = 2;  ///< no merge for what is rarer in the corpus
-  bool all_bytes = true;        ///< false: only bytes of the corpus, others cannot be encoded
+  bool nfc = true;                               ///< normalize texts to NFC first
+  std::uint64_t min_count = 2;                   ///< no merge for what is rarer in the corpus
+  bool all_bytes = true;  ///< false: only bytes of the corpus, others cannot be encoded
 };
 
 /// Counts the words of any number of texts, then learns a vocabulary from them. The result depends

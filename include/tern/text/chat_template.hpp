@@ -10,15 +10,17 @@
 
 namespace tern::inline TERN_ABI {
 
+/// One turn.
 struct chat_message {
-  std::string role;  ///< "system", "user" or "assistant"
-  std::string content;
+  std::string role;     ///< "system", "user" or "assistant"
+  std::string content;  ///< what was said
 };
 
 /// What Qwen2 puts first where a conversation has no system message of its own. Other models of the
 /// form have sentences of their own, Qwen3 none.
 inline constexpr std::string_view qwen2_system = "You are a helpful assistant.";
 
+/// What families differ in.
 struct chat_template_options {
   std::string system = {};            ///< used where the first message is none of "system", if any
   bool add_generation_prompt = true;  ///< end with the opening of the assistant's answer

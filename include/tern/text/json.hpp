@@ -89,6 +89,7 @@ std::string json_mismatch(const nlohmann::json& v) {
 template <class E>
 using enum_names = std::initializer_list<std::pair<const char*, E>>;
 
+/// The name of a value; null where the list has none.
 template <class E>
 const char* name_of(E value, enum_names<E> names) {
   for (const auto& [name, e] : names)
@@ -117,6 +118,7 @@ class json_fields {
   [[nodiscard]] T get(const std::string& key) const {
     return value<T>(required(key), key);
   }
+  /// The same; `fallback` where the key is missing or null.
   template <class T>
   [[nodiscard]] T get_or(const std::string& key, T fallback) const {
     return has(key) ? get<T>(key) : fallback;
@@ -129,6 +131,7 @@ class json_fields {
       fail(key, "a positive integer", show(v));
     return v.get<std::size_t>();
   }
+  /// The same; `fallback` where the key is missing or null.
   [[nodiscard]] std::size_t positive_or(const std::string& key, std::size_t fallback) const {
     return has(key) ? positive(key) : fallback;
   }
@@ -145,6 +148,7 @@ class json_fields {
     fail(key, expected, '"' + text + '"');
   }
 
+  /// A list whose elements are all T.
   template <class T>
   [[nodiscard]] std::vector<T> list(const std::string& key) const {
     const auto& v = required(key);
@@ -155,6 +159,7 @@ class json_fields {
     return result;
   }
 
+  /// The members of an object.
   [[nodiscard]] json_fields object(const std::string& key) const {
     const auto& v = required(key);
     if (!v.is_object()) fail(key, "an object", show(v));

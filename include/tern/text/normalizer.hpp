@@ -25,10 +25,11 @@ struct replace_all {
 
 /// Puts `text` before whatever is not empty.
 struct prepend {
-  std::string text;
+  std::string text;  ///< put before a text that is not empty
   bool operator==(const prepend&) const = default;
 };
 
+/// Applied one after another.
 using normalizer_step = std::variant<nfc_form, replace_all, prepend>;
 
 /// Appends `text` to `out`, with the replacement made.

@@ -35,28 +35,31 @@ inline constexpr std::string_view metaspace = "\u2581";
 /// What becomes of the matches of a split's pattern.
 enum class split_behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
+/// Cuts a text where a pattern matches.
 struct split_step {
-  std::string pattern;
-  split_behavior behavior = split_behavior::isolated;
+  std::string pattern;                                 ///< a PCRE2 regular expression
+  split_behavior behavior = split_behavior::isolated;  ///< of what matches
   bool invert = false;  ///< what lies between matches counts as the match, and the other way round
   bool operator==(const split_step&) const = default;
 };
 
 /// From here on text is bytes: the last step of all byte-level BPE, and of no other.
 struct byte_level_step {
-  bool add_prefix_space = false;
-  bool use_regex = false;  ///< split by gpt2_pattern
+  bool add_prefix_space = false;  ///< put a space before a text that begins with none
+  bool use_regex = false;         ///< split by gpt2_pattern
   bool operator==(const byte_level_step&) const = default;
 };
 
 /// Spaces become U+2581, and one is put before the text.
 struct metaspace_step {
-  enum class prepend_scheme { always, first, never };  ///< first: at the text's begin only
-  prepend_scheme prepend = prepend_scheme::always;
-  bool split = true;  ///< before each U+2581
+  /// Which pieces get a visible space in front; first: at the text's begin only.
+  enum class prepend_scheme { always, first, never };
+  prepend_scheme prepend = prepend_scheme::always;  ///< of a text
+  bool split = true;                                ///< before each U+2581
   bool operator==(const metaspace_step&) const = default;
 };
 
+/// Applied one after another.
 using pretokenizer_step = std::variant<split_step, byte_level_step, metaspace_step>;
 
 /// Immutable compiled steps. Any number of threads may split at a time.

@@ -16,6 +16,7 @@ namespace tern::inline TERN_ABI {
 /// The cuts that are safe for a vocabulary: merging piece by piece gives the tokens of the whole.
 class space_cuts {
  public:
+  /// tokens: the vocabulary, as it is spelled.
   explicit space_cuts(const std::vector<std::string>& tokens) {
     for (const std::string& token : tokens) {
       if (token == metaspace) has_space_ = true;

@@ -1,5 +1,5 @@
-// bpe_tokenizer::load and ::save: Hugging Face tokenizer.json of BPE tokenizers. Apart from the
-// tokenizer itself, because it pays for a JSON library.
+// load() and save() of bpe_tokenizer: Hugging Face tokenizer.json. Apart from the tokenizer itself,
+// because it pays for a JSON library.
 #pragma once
 
 #include <cstddef>

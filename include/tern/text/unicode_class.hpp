@@ -57,10 +57,12 @@ inline char32_t code_point(std::string_view text) {
 }  // namespace detail
 
 // Of well-formed UTF-8, as is all that follows.
+
+/// Whether it begins with a word character.
 inline bool begins_word(std::string_view text) {
   return !text.empty() && is_word_character(detail::code_point(text));
 }
-
+/// Whether it ends with one.
 inline bool ends_in_word(std::string_view text) {
   return !text.empty() && is_word_character(detail::code_point(detail::last_character(text)));
 }

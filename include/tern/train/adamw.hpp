@@ -17,7 +17,9 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
 struct adamw_options {
+  /// Decay rates of the two moments; what is added to the root of the second.
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.01;  ///< matrices only; gains and biases are never decayed
 };
@@ -25,11 +27,11 @@ struct adamw_options {
 template <matrix_owner Owner>
 class adamw {
  public:
-  using T = scalar_of<Owner>;
+  using T = scalar_of<Owner>;  ///< of an element
 
   /// First and second moment of one parameter, in the order of for_each_parameter.
   struct moments {
-    Owner m, v;
+    Owner m, v;  ///< mean of gradients, of their squares
   };
 
   /// Zeroed moments for every parameter of `model`.
@@ -56,7 +58,8 @@ class adamw {
 
   /// Updates done so far: the bias correction's exponent.
   [[nodiscard]] std::size_t steps() const { return steps_; }
-  void restore_steps(std::size_t n) { steps_ = n; }
+  void restore_steps(std::size_t n) { steps_ = n; }  ///< from a checkpoint
+  /// One a parameter, for checkpoints.
   [[nodiscard]] std::vector<moments>& state() { return moments_; }
 
  private:

@@ -12,10 +12,11 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What a model answered.
 struct evaluation {
-  double accuracy = 0;  ///< percent
-  double tokens_per_second = 0;
-  std::vector<std::int32_t> predictions;
+  double accuracy = 0;                    ///< percent
+  double tokens_per_second = 0;           ///< prompts read, wall clock
+  std::vector<std::int32_t> predictions;  ///< class of each example
 };
 
 /// Class with the largest logit among the label tokens, for every example.

@@ -29,6 +29,7 @@ struct interrupted : error {
 class run_observer {
  public:
   virtual ~run_observer() = default;
+  /// A stage begins or goes on, has done a step, is done, was done before, has a row in the table.
   virtual void on_begin(const stage&, const model_config&, std::size_t /*first_step*/) {}
   virtual void on_step(const stage&, const step_report&) {}
   virtual void on_end(const stage&) {}
@@ -41,7 +42,7 @@ class run_observer {
 template <class Model = decoder<>>
 class pipeline {
  public:
-  using T = typename Model::scalar;
+  using T = typename Model::scalar;  ///< of an element
 
   /// `base`: folder of a pretrained model that stages "from base" start at, unless a stage of that
   /// name is in the list; may be empty. All references must outlive the pipeline.

@@ -184,6 +184,7 @@ inline void update_from_json(run_config& config, const nlohmann::json& json,
   reader.finish();
 }
 
+/// Everything, in the order of the structs.
 inline nlohmann::json to_json(const run_config& config) {
   detail::field_writer writer;
   run_config copy = config;

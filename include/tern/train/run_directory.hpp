@@ -16,12 +16,13 @@ namespace tern::inline TERN_ABI {
 
 /// One row of the final table.
 struct result_row {
-  std::string method;
+  std::string method;            ///< as the table prints it
   double accuracy = 0;           ///< percent, on the test part (dev where there is none)
   double megabytes = 0;          ///< of the deployed weights file, 10^6 bytes
   double tokens_per_second = 0;  ///< evaluation of the deployed model
 };
 
+/// What to do with a directory that exists.
 enum class run_mode {
   create,  ///< the directory must not hold a run yet
   resume,  ///< continue, or begin where there is nothing to continue
@@ -64,6 +65,7 @@ class run_directory {
                          "' differs");
   }
 
+  /// Of the directory; a stage's master weights; its state while under way; its deployed model.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path stage(const std::string& name) const {
     return path_ / "stages" / name;

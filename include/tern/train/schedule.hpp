@@ -10,6 +10,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Shape of the learning rate after the warm-up.
 enum class schedule_kind {
   constant,
   linear,     ///< to min_ratio at the last step
@@ -19,10 +20,10 @@ enum class schedule_kind {
 
 /// Factors in [0, 1] on the peak learning rate and on the weight decay.
 struct schedule {
-  schedule_kind kind = schedule_kind::cosine;
-  std::size_t steps = 1;            ///< optimizer steps in all
-  std::size_t warmup_steps = 0;     ///< linear rise to the peak
-  double min_ratio = 0.0;           ///< where linear and cosine end
+  schedule_kind kind = schedule_kind::cosine;  ///< after the warm-up
+  std::size_t steps = 1;                       ///< optimizer steps in all
+  std::size_t warmup_steps = 0;                ///< linear rise to the peak
+  double min_ratio = 0.0;                      ///< where linear and cosine end
   double second_stage_ratio = 0.5;  ///< two_stage: height of the second line relative to the first
 
   /// Learning-rate factor of step 0, 1, ..., steps - 1.

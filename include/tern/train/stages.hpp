@@ -20,15 +20,15 @@ namespace tern::inline TERN_ABI {
 
 /// A prompt, and the class whose label token should follow it.
 struct task_example {
-  std::vector<std::int32_t> tokens;
-  std::int32_t label = 0;
+  std::vector<std::int32_t> tokens;  ///< of the prompt
+  std::int32_t label = 0;            ///< its class, from 0
 };
 
 /// Next-token cross-entropy on windows of a token stream.
 template <class Model>
 class language_modeling {
  public:
-  using T = typename Model::scalar;
+  using T = typename Model::scalar;  ///< of an element
 
   /// Micro-batches of `sequences` windows of `length` tokens, in the order that `seed` gives.
   /// Throws config_error if the stream is shorter than one window and its next token.
@@ -37,6 +37,7 @@ class language_modeling {
                     std::optional<std::int32_t> separator = {})
       : model_(model), windows_(stream, length, seed, separator), sequences_(sequences) {}
 
+  /// Records the loss of a micro-batch; for trainer::step.
   recorded_loss operator()(tape<T>& t, std::size_t micro_batch) {
     batch_.clear();
     targets_.clear();
@@ -63,7 +64,7 @@ class language_modeling {
 template <class Model, class Teacher = Model>
 class task_tuning {
  public:
-  using T = typename Model::scalar;
+  using T = typename Model::scalar;  ///< of an element
 
   /// `label_tokens[c]` follows the prompts of class c.
   task_tuning(Model& model, std::span<const task_example> examples,
@@ -94,8 +95,9 @@ class task_tuning {
     loss_ = objective<T>(options);
   }
 
-  [[nodiscard]] objective<T>& loss() { return loss_; }
+  [[nodiscard]] objective<T>& loss() { return loss_; }  ///< with its running means
 
+  /// Records the loss of a micro-batch; for trainer::step.
   recorded_loss operator()(tape<T>& t, std::size_t micro_batch) {
     fill(micro_batch);
     const variable<T> h = model_.hidden(t, batch_, rows_, teacher_ ? &student_taps_ : nullptr);

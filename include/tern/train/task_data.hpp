@@ -19,7 +19,7 @@ struct task_data {
   std::vector<std::int32_t> label_tokens;  ///< what follows a prompt of each class, all different
   std::vector<task_example> train, dev, test;  ///< test may be empty
   std::vector<std::int32_t> stream;            ///< documents with separators between them
-  std::int32_t separator = 0;
+  std::int32_t separator = 0;                  ///< stands between documents
 
   /// Where accuracy is reported.
   [[nodiscard]] std::span<const task_example> reported() const { return test.empty() ? dev : test; }

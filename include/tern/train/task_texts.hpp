@@ -23,15 +23,16 @@ namespace tern::inline TERN_ABI {
 /// Stands behind every document and before every prompt; has the name it has in Qwen's tokenizers.
 inline constexpr std::string_view document_separator = "<|endoftext|>";
 
+/// One example as text.
 struct labelled_prompt {
-  std::string text;
-  int label = 0;
+  std::string text;  ///< all but the answer
+  int label = 0;     ///< its class, from 0
 };
 
 struct task_texts {
   std::vector<std::string> label_words;           ///< the next word after a prompt, by class
   std::vector<labelled_prompt> train, dev, test;  ///< test may be empty
-  std::vector<std::string> documents;
+  std::vector<std::string> documents;             ///< the corpus
 };
 
 /// The prompt of one example, spaces at the ends of its texts left out.
@@ -64,7 +65,9 @@ inline task_texts glue_texts(const std::filesystem::path& directory, const glue_
   return {task.label_words, read(task.train_files), read(task.dev_files), {}, {}};
 }
 
+/// Of the parts.
 struct microworld_sizes {
+  /// Documents of the corpus, examples of each part.
   std::size_t documents = 100000, train = 400, dev = 1000, test = 3000;
 };
 

@@ -16,13 +16,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What the steps of a stage have in common.
 struct trainer_options {
   double learning_rate = 1e-3;  ///< peak
   schedule plan;                ///< plan.steps optimizer steps in all
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
   double clip = 1.0;            ///< largest global gradient norm; 0 = no clipping
-  adamw_options optimizer;
-  std::size_t log_every = 20;  ///< steps between reports that carry ternary health
+  adamw_options optimizer;      ///< rates of AdamW
+  std::size_t log_every = 20;   ///< steps between reports that carry ternary health
 
   /// Throws config_error.
   void validate() const {
@@ -41,17 +42,18 @@ struct trainer_options {
 struct step_report {
   std::size_t step = 0, steps = 0;  ///< done so far, in all
   loss_terms loss;                  ///< mean over the micro-batches
+  /// Norm before clipping; rate of the step; wall clock.
   double gradient_norm = 0, learning_rate = 0, seconds = 0;
-  std::size_t tokens = 0;
-  bool logged = false;    ///< a multiple of log_every, the first or the last step
-  ternary_health health;  ///< only where logged, and only of ternary models
+  std::size_t tokens = 0;  ///< that went through the model
+  bool logged = false;     ///< a multiple of log_every, the first or the last step
+  ternary_health health;   ///< only where logged, and only of ternary models
 };
 
 template <class Model>
 class trainer {
  public:
-  using T = typename Model::scalar;
-  using owner = typename Model::owner;
+  using T = typename Model::scalar;     ///< of an element
+  using owner = typename Model::owner;  ///< of its matrices
 
   /// Gives the model gradients; they are taken away when the trainer goes.
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
@@ -60,21 +62,22 @@ class trainer {
         optimizer_(model, options.optimizer),
         tape_(ex) {
     model_.train(true);
-    initial_scale_ = measure_scale(model_);
+    initial_scale_ = measure_scale(model_);  // NOLINT: after train()
   }
   trainer(const trainer&) = delete;
   trainer& operator=(const trainer&) = delete;
   ~trainer() { model_.train(false); }
 
-  [[nodiscard]] std::size_t step() const { return optimizer_.steps(); }
+  [[nodiscard]] std::size_t step() const { return optimizer_.steps(); }  ///< optimizer steps done
+  /// Whether all steps of the plan are done.
   [[nodiscard]] bool done() const { return step() >= options_.plan.steps; }
-  [[nodiscard]] const trainer_options& options() const { return options_; }
-  [[nodiscard]] Model& model() { return model_; }
-  [[nodiscard]] adamw<owner>& optimizer() { return optimizer_; }
-  [[nodiscard]] tape<T>& graph() { return tape_; }
+  [[nodiscard]] const trainer_options& options() const { return options_; }  ///< as given
+  [[nodiscard]] Model& model() { return model_; }                            ///< as given
+  [[nodiscard]] adamw<owner>& optimizer() { return optimizer_; }             ///< for checkpoints
+  [[nodiscard]] tape<T>& graph() { return tape_; }  ///< of the last micro-batch
   /// Mean weight scale when the stage began: what scale drift is measured against.
   [[nodiscard]] double initial_scale() const { return initial_scale_; }
-  void restore_initial_scale(double s) { initial_scale_ = s; }
+  void restore_initial_scale(double s) { initial_scale_ = s; }  ///< from a checkpoint
 
   /// One optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from the
   /// start of the stage), records its loss on the tape and returns a recorded_loss. Throws

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Breaks every backward by one sign, or leaves out a call of it, and wants its test to fail.
+
+    scripts/mutation.py [WORD...]     all mutations, or those whose header or text has a word
+
+Takes how tests are compiled and linked from build/release; copies nothing but the header that is broken.
+Seven minutes on one core. That of gemm_on_tiles survives where the CPU has no AMX.
+Ends with status 1 where a mutation survives.
+"""
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/release"
+WORK = ROOT / "build/mutation"
+SECONDS = 300  # a test that takes longer has noticed
+
+# Header, test: (text that occurs once, what it becomes)...
+TABLE = {
+    ("nn/linear.hpp", "nn/linear"): [
+        ("gemm<T>(T(1), dy, w, dx", "gemm<T>(T(-1), dy, w, dx"),
+        ("gemm<T>(T(1), dy.transposed(), x, dw", "gemm<T>(T(-1), dy.transposed(), x, dw"),
+        ("simd::axpy(T(1), dy.col_block", "simd::axpy(T(-1), dy.col_block"),
+    ],
+    ("nn/bit_linear.hpp", "nn/bit_linear"): [
+        ("gemm<T>(T(1), dy, dequantized_weights", "gemm<T>(T(-1), dy, dequantized_weights"),
+        ("if (dbias) linear<T>::add_column_sums(dy, dbias, ex);", ""),
+        ("if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex);", ""),
+        ("sub_ln<T>::backward(dnormed, x, gain, s.inv_rms, dx, dgain, ex);", ""),
+    ],
+    ("linalg/scaled_codes.hpp", "linalg/precision"): [
+        ("gemm_on_tiles<T>(T(1), a, b.scales", "gemm_on_tiles<T>(T(-1), a, b.scales"),
+        ("gemm<T>(T(1), a, real", "gemm<T>(T(-1), a, real"),
+    ],
+    ("nn/rms_norm.hpp", "nn/rms_norm"): [
+        ("(d * g * a - v * b)", "(d * g * a + v * b)"),
+        ("before + d * v * inv", "before - d * v * inv"),
+    ],
+    ("nn/rope.hpp", "nn/rope"): [("rotate(dy, positions, table, T(-1)", "rotate(dy, positions, table, T(1)")],
+    ("nn/embedding.hpp", "nn/embedding"): [("simd::axpy(scale, from", "simd::axpy(-scale, from")],
+    ("nn/attention.hpp", "nn/attention"): [
+        ("gemm_block<T>(T(1), seen.transposed()", "gemm_block<T>(T(-1), seen.transposed()"),
+        ("gemm_block<T>(factor, slope, ", "gemm_block<T>(-factor, slope, "),
+        ("gemm_block<T>(factor, slope.transposed()", "gemm_block<T>(-factor, slope.transposed()"),
+        ("p * (g - mean)", "p * (g + mean)"),
+    ],
+    ("nn/cross_entropy.hpp", "nn/cross_entropy"): [
+        ("sum + factor * xsimd::exp", "sum - factor * xsimd::exp"),
+        ("g[target - first_column] -= each", "g[target - first_column] += each"),
+    ],
+    ("nn/feed_forward.hpp", "nn/feed_forward"): [
+        ("dg + d * u * slope", "dg - d * u * slope"),
+        ("du + d * value", "du - d * value"),
+        ("(B(1) + g * (B(1) - s))", "(B(1) - g * (B(1) - s))"),
+        ("s + g * s * (B(1) - s) * twice", "s - g * s * (B(1) - s) * twice"),
+        ("distribution + g * density", "distribution - g * density"),
+        ("positive + positive", "positive - positive"),
+    ],
+    ("nn/graph.hpp", "nn/graph"): [
+        ("{ simd::axpy<T>(T(1), from.row(r)", "{ simd::axpy<T>(T(-1), from.row(r)"),
+        ("simd::axpy<T>(T(1), y.grad.row(i)", "simd::axpy<T>(T(-1), y.grad.row(i)"),
+        ("if (a.grad) accumulate", "if (!a.grad) accumulate"),
+        ("if (b.grad) accumulate", "if (!b.grad) accumulate"),
+    ],
+    ("grad/ste.hpp", "grad/ste"): [("simd::axpy(T(1), dy", "simd::axpy(T(-1), dy")],
+    ("distill/logits.hpp", "distill/logits"): [
+        ("g + each * (xsimd", "g - each * (xsimd"),
+        ("shift_s) - xsimd::exp(t * factor", "shift_s) + xsimd::exp(t * factor"),
+    ],
+    ("distill/relation.hpp", "distill/relation"): [
+        ("* mass - m", "* mass + m"),
+        ("s.score_backward(each", "s.score_backward(-each"),
+    ],
+    ("distill/relation_head.hpp", "distill/relation"): [
+        ("gemm_block<T>(scale * factor, seen, ", "gemm_block<T>(-scale * factor, seen, "),
+        ("gemm_block<T>(scale * factor, seen.tr", "gemm_block<T>(-scale * factor, seen.tr"),
+        ("simd::axpy<T>(scale, dx", "simd::axpy<T>(-scale, dx"),
+        ("simd::axpy<T>(-scale * simd::dot", "simd::axpy<T>(scale * simd::dot"),
+    ],
+    ("distill/objective.hpp", "train/trainer"): [
+        ("backward_columns(logits, targets, lse, T(1)", "backward_columns(logits, targets, lse, T(-1)"),
+        ("static_cast<T>(weight_ld_)", "static_cast<T>(-weight_ld_)"),
+        ("static_cast<T>(alpha * weight_ad_)", "static_cast<T>(-alpha * weight_ad_)"),
+        ("gemm<T>(T(1), g, table", "gemm<T>(T(-1), g, table"),
+        ("gemm<T>(T(1), g.transposed()", "gemm<T>(T(-1), g.transposed()"),
+    ],
+    ("train/adamw.hpp", "train/optimizer"): [
+        ("keep * w0 - lr", "keep * w0 + lr"),
+        ("b1 * m0 + c1 * x", "b1 * m0 - c1 * x"),
+        ("b2 * v0 + c2", "b2 * v0 - c2"),
+        ("1 - rate * decay", "1 + rate * decay"),
+        ("inv_v) + eps", "inv_v) - eps"),
+        ("rate / (1 - std::pow", "rate / (1 + std::pow"),
+    ],
+}
+
+
+def compile_command(test):
+    source = str(ROOT / "tests" / (test + ".cpp"))
+    for entry in json.loads((BUILD / "compile_commands.json").read_text()):
+        if entry["file"] == source:
+            words = shlex.split(entry["command"])
+            del words[words.index("-o"):words.index("-c")]
+            return [words[0], f"-I{WORK}/include"] + words[1:] + ["-O1", "-w"]
+    sys.exit(f"no test {source}")
+
+
+def link_command(test):
+    program = "test_" + test.split("/")[0]
+    lines = subprocess.run(["ninja", "-C", BUILD, "-t", "commands", program], check=True,
+                           capture_output=True, text=True).stdout.splitlines()
+    own = re.compile(rf"tests/CMakeFiles/{program}\.dir/")
+    words = [w for w in shlex.split(lines[-1]) if w not in (":", "&&") and not own.match(w)]
+    words[words.index("-o") + 1] = str(WORK / "test")
+    words.insert(words.index("-o"), str(WORK / "test.o"))
+    return words
+
+
+def verdict(test):
+    """Compiles and runs: "passes", "fails", or what the compiler said."""
+    for command in compile_command(test) + ["-o", f"{WORK}/test.o"], link_command(test):
+        done = subprocess.run(command, cwd=BUILD, capture_output=True, text=True)
+        if done.returncode != 0:
+            return "does not compile:\n" + done.stderr[:2000]
+    try:
+        done = subprocess.run([WORK / "test"], cwd=WORK, capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return "fails"
+    return "passes" if done.returncode == 0 else "fails"
+
+
+def check(header, test, mutations):
+    """How many are not noticed."""
+    copy = WORK / "include/tern" / header
+    copy.unlink(missing_ok=True)
+    if (whole := verdict(test)) != "passes":
+        sys.exit(f"{test} {whole} before anything is broken")
+    code, bad = (ROOT / "include/tern" / header).read_text(), 0
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    for old, new in mutations:
+        if code.count(old) != 1:
+            sys.exit(f"{header} has {code.count(old)} times: {old}")
+        copy.write_text(code.replace(old, new))
+        result = verdict(test)
+        bad += result != "fails"
+        print(f"{'caught  ' if result == 'fails' else 'SURVIVES'}  {header}: {old} -> {new}"
+              + ("" if result in ("fails", "passes") else "  " + result), flush=True)
+    copy.unlink()
+    return bad
+
+
+def main():
+    subprocess.run(["cmake", "--preset", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", BUILD, "--target", "tern_test_main", "tern_instances"], check=True,
+                   stdout=subprocess.DEVNULL)
+    WORK.mkdir(parents=True, exist_ok=True)
+    bad = total = 0
+    for (header, test), mutations in TABLE.items():
+        chosen = [m for m in mutations if not sys.argv[1:] or any(w in header + m[0] for w in sys.argv[1:])]
+        if chosen:
+            bad += check(header, test, chosen)
+            total += len(chosen)
+    print(f"{total - bad} of {total} mutations caught")
+    sys.exit(bad != 0)
+
+
+if __name__ == "__main__":
+    main()

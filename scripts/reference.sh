@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The API reference in HTML, into build/reference. Fails where a public name has no documentation.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+packages=(doxygen python3)
+setup_packages
+rm -rf build/reference
+mkdir -p build
+python3 docs/doxygen_filter.py include/tern/version.hpp >/dev/null  # Doxygen would not mind its failure
+doxygen docs/Doxyfile
+echo "build/reference/index.html"

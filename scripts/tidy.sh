@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# clang-tidy over include/, by way of units that instantiate all of it between them. Arguments: other
+# units.
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+setup_packages clang-16 clang-tidy-16
+cmake --preset dev-clang >/dev/null
+if (($#)); then
+  units=("$@")
+else
+  units=(examples/bitdistill/{train,export,generate,bench}.cpp examples/{own_tensor,distill_loss}.cpp)
+fi
+status=0
+for unit in "${units[@]}"; do
+  echo "$unit"
+  clang-tidy-16 -p build/dev-clang --quiet "$unit" || status=1
+done
+exit "$status"
