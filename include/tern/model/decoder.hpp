@@ -57,15 +57,13 @@ class decoder {
     });
   }
 
-  /// As given to the constructor, and what surgery changed.
-  [[nodiscard]] const model_config& config() const { return config_; }
+  [[nodiscard]] const model_config& config() const { return config_; }  ///< as surgery left it
   [[nodiscard]] std::vector<block>& blocks() { return blocks_; }  ///< one a layer
   /// Token ids to vectors, (vocab_size, hidden_size).
   [[nodiscard]] projection_type& embedding() { return embedding_; }
   /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
   [[nodiscard]] projection_type& head_projection() { return lm_head_ ? *lm_head_ : embedding_; }
-  /// Its weight, (vocab_size, hidden_size).
-  [[nodiscard]] parameter_type& head() { return head_projection().weight; }
+  [[nodiscard]] parameter_type& head() { return head_projection().weight; }  ///< its weight
   /// What makes the logit of a token: hidden_size weights, also where they are packed.
   void head_row(std::size_t token, row_view<scalar> out) {
     const projection_type& p = head_projection();

@@ -103,8 +103,8 @@ row_view<const T> norm_factors(tape<T>& t, variable<T> gain, double offset) {
 /// A norm in front of packed_linear, as rms_norm over whole rows; none where gain is null.
 template <class T>
 struct norm_operand {
-  variable<T> gain;
-  double eps = 0, offset = 0;
+  variable<T> gain;            ///< (1, K)
+  double eps = 0, offset = 0;  ///< offset + gain multiplies
 };
 
 /// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is
