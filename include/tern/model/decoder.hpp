@@ -58,7 +58,7 @@ class decoder {
   }
 
   [[nodiscard]] const model_config& config() const { return config_; }  ///< as surgery left it
-  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }  ///< one a layer
+  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }        ///< one a layer
   /// Token ids to vectors, (vocab_size, hidden_size).
   [[nodiscard]] projection_type& embedding() { return embedding_; }
   /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
