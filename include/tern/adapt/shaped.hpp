@@ -16,10 +16,11 @@ namespace tern::inline TERN_ABI {
 /// elements.
 template <class Range>
 struct shaped {
-  Range values;
-  std::size_t rows = 0, cols = 0;
+  Range values;                    ///< row-major
+  std::size_t rows = 0, cols = 0;  ///< elements
 };
 
+/// Takes the range by value.
 template <class Range>
 shaped(Range, std::size_t, std::size_t) -> shaped<Range>;
 
