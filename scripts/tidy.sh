@@ -7,11 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 setup_packages clang-16 clang-tidy-16
 cmake --preset dev-clang >/dev/null
-if (($#)); then
-  units=(examples/{own_tensor,distill_loss,tape,quantize}.cpp)
-else
-  units=(examples/{own_tensor,distill_loss,tape,quantize}.cpp)
-fi
+units=("$@")
+(($#)) || units=(examples/{own_tensor,distill_loss,tape,quantize}.cpp)
 status=0
 for unit in "${units[@]}"; do
   echo "$unit"
