@@ -1,10 +1,32 @@
 // What the functions on the tape add to their ops.
 #include "tern/nn/graph.hpp"
 
+#include <initializer_list>
+#include <utility>
+
 #include "tests/gradient_check.hpp"
 
 using namespace tern;
 using namespace tern_test;
+
+namespace {
+
+/// y: what run(t) recorded; checks the gradients of the sum of y * dy: pairs of an operand and its
+/// gradient.
+template <class Run>
+void check_recorded(tape<double>& t, variable<double> y, const Run& run, const matrix<double>& dy,
+                    std::initializer_list<std::pair<matrix<double>*, matrix<double>*>> operands) {
+  for (std::size_t r = 0; r < y.rows(); ++r)
+    simd::axpy<double>(1, matrix_view<const double>(dy).row(r), y.grad.row(r));
+  t.backward();
+  const auto loss = [&] {
+    tape<double> inference({}, false);
+    return weighted_sum<double>(run(inference).value, dy);
+  };
+  for (const auto& [value, gradient] : operands) check_gradient(loss, *value, *gradient);
+}
+
+}  // namespace
 
 TEST_CASE("rms_norm on the tape: several heads a row, gains with an offset", "[graph][gradient]") {
   const double offset = GENERATE(0.0, 1.0);
@@ -18,15 +40,7 @@ TEST_CASE("rms_norm on the tape: several heads a row, gains with an offset", "[g
   const auto y = run(t);
   const double rms = std::sqrt(x.row(1).tail(5).squaredNorm() / 5 + 1e-3);
   CHECK(y.value(1, 7) == Approx(x(1, 7) / rms * (offset + gain(0, 2))));
-  for (std::size_t r = 0; r < 3; ++r)
-    simd::axpy<double>(1, matrix_view<const double>(dy).row(r), y.grad.row(r));
-  t.backward();
-  const auto loss = [&] {
-    tape<double> inference({}, false);
-    return weighted_sum<double>(run(inference).value, dy);
-  };
-  check_gradient(loss, x, dx);
-  check_gradient(loss, gain, dgain);
+  check_recorded(t, y, run, dy, {{&x, &dx}, {&gain, &dgain}});
 }
 
 TEST_CASE("add and gather_rows on the tape: gradients of operands that are used twice",
@@ -42,15 +56,7 @@ TEST_CASE("add and gather_rows on the tape: gradients of operands that are used 
   tape<double> t;
   const auto y = run(t);
   CHECK(y.value(1, 7) == 2 * a(0, 7) + b(0, 7));
-  for (std::size_t r = 0; r < 3; ++r)
-    simd::axpy<double>(1, matrix_view<const double>(dy).row(r), y.grad.row(r));
-  t.backward();
-  const auto loss = [&] {
-    tape<double> inference({}, false);
-    return weighted_sum<double>(run(inference).value, dy);
-  };
-  check_gradient(loss, a, da);
-  check_gradient(loss, b, db);
+  check_recorded(t, y, run, dy, {{&a, &da}, {&b, &db}});
 }
 
 TEST_CASE("packed_linear quantizes once for weights of any formats", "[graph]") {
