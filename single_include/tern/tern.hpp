@@ -6551,6 +6551,9 @@ std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::in
 /// A product of w (M, K) with activations that others may share: out (N, M), dense along its rows.
 template <pack_format Format, class Epilogue = no_epilogue>
 struct ternary_product {
+  static_assert(std::invocable<const Epilogue&, const sum_block&>,
+                "an epilogue needs: void operator()(const tern::sum_block&) const");
+
   packed_view<Format> weights;
   matrix_view<std::int32_t> out;
   Epilogue epilogue;
@@ -6786,24 +6789,26 @@ concept weight_quantizer = std::copyable<Q> && has_scale_block<Q> && quantizes_w
 template <class Q, class T>
 concept activation_quantizer = std::copyable<Q> && quantizes_activations<Q, T>;
 
-/// Stops compilation with a sentence instead of a list of failed requirements.
+/// True, or stops compilation with a sentence instead of a list of failed requirements.
 template <class Q, class T>
-consteval void require_weight_quantizer() {
+consteval bool require_weight_quantizer() {
   static_assert(std::copyable<Q>, "a weight quantizer must be copyable");
   static_assert(has_scale_block<Q>,
                 "a weight quantizer needs: static extents scale_block(size_t rows, size_t cols)");
   static_assert(quantizes_weights<Q, T>,
                 "a weight quantizer needs: template <class T> void quantize(matrix_view<const T> "
                 "w, matrix_view<int8_t> codes, matrix_view<T> scales, executor_ref) const");
+  return true;
 }
 
 template <class Q, class T>
-consteval void require_activation_quantizer() {
+consteval bool require_activation_quantizer() {
   static_assert(std::copyable<Q>, "an activation quantizer must be copyable");
   static_assert(quantizes_activations<Q, T>,
                 "an activation quantizer needs: template <class T> void quantize(matrix_view<const "
                 "T> x, matrix_view<int8_t> codes, row_view<T> scales, row_view<int32_t> row_sums, "
                 "executor_ref) const");
+  return true;
 }
 
 /// out(r, c) = codes(r, c) * scales(r / block.rows, c / block.cols)
@@ -8609,6 +8614,8 @@ struct no_norm {};
 /// to x first. A warm-up of the quantization is ste on both operands followed by linear.
 template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm = no_norm>
 struct bit_linear {
+  static_assert(require_weight_quantizer<WeightQ, T>() && require_activation_quantizer<ActQ, T>());
+
   /// What the backward needs: both operands as codes.
   struct saved {
     matrix_view<std::int8_t> x_codes;  ///< (N, K)
@@ -8633,8 +8640,6 @@ struct bit_linear {
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
-    require_weight_quantizer<WeightQ, T>();
-    require_activation_quantizer<ActQ, T>();
     require_shape(x, y.rows, w.cols, "bit_linear: x");
     require_shape(w, y.cols, x.cols, "bit_linear: w");
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
