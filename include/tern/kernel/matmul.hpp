@@ -94,6 +94,9 @@ std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::in
 /// A product of w (M, K) with activations that others may share: out (N, M), dense along its rows.
 template <pack_format Format, class Epilogue = no_epilogue>
 struct ternary_product {
+  static_assert(std::invocable<const Epilogue&, const sum_block&>,
+                "an epilogue needs: void operator()(const tern::sum_block&) const");
+
   packed_view<Format> weights;    ///< (M, K)
   matrix_view<std::int32_t> out;  ///< (N, M), the sums
   Epilogue epilogue;              ///< called with each finished sum_block

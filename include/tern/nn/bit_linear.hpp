@@ -34,6 +34,8 @@ struct no_norm {};
 /// to x first. A warm-up of the quantization is ste on both operands followed by linear.
 template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm = no_norm>
 struct bit_linear {
+  static_assert(require_weight_quantizer<WeightQ, T>() && require_activation_quantizer<ActQ, T>());
+
   /// What the backward needs: both operands as codes.
   struct saved {
     matrix_view<std::int8_t> x_codes;  ///< (N, K)
@@ -58,8 +60,6 @@ struct bit_linear {
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
-    require_weight_quantizer<WeightQ, T>();
-    require_activation_quantizer<ActQ, T>();
     require_shape(x, y.rows, w.cols, "bit_linear: x");
     require_shape(w, y.cols, x.cols, "bit_linear: w");
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
@@ -99,7 +99,6 @@ struct bit_linear {
   /// Alive until `memory` is rewound. Throws shape_error.
   static tokens quantize(matrix_view<const T> x, arena& memory, executor_ref ex = {},
                          const ActQ& activation_quantizer = {}) {
-    require_activation_quantizer<ActQ, T>();
     const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
     const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
     const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);

@@ -51,25 +51,27 @@ concept weight_quantizer = std::copyable<Q> && has_scale_block<Q> && quantizes_w
 template <class Q, class T>
 concept activation_quantizer = std::copyable<Q> && quantizes_activations<Q, T>;
 
-/// Stops compilation with a sentence instead of a list of failed requirements.
+/// True, or stops compilation with a sentence instead of a list of failed requirements.
 template <class Q, class T>
-consteval void require_weight_quantizer() {
+consteval bool require_weight_quantizer() {
   static_assert(std::copyable<Q>, "a weight quantizer must be copyable");
   static_assert(has_scale_block<Q>,
                 "a weight quantizer needs: static extents scale_block(size_t rows, size_t cols)");
   static_assert(quantizes_weights<Q, T>,
                 "a weight quantizer needs: template <class T> void quantize(matrix_view<const T> "
                 "w, matrix_view<int8_t> codes, matrix_view<T> scales, executor_ref) const");
+  return true;
 }
 
 /// Fails to compile, and says what ActQ lacks.
 template <class Q, class T>
-consteval void require_activation_quantizer() {
+consteval bool require_activation_quantizer() {
   static_assert(std::copyable<Q>, "an activation quantizer must be copyable");
   static_assert(quantizes_activations<Q, T>,
                 "an activation quantizer needs: template <class T> void quantize(matrix_view<const "
                 "T> x, matrix_view<int8_t> codes, row_view<T> scales, row_view<int32_t> row_sums, "
                 "executor_ref) const");
+  return true;
 }
 
 /// out(r, c) = codes(r, c) * scales(r / block.rows, c / block.cols)

@@ -1,0 +1,75 @@
+# cmake -P cmake/amalgamate.cmake: writes single_include/tern/tern.hpp, the core in one file.
+# -D CHECK=ON writes nothing and fails where that file is out of date.
+cmake_minimum_required(VERSION 3.25)
+
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+set(out "${root}/single_include/tern/tern.hpp")
+
+# Headers come once, after those they include; they collect in `code`, what they include of the
+# outside in `outside`. An .inl file stays where it is included, each time: every instruction set has
+# a region and a namespace of its own around it.
+function(expand file)
+  if(file MATCHES "\\.hpp$")
+    if(file IN_LIST seen)
+      return()
+    endif()
+    list(APPEND seen "${file}")
+  endif()
+  file(READ "${root}/include/${file}" rest)
+  string(REPLACE "#pragma once\n" "" rest "${rest}")
+  string(REGEX MATCHALL "\n#include <[^>\n]+>" includes "${rest}")
+  list(APPEND outside ${includes})
+  string(REGEX REPLACE "\n#include <[^>\n]+>" "" rest "${rest}")
+  set(body "")
+  while(rest MATCHES "#[ ]*include \"(tern/[^\"\n]+)\"[^\n]*\n")
+    set(line "${CMAKE_MATCH_0}")
+    set(inner "${CMAKE_MATCH_1}")
+    string(FIND "${rest}" "${line}" at)
+    string(SUBSTRING "${rest}" 0 ${at} before)
+    string(LENGTH "${line}" length)
+    math(EXPR at "${at} + ${length}")
+    string(SUBSTRING "${rest}" ${at} -1 rest)
+    set(inlined "")
+    expand("${inner}")
+    string(APPEND body "${before}${inlined}")
+  endwhile()
+  string(APPEND body "${rest}")
+  if(file MATCHES "\\.hpp$")
+    string(APPEND code "\n// ==== ${file}\n\n${body}")
+    set(inlined "")
+  else()
+    set(inlined "${body}")
+  endif()
+  return(PROPAGATE seen outside code inlined)
+endfunction()
+
+foreach(variable seen outside code)
+  set(${variable} "")
+endforeach()
+expand(tern/tern.hpp)
+list(REMOVE_DUPLICATES outside)
+list(SORT outside)
+list(JOIN outside "" outside)
+string(REGEX REPLACE "\n\n\n+" "\n\n" code "${code}")
+file(READ "${root}/LICENSE" license)
+string(STRIP "${license}" license)
+string(REPLACE "\n" "\n// " license "// ${license}")
+string(REPLACE "// \n" "//\n" license "${license}")
+set(text "// tern in one file, made of include/tern/ by cmake/amalgamate.cmake: do not edit.
+//
+${license}
+#pragma once
+${outside}
+${code}")
+
+if(NOT CHECK)
+  file(WRITE "${out}" "${text}")
+  return()
+endif()
+set(found "")
+if(EXISTS "${out}")
+  file(READ "${out}" found)
+endif()
+if(NOT found STREQUAL text)
+  message(FATAL_ERROR "${out} is out of date: cmake -P cmake/amalgamate.cmake")
+endif()

@@ -1,0 +1,7 @@
+// refused: matrix_view<const float>
+#include "tern/grad/ste.hpp"
+#include "tern/quant/absmean.hpp"
+
+void f(tern::matrix_view<double> x, tern::matrix_view<float> y, tern::arena& scratch) {
+  tern::ste<tern::absmean>::forward(x, y, scratch);
+}
