@@ -6,7 +6,7 @@
 
 #include "tern/adapt/eigen.hpp"
 #include "tern/core/arena.hpp"
-#include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/nn/bit_linear.hpp"
 #include "tern/nn/linear.hpp"
 

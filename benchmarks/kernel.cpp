@@ -24,6 +24,7 @@
 #include "kernel_limits.hpp"
 #include "peers/matmul.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmax.hpp"

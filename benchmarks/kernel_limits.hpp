@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 
 namespace bench {

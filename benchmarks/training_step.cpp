@@ -19,8 +19,8 @@
 #include <limits>
 #include <vector>
 
-#include "tern/core/executor.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"

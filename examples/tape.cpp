@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/nn/graph.hpp"
 
 int main() {

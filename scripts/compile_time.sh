@@ -1,29 +1,43 @@
 #!/usr/bin/env bash
-# Seconds of compile time that including each header costs, beside its dependencies: the best of
-# three runs, front end only. Arguments: headers (default: the ones a user includes first).
+# Seconds of compile time that including each header costs and how many times that is what the heaviest
+# library it includes costs alone: the best of three runs, front end only, without -m flags and with
+# -march=x86-64-v3. Arguments: headers (default: the ones a user includes first).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 compiler=${CXX:-g++}
-if (($#)); then
-  headers=("$@")
-else
-  headers=(Eigen/Core xsimd/xsimd.hpp nlohmann/json.hpp)
-  for header in core/tensor core/simd quant/absmean kernel/matmul linalg/gemm nn/bit_linear \
-                distill/relation distill/objective text/bpe_tokenizer io/safetensors \
-                model/decoder train/pipeline infer/generate; do
-    [[ -f include/tern/$header.hpp ]] && headers+=("tern/$header.hpp")
-  done
-  [[ -f include/tern/tern.hpp ]] && headers+=(tern/tern.hpp)
-fi
+libraries=(immintrin.h Eigen/Core xsimd/xsimd.hpp nlohmann/json.hpp)
+headers=("$@")
+(($#)) || headers=(tern/{core/tensor,core/simd,quant/absmean,quant/absmax,kernel/matmul,linalg/gemm}.hpp
+                   tern/{nn/bit_linear,distill/relation,distill/objective,model/decoder,tern}.hpp
+                   tern/{text/bpe_tokenizer,io/safetensors,infer/generate,train/pipeline}.hpp)
 
 TIMEFORMAT=%U
 exec 3>&2
-echo "Compile time of one include, seconds ($compiler)"
-for header in "${headers[@]}"; do
-  best=$(for _ in 1 2 3; do
-    { time "$compiler" -std=c++20 -fsyntax-only -Iinclude -isystem /usr/include/eigen3 -x c++ - \
-        <<<"#include <$header>" 2>&3; } 2>&1
-  done | sort -n | head -1)
-  printf '  %-32s %s\n' "$header" "$best"
+
+# compile(header flags...)
+compile() {
+  "$compiler" -std=c++20 -Iinclude -isystem /usr/include/eigen3 "${@:2}" -x c++ - <<<"#include <$1>"
+}
+
+# seconds(header flags...)
+seconds() {
+  for _ in 1 2 3; do
+    { time compile "$1" -fsyntax-only "${@:2}" 2>&3; } 2>&1
+  done | sort -n | head -1
+}
+
+declare -A cost
+echo "Compile time of one include ($compiler): seconds and times the heaviest library, without flags and with"
+for header in "${libraries[@]}" "${headers[@]}"; do
+  printf '  %-32s' "$header"
+  for flags in -DNONE -march=x86-64-v3; do
+    cost[$header$flags]=$(seconds "$header" "$flags")
+    included=$(compile "$header" -M "$flags")
+    for library in "${libraries[@]}"; do
+      [[ "$included" != *"/$library"* ]] || echo "${cost[$library$flags]}"
+    done | sort -n | tail -1 | awk -v own="${cost[$header$flags]}" '
+      { heaviest = $1 } END { printf "%8.3f %5s", own, heaviest ? sprintf("%.2f", own / heaviest) : "-" }'
+  done
+  echo
 done

@@ -3,7 +3,8 @@
 # tokens/s and what tern's are over each of llama.cpp's.
 #   benchmarks/peers/llama_cpp.sh PYTHON-WITH-GGUF BITDISTILL [SHAPE] [ROUNDS] [TYPE...]
 # The libraries come from the npm package @node-llama-cpp/linux-x64, or from TERN_LLAMA_CPP_DIR.
-# Files of the models stay in the directory TERN_PEER_MODELS where that is set.
+# Files of the models stay in the directory TERN_PEER_MODELS where that is set. TERN_IK_LLAMA_DIR names
+# the bin folder of a build of ik_llama.cpp: its IQ2_BN, repacked at load, takes part then (needs f16).
 set -eu
 python=${1:?python with gguf} bitdistill=${2:?the program} shape=${3:-qwen3-0.6b} rounds=${4:-3}
 [ $# -gt 4 ] && shift 4 || set -- f16 q8_0 q4_0 tq1_0 tq2_0
@@ -16,6 +17,19 @@ for type in "$@"; do
   file=$models/$shape-$type.gguf
   [ -s "$file" ] || "$python" "$script" make "$shape" "$type" "$file"
 done
+ik=${TERN_IK_LLAMA_DIR:-}
+if [ -n "$ik" ] && [ ! -s "$models/$shape-iq2_bn.gguf" ]; then
+  "$ik/llama-quantize" --token-embedding-type q6_K --output-tensor-type q6_K \
+    "$models/$shape-f16.gguf" "$models/$shape-iq2_bn.gguf" IQ2_BN 2 >"$work/quantize.log" 2>&1
+fi
+# ik_rates THREADS: prefill and decode
+ik_rates() {
+  "$ik/llama-bench" -m "$models/$shape-iq2_bn.gguf" -t "$1" -p 512 -n 128 -r 3 -rtr 1 -o json 2>/dev/null |
+    "$python" -c 'import json, sys
+rows = json.load(sys.stdin)
+print(*(next(max(r["samples_ts"]) for r in rows if r[n]) for n in ("n_prompt", "n_gen")))'
+}
+
 for round in $(seq "$rounds"); do
   for threads in 1 2; do
     "$bitdistill" bench --shape "$shape" --format base3 --threads "$threads" --json |
@@ -25,6 +39,7 @@ for case in json.load(sys.stdin):
     for type in "$@"; do
       echo "$type $threads $("$python" "$script" run "$models/$shape-$type.gguf" "$threads")"
     done
+    [ -z "$ik" ] || echo "iq2_bn $threads $(ik_rates "$threads")"
   done
 done >"$work/rates"
 

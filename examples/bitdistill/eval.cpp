@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "settings.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/infer/perplexity.hpp"
 #include "tern/model/checkpoint.hpp"

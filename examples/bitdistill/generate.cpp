@@ -9,6 +9,7 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
 #include "tern/model/checkpoint.hpp"
 #include "tern/model/load_tokenizer.hpp"

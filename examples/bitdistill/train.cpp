@@ -9,6 +9,7 @@
 #include "settings.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/text/tokenizer_json.hpp"
 #include "tern/train/pipeline.hpp"
 #include "texts.hpp"

@@ -4,14 +4,15 @@
 #pragma once
 
 // Foundations
-#include "tern/core/arena.hpp"     // arena, arena_scope: memory that is reused from step to step
-#include "tern/core/error.hpp"     // error and its kinds: all that the library throws
-#include "tern/core/executor.hpp"  // executor_ref, thread_pool: how work is spread
-#include "tern/core/random.hpp"    // philox: numbers by (seed, stream), the same everywhere
-#include "tern/core/simd.hpp"      // simd::transform, fold, dot ...: vectorised loops over rows
-#include "tern/core/tensor.hpp"    // matrix_view, row_view, tensor_traits: any matrix type
-#include "tern/isa/level.hpp"      // isa::active: the kernels that this CPU runs
-#include "tern/version.hpp"        // TERN_VERSION_MAJOR, _MINOR, _PATCH
+#include "tern/core/arena.hpp"        // arena, arena_scope: memory that is reused from step to step
+#include "tern/core/error.hpp"        // error and its kinds: all that the library throws
+#include "tern/core/executor.hpp"     // executor_ref, serial_executor: how work is spread
+#include "tern/core/random.hpp"       // philox: numbers by (seed, stream), the same everywhere
+#include "tern/core/simd.hpp"         // simd::transform, fold, dot ...: vectorised loops over rows
+#include "tern/core/tensor.hpp"       // matrix_view, row_view, tensor_traits: any matrix type
+#include "tern/core/thread_pool.hpp"  // thread_pool: spreads it over threads
+#include "tern/isa/level.hpp"         // isa::active: the kernels that this CPU runs
+#include "tern/version.hpp"           // TERN_VERSION_MAJOR, _MINOR, _PATCH
 
 // Owners
 #include "tern/adapt/eigen.hpp"  // matrix<T>, and every Eigen matrix, map and block

@@ -7,6 +7,7 @@
 
 #include "tern/adapt/eigen.hpp"
 #include "tern/adapt/shaped.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/distill/logits.hpp"
 #include "tern/distill/relation.hpp"
 #include "tern/nn/bit_linear.hpp"

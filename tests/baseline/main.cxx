@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/pack/base3.hpp"

@@ -1,5 +1,6 @@
 // The thread pool: each index once, the same chunks for any number of threads, exceptions, nesting.
 #include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 
 #include <atomic>
 #include <chrono>

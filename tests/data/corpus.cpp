@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/data/token_windows.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"

@@ -5,6 +5,7 @@
 #include "../gradient_check.hpp"
 #include "../oracle/losses.inc"
 #include "../oracle/wave.hpp"
+#include "tern/core/thread_pool.hpp"
 
 using namespace tern;
 using namespace tern_test;

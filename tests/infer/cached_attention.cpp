@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "tern/core/thread_pool.hpp"
 #include "tests/message.hpp"
 #include "tests/oracle/wave.hpp"
 #include "tests/support.hpp"

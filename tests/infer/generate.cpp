@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/thread_pool.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/infer/perplexity.hpp"
 #include "tests/message.hpp"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/thread_pool.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tests/allocations.hpp"

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tests/support.hpp"
 

@@ -5,6 +5,7 @@
 
 #include "../support.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tests/gradient_check.hpp"
 
 using tern::matrix_view;

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/linalg/scaled_codes.hpp"
 #include "tests/gradient_check.hpp"
 

@@ -1,6 +1,7 @@
 // The decoder against Hugging Face transformers (full precision, float) and against a PyTorch
 // transcription of BitDistill's stage 1 (ternary, double): logits, loss and every gradient. Made by
 // tests/oracle/qwen3.py.
+#include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
 #include "tests/model/reference.hpp"
 

@@ -6,6 +6,7 @@
 #include "../gradient_check.hpp"
 #include "../oracle/attention.inc"
 #include "../oracle/wave.hpp"
+#include "tern/core/thread_pool.hpp"
 
 using namespace tern;
 using namespace tern_test;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/pack/ternary_weights.hpp"
 #include "tern/quant/block.hpp"
 #include "tern/quant/per_channel.hpp"

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tests/gradient_check.hpp"
 
 using tern_test::random_matrix;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tests/gradient_check.hpp"
 #include "tests/oracle/nn.inc"
 

@@ -9,6 +9,7 @@
 #include "../oracle/quant.inc"
 #include "../support.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 
 using namespace tern;
 

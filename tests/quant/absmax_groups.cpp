@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/pack/eight_bit.hpp"
 #include "tern/pack/four_bit.hpp"

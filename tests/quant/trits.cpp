@@ -7,6 +7,7 @@
 #include "../oracle/quant.inc"
 #include "../support.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/block.hpp"
 #include "tern/quant/per_channel.hpp"

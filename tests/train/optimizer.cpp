@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/core/thread_pool.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/schedule.hpp"
 #include "tests/support.hpp"

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/train/stages.hpp"
 #include "tern/train/training_state.hpp"
