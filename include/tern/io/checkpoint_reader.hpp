@@ -36,6 +36,7 @@ class checkpoint_reader {
   /// Sorted.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
+    result.reserve(where_.size());
     for (const auto& [name, ignored] : where_) result.push_back(name);
     return result;
   }

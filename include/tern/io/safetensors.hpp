@@ -54,6 +54,7 @@ class safetensors_file {
   /// Of the tensors, in the same order.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
+    result.reserve(tensors_.size());
     for (const auto& t : tensors_) result.push_back(t.name);
     return result;
   }

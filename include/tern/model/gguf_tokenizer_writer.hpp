@@ -57,6 +57,7 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
       tokens[id] = "[PAD" + std::to_string(id) + "]";
   const auto spelled = [&](std::int32_t id) { return tokens[static_cast<std::size_t>(id)]; };
   std::vector<std::string> merges;
+  merges.reserve(from.merges.size());
   for (const auto& [left, right] : from.merges)
     merges.push_back(spelled(left) + " " + spelled(right));
   for (const auto& token : from.added)

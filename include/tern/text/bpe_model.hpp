@@ -168,8 +168,9 @@ class bpe_model {
     std::string joined;
     rules_.reserve(definition_.merges.size());
     for (const auto& [left, right] : definition_.merges) {
-      const auto name = [&] {
-        return "merge " + std::to_string(left) + " + " + std::to_string(right);
+      // By value: clang 16 with -fopenmp captures no structured binding.
+      const auto name = [l = left, r = right] {
+        return "merge " + std::to_string(l) + " + " + std::to_string(r);
       };
       if (!exists(left) || !exists(right)) throw config_error(name() + ": no such token");
       joined = tokens[static_cast<std::size_t>(left)];

@@ -124,6 +124,7 @@ inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tok
   bpe_encoder encoder = tokenizer.encoder();
   const auto part = [&](const std::vector<labelled_prompt>& prompts) {
     std::vector<task_example> examples;
+    examples.reserve(prompts.size());
     for (const auto& p : prompts)
       examples.push_back(make_example(encoder, *separator, p.text, p.label, limit));
     return examples;
