@@ -27,7 +27,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include "tern/adapt/eigen.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/pack/ternary_weights.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
 
 int main() {

@@ -31,7 +31,7 @@ struct ste : torch::autograd::Function<ste<Quantizer>> {
   }
   static variable_list backward(AutogradContext*, const variable_list& dy) {
     Tensor dx = torch::zeros_like(dy[0]);
-    tern::ste<Quantizer>::backward(dy[0], dx);
+    tern::ste<Quantizer>::backward(dy[0].contiguous(), dx);
     return {dx};
   }
 };
@@ -47,7 +47,7 @@ struct sub_ln : torch::autograd::Function<sub_ln> {
   static variable_list backward(AutogradContext* ctx, const variable_list& dy) {
     const variable_list saved = ctx->get_saved_variables();
     Tensor dx = torch::zeros_like(saved[0]), dgain = torch::zeros_like(saved[1]);
-    tern::sub_ln<float>::backward(dy[0], saved[0], row<const float>(saved[1]),
+    tern::sub_ln<float>::backward(dy[0].contiguous(), saved[0], row<const float>(saved[1]),
                                   row<const float>(saved[2]), dx, row<float>(dgain));
     return {dx, dgain, {}};
   }
@@ -73,7 +73,7 @@ struct bit_linear : torch::autograd::Function<bit_linear> {
     variable_list saved = ctx->get_saved_variables();
     Tensor dx = torch::zeros(saved[0].sizes()), dw = torch::zeros(saved[3].sizes());
     tern::arena scratch;
-    op::backward(dy[0], views(saved), dx, dw, {}, scratch);
+    op::backward(dy[0].contiguous(), views(saved), dx, dw, {}, scratch);
     return {dx, dw};
   }
 };

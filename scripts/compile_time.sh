@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 compiler=${CXX:-g++}
 libraries=(immintrin.h Eigen/Core xsimd/xsimd.hpp nlohmann/json.hpp)
 headers=("$@")
-(($#)) || headers=(tern/{core/tensor,core/simd,quant/absmean,quant/absmax,kernel/matmul,linalg/gemm}.hpp
+(($#)) || headers=(tern/{core/tensor,core/simd,quant/absmean,quant/absmax_int8,kernel/matmul,linalg/gemm}.hpp
                    tern/{nn/bit_linear,distill/relation,distill/objective,model/decoder,tern}.hpp
                    tern/{text/bpe_tokenizer,io/safetensors,infer/generate,train/pipeline}.hpp)
 

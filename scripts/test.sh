@@ -4,10 +4,10 @@ set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-# Emulated processors, the other compiler, adapters. libtorch brings 150 packages: tested where it is
-# installed, and by continuous integration.
+# Emulated processors, the other compiler, adapters. libtorch brings 150 packages, clang 19 as much to
+# compile again: tested where they are installed, and by continuous integration.
 setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev libxtensor-dev libarmadillo-dev \
-  ${CI:+libtorch-dev}
+  ${CI:+libtorch-dev clang-19}
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"
 status=0

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tern/core/tensor.hpp"
+#include "tern/nn/rms_norm.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tests/support.hpp"
 
@@ -36,18 +37,26 @@ void fill(std::type_identity_t<tern::matrix_view<T>> v) {
     for (std::size_t c = 0; c < v.cols; ++c) v(r, c) = 10 * static_cast<T>(r) + static_cast<T>(c);
 }
 
-/// A policy quantizes the view to what it makes of the same elements in dense rows.
-inline void check_quantized(tern::matrix_view<const float> v) {
-  std::vector<float> copy(v.size());
+/// A policy and an op make of the view what they make of the same elements in dense rows.
+template <class T = float>
+void check_used(std::type_identity_t<tern::matrix_view<const T>> v) {
+  std::vector<T> copy(v.size());
   for (std::size_t i = 0; i < copy.size(); ++i) copy[i] = v(i / v.cols, i % v.cols);
-  const auto codes_of = [&](tern::matrix_view<const float> w) {
+  const tern::matrix_view<const T> dense(copy.data(), v.rows, v.cols);
+  const auto codes_of = [&](tern::matrix_view<const T> w) {
     std::vector<std::int8_t> codes(w.size());
-    float scale = 0;
-    tern::absmean{}.quantize<float>(w, {codes.data(), w.rows, w.cols}, {&scale, 1, 1});
-    CHECK(scale == tern::absmean::mean_abs<float>({copy.data(), v.rows, v.cols}));
+    T scale = 0;
+    tern::absmean{}.quantize<T>(w, {codes.data(), w.rows, w.cols}, {&scale, 1, 1});
+    CHECK(scale == tern::absmean::mean_abs<T>(dense));
     return codes;
   };
-  CHECK(codes_of(v) == codes_of({copy.data(), v.rows, v.cols}));
+  CHECK(codes_of(v) == codes_of(dense));
+  const auto norms_of = [&](tern::matrix_view<const T> x) {
+    std::vector<T> y(x.size());
+    tern::rms_norm<T>::forward(x, {}, T(0), {y.data(), x.rows, x.cols}, {});
+    return y;
+  };
+  CHECK(norms_of(v) == norms_of(dense));
 }
 
 }  // namespace tern_test

@@ -26,7 +26,7 @@
 #include "tern/pack/packed_matrix.hpp"    // packed_matrix, packed_view, pack, unpack
 #include "tern/pack/ternary_weights.hpp"  // ternary_weights: trits and scales, packed by a policy
 #include "tern/pack/two_bit.hpp"          // two_bit: 2 bits a weight
-#include "tern/quant/absmax.hpp"          // absmax_int8: activations, one scale a token
+#include "tern/quant/absmax_int8.hpp"     // absmax_int8: activations, one scale a token
 #include "tern/quant/absmean.hpp"         // absmean: ternary weights, one scale a tensor
 #include "tern/quant/block.hpp"           // block<N>: one scale to N columns of a row
 #include "tern/quant/per_channel.hpp"     // per_channel: one scale a row

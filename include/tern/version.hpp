@@ -1,6 +1,10 @@
 // The one place of the version (CMake reads it here) and of the ABI tag.
 #pragma once
 
+#if __cplusplus < 202002L
+#  error "tern needs C++20: -std=c++20"
+#endif
+
 #define TERN_VERSION_MAJOR 0  ///< semantic version: interfaces may change before the first release
 #define TERN_VERSION_MINOR 1  ///< grows with what is new
 #define TERN_VERSION_PATCH 0  ///< grows with what is mended

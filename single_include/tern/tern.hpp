@@ -48,6 +48,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -58,6 +59,10 @@
 // ==== tern/version.hpp
 
 // The one place of the version (CMake reads it here) and of the ABI tag.
+
+#if __cplusplus < 202002L
+#  error "tern needs C++20: -std=c++20"
+#endif
 
 #define TERN_VERSION_MAJOR 0  ///< semantic version: interfaces may change before the first release
 #define TERN_VERSION_MINOR 1  ///< grows with what is new
@@ -90,7 +95,8 @@
 
 // ==== tern/core/error.hpp
 
-// The exceptions the library throws. Nothing here prints or ends the process.
+// The exceptions the library throws, besides std::bad_alloc where there is no memory and whatever
+// the caller's own functions throw. Nothing here prints or ends the process.
 
 namespace tern::inline TERN_ABI {
 
@@ -720,12 +726,17 @@ namespace tern::inline TERN_ABI {
 /// several threads take turns; a call from inside a job of the same pool runs serially.
 class thread_pool {
  public:
-  /// `threads` counts the caller; 0 means as many as the machine has.
+  /// `threads` counts the caller; 0 means as many as the machine has. Throws io_error where the
+  /// system has no more threads.
   explicit thread_pool(std::size_t threads = 0) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     workers_.reserve(threads - 1);
-    for (std::size_t i = 1; i < threads; ++i)
-      workers_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+    try {
+      for (std::size_t i = 1; i < threads; ++i)
+        workers_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+    } catch (const std::system_error& e) {
+      throw io_error("cannot start " + std::to_string(threads) + " threads: " + e.what());
+    }
   }
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
@@ -7402,7 +7413,7 @@ std::int32_t store_codes(row_view<const T> x, row_view<std::int8_t> codes, F f) 
 
 }  // namespace tern::inline TERN_ABI::quant
 
-// ==== tern/quant/absmax.hpp
+// ==== tern/quant/absmax_int8.hpp
 
 // Int8 activations with one scale per token (BitNet Distillation, section 3.1):
 //   g = max|x|,  Q(x) = g / 127 * clip(round(127 / (g + eps) * x), -128, 127),  half to even.
@@ -7628,13 +7639,18 @@ namespace tern::inline TERN_ABI {
 
 /// Quantizer: a weight_quantizer or an activation_quantizer of T.
 template <class Quantizer, class T = float>
-  requires(weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>)
 struct ste {
+  static_assert(
+      weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>,
+      "the quantizer of ste must be copyable and have, const and for any scalar, "
+      "quantize(w, codes, scales, executor_ref) with a static scale_block(rows, cols), or "
+      "quantize(x, codes, scales, row_sums, executor_ref)");
+
   /// y = x + lambda (Q(x) - x), where Q(x) is the dequantised code; exactly Q(x) for lambda = 1.
   /// lambda = min(step / warm, 1) is the warm-up that turns quantization on gradually. x, y: same
   /// shape, may be one; `scratch` holds a byte to an element and the scales.
   static void forward(matrix_view<const T> x, matrix_view<T> y, arena& scratch, T lambda = T(1),
-                      const Quantizer& quantizer = {}, executor_ref ex = {}) {
+                      executor_ref ex = {}, const Quantizer& quantizer = {}) {
     require_shape(y, x.rows, x.cols, "ste: y");
     const arena_scope temporaries(scratch);
     const matrix_view<T> rounded = lambda == T(1) ? y : scratch.template matrix<T>(x.rows, x.cols);

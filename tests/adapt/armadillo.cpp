@@ -22,24 +22,26 @@ static_assert(!std::convertible_to<const arma::subview<float>, matrix_view<float
 static_assert(!tern::matrix_like<arma::fcube> && !tern::matrix_like<arma::sp_fmat>);
 static_assert(!tern::matrix_like<decltype(std::declval<arma::fmat&>().t())>);
 
-TEST_CASE("Armadillo's matrices and submatrices are seen in place", "[armadillo]") {
-  auto m = tern::tensor_traits<arma::fmat>::make(4, 6);
+TEMPLATE_TEST_CASE("Armadillo's matrices and submatrices are seen in place", "[armadillo]",
+                   arma::fmat, arma::mat) {
+  using T = typename TestType::elem_type;
+  auto m = tern::tensor_traits<TestType>::make(4, 6);
   CHECK(arma::accu(arma::abs(m)) == 0);
-  fill(m);
-  check_values(std::as_const(m), 4, 6);
+  fill<T>(m);
+  check_values<T>(std::as_const(m), 4, 6);
   CHECK(m(3, 5) == 35);
   CHECK(m.memptr()[4 * 5 + 3] == 35);
-  check_values(m.submat(1, 2, 3, 5), 3, 4, 12);
-  check_values(m.rows(1, 2), 2, 6, 10);
-  check_values(m.row(2), 1, 6, 20);
-  check_values(m.col(5), 4, 1, 5);
-  check_values(std::as_const(m).tail_cols(2), 4, 2, 4);
-  tern_test::check_quantized(m.head_rows(3));
-  const matrix_view<float> corner = m.submat(0, 0, 1, 1);
+  check_values<T>(m.submat(1, 2, 3, 5), 3, 4, 12);
+  check_values<T>(m.rows(1, 2), 2, 6, 10);
+  check_values<T>(m.row(2), 1, 6, 20);
+  check_values<T>(m.col(5), 4, 1, 5);
+  check_values<T>(std::as_const(m).tail_cols(2), 4, 2, 4);
+  tern_test::check_used<T>(m.head_rows(3));
+  const matrix_view<T> corner = m.submat(0, 0, 1, 1);
   corner(1, 1) = -7;
   CHECK(m(1, 1) == -7);
-  const arma::frowvec row{0, 1, 2};
-  check_values(row, 1, 3);
+  const arma::Row<T> row{0, 1, 2};
+  check_values<T>(row, 1, 3);
 }
 
 TEST_CASE("Armadillo's column-major matrices multiply as they are", "[armadillo]") {

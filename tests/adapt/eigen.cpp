@@ -8,7 +8,7 @@
 #include "tests/view_check.hpp"
 
 using tern::matrix_view;
-using tern_test::check_quantized;
+using tern_test::check_used;
 using tern_test::check_values;
 using tern_test::fill;
 using columns = Eigen::MatrixXf;
@@ -29,19 +29,21 @@ static_assert(!viewed<decltype(std::declval<columns&>() * std::declval<columns&>
 static_assert(!viewed<decltype(std::declval<columns&>().triangularView<Eigen::Lower>())>);
 
 TEMPLATE_TEST_CASE("Eigen maps, blocks, refs and transposes are seen in place", "[eigen]",
-                   tern::matrix<float>, columns, Eigen::ArrayXXf) {
+                   tern::matrix<float>, columns, Eigen::ArrayXXf, tern::matrix<double>,
+                   Eigen::MatrixXd) {
+  using T = typename TestType::Scalar;
   TestType m(4, 6);
-  fill(m);
-  check_values(m.block(1, 2, 3, 4), 3, 4, 12);
-  check_values(m.row(2), 1, 6, 20);
-  check_values(m.col(5), 4, 1, 5);
-  check_values(m.transpose().transpose(), 4, 6);
-  check_values(m.transpose().block(1, 2, 1, 1), 1, 1, 21);
-  check_values(Eigen::Map<const TestType>(m.data(), 4, 6), 4, 6);
+  fill<T>(m);
+  check_values<T>(m.block(1, 2, 3, 4), 3, 4, 12);
+  check_values<T>(m.row(2), 1, 6, 20);
+  check_values<T>(m.col(5), 4, 1, 5);
+  check_values<T>(m.transpose().transpose(), 4, 6);
+  check_values<T>(m.transpose().block(1, 2, 1, 1), 1, 1, 21);
+  check_values<T>(Eigen::Map<const TestType>(m.data(), 4, 6), 4, 6);
   Eigen::Ref<TestType> ref = m;
-  check_values(ref, 4, 6);
-  check_quantized(ref);
-  const matrix_view<float> corner = m.topLeftCorner(2, 2);
+  check_values<T>(ref, 4, 6);
+  check_used<T>(ref);
+  const matrix_view<T> corner = m.topLeftCorner(2, 2);
   corner(1, 1) = -7;
   CHECK(m(1, 1) == -7);
 }
@@ -55,7 +57,7 @@ TEST_CASE("maps with both strides are seen in place", "[eigen]") {
   Eigen::Map<tern::matrix<float>, 0, strides> by_rows(memory.data(), 4, 6, strides(40, 3));
   fill(by_rows);
   check_values(by_rows, 4, 6);
-  check_quantized(by_rows);
+  check_used(by_rows);
   CHECK(memory[40 * 3 + 3 * 5] == 35);
 }
 

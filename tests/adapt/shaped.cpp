@@ -35,7 +35,7 @@ TEST_CASE("a span with extents is a view", "[shaped]") {
   std::vector<float> memory(24);
   fill(shaped{std::span(memory), 4, 6});
   check_values(shaped{std::span<const float>(memory), 4, 6}, 4, 6);
-  tern_test::check_quantized(shaped{std::span(memory), 4, 6});
+  tern_test::check_used(shaped{std::span(memory), 4, 6});
   CHECK(memory[9] == 13);
 }
 

@@ -24,18 +24,20 @@ static_assert(!std::convertible_to<by_rows&, matrix_view<double>>);
 static_assert(!tern::matrix_like<decltype(std::declval<by_rows&>() + std::declval<by_rows&>())>);
 
 TEMPLATE_TEST_CASE("xtensor's containers and views are seen in place", "[xtensor]", by_rows,
-                   by_columns, xt::xarray<float>) {
+                   by_columns, xt::xarray<float>, (xt::xtensor<double, 2>),
+                   (xt::xtensor<double, 2, xt::layout_type::column_major>)) {
+  using T = typename TestType::value_type;
   auto m = tern::tensor_traits<TestType>::make(4, 6);
-  CHECK(xt::all(xt::equal(m, 0.0f)));
-  fill(m);
-  check_values(std::as_const(m), 4, 6);
+  CHECK(xt::all(xt::equal(m, T(0))));
+  fill<T>(m);
+  check_values<T>(std::as_const(m), 4, 6);
   CHECK(m(3, 5) == 35);
   auto corner = xt::view(m, xt::range(1, 4), xt::range(2, 6, 3));
-  const matrix_view<float> v = corner;
+  const matrix_view<T> v = corner;
   CHECK((v.rows == 3 && v.cols == 2 && v(0, 0) == 12 && v(2, 1) == 35));
   v(0, 0) = -7;
   CHECK(m(1, 2) == -7);
-  tern_test::check_quantized(m);
+  tern_test::check_used<T>(m);
 }
 
 TEST_CASE("memory adapted by xtensor is seen in place", "[xtensor]") {

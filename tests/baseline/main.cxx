@@ -9,7 +9,7 @@
 #include "tern/linalg/gemm.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 
 int main() {
   constexpr std::size_t rows = 70, cols = 50, tokens = 20;

@@ -5,7 +5,6 @@ cmake_minimum_required(VERSION 3.25)
 
 set(floor_core 1)
 set(floor_isa 1)
-set(floor_metric 1)
 set(floor_quant 2)
 set(floor_pack 2)
 set(floor_linalg 2)
@@ -22,7 +21,7 @@ set(floor_infer 6)
 
 # The only sideways arrows: "<including folder> <included folder>".
 set(listed
-    "isa core" "metric core"  # they throw core/error.hpp
+    "isa core"  # they throw core/error.hpp
     "pack quant"              # weights are packed by a quantizer policy
     "linalg quant"            # products with codes dequantize them where the CPU has no better
     "data io")                # data sets are read through io/text_file.hpp

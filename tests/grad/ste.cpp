@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/block.hpp"
 #include "tern/quant/per_channel.hpp"

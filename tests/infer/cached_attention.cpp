@@ -145,4 +145,10 @@ TEST_CASE("a cache says what it cannot do") {
   CHECK_THROWS_AS(cache.truncate(0, 2), config_error);
   CHECK_THROWS_AS(kv_cache(kv_shape{}), config_error);
   CHECK_THROWS_AS(cache.require_room(1, 1), config_error);
+  CHECK_THROWS_AS(cache.advance(0, 20), config_error);
+  CHECK_THROWS_AS(cache.advance(1, 1), config_error);
+  const auto k = x.rows(x.k, 0, 1), v = x.rows(x.v, 0, 1);
+  CHECK(message_of<config_error>([&] { cache.append(1, 0, k, v); }) == "kv_cache: no layer 1");
+  CHECK_THROWS_AS(cache.append(0, 0, k.col_block(0, d), v), tern::shape_error);
+  CHECK_THROWS_AS(cache.append(0, 0, k, x.rows(x.v, 0, 2)), tern::shape_error);
 }

@@ -240,6 +240,13 @@ TEST_CASE("quantization_config and weights must agree") {
   says("q_proj.weight': is not packed, but");
 }
 
+TEST_CASE("a folder that cannot be looked into") {
+  const tern_test::scratch_dir scratch;
+  const auto loop = scratch.path() / "model.safetensors.index.json";
+  std::filesystem::create_symlink(loop, loop);
+  CHECK_THROWS_AS(tern::checkpoint_reader(scratch.path()), tern::io_error);
+}
+
 TEST_CASE("real configurations are understood") {
   const auto path = tern_test::data_file("configs/Qwen3-1.7B/config.json");
   if (path.empty()) return;

@@ -8,7 +8,7 @@
 #include "tern/core/random.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/kernel/matmul.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 
 /// The address of an inline function of the library, as this translation unit sees it.
 const void* TERN_ODR_SIDE(address)() { return reinterpret_cast<const void*>(&tern::require_size); }

@@ -11,7 +11,7 @@
 #include "tern/pack/eight_bit.hpp"
 #include "tern/pack/four_bit.hpp"
 #include "tern/pack/ternary_weights.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
 

@@ -72,3 +72,13 @@ TEST_CASE("fields are typed and errors name file, key, expectation and value", "
   CHECK(message_of([&] { tern::json_fields(nlohmann::json::array(), "c.json"); }) ==
         "c.json: expected an object, got []");
 }
+
+TEST_CASE("text that is not UTF-8 is not written") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "x.json";
+  tern::write_json(path, {{"name", "q"}});
+  CHECK(message_of([&] {
+          tern::write_json(path, {{"name", "\xFF"}});
+        }) == path.string() + ": text that is not UTF-8 cannot be written as JSON");
+  CHECK(tern::read_json(path) == nlohmann::json{{"name", "q"}});
+}

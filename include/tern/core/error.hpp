@@ -1,4 +1,5 @@
-// The exceptions the library throws. Nothing here prints or ends the process.
+// The exceptions the library throws, besides std::bad_alloc where there is no memory and whatever
+// the caller's own functions throw. Nothing here prints or ends the process.
 #pragma once
 
 #include <cstddef>

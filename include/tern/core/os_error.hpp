@@ -18,4 +18,12 @@ namespace tern::inline TERN_ABI {
                  "': " + std::generic_category().message(code));
 }
 
+/// Whether there is such a file or folder. Throws io_error where that cannot be told.
+inline bool path_exists(const std::filesystem::path& path) {
+  std::error_code error;
+  const bool found = std::filesystem::exists(path, error);
+  if (error) throw_os_error("look at", path, error.value());
+  return found;
+}
+
 }  // namespace tern::inline TERN_ABI

@@ -10,10 +10,13 @@
 #include <exception>
 #include <mutex>
 #include <stop_token>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/version.hpp"
 
@@ -23,12 +26,17 @@ namespace tern::inline TERN_ABI {
 /// several threads take turns; a call from inside a job of the same pool runs serially.
 class thread_pool {
  public:
-  /// `threads` counts the caller; 0 means as many as the machine has.
+  /// `threads` counts the caller; 0 means as many as the machine has. Throws io_error where the
+  /// system has no more threads.
   explicit thread_pool(std::size_t threads = 0) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
     workers_.reserve(threads - 1);
-    for (std::size_t i = 1; i < threads; ++i)
-      workers_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+    try {
+      for (std::size_t i = 1; i < threads; ++i)
+        workers_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+    } catch (const std::system_error& e) {
+      throw io_error("cannot start " + std::to_string(threads) + " threads: " + e.what());
+    }
   }
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/io/text_file.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -183,7 +184,7 @@ inline std::vector<std::string> read_glue_labels(const std::filesystem::path& pa
 inline std::filesystem::path find_data_file(const std::filesystem::path& directory,
                                             const std::vector<std::string>& names) {
   for (const auto& name : names)
-    if (std::filesystem::exists(directory / name)) return directory / name;
+    if (path_exists(directory / name)) return directory / name;
   throw io_error("cannot find " + detail::quoted_list(names) + " in '" + directory.string() + "'");
 }
 

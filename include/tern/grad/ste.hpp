@@ -15,13 +15,18 @@ namespace tern::inline TERN_ABI {
 
 /// Quantizer: a weight_quantizer or an activation_quantizer of T.
 template <class Quantizer, class T = float>
-  requires(weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>)
 struct ste {
+  static_assert(
+      weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>,
+      "the quantizer of ste must be copyable and have, const and for any scalar, "
+      "quantize(w, codes, scales, executor_ref) with a static scale_block(rows, cols), or "
+      "quantize(x, codes, scales, row_sums, executor_ref)");
+
   /// y = x + lambda (Q(x) - x), where Q(x) is the dequantised code; exactly Q(x) for lambda = 1.
   /// lambda = min(step / warm, 1) is the warm-up that turns quantization on gradually. x, y: same
   /// shape, may be one; `scratch` holds a byte to an element and the scales.
   static void forward(matrix_view<const T> x, matrix_view<T> y, arena& scratch, T lambda = T(1),
-                      const Quantizer& quantizer = {}, executor_ref ex = {}) {
+                      executor_ref ex = {}, const Quantizer& quantizer = {}) {
     require_shape(y, x.rows, x.cols, "ste: y");
     const arena_scope temporaries(scratch);
     const matrix_view<T> rounded = lambda == T(1) ? y : scratch.template matrix<T>(x.rows, x.cols);

@@ -14,7 +14,7 @@
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/io/half_rows.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -103,11 +103,15 @@ class kv_cache {
   }
 
   /// Keys (after RoPE) and values of the positions that follow the sequence's length, (n, kv_heads
-  /// * head_dim); once for every layer, then advance(). Throws as require_room().
+  /// * head_dim); once for every layer, then advance(). Throws as require_room(), and shape_error.
   void append(std::size_t layer_index, std::size_t sequence, matrix_view<const float> k,
               matrix_view<const float> v) {
     require_room(sequence, k.rows);
-    layer& l = layers_.at(layer_index);
+    require_shape(k, k.rows, shape_.kv_heads * shape_.head_dim, "kv_cache: k");
+    require_shape(v, k.rows, k.cols, "kv_cache: v");
+    if (layer_index >= layers_.size())
+      throw config_error("kv_cache: no layer " + std::to_string(layer_index));
+    layer& l = layers_[layer_index];
     for (std::size_t i = 0; i < k.rows; ++i)
       for (std::size_t h = 0; h < shape_.kv_heads; ++h) {
         const std::size_t at = index(l, sequence, h, lengths_[sequence] + i);
@@ -116,7 +120,11 @@ class kv_cache {
       }
   }
   /// The sequence is n positions longer: what append() brought to every layer counts from now on.
-  void advance(std::size_t sequence, std::size_t n) { lengths_.at(sequence) += n; }
+  /// Throws as require_room().
+  void advance(std::size_t sequence, std::size_t n) {
+    require_room(sequence, n);
+    lengths_[sequence] += n;
+  }
 
   /// Goes back to an earlier length (0: a new sequence). Throws config_error where a window has
   /// already dropped what that length sees.

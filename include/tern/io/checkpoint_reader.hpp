@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/io/safetensors.hpp"
 #include "tern/text/json.hpp"
 
@@ -52,10 +53,11 @@ class checkpoint_reader {
 
  private:
   static std::filesystem::path find(const std::filesystem::path& path) {
-    if (!std::filesystem::is_directory(path)) return path;
+    std::error_code none_there;  // opening it says why
+    if (!std::filesystem::is_directory(path, none_there)) return path;
     constexpr auto index = "model.safetensors.index.json", single = "model.safetensors";
     for (const auto* name : {index, single})
-      if (std::filesystem::exists(path / name)) return path / name;
+      if (path_exists(path / name)) return path / name;
     throw io_error("'" + path.string() + "' holds neither " + index + " nor " + single);
   }
 

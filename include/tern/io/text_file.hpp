@@ -23,7 +23,8 @@ inline std::string gunzip(std::span<const std::byte> packed, const std::string& 
   struct inflater {
     z_stream stream{};
     inflater() {
-      if (::inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) throw std::bad_alloc();
+      if (::inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK)
+        throw io_error("zlib cannot begin to unpack");
     }
     inflater(const inflater&) = delete;
     inflater& operator=(const inflater&) = delete;

@@ -17,7 +17,7 @@
 #include "tern/model/parameter.hpp"
 #include "tern/model/token_batch.hpp"
 #include "tern/nn/graph.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
 
 namespace tern::inline TERN_ABI {

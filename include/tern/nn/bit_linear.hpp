@@ -21,7 +21,7 @@
 #include "tern/pack/packed_matrix.hpp"
 #include "tern/pack/ternary_weights.hpp"
 #include "tern/pack/two_bit.hpp"
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/quantizer.hpp"
 

@@ -53,9 +53,20 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
   return parse_json(file.text(), path.string());
 }
 
-/// Writes atomically, indented by two; throws io_error.
+/// `value` as text, in one line or with an indent. Throws config_error naming `file` where a string
+/// is not UTF-8.
+template <class Json>
+std::string json_text(const Json& value, const std::string& file, int indent = -1) {
+  try {
+    return value.dump(indent);
+  } catch (const nlohmann::json::exception&) {
+    throw config_error(file + ": text that is not UTF-8 cannot be written as JSON");
+  }
+}
+
+/// Writes atomically, indented by two. Throws io_error, and config_error as json_text().
 inline void write_json(const std::filesystem::path& path, const nlohmann::json& value) {
-  write_file(path, value.dump(2) + "\n");
+  write_file(path, json_text(value, path.string(), 2) + "\n");
 }
 
 namespace detail {
@@ -89,7 +100,7 @@ std::string json_mismatch(const nlohmann::json& v) {
 template <class E>
 using enum_names = std::initializer_list<std::pair<const char*, E>>;
 
-/// The name of a value; null where the list has none.
+/// The name of a value. Throws config_error where the list has none.
 template <class E>
 const char* name_of(E value, enum_names<E> names) {
   for (const auto& [name, e] : names)

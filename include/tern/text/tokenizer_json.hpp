@@ -112,7 +112,7 @@ inline void bpe_tokenizer::save(const std::filesystem::path& path) const {
       {"post_processor", detail::post_processor_json(from, spelled)},
       {"decoder", detail::decoder_json(from.decoder, of_bytes)},
       {"model", detail::model_json(from, spelled, of_bytes)}};
-  write_file(path, file.dump(1) + '\n');
+  write_file(path, json_text(file, path.string(), 1) + '\n');
 }
 
 }  // namespace tern::inline TERN_ABI

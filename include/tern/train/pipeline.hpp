@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/mapped_file.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/model/checkpoint.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/train/evaluate.hpp"
@@ -117,7 +119,7 @@ class pipeline {
     const auto state = directory_.state(s.name);
     {
       trainer<Model> t(model, trainer_options_of(s.options, config_.log_every), ex_);
-      if (std::filesystem::exists(state)) load_training_state(t, balance, s.name, state);
+      if (path_exists(state)) load_training_state(t, balance, s.name, state);
       directory_.rewind_log(s.name, t.step());
       observer_.on_begin(s, model.config(), t.step());
       while (!t.done()) {
@@ -150,7 +152,7 @@ class pipeline {
   /// Accuracy, size and speed of the deployed files, read back from disk.
   result_row measure(const stage& s) {
     const auto folder = directory_.model(s.name);
-    if (!std::filesystem::exists(folder / "config.json")) {
+    if (!path_exists(folder / "config.json")) {
       Model master = load_model<Model>(directory_.stage(s.name));
       save_model(master, folder, storage::deployed);
     }
@@ -160,7 +162,7 @@ class pipeline {
       best.tokens_per_second = std::max(
           best.tokens_per_second,
           evaluate(model, data_.reported(), data_.label_tokens, 64, ex_).tokens_per_second);
-    const auto bytes = std::filesystem::file_size(folder / "model.safetensors");
+    const auto bytes = mapped_file(folder / "model.safetensors").bytes().size();
     return {s.method, best.accuracy, static_cast<double>(bytes) / 1e6, best.tokens_per_second};
   }
 

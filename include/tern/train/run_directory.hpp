@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/os_error.hpp"
 #include "tern/text/json.hpp"
 #include "tern/train/trainer.hpp"
 
@@ -52,7 +53,7 @@ class run_directory {
     std::filesystem::create_directories(path_ / "stages", error);
     if (error) throw io_error("cannot make '" + path_.string() + "': " + error.message());
     const auto file = path_ / "config.json";
-    if (!std::filesystem::exists(file)) {
+    if (!path_exists(file)) {
       write_json(file, config);
       return;
     }
@@ -78,7 +79,7 @@ class run_directory {
   }
   /// save_model writes config.json last, so it tells that a folder is complete.
   [[nodiscard]] bool has_stage(const std::string& name) const {
-    return std::filesystem::exists(stage(name) / "config.json");
+    return path_exists(stage(name) / "config.json");
   }
 
   /// Appends one line to metrics.jsonl.
@@ -99,7 +100,7 @@ class run_directory {
       line["flips"] = r.health.flips;
       line["scale_drift"] = r.health.scale_drift;
     }
-    append(line.dump());
+    append(json_text(line, metrics().string()));
   }
 
   /// Drops the lines of a stage behind `step`: those that a killed process wrote after its last
@@ -109,9 +110,11 @@ class run_directory {
     std::string kept, line;
     while (std::getline(in, line)) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
-      if (json.is_discarded()) continue;  // cut off by a kill
-      if (json.at("stage") != stage || json.at("step").get<std::size_t>() <= step)
-        kept += line + "\n";
+      if (!json.is_object()) continue;  // cut off by a kill
+      const auto at = json.find("step");
+      const bool behind = json.value("stage", nlohmann::json()) == stage && at != json.end() &&
+                          at->is_number_unsigned() && at->get<std::size_t>() > step;
+      if (!behind) kept += line + "\n";
     }
     write_file(metrics(), kept);
   }
@@ -126,7 +129,8 @@ class run_directory {
                       {"megabytes", r.megabytes},
                       {"tokens_per_second", r.tokens_per_second}});
     write_file(path_ / "table.txt", text);
-    write_file(path_ / "table.json", list.dump(2) + "\n");
+    const auto file = path_ / "table.json";
+    write_file(file, json_text(list, file.string(), 2) + "\n");
   }
 
  private:

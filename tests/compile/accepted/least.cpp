@@ -76,8 +76,8 @@ void train(tern::matrix_view<const T> x, tern::matrix_view<T> y, tern::arena& me
   const auto saved = layer::make_saved(memory, x.rows, x.cols, y.cols);
   layer::forward(x, x, {}, y, saved, memory, ex);
   layer::backward(y, saved, y, y, {}, memory, ex);
-  tern::ste<weights, T>::forward(x, y, memory, 1, {}, ex);
-  tern::ste<activations, T>::forward(x, y, memory, 1, {}, ex);
+  tern::ste<weights, T>::forward(x, y, memory, 1, ex);
+  tern::ste<activations, T>::forward(x, y, memory, 1, ex);
 }
 
 void use(const image& x, image& y, tern::arena& memory) {

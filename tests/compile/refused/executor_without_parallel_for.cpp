@@ -7,5 +7,5 @@ struct pool {
 };
 
 void f(tern::matrix_view<float> x, tern::arena& scratch, pool& threads) {
-  tern::ste<tern::absmean>::forward(x, x, scratch, 1, {}, threads);
+  tern::ste<tern::absmean>::forward(x, x, scratch, 1, threads);
 }

@@ -1,4 +1,4 @@
-#include "tern/quant/absmax.hpp"
+#include "tern/quant/absmax_int8.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,0 +1,19 @@
+// A stranger's program over the optional parts: all warnings are errors, optimised, no run-time
+// types.
+#include <cstdio>
+#include <filesystem>
+
+#include "tern/infer/generate.hpp"
+#include "tern/model/load_gguf.hpp"
+#include "tern/model/save_gguf.hpp"
+#include "tern/tern.hpp"
+#include "tern/train/pipeline.hpp"
+
+int main(int, char** argv) {
+  const auto path = std::filesystem::path(argv[0]).concat(".json");
+  tern::write_json(path, {{"rows", 2}});
+  const auto read = tern::read_json(path);
+  std::filesystem::remove(path);
+  std::printf("%s\n", read.dump().c_str());
+  return read.at("rows") == 2 ? 0 : 1;
+}
