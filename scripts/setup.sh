@@ -34,7 +34,8 @@ setup_packages() {
   as_root+=(env DEBIAN_FRONTEND=noninteractive)
   "${as_root[@]}" apt-get update -qq || echo "warning: apt-get update failed; trying with the lists at hand" >&2
   for name in "${missing[@]}"; do
-    apt-cache policy "$name" | grep -q 'Candidate: [^(]' ||
+    # Not a pipe into grep -q: it closes the pipe early, and pipefail would call that a failure.
+    [[ "$(apt-cache policy "$name")" =~ Candidate:\ [^\(] ]] ||
       die "apt knows no package '$name' (on Ubuntu, enable 'universe'; tern needs Debian 12, Ubuntu 24.04 or newer)"
   done
   "${as_root[@]}" apt-get install -qq -y --no-install-recommends "${missing[@]}" ||
