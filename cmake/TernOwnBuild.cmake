@@ -22,7 +22,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(tern_own_build INTERFACE -Wno-restrict)
 endif()
 
-# x86-64-v3 rather than native: Eigen 3.4 multiplies matrices faster with AVX2 than with AVX-512.
+# x86-64-v3 rather than native: what the results of docs/ are measured with.
 if(TERN_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_CROSSCOMPILING)
   check_cxx_source_runs("
     int main() {

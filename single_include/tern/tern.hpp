@@ -7693,10 +7693,7 @@ struct ste {
 
 // ==== tern/linalg/avx512.hpp
 
-// Single-precision matrix product for AVX-512, whatever flags the translation unit has: Eigen uses
-// what it is compiled for, and its 512-bit products reach little more than half of the peak.
-// The scheme is Goto's (Goto and van de Geijn 2008): a block of A is packed into panels of 8 rows
-// that stay in L2, a strip of 32 columns of B stays in L1, a tile of 8 x 32 sums in registers.
+// Single-precision matrix product for AVX-512, whatever flags the translation unit has.
 //
 //   vfmadd231ps zmm   latency 4   2/cycle (1/cycle on Zen 4)
 //   tile: 16 products, 2 loads and 8 broadcasts for 8 rows x 32 columns x 1 step of k
@@ -7710,140 +7707,187 @@ struct ste {
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
 namespace tern::inline TERN_ABI::detail::avx512 {
 
-inline constexpr std::size_t lanes = 16, tile_rows = 8, tile_cols = 2 * lanes;
-inline constexpr std::size_t block_rows = 256, block_depth = 256;
+struct ops {
+  using scalar = float;
+  using reg = __m512;
+  static constexpr std::size_t lanes = 16, tile_rows = 8;
 
-TERN_INLINE __mmask16 first(std::size_t n) {
-  return static_cast<__mmask16>(n >= lanes ? 0xFFFFu : (1u << n) - 1u);
-}
-
-// The zero-masked forms: g++ 12 warns of the undefined source inside the plain ones.
-TERN_INLINE __m512d low_pairs(__m512 a, __m512 b) {
-  return _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, a, b));
-}
-TERN_INLINE __m512d high_pairs(__m512 a, __m512 b) {
-  return _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, a, b));
-}
-TERN_INLINE __m512 low_quads(__m512d a, __m512d b) {
-  return _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, a, b));
-}
-TERN_INLINE __m512 high_quads(__m512d a, __m512d b) {
-  return _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, a, b));
-}
-/// Quarters 0 and 2 of both, or 1 and 3.
-TERN_INLINE __m512 even_quarters(__m512 a, __m512 b) {
-  return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0x88);
-}
-TERN_INLINE __m512 odd_quarters(__m512 a, __m512 b) {
-  return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0xDD);
-}
-
-/// 16 x 16: row i of the result holds element i of every row of the argument.
-TERN_INLINE void transpose(__m512 (&r)[lanes]) {
-  __m512 t[lanes];  // t[4 g + j]: columns j, j + 4, j + 8, j + 12 of rows 4 g ... 4 g + 3
-#  pragma GCC unroll 4
-  for (std::size_t i = 0; i < lanes; i += 4) {
-    const __m512d a = low_pairs(r[i], r[i + 1]), b = high_pairs(r[i], r[i + 1]),
-                  c = low_pairs(r[i + 2], r[i + 3]), d = high_pairs(r[i + 2], r[i + 3]);
-    t[i] = low_quads(a, c);
-    t[i + 1] = high_quads(a, c);
-    t[i + 2] = low_quads(b, d);
-    t[i + 3] = high_quads(b, d);
+  TERN_INLINE static reg zero() { return _mm512_setzero_ps(); }
+  TERN_INLINE static reg fill(float x) { return _mm512_set1_ps(x); }
+  TERN_INLINE static reg load(const float* p) { return _mm512_loadu_ps(p); }
+  TERN_INLINE static void store(float* p, reg a) { _mm512_storeu_ps(p, a); }
+  /// Of up to `lanes` elements; the others are zero.
+  TERN_INLINE static reg load(const float* p, std::size_t n) {
+    return _mm512_maskz_loadu_ps(first(n), p);
   }
-#  pragma GCC unroll 4
-  for (std::size_t j = 0; j < 4; ++j) {
-    const __m512 a = even_quarters(t[j], t[j + 4]), b = odd_quarters(t[j], t[j + 4]),
-                 c = even_quarters(t[j + 8], t[j + 12]), d = odd_quarters(t[j + 8], t[j + 12]);
-    r[j] = even_quarters(a, c);
-    r[j + 4] = even_quarters(b, d);
-    r[j + 8] = odd_quarters(a, c);
-    r[j + 12] = odd_quarters(b, d);
+  TERN_INLINE static void store(float* p, reg a, std::size_t n) {
+    _mm512_mask_storeu_ps(p, first(n), a);
   }
-}
+  TERN_INLINE static __mmask16 first(std::size_t n) {
+    return static_cast<__mmask16>(n >= lanes ? 0xFFFFu : (1u << n) - 1u);
+  }
+  TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
 
-/// Step p of up to 16 lines to to[p * width + i], zeros past the last line. A line is a row of A or
-/// a column of B; element p of line i lies at from[i * line + p * step], one of the two being 1.
-inline void pack(const float* from, std::size_t lines, std::size_t line, std::size_t depth,
-                 std::size_t step, float* to, std::size_t width) {
+  /// 16 x 16: row i of the result holds element i of every row of the argument.
+  TERN_INLINE static void transpose(reg (&r)[lanes]) {
+    reg t[lanes];  // t[4 g + j]: columns j, j + 4, j + 8, j + 12 of rows 4 g ... 4 g + 3
+#  pragma GCC unroll 4
+    for (std::size_t i = 0; i < lanes; i += 4) {
+      const __m512d a = low_pairs(r[i], r[i + 1]), b = high_pairs(r[i], r[i + 1]),
+                    c = low_pairs(r[i + 2], r[i + 3]), d = high_pairs(r[i + 2], r[i + 3]);
+      t[i] = low_quads(a, c);
+      t[i + 1] = high_quads(a, c);
+      t[i + 2] = low_quads(b, d);
+      t[i + 3] = high_quads(b, d);
+    }
+#  pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j) {
+      const reg a = even_quarters(t[j], t[j + 4]), b = odd_quarters(t[j], t[j + 4]),
+                c = even_quarters(t[j + 8], t[j + 12]), d = odd_quarters(t[j + 8], t[j + 12]);
+      r[j] = even_quarters(a, c);
+      r[j + 4] = even_quarters(b, d);
+      r[j + 8] = odd_quarters(a, c);
+      r[j + 12] = odd_quarters(b, d);
+    }
+  }
+
+ private:
+  // The zero-masked forms: g++ 12 warns of the undefined source inside the plain ones.
+  TERN_INLINE static __m512d low_pairs(reg a, reg b) {
+    return _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, a, b));
+  }
+  TERN_INLINE static __m512d high_pairs(reg a, reg b) {
+    return _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, a, b));
+  }
+  TERN_INLINE static reg low_quads(__m512d a, __m512d b) {
+    return _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, a, b));
+  }
+  TERN_INLINE static reg high_quads(__m512d a, __m512d b) {
+    return _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, a, b));
+  }
+  /// Quarters 0 and 2 of both, or 1 and 3.
+  TERN_INLINE static reg even_quarters(reg a, reg b) {
+    return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0x88);
+  }
+  TERN_INLINE static reg odd_quarters(reg a, reg b) {
+    return _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, 0xDD);
+  }
+};
+
+// Dense matrix product of one thread, included once per instruction set inside its region. The
+// scheme is Goto's (Goto and van de Geijn 2008): a block of A is packed into panels of a tile's
+// rows that stay in L2, a strip of two registers' columns of B stays in L1, a tile of sums in
+// registers. Ops names the scalar, its registers and the rows of a tile, which are multiples of a
+// register's lanes or fewer.
+
+/// Elements of B that a tile takes in a step of k, and of A's block: rows and steps, 256 KiB.
+template <class Ops>
+inline constexpr std::size_t tile_cols = 2 * Ops::lanes;
+inline constexpr std::size_t block_depth = 256;
+template <class Ops>
+inline constexpr std::size_t block_rows =
+    1024 / sizeof(typename Ops::scalar) / Ops::tile_rows * Ops::tile_rows;
+
+/// Step p of up to a register of lines to to[p * width + i], zeros past the last line. A line is a
+/// row of A or a column of B; element p of line i lies at from[i * line + p * step], one of the two
+/// being 1. Where a width is less than a register, the next step's elements cover the zeros.
+template <class Ops, class T = typename Ops::scalar>
+void pack_register(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                   std::size_t step, T* to, std::size_t width) {
+  constexpr std::size_t lanes = Ops::lanes;
   if (line == 1) {
-    const __mmask16 some = first(lines);
     for (std::size_t p = 0; p < depth; ++p)
-      _mm512_mask_storeu_ps(to + p * width, first(width),
-                            _mm512_maskz_loadu_ps(some, from + p * step));
+      Ops::store(to + p * width, Ops::load(from + p * step, lines));
     return;
   }
   for (std::size_t p = 0; p < depth; p += lanes) {
     const std::size_t n = std::min(lanes, depth - p);
-    __m512 r[lanes];
-#  pragma GCC unroll 16
+    typename Ops::reg r[lanes];
+#pragma GCC unroll 16
     for (std::size_t i = 0; i < lanes; ++i)
-      r[i] = i < lines ? _mm512_maskz_loadu_ps(first(n), from + i * line + p) : _mm512_setzero_ps();
-    transpose(r);
-#  pragma GCC unroll 16
+      r[i] = i < lines ? Ops::load(from + i * line + p, n) : Ops::zero();
+    Ops::transpose(r);
+#pragma GCC unroll 16
     for (std::size_t i = 0; i < lanes; ++i)
-      if (i < n) _mm512_mask_storeu_ps(to + (p + i) * width, first(width), r[i]);
+      if (i < n) Ops::store(to + (p + i) * width, r[i]);
   }
 }
 
-/// c (rows x cols, cols up to 16 * V) = alpha a b, or c += alpha a b; a and b packed.
-template <std::size_t V>
-inline void tile(float alpha, const float* a, const float* b, std::size_t depth, float* c,
-                 std::size_t stride, std::size_t rows, std::size_t cols, bool accumulate) {
-  __m512 sum[tile_rows][V];
-#  pragma GCC unroll 8
-  for (std::size_t i = 0; i < tile_rows; ++i)
-#  pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) sum[i][v] = _mm512_setzero_ps();
+/// The same for a panel of up to `width` lines.
+template <class Ops, class T = typename Ops::scalar>
+void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                std::size_t step, T* to, std::size_t width) {
+  for (std::size_t v = 0; v < width; v += Ops::lanes) {
+    const std::size_t first = std::min(v, lines), n = std::min(Ops::lanes, lines - first);
+    pack_register<Ops>(from + first * line, n, line, depth, step, to + v, width);
+  }
+}
+
+/// c (rows x cols, up to Rows and V registers) = alpha a b, or c += alpha a b; a and b packed.
+template <class Ops, std::size_t Rows, std::size_t V, class T = typename Ops::scalar>
+void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t stride,
+          std::size_t rows, std::size_t cols, bool accumulate) {
+  constexpr std::size_t lanes = Ops::lanes;
+  typename Ops::reg sum[Rows][V];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::zero();
   for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t v = 0; v < V; ++v)
-      _mm_prefetch(reinterpret_cast<const char*>(c + i * stride + v * lanes), _MM_HINT_T0);
-  for (std::size_t p = 0; p < depth; ++p, a += tile_rows, b += tile_cols) {
-    __m512 right[V];
-#  pragma GCC unroll 2
-    for (std::size_t v = 0; v < V; ++v) right[v] = _mm512_loadu_ps(b + v * lanes);
-#  pragma GCC unroll 8
-    for (std::size_t i = 0; i < tile_rows; ++i) {
-      const __m512 left = _mm512_set1_ps(a[i]);
-#  pragma GCC unroll 2
-      for (std::size_t v = 0; v < V; ++v) sum[i][v] = _mm512_fmadd_ps(left, right[v], sum[i][v]);
+    for (std::size_t v = 0; v < V; ++v) __builtin_prefetch(c + i * stride + v * lanes);
+  for (std::size_t p = 0; p < depth; ++p, a += Ops::tile_rows, b += tile_cols<Ops>) {
+    typename Ops::reg right[V];
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) right[v] = Ops::load(b + v * lanes);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < Rows; ++i) {
+      const typename Ops::reg left = Ops::fill(a[i]);
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::multiply_add(left, right[v], sum[i][v]);
     }
   }
-  const __m512 factor = _mm512_set1_ps(alpha);
-#  pragma GCC unroll 8
-  for (std::size_t i = 0; i < tile_rows; ++i)
-#  pragma GCC unroll 2
+  const typename Ops::reg factor = Ops::fill(alpha);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v) {
       if (i >= rows) continue;
-      const __mmask16 some = first(cols - v * lanes);
-      float* const at = c + i * stride + v * lanes;
-      const __m512 before = accumulate ? _mm512_maskz_loadu_ps(some, at) : _mm512_setzero_ps();
-      _mm512_mask_storeu_ps(at, some, _mm512_fmadd_ps(factor, sum[i][v], before));
+      const std::size_t n = std::min(lanes, cols - v * lanes);
+      T* const at = c + i * stride + v * lanes;
+      const typename Ops::reg before = accumulate ? Ops::load(at, n) : Ops::zero();
+      Ops::store(at, Ops::multiply_add(factor, sum[i][v], before), n);
     }
 }
 
 /// c = alpha a b, or c += alpha a b; c row-major, a and b in either order. An element's sum depends
 /// on its row and its column alone: no way to split the product changes its bits.
-inline void gemm(float alpha, matrix_view<const float> a, matrix_view<const float> b,
-                 matrix_view<float> c, bool accumulate) {
-  alignas(64) float left[block_rows * block_depth], right[block_depth * tile_cols];
+template <class Ops, class T = typename Ops::scalar>
+void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+          bool accumulate) {
+  constexpr std::size_t tile_rows = Ops::tile_rows;
+  // A register more than the block: the last store of a narrower panel is as wide.
+  alignas(64) T left[block_rows<Ops> * block_depth + Ops::lanes];
+  alignas(64) T right[block_depth * tile_cols<Ops>];
   std::size_t p = 0;
   do {
     const std::size_t depth = std::min(block_depth, a.cols - p);
     const bool add = accumulate || p > 0;
-    for (std::size_t r = 0; r < c.rows; r += block_rows) {
-      const std::size_t rows = std::min(block_rows, c.rows - r);
+    for (std::size_t r = 0; r < c.rows; r += block_rows<Ops>) {
+      const std::size_t rows = std::min(block_rows<Ops>, c.rows - r);
       for (std::size_t i = 0; i < rows; i += tile_rows)
-        pack(&a(r + i, p), std::min(tile_rows, rows - i), a.row_stride, depth, a.col_stride,
-             left + i * depth, tile_rows);
-      for (std::size_t j = 0; j < c.cols; j += tile_cols) {
-        const std::size_t cols = std::min(tile_cols, c.cols - j);
-        for (std::size_t v = 0; v < cols; v += lanes)
-          pack(&b(p, j + v), std::min(lanes, cols - v), b.col_stride, depth, b.row_stride,
-               right + v, tile_cols);
-        const auto one = cols > lanes ? tile<2> : tile<1>;
-        for (std::size_t i = 0; i < rows; i += tile_rows)
-          one(alpha, left + i * depth, right, depth, &c(r + i, j), c.row_stride,
-              std::min(tile_rows, rows - i), cols, add);
+        pack_panel<Ops>(&a(r + i, p), std::min(tile_rows, rows - i), a.row_stride, depth,
+                        a.col_stride, left + i * depth, tile_rows);
+      for (std::size_t j = 0; j < c.cols; j += tile_cols<Ops>) {
+        const std::size_t cols = std::min(tile_cols<Ops>, c.cols - j);
+        pack_panel<Ops>(&b(p, j), cols, b.col_stride, depth, b.row_stride, right, tile_cols<Ops>);
+        const bool wide = cols > Ops::lanes;
+        const auto whole = wide ? tile<Ops, tile_rows, 2> : tile<Ops, tile_rows, 1>;
+        const auto single = wide ? tile<Ops, 1, 2> : tile<Ops, 1, 1>;
+        for (std::size_t i = 0; i < rows; i += tile_rows) {
+          const std::size_t some = std::min(tile_rows, rows - i);
+          (some == 1 ? single : whole)(alpha, left + i * depth, right, depth, &c(r + i, j),
+                                       c.row_stride, some, cols, add);
+        }
       }
     }
     p += block_depth;
@@ -7906,7 +7950,7 @@ inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) r[i] = _mm512_loadu_ps(tile + 16 * i);
-  avx512::transpose(r);
+  avx512::ops::transpose(r);
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) _mm512_storeu_ps(tile + 16 * i, r[i]);
 }
@@ -7919,8 +7963,8 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
                        const float* factor, std::byte* to, bool exchange) {
   const std::size_t second = AlongLines ? brick_lines * stride : brick_lines;
   const std::size_t outer = AlongLines ? depth : lines, inner = AlongLines ? lines : depth;
-  const __mmask16 left = avx512::first(inner),
-                  right = AlongLines ? left : avx512::first(inner > 16 ? inner - 16 : 0);
+  const __mmask16 left = avx512::ops::first(inner),
+                  right = AlongLines ? left : avx512::ops::first(inner > 16 ? inner - 16 : 0);
   for (std::size_t i = 0; i < brick_lines; ++i) {
     const T* const at = from + i * stride;
     const bool one = i < outer, two = AlongLines ? i + 16 < outer : one;
@@ -8087,48 +8131,404 @@ void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
 }  // namespace tern::inline TERN_ABI::detail::amx
 #endif
 
+// ==== tern/linalg/avx2.hpp
+
+// Single-precision matrix product for AVX2 and FMA, whatever flags the translation unit has.
+//
+//   vfmadd231ps ymm   latency 4 (Haswell, Broadwell, Zen 2: 5)   2/cycle
+//   tile: 12 products, 2 loads and 6 broadcasts for 6 rows x 16 columns x 1 step of k
+
+#if TERN_X86
+#  include <immintrin.h>
+
+#  include <algorithm>
+#  include <cstddef>
+#  include <cstdint>
+
+TERN_TARGET_BEGIN("avx2,fma")
+namespace tern::inline TERN_ABI::detail::avx2 {
+
+struct ops {
+  using scalar = float;
+  using reg = __m256;
+  static constexpr std::size_t lanes = 8, tile_rows = 6;
+
+  TERN_INLINE static reg zero() { return _mm256_setzero_ps(); }
+  TERN_INLINE static reg fill(float x) { return _mm256_set1_ps(x); }
+  TERN_INLINE static reg load(const float* p) { return _mm256_loadu_ps(p); }
+  TERN_INLINE static void store(float* p, reg a) { _mm256_storeu_ps(p, a); }
+  /// Of n <= lanes elements; the others are zero.
+  TERN_INLINE static reg load(const float* p, std::size_t n) {
+    return n == lanes ? load(p) : _mm256_maskload_ps(p, first(n));
+  }
+  TERN_INLINE static void store(float* p, reg a, std::size_t n) {
+    if (n == lanes)
+      store(p, a);
+    else
+      _mm256_maskstore_ps(p, first(n), a);
+  }
+  TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
+
+  /// 8 x 8: row i of the result holds element i of every row of the argument.
+  TERN_INLINE static void transpose(reg (&r)[lanes]) {
+    __m256d t[lanes];  // t[4 g + j]: columns j and j + 4 of rows 4 g ... 4 g + 3
+#  pragma GCC unroll 2
+    for (std::size_t i = 0; i < lanes; i += 4) {
+      const __m256d a = low_pairs(r[i], r[i + 1]), b = high_pairs(r[i], r[i + 1]),
+                    c = low_pairs(r[i + 2], r[i + 3]), d = high_pairs(r[i + 2], r[i + 3]);
+      t[i] = _mm256_unpacklo_pd(a, c);
+      t[i + 1] = _mm256_unpackhi_pd(a, c);
+      t[i + 2] = _mm256_unpacklo_pd(b, d);
+      t[i + 3] = _mm256_unpackhi_pd(b, d);
+    }
+#  pragma GCC unroll 4
+    for (std::size_t j = 0; j < 4; ++j) {
+      r[j] = _mm256_castpd_ps(_mm256_permute2f128_pd(t[j], t[j + 4], 0x20));
+      r[j + 4] = _mm256_castpd_ps(_mm256_permute2f128_pd(t[j], t[j + 4], 0x31));
+    }
+  }
+
+ private:
+  TERN_INLINE static __m256i first(std::size_t n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<std::int32_t>(n)), lane);
+  }
+  TERN_INLINE static __m256d low_pairs(reg a, reg b) {
+    return _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+  }
+  TERN_INLINE static __m256d high_pairs(reg a, reg b) {
+    return _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+  }
+};
+
+// Dense matrix product of one thread, included once per instruction set inside its region. The
+// scheme is Goto's (Goto and van de Geijn 2008): a block of A is packed into panels of a tile's
+// rows that stay in L2, a strip of two registers' columns of B stays in L1, a tile of sums in
+// registers. Ops names the scalar, its registers and the rows of a tile, which are multiples of a
+// register's lanes or fewer.
+
+/// Elements of B that a tile takes in a step of k, and of A's block: rows and steps, 256 KiB.
+template <class Ops>
+inline constexpr std::size_t tile_cols = 2 * Ops::lanes;
+inline constexpr std::size_t block_depth = 256;
+template <class Ops>
+inline constexpr std::size_t block_rows =
+    1024 / sizeof(typename Ops::scalar) / Ops::tile_rows * Ops::tile_rows;
+
+/// Step p of up to a register of lines to to[p * width + i], zeros past the last line. A line is a
+/// row of A or a column of B; element p of line i lies at from[i * line + p * step], one of the two
+/// being 1. Where a width is less than a register, the next step's elements cover the zeros.
+template <class Ops, class T = typename Ops::scalar>
+void pack_register(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                   std::size_t step, T* to, std::size_t width) {
+  constexpr std::size_t lanes = Ops::lanes;
+  if (line == 1) {
+    for (std::size_t p = 0; p < depth; ++p)
+      Ops::store(to + p * width, Ops::load(from + p * step, lines));
+    return;
+  }
+  for (std::size_t p = 0; p < depth; p += lanes) {
+    const std::size_t n = std::min(lanes, depth - p);
+    typename Ops::reg r[lanes];
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < lanes; ++i)
+      r[i] = i < lines ? Ops::load(from + i * line + p, n) : Ops::zero();
+    Ops::transpose(r);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < lanes; ++i)
+      if (i < n) Ops::store(to + (p + i) * width, r[i]);
+  }
+}
+
+/// The same for a panel of up to `width` lines.
+template <class Ops, class T = typename Ops::scalar>
+void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                std::size_t step, T* to, std::size_t width) {
+  for (std::size_t v = 0; v < width; v += Ops::lanes) {
+    const std::size_t first = std::min(v, lines), n = std::min(Ops::lanes, lines - first);
+    pack_register<Ops>(from + first * line, n, line, depth, step, to + v, width);
+  }
+}
+
+/// c (rows x cols, up to Rows and V registers) = alpha a b, or c += alpha a b; a and b packed.
+template <class Ops, std::size_t Rows, std::size_t V, class T = typename Ops::scalar>
+void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t stride,
+          std::size_t rows, std::size_t cols, bool accumulate) {
+  constexpr std::size_t lanes = Ops::lanes;
+  typename Ops::reg sum[Rows][V];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::zero();
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t v = 0; v < V; ++v) __builtin_prefetch(c + i * stride + v * lanes);
+  for (std::size_t p = 0; p < depth; ++p, a += Ops::tile_rows, b += tile_cols<Ops>) {
+    typename Ops::reg right[V];
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) right[v] = Ops::load(b + v * lanes);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < Rows; ++i) {
+      const typename Ops::reg left = Ops::fill(a[i]);
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::multiply_add(left, right[v], sum[i][v]);
+    }
+  }
+  const typename Ops::reg factor = Ops::fill(alpha);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) {
+      if (i >= rows) continue;
+      const std::size_t n = std::min(lanes, cols - v * lanes);
+      T* const at = c + i * stride + v * lanes;
+      const typename Ops::reg before = accumulate ? Ops::load(at, n) : Ops::zero();
+      Ops::store(at, Ops::multiply_add(factor, sum[i][v], before), n);
+    }
+}
+
+/// c = alpha a b, or c += alpha a b; c row-major, a and b in either order. An element's sum depends
+/// on its row and its column alone: no way to split the product changes its bits.
+template <class Ops, class T = typename Ops::scalar>
+void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+          bool accumulate) {
+  constexpr std::size_t tile_rows = Ops::tile_rows;
+  // A register more than the block: the last store of a narrower panel is as wide.
+  alignas(64) T left[block_rows<Ops> * block_depth + Ops::lanes];
+  alignas(64) T right[block_depth * tile_cols<Ops>];
+  std::size_t p = 0;
+  do {
+    const std::size_t depth = std::min(block_depth, a.cols - p);
+    const bool add = accumulate || p > 0;
+    for (std::size_t r = 0; r < c.rows; r += block_rows<Ops>) {
+      const std::size_t rows = std::min(block_rows<Ops>, c.rows - r);
+      for (std::size_t i = 0; i < rows; i += tile_rows)
+        pack_panel<Ops>(&a(r + i, p), std::min(tile_rows, rows - i), a.row_stride, depth,
+                        a.col_stride, left + i * depth, tile_rows);
+      for (std::size_t j = 0; j < c.cols; j += tile_cols<Ops>) {
+        const std::size_t cols = std::min(tile_cols<Ops>, c.cols - j);
+        pack_panel<Ops>(&b(p, j), cols, b.col_stride, depth, b.row_stride, right, tile_cols<Ops>);
+        const bool wide = cols > Ops::lanes;
+        const auto whole = wide ? tile<Ops, tile_rows, 2> : tile<Ops, tile_rows, 1>;
+        const auto single = wide ? tile<Ops, 1, 2> : tile<Ops, 1, 1>;
+        for (std::size_t i = 0; i < rows; i += tile_rows) {
+          const std::size_t some = std::min(tile_rows, rows - i);
+          (some == 1 ? single : whole)(alpha, left + i * depth, right, depth, &c(r + i, j),
+                                       c.row_stride, some, cols, add);
+        }
+      }
+    }
+    p += block_depth;
+  } while (p < a.cols);
+}
+
+}  // namespace tern::inline TERN_ABI::detail::avx2
+TERN_TARGET_END
+#endif
+
+// ==== tern/linalg/portable.hpp
+
+// Matrix product of any scalar by the registers that the translation unit is compiled for: SSE2 or
+// NEON in a program without flags.
+
+namespace tern::inline TERN_ABI::detail::portable {
+
+#if TERN_AARCH64 || defined(__AVX512F__)
+inline constexpr std::size_t registers = 32;
+#else
+inline constexpr std::size_t registers = 16;
+#endif
+
+template <class T>
+struct ops {
+  using scalar = T;
+  using reg = simd::batch<T>;
+  static constexpr std::size_t lanes = simd::lanes<T>, tile_rows = registers / 4;
+
+  static reg zero() { return reg(T(0)); }
+  static reg fill(T x) { return reg(x); }
+  static reg load(const T* p) { return reg::load_unaligned(p); }
+  static void store(T* p, const reg& a) { a.store_unaligned(p); }
+  /// Of n <= lanes elements; the others are zero.
+  static reg load(const T* p, std::size_t n) {
+    if (n == lanes) return load(p);
+    std::array<T, lanes> part{};
+    std::copy_n(p, n, part.data());
+    return load(part.data());
+  }
+  static void store(T* p, const reg& a, std::size_t n) {
+    if (n == lanes) return store(p, a);
+    std::array<T, lanes> part;
+    store(part.data(), a);
+    std::copy_n(part.data(), n, p);
+  }
+  static reg multiply_add(const reg& a, const reg& b, const reg& c) { return xsimd::fma(a, b, c); }
+  /// Row i of the result holds element i of every row of the argument.
+  static void transpose(reg (&r)[lanes]) {
+    if constexpr (sizeof(reg) == 16) {
+      constexpr std::size_t half = lanes / 2;
+      for (std::size_t step = 1; step < lanes; step *= 2) {
+        reg t[lanes];
+        for (std::size_t i = 0; i < half; ++i) {
+          t[2 * i] = xsimd::zip_lo(r[i], r[i + half]);
+          t[2 * i + 1] = xsimd::zip_hi(r[i], r[i + half]);
+        }
+        std::copy_n(t, lanes, r);
+      }
+    } else {  // where xsimd's zip is one of quarters
+      std::array<std::array<T, lanes>, lanes> columns;
+      for (std::size_t i = 0; i < lanes; ++i) {
+        std::array<T, lanes> row;
+        store(row.data(), r[i]);
+        for (std::size_t j = 0; j < lanes; ++j) columns[j][i] = row[j];
+      }
+      for (std::size_t i = 0; i < lanes; ++i) r[i] = load(columns[i].data());
+    }
+  }
+};
+
+// Dense matrix product of one thread, included once per instruction set inside its region. The
+// scheme is Goto's (Goto and van de Geijn 2008): a block of A is packed into panels of a tile's
+// rows that stay in L2, a strip of two registers' columns of B stays in L1, a tile of sums in
+// registers. Ops names the scalar, its registers and the rows of a tile, which are multiples of a
+// register's lanes or fewer.
+
+/// Elements of B that a tile takes in a step of k, and of A's block: rows and steps, 256 KiB.
+template <class Ops>
+inline constexpr std::size_t tile_cols = 2 * Ops::lanes;
+inline constexpr std::size_t block_depth = 256;
+template <class Ops>
+inline constexpr std::size_t block_rows =
+    1024 / sizeof(typename Ops::scalar) / Ops::tile_rows * Ops::tile_rows;
+
+/// Step p of up to a register of lines to to[p * width + i], zeros past the last line. A line is a
+/// row of A or a column of B; element p of line i lies at from[i * line + p * step], one of the two
+/// being 1. Where a width is less than a register, the next step's elements cover the zeros.
+template <class Ops, class T = typename Ops::scalar>
+void pack_register(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                   std::size_t step, T* to, std::size_t width) {
+  constexpr std::size_t lanes = Ops::lanes;
+  if (line == 1) {
+    for (std::size_t p = 0; p < depth; ++p)
+      Ops::store(to + p * width, Ops::load(from + p * step, lines));
+    return;
+  }
+  for (std::size_t p = 0; p < depth; p += lanes) {
+    const std::size_t n = std::min(lanes, depth - p);
+    typename Ops::reg r[lanes];
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < lanes; ++i)
+      r[i] = i < lines ? Ops::load(from + i * line + p, n) : Ops::zero();
+    Ops::transpose(r);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < lanes; ++i)
+      if (i < n) Ops::store(to + (p + i) * width, r[i]);
+  }
+}
+
+/// The same for a panel of up to `width` lines.
+template <class Ops, class T = typename Ops::scalar>
+void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                std::size_t step, T* to, std::size_t width) {
+  for (std::size_t v = 0; v < width; v += Ops::lanes) {
+    const std::size_t first = std::min(v, lines), n = std::min(Ops::lanes, lines - first);
+    pack_register<Ops>(from + first * line, n, line, depth, step, to + v, width);
+  }
+}
+
+/// c (rows x cols, up to Rows and V registers) = alpha a b, or c += alpha a b; a and b packed.
+template <class Ops, std::size_t Rows, std::size_t V, class T = typename Ops::scalar>
+void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t stride,
+          std::size_t rows, std::size_t cols, bool accumulate) {
+  constexpr std::size_t lanes = Ops::lanes;
+  typename Ops::reg sum[Rows][V];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::zero();
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t v = 0; v < V; ++v) __builtin_prefetch(c + i * stride + v * lanes);
+  for (std::size_t p = 0; p < depth; ++p, a += Ops::tile_rows, b += tile_cols<Ops>) {
+    typename Ops::reg right[V];
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) right[v] = Ops::load(b + v * lanes);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < Rows; ++i) {
+      const typename Ops::reg left = Ops::fill(a[i]);
+#pragma GCC unroll 2
+      for (std::size_t v = 0; v < V; ++v) sum[i][v] = Ops::multiply_add(left, right[v], sum[i][v]);
+    }
+  }
+  const typename Ops::reg factor = Ops::fill(alpha);
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < Rows; ++i)
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < V; ++v) {
+      if (i >= rows) continue;
+      const std::size_t n = std::min(lanes, cols - v * lanes);
+      T* const at = c + i * stride + v * lanes;
+      const typename Ops::reg before = accumulate ? Ops::load(at, n) : Ops::zero();
+      Ops::store(at, Ops::multiply_add(factor, sum[i][v], before), n);
+    }
+}
+
+/// c = alpha a b, or c += alpha a b; c row-major, a and b in either order. An element's sum depends
+/// on its row and its column alone: no way to split the product changes its bits.
+template <class Ops, class T = typename Ops::scalar>
+void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+          bool accumulate) {
+  constexpr std::size_t tile_rows = Ops::tile_rows;
+  // A register more than the block: the last store of a narrower panel is as wide.
+  alignas(64) T left[block_rows<Ops> * block_depth + Ops::lanes];
+  alignas(64) T right[block_depth * tile_cols<Ops>];
+  std::size_t p = 0;
+  do {
+    const std::size_t depth = std::min(block_depth, a.cols - p);
+    const bool add = accumulate || p > 0;
+    for (std::size_t r = 0; r < c.rows; r += block_rows<Ops>) {
+      const std::size_t rows = std::min(block_rows<Ops>, c.rows - r);
+      for (std::size_t i = 0; i < rows; i += tile_rows)
+        pack_panel<Ops>(&a(r + i, p), std::min(tile_rows, rows - i), a.row_stride, depth,
+                        a.col_stride, left + i * depth, tile_rows);
+      for (std::size_t j = 0; j < c.cols; j += tile_cols<Ops>) {
+        const std::size_t cols = std::min(tile_cols<Ops>, c.cols - j);
+        pack_panel<Ops>(&b(p, j), cols, b.col_stride, depth, b.row_stride, right, tile_cols<Ops>);
+        const bool wide = cols > Ops::lanes;
+        const auto whole = wide ? tile<Ops, tile_rows, 2> : tile<Ops, tile_rows, 1>;
+        const auto single = wide ? tile<Ops, 1, 2> : tile<Ops, 1, 1>;
+        for (std::size_t i = 0; i < rows; i += tile_rows) {
+          const std::size_t some = std::min(tile_rows, rows - i);
+          (some == 1 ? single : whole)(alpha, left + i * depth, right, depth, &c(r + i, j),
+                                       c.row_stride, some, cols, add);
+        }
+      }
+    }
+    p += block_depth;
+  } while (p < a.cols);
+}
+
+}  // namespace tern::inline TERN_ABI::detail::portable
+
 // ==== tern/linalg/gemm.hpp
 
-// Dense matrix product by Eigen, or by kernels of our own where the CPU has AVX-512 or AMX, split
-// over an executor. The split depends on the shape alone, so the bits do not depend on the number
-// of threads.
+// Dense matrix product by the instructions of the CPU, split over an executor. The split depends on
+// the shape alone, so the bits do not depend on the number of threads.
 
 namespace tern::inline TERN_ABI {
 
 namespace detail {
-
-template <class T, int Order>
-auto eigen_map(matrix_view<T> m) {
-  using plain = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Order>;
-  using mapped = std::conditional_t<std::is_const_v<T>, const plain, plain>;
-  const std::size_t outer = Order == Eigen::RowMajor ? m.row_stride : m.col_stride;
-  return Eigen::Map<mapped, Eigen::Unaligned, Eigen::OuterStride<>>(
-      m.data, static_cast<Eigen::Index>(m.rows), static_cast<Eigen::Index>(m.cols),
-      Eigen::OuterStride<>(static_cast<Eigen::Index>(outer)));
-}
 
 /// c = alpha a b (+ c) with c row-major; a and b in either order.
 template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
                 bool accumulate) {
 #if TERN_X86
-  if constexpr (std::is_same_v<T, float>)
-    if (isa::active() >= isa::level::avx512bw) return avx512::gemm(alpha, a, b, c, accumulate);
+  if constexpr (std::is_same_v<T, float>) {
+    const isa::level level = isa::active();
+    if (level >= isa::level::avx512bw) return avx512::gemm<avx512::ops>(alpha, a, b, c, accumulate);
+    if (level >= isa::level::avx2) return avx2::gemm<avx2::ops>(alpha, a, b, c, accumulate);
+  }
 #endif
-  auto out = eigen_map<T, Eigen::RowMajor>(c);
-  // Cleared first, so that only one form of each product is instantiated.
-  if (!accumulate) out.setZero();
-  const auto product = [&](const auto& x, const auto& y) { out.noalias() += alpha * (x * y); };
-  const auto with_b = [&](const auto& x) {
-    if (b.col_stride == 1)
-      product(x, eigen_map<const T, Eigen::RowMajor>(b));
-    else
-      product(x, eigen_map<const T, Eigen::ColMajor>(b));
-  };
-  if (a.col_stride == 1)
-    with_b(eigen_map<const T, Eigen::RowMajor>(a));
-  else
-    with_b(eigen_map<const T, Eigen::ColMajor>(a));
+  portable::gemm<portable::ops<T>>(alpha, a, b, c, accumulate);
 }
 
 /// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
@@ -8190,8 +8590,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   });
 }
 
-// Eigen's products cost seconds of compile time in every unit. A program of many units may define
-// this macro everywhere and instantiate both in one of them.
+// Products of all levels cost compile time in every unit. A program of many units may define this
+// macro everywhere and instantiate both in one of them.
 #if defined(TERN_EXTERN_GEMM)
 extern template void gemm<float>(float, matrix_view<const float>, matrix_view<const float>,
                                  matrix_view<float>, bool, executor_ref);

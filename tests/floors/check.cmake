@@ -27,7 +27,7 @@ set(listed
     "data io")                # data sets are read through io/text_file.hpp
 
 # Who may include what of the outside. Command-line and formatting libraries belong to programs.
-set(outside_Eigen adapt linalg)
+set(outside_Eigen adapt)
 set(outside_xsimd core)
 set(outside_nlohmann io text data model train)
 set(outside_zlib io data model train)

@@ -50,6 +50,26 @@ double largest_error(matrix_view<const T> a, matrix_view<const T> b, matrix_view
   return worst;
 }
 
+/// A product of one thread.
+template <class T>
+using product = void (*)(T, matrix_view<const T>, matrix_view<const T>, matrix_view<T>, bool);
+
+/// Those that this CPU has, the portable one first.
+template <class T>
+std::vector<product<T>> products() {
+  namespace detail = tern::detail;
+  std::vector<product<T>> all{detail::portable::gemm<detail::portable::ops<T>>};
+#if TERN_X86
+  using tern::isa::level;
+  if constexpr (std::is_same_v<T, float>) {
+    if (tern::isa::supported(level::avx2)) all.push_back(detail::avx2::gemm<detail::avx2::ops>);
+    if (tern::isa::supported(level::avx512bw))
+      all.push_back(detail::avx512::gemm<detail::avx512::ops>);
+  }
+#endif
+  return all;
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("gemm equals plain loops in every order", "[gemm]", float, double) {
@@ -79,7 +99,25 @@ TEMPLATE_TEST_CASE("gemm equals plain loops in every order", "[gemm]", float, do
         tern::gemm<T>(T(-0.5), a.view, b.view, c.view, accumulate);
         CHECK(largest_error<T>(a.view, b.view, before, c.view, T(-0.5), accumulate) < tolerance);
         CHECK(sum(c.memory) - sum(dense<T>(c.view)) == Approx(outside).margin(1e-9));
+        if (c.view.col_stride != 1) continue;  // which gemm turns round
+        for (const auto one : products<T>()) {
+          for (std::size_t i = 0; i < m; ++i)
+            for (std::size_t j = 0; j < n; ++j) c.view(i, j) = matrix_view<const T>(before)(i, j);
+          one(T(-0.5), a.view, b.view, c.view, accumulate);
+          CHECK(largest_error<T>(a.view, b.view, before, c.view, T(-0.5), accumulate) < tolerance);
+          CHECK(sum(c.memory) - sum(dense<T>(c.view)) == Approx(outside).margin(1e-9));
+        }
       }
+}
+
+TEST_CASE("gemm<float> gives the same bits by AVX2 and by AVX-512", "[gemm]") {
+  const auto all = products<float>();
+  if (all.size() < 3) return;
+  const auto a = random_matrix<float>(67, 777, 1), b = random_matrix<float>(777, 53, 2);
+  tern::matrix<float> c = random_matrix<float>(67, 53, 3), d = c;
+  all[1](-0.3f, a, b, c, true);
+  all[2](-0.3f, a, b, d, true);
+  CHECK(c == d);
 }
 
 TEST_CASE("gemm takes owners and transposed views", "[gemm]") {

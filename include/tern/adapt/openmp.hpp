@@ -1,6 +1,4 @@
-// OpenMP's threads as an executor, for programs whose other loops run on them. Compile with
-// -fopenmp, and with EIGEN_DONT_PARALLELIZE: Eigen starts threads of its own for products outside
-// of a parallel region else, and their number decides the order of sums.
+// OpenMP's threads as an executor, for programs whose other loops run on them.
 #pragma once
 
 #ifndef _OPENMP

@@ -1,9 +1,7 @@
-// Dense matrix product by Eigen, or by kernels of our own where the CPU has AVX-512 or AMX, split
-// over an executor. The split depends on the shape alone, so the bits do not depend on the number
-// of threads.
+// Dense matrix product by the instructions of the CPU, split over an executor. The split depends on
+// the shape alone, so the bits do not depend on the number of threads.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
 
@@ -11,44 +9,26 @@
 #include "tern/core/tensor.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/linalg/amx.hpp"
+#include "tern/linalg/avx2.hpp"
 #include "tern/linalg/avx512.hpp"
+#include "tern/linalg/portable.hpp"
 
 namespace tern::inline TERN_ABI {
 
 namespace detail {
-
-template <class T, int Order>
-auto eigen_map(matrix_view<T> m) {
-  using plain = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Order>;
-  using mapped = std::conditional_t<std::is_const_v<T>, const plain, plain>;
-  const std::size_t outer = Order == Eigen::RowMajor ? m.row_stride : m.col_stride;
-  return Eigen::Map<mapped, Eigen::Unaligned, Eigen::OuterStride<>>(
-      m.data, static_cast<Eigen::Index>(m.rows), static_cast<Eigen::Index>(m.cols),
-      Eigen::OuterStride<>(static_cast<Eigen::Index>(outer)));
-}
 
 /// c = alpha a b (+ c) with c row-major; a and b in either order.
 template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
                 bool accumulate) {
 #if TERN_X86
-  if constexpr (std::is_same_v<T, float>)
-    if (isa::active() >= isa::level::avx512bw) return avx512::gemm(alpha, a, b, c, accumulate);
+  if constexpr (std::is_same_v<T, float>) {
+    const isa::level level = isa::active();
+    if (level >= isa::level::avx512bw) return avx512::gemm<avx512::ops>(alpha, a, b, c, accumulate);
+    if (level >= isa::level::avx2) return avx2::gemm<avx2::ops>(alpha, a, b, c, accumulate);
+  }
 #endif
-  auto out = eigen_map<T, Eigen::RowMajor>(c);
-  // Cleared first, so that only one form of each product is instantiated.
-  if (!accumulate) out.setZero();
-  const auto product = [&](const auto& x, const auto& y) { out.noalias() += alpha * (x * y); };
-  const auto with_b = [&](const auto& x) {
-    if (b.col_stride == 1)
-      product(x, eigen_map<const T, Eigen::RowMajor>(b));
-    else
-      product(x, eigen_map<const T, Eigen::ColMajor>(b));
-  };
-  if (a.col_stride == 1)
-    with_b(eigen_map<const T, Eigen::RowMajor>(a));
-  else
-    with_b(eigen_map<const T, Eigen::ColMajor>(a));
+  portable::gemm<portable::ops<T>>(alpha, a, b, c, accumulate);
 }
 
 /// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
@@ -110,8 +90,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   });
 }
 
-// Eigen's products cost seconds of compile time in every unit. A program of many units may define
-// this macro everywhere and instantiate both in one of them.
+// Products of all levels cost compile time in every unit. A program of many units may define this
+// macro everywhere and instantiate both in one of them.
 #if defined(TERN_EXTERN_GEMM)
 extern template void gemm<float>(float, matrix_view<const float>, matrix_view<const float>,
                                  matrix_view<float>, bool, executor_ref);
