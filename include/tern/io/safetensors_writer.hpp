@@ -20,6 +20,7 @@
 #include "tern/io/dtype.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
+#include "tern/text/json.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -125,20 +126,12 @@ class safetensors_writer {
                           {"data_offsets", {offset, end}}};
       offset = end;
     }
-    std::string text = dump(json);
+    std::string text = json_text(json, "tensors' names and metadata");
     text.append(63 - (8 + text.size() + 63) % 64, ' ');
     const std::uint64_t size = text.size();
     std::string head(8, '\0');
     std::memcpy(head.data(), &size, 8);
     return head + text;
-  }
-
-  static std::string dump(const nlohmann::ordered_json& json) {
-    try {
-      return json.dump();
-    } catch (const nlohmann::json::exception&) {
-      throw config_error("names of tensors and metadata must be UTF-8");
-    }
   }
 
   std::map<std::string, std::string> metadata_;
