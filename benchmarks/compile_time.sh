@@ -7,10 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 compiler=${CXX:-g++}
 headers=("$@")
-(($#)) || headers=(immintrin.h xsimd/xsimd.hpp nlohmann/json.hpp
-                   tern/{core/tensor,core/simd,quant/absmean,quant/absmax_int8,kernel/matmul,linalg/gemm}.hpp
-                   tern/{nn/bit_linear,distill/relation,distill/objective,model/decoder,tern}.hpp
-                   tern/{text/bpe_tokenizer,io/safetensors,infer/generate,train/pipeline}.hpp)
+(($#)) || headers=(immintrin.h xsimd/xsimd.hpp tern/core/tensor.hpp tern/quant/absmean.hpp
+                   tern/{kernel/matmul,nn/bit_linear,distill/relation,model/decoder,tern}.hpp)
 
 TIMEFORMAT=%U
 exec 3>&2
