@@ -10,7 +10,7 @@ mapfile -t folders < <(cd tests && printf '%s\n' */*.cpp | cut -d/ -f1 | sort -u
 cmake --preset coverage
 cmake --build --preset coverage -j "$(build_jobs)" --target "${folders[@]/#/test_}"
 find build/coverage -name '*.gcda' -delete
-# Without those that kill and resume the program over and over: they run no other lines.
+# Without those that kill and resume the program over and over: they run few other lines.
 ctest --preset coverage -j 2 -R "^($(IFS='|' && echo "${folders[*]}"))/" -E '^bitdistill/(resume|output)'
 
 # Kernels of other architectures are not compiled in; this machine may lack the instructions of others.
