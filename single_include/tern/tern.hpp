@@ -1191,7 +1191,8 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
   const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(blocks, 1));
   ex.parallel_for(m.panels(), grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t p = begin; p < end; ++p) {
-      const std::size_t r = p * Format::rows, n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
+      const std::size_t r = p * Format::rows,
+                        n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
       std::size_t at = p * blocks;
       for (std::size_t run = 0; run < m.cols; run += m.run) {
         const std::size_t run_end = std::min(m.cols, run + m.run);
@@ -1933,7 +1934,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -1953,8 +1955,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -2054,7 +2056,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -2064,7 +2067,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -2143,7 +2147,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -2684,7 +2689,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -2704,8 +2710,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -2805,7 +2811,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -2815,7 +2822,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -2894,7 +2902,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -3229,7 +3238,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -3249,8 +3259,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -3350,7 +3360,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -3360,7 +3371,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -3439,7 +3451,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -3762,7 +3775,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -3782,8 +3796,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -3883,7 +3897,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -3893,7 +3908,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -3972,7 +3988,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -4290,7 +4307,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -4310,8 +4328,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -4411,7 +4429,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -4421,7 +4440,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -4500,7 +4520,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -5161,7 +5182,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -5181,8 +5203,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -5282,7 +5304,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -5292,7 +5315,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -5371,7 +5395,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -5754,7 +5779,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -5774,8 +5800,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -5875,7 +5901,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -5885,7 +5912,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -5964,7 +5992,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -6326,7 +6355,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -6346,8 +6376,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
@@ -6447,7 +6477,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -6457,7 +6488,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -6536,7 +6568,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;

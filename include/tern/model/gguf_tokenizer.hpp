@@ -1,5 +1,5 @@
-// The tokenizer inside a GGUF file, keys under "tokenizer.ggml": byte-level BPE (model "gpt2") or the
-// BPE of SentencePiece (model "llama": Llama 2, Mistral, Gemma).
+// The tokenizer inside a GGUF file, keys under "tokenizer.ggml": byte-level BPE (model "gpt2") or
+// the BPE of SentencePiece (model "llama": Llama 2, Mistral, Gemma).
 #pragma once
 
 #include <array>

@@ -81,7 +81,8 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
   const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(blocks, 1));
   ex.parallel_for(m.panels(), grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t p = begin; p < end; ++p) {
-      const std::size_t r = p * Format::rows, n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
+      const std::size_t r = p * Format::rows,
+                        n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
       std::size_t at = p * blocks;
       for (std::size_t run = 0; run < m.cols; run += m.run) {
         const std::size_t run_end = std::min(m.cols, run + m.run);

@@ -1,9 +1,9 @@
-// A few query rows against the keys or the values of a head, read as the cache stores them: included
-// once per level inside its region. The sum of an element has one order, whatever rows and positions
-// are passed along with it.
+// A few query rows against the keys or the values of a head, read as the cache stores them:
+// included once per level inside its region. The sum of an element has one order, whatever rows and
+// positions are passed along with it.
 
-/// n elements, a register or less, then zeros. Asks for those of the next page of memory: processors
-/// alone do not read on over the end of one.
+/// n elements, a register or less, then zeros. Asks for those of the next page of memory:
+/// processors alone do not read on over the end of one.
 template <class E>
 TERN_INLINE ops::reg load(const E* p, std::size_t n) {
   __builtin_prefetch(p + 4096 / sizeof(E));

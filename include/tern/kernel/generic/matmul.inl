@@ -65,7 +65,8 @@ TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over `blocks`.
+/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
+/// `blocks`.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -75,7 +76,8 @@ template <class Format, class Digits, std::size_t... t>
     tile_block<Format>(digits.take(), x, a, b, plane_indices<Format>{});
   const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
       __attribute__((always_inline)) {
-    const ops::reg start = row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
+    const ops::reg start =
+        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
     ops::store(to, ops::add(start, widen<Format>(products)));
   };
   (finish(a[t], out + t * out_stride, t), ...);
@@ -154,7 +156,8 @@ inline std::size_t group_size(std::size_t tokens) {
 /// Tasks [begin, end) of the problem.
 template <class Format>
 inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4), most = exact < 64 ? exact : 64;
+  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
+                        most = exact < 64 ? exact : 64;
   alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;

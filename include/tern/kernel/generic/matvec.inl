@@ -68,7 +68,8 @@ template <class Format, std::size_t n, std::size_t... s>
 TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
-    ((total[r] = ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+    ((total[r] =
+          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
@@ -88,8 +89,8 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of these
-      // panels follow those behind them.
+      // Processors alone do not read far enough ahead on several panels at once. At the end of
+      // these panels follow those behind them.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
