@@ -84,8 +84,8 @@ TEMPLATE_TEST_CASE("gemm equals plain loops in every order", "[gemm]", float, do
                                 {7, 6, 1},
                                 {13, 17, 11},
                                 {70, 33, 65},
-                                {260, 530, 20},
-                                {67, 260, 70},
+                                {270, 521, 37},
+                                {131, 290, 157},
                                 {3, 0, 2},
                                 {0, 4, 2}})
     for (int orders = 0; orders < 8; ++orders)

@@ -4,7 +4,7 @@
 // registers. Ops names the scalar, its registers and the rows of a tile, which are multiples of a
 // register's lanes or fewer.
 
-/// Elements of B that a tile takes in a step of k, and of A's block: rows and steps, 256 KiB.
+/// Columns of a strip of B, then steps and rows of a block of A, which takes at most 256 KiB.
 template <class Ops>
 inline constexpr std::size_t tile_cols = 2 * Ops::lanes;
 inline constexpr std::size_t block_depth = 256;
