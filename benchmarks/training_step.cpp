@@ -24,7 +24,7 @@
 #include "tern/linalg/gemm.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
-#include "tern/train/stages.hpp"
+#include "tern/recipe/stages.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace {

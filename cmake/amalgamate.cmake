@@ -1,9 +1,12 @@
-# cmake -P cmake/amalgamate.cmake: writes single_include/tern/tern.hpp, the core in one file.
-# -D CHECK=ON writes nothing and fails where that file is out of date.
+# cmake -P cmake/amalgamate.cmake OUT: writes the core (tern/tern.hpp and all that it includes) to
+# the file OUT.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
-set(out "${root}/single_include/tern/tern.hpp")
+set(out "${CMAKE_ARGV3}")
+if(NOT out)
+  message(FATAL_ERROR "usage: cmake -P cmake/amalgamate.cmake OUT")
+endif()
 
 # Headers come once, after those they include; they collect in `code`, what they include of the
 # outside in `outside`. An .inl file stays where it is included, each time: every instruction set has
@@ -62,14 +65,4 @@ ${license}
 ${outside}
 ${code}")
 
-if(NOT CHECK)
-  file(WRITE "${out}" "${text}")
-  return()
-endif()
-set(found "")
-if(EXISTS "${out}")
-  file(READ "${out}" found)
-endif()
-if(NOT found STREQUAL text)
-  message(FATAL_ERROR "${out} is out of date: cmake -P cmake/amalgamate.cmake")
-endif()
+file(WRITE "${out}" "${text}")

@@ -27,7 +27,7 @@ int main() {
   layer::forward(x, w, {}, y, saved, memory);
   const tern::ternary_weights<tern::two_bit> packed(w, tern::absmean{});
   tern::matrix<float> deployed(16, 64);
-  layer::forward_packed(x, packed.view(), {}, deployed, memory);
+  tern::packed_linear<float>::forward(x, packed.view(), {}, deployed, memory);
   std::cout << packed.view().size_bytes() << " bytes instead of " << w.size() * 4 << ", "
             << (deployed == y ? "the same bits" : "other bits") << '\n';
   return deployed == y ? 0 : 1;

@@ -10,9 +10,9 @@
 
 #include "commands.hpp"
 #include "machine.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/session.hpp"
-#include "tern/model/checkpoint.hpp"
 #include "tern/model/pack_model.hpp"
 
 namespace bitdistill {

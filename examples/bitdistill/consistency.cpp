@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "settings.hpp"
-#include "tern/model/checkpoint.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
 
 namespace bitdistill {
 namespace {

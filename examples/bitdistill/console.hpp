@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "settings.hpp"
-#include "tern/train/pipeline.hpp"
+#include "tern/recipe/pipeline.hpp"
 
 namespace bitdistill {
 

@@ -7,12 +7,12 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "settings.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/infer/perplexity.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/model/load_tokenizer.hpp"
-#include "tern/train/evaluate.hpp"
+#include "tern/recipe/evaluate.hpp"
 #include "texts.hpp"
 
 namespace bitdistill {

@@ -8,10 +8,10 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
+#include "tern/checkpoint/save_gguf.hpp"
 #include "tern/core/thread_pool.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/model/load_tokenizer.hpp"
-#include "tern/model/save_gguf.hpp"
 
 namespace bitdistill {
 namespace {

@@ -9,11 +9,12 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/model/load_tokenizer.hpp"
 #include "tern/text/chat_template.hpp"
+#include "tern/text/end_tokens.hpp"
 
 namespace bitdistill {
 namespace {

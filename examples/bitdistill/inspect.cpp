@@ -9,10 +9,10 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "parameter_table.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/text_file.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/train/run_directory.hpp"
+#include "tern/recipe/run_directory.hpp"
 
 namespace bitdistill {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "tern/text/utf8.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/version.hpp"
 
 namespace bitdistill {

@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "presets.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/train/run_config_json.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/recipe/run_config_json.hpp"
 
 namespace bitdistill {
 namespace {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "options.hpp"
-#include "tern/text/json.hpp"
-#include "tern/train/stage.hpp"
+#include "tern/json/json.hpp"
+#include "tern/recipe/stage.hpp"
 
 namespace bitdistill {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/train/run_directory.hpp"
+#include "tern/recipe/run_directory.hpp"
 
 namespace bitdistill {
 

@@ -1,6 +1,7 @@
 #include "texts.hpp"
 
-#include "tern/model/load_tokenizer.hpp"
+#include "microworld_texts.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
 
 namespace bitdistill {
 namespace {
@@ -38,8 +39,8 @@ needs needs_of(const std::vector<tern::stage>& stages) {
 tern::task_texts load_texts(const settings& s, needs what) {
   const data_source& d = s.data;
   if (s.run.task == "microworld")
-    return tern::microworld_texts(
-        tern::microworld(),
+    return microworld_texts(
+        microworld(),
         {what.corpus ? d.documents : 0, s.run.train_examples, d.dev_examples, d.test_examples},
         s.run.seed);
   tern::task_texts texts;
@@ -53,7 +54,7 @@ tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& te
   if (!s.data.model.empty()) return tern::load_tokenizer(s.data.model);
   if (!s.data.tokenizer.empty()) return tern::bpe_tokenizer::load(s.data.tokenizer);
   if (fs::exists(saved)) return tern::bpe_tokenizer::load(saved);
-  if (s.run.task == "microworld") return tern::word_tokenizer(tern::microworld().words());
+  if (s.run.task == "microworld") return word_tokenizer(microworld().words());
   return tern::train_tokenizer(texts.documents, s.run.vocab_size);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "settings.hpp"
-#include "tern/train/task_texts.hpp"
+#include "tern/recipe/task_texts.hpp"
 
 namespace bitdistill {
 

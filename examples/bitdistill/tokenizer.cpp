@@ -6,8 +6,8 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "presets.hpp"
+#include "tern/recipe/task_texts.hpp"
 #include "tern/text/tokenizer_json.hpp"
-#include "tern/train/task_texts.hpp"
 
 namespace bitdistill {
 

@@ -10,8 +10,8 @@
 #include "stopped.hpp"
 #include "table.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/recipe/pipeline.hpp"
 #include "tern/text/tokenizer_json.hpp"
-#include "tern/train/pipeline.hpp"
 #include "texts.hpp"
 
 namespace bitdistill {

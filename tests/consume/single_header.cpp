@@ -1,4 +1,4 @@
-// A stranger's program over the one file single_include/tern/tern.hpp: no -m flag, all warnings are
+// A stranger's program over the core in one file: no -m flag, all warnings are
 // errors.
 #include <cstdint>
 #include <span>

@@ -1,5 +1,5 @@
 // A config.json, and what it becomes when it is written again.
-#include "tern/model/config_json.hpp"
+#include "tern/checkpoint/config_json.hpp"
 
 #include <cstddef>
 #include <cstdint>

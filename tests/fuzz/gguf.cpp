@@ -1,9 +1,9 @@
 // A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
-#include "tern/io/gguf.hpp"
+#include "tern/gguf/file.hpp"
 
-#include "tern/io/gguf_ternary.hpp"
-#include "tern/model/gguf_tokenizer.hpp"
-#include "tern/model/load_gguf.hpp"
+#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/load_gguf.hpp"
+#include "tern/gguf/ternary.hpp"
 #include "tests/fuzz/memory_file.hpp"
 
 namespace {

@@ -8,6 +8,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/infer/perplexity.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "tern/io/half.hpp"
-#include "tern/model/checkpoint.hpp"
+#include "tern/quant/half.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 

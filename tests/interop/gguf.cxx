@@ -12,10 +12,10 @@
 #include <string_view>
 #include <vector>
 
-#include "tern/io/gguf_writer.hpp"
-#include "tern/model/checkpoint.hpp"
-#include "tern/model/gguf_tokenizer.hpp"
-#include "tern/model/save_gguf.hpp"
+#include "tern/gguf/writer.hpp"
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/save_gguf.hpp"
 
 namespace {
 

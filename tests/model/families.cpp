@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "tern/io/half.hpp"
 #include "tern/model/surgery.hpp"
+#include "tern/quant/half.hpp"
 #include "tests/message.hpp"
 #include "tests/model/reference.hpp"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tern/checkpoint/checkpoint.hpp"
 #include "tern/distill/objective.hpp"
-#include "tern/model/checkpoint.hpp"
 #include "tests/support.hpp"
 
 namespace tern_test {

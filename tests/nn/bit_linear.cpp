@@ -78,7 +78,7 @@ TEMPLATE_PRODUCT_TEST_CASE(
       layer::forward(x, w, bias, y, s, memory, pool);
 
       const tern::ternary_weights<tern::two_bit, T> packed(w, WeightQ{});
-      layer::forward_packed(x, packed.view(), bias, deployed, memory);
+      tern::packed_linear<T>::forward(x, packed.view(), bias, deployed, memory);
       CHECK(deployed == y);
 
       const tern::extents block = WeightQ::scale_block(m, k);

@@ -1,11 +1,11 @@
 // UTF-8, NFC, the byte-level spelling and the pre-tokenizer's cuts.
 #include <chrono>
 
+#include "tern/core/utf8.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/nfc.hpp"
 #include "tern/text/pretokenizer.hpp"
 #include "tern/text/unicode_class.hpp"
-#include "tern/text/utf8.hpp"
 #include "tests/support.hpp"
 
 namespace {

@@ -5,8 +5,8 @@
 
 #include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
-#include "tern/train/stages.hpp"
-#include "tern/train/training_state.hpp"
+#include "tern/recipe/stages.hpp"
+#include "tern/recipe/training_state.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;

@@ -12,9 +12,9 @@
 #include <cstring>
 
 #include "tern/infer/kv_cache.hpp"
-#include "tern/io/half.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/isa/target.hpp"
+#include "tern/quant/half.hpp"
 
 #if TERN_X86
 #  include <immintrin.h>

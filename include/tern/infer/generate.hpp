@@ -13,10 +13,14 @@
 #include "tern/infer/sampler.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/infer/text_stream.hpp"
-#include "tern/text/bpe_tokenizer.hpp"
-#include "tern/text/end_tokens.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// Knows the text of a token, as bpe_tokenizer does.
+template <class T>
+concept token_reader = requires(const T& tokenizer, std::int32_t token) {
+  { tokenizer.token_text(token) } -> std::convertible_to<std::string_view>;
+};
 
 /// How to go on, and when to stop.
 struct generation_options {
@@ -45,8 +49,8 @@ struct generation {
 /// Appends the prompt to a sequence of the session and answers it. on_text(std::string_view) gets
 /// the text as it grows, in whole characters; it returns nothing, or false to end here. Throws as
 /// session::append and sampler.
-template <class Model, class F>
-generation generate(session<Model>& s, const bpe_tokenizer& tokenizer,
+template <class Model, token_reader Tokenizer, class F>
+generation generate(session<Model>& s, const Tokenizer& tokenizer,
                     std::span<const std::int32_t> prompt, const generation_options& options,
                     F&& on_text, std::size_t sequence = 0) {
   generation result;

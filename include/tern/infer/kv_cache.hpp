@@ -13,8 +13,8 @@
 
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/io/half_rows.hpp"
 #include "tern/quant/absmax_int8.hpp"
+#include "tern/quant/half_rows.hpp"
 
 namespace tern::inline TERN_ABI {
 

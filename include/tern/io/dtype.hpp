@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "tern/core/error.hpp"
-#include "tern/io/half.hpp"
+#include "tern/quant/half.hpp"
 
 namespace tern::inline TERN_ABI {
 

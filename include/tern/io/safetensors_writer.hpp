@@ -20,7 +20,7 @@
 #include "tern/io/dtype.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
-#include "tern/text/json.hpp"
+#include "tern/json/json.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -13,7 +13,7 @@
 
 #include "tern/core/error.hpp"
 #include "tern/core/mapped_file.hpp"
-#include "tern/text/utf8.hpp"
+#include "tern/core/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

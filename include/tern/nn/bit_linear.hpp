@@ -6,16 +6,15 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/linalg/scaled_codes.hpp"
 #include "tern/nn/linear.hpp"
+#include "tern/nn/packed_linear.hpp"
 #include "tern/nn/rms_norm.hpp"
 #include "tern/nn/rowwise.hpp"
 #include "tern/pack/packed_matrix.hpp"
@@ -68,9 +67,10 @@ struct bit_linear {
     const extents block = WeightQ::scale_block(w.rows, w.cols);
     const packed_view<two_bit> shape{nullptr, w.rows, w.cols, block.cols};
     auto* blocks = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
-    const output<two_bit> to{pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales,
-                             block.rows, bias, y};
-    multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
+    using product = packed_linear<T, ActQ>;
+    const typename product::template output<two_bit> to{
+        pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales, block.rows, bias, y};
+    product::template multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
   }
 
   /// dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where Wq and Xq are the dequantised
@@ -87,63 +87,6 @@ struct bit_linear {
     }
     if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex);
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
-  }
-
-  /// N tokens as products take them.
-  struct tokens {
-    matrix_view<const std::int8_t> codes;  ///< (N, K)
-    row_view<const T> scales;              ///< N
-    row_view<const std::int32_t> sums;     ///< N, sums of codes
-  };
-
-  /// Alive until `memory` is rewound. Throws shape_error.
-  static tokens quantize(matrix_view<const T> x, arena& memory, executor_ref ex = {},
-                         const ActQ& activation_quantizer = {}) {
-    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
-    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
-    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
-    activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
-    return {codes, scales, sums};
-  }
-
-  /// y (N, M) = x w^T + bias of packed w (M, K); bias: M elements or null.
-  template <class Format>
-  struct output {
-    packed_view<Format> w;          ///< (M, K)
-    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), runs of w)
-    std::size_t scale_rows;         ///< of w to a row of w_scales
-    row_view<const T> bias;         ///< M elements or null
-    matrix_view<T> y;               ///< (N, M)
-  };
-
-  /// Several products of the same tokens, side by side; `scratch` holds 4 N M bytes for each and
-  /// N K. Throws shape_error.
-  template <class Format>
-  static void multiply(const tokens& x, std::span<const output<Format>> to, arena& scratch,
-                       executor_ref ex = {}) {
-    if (to.empty()) return;
-    using product = ternary_product<Format, rescale<T>>;
-    const arena_scope temporaries(scratch);
-    product* const products = scratch.allocate<product>(to.size());
-    for (std::size_t i = 0; i < to.size(); ++i)
-      std::construct_at(
-          products + i,
-          product{to[i].w, scratch.matrix<std::int32_t>(to[i].y.rows, to[i].y.cols),
-                  rescale<T>(x.scales, to[i].w_scales, to[i].bias, to[i].y, {}, to[i].scale_rows)});
-    const std::size_t bytes = ternary_matmul_workspace(to[0].w, x.codes);
-    ternary_matmul(std::span<const product>(products, to.size()), x.codes, x.sums,
-                   {scratch.allocate<std::byte>(bytes), bytes}, ex);
-  }
-
-  /// Inference on packed weights (M, K); the same bits as forward() of the weights they were made
-  /// from. `scratch` holds about N (K + 4 M) bytes.
-  template <class Format>
-  static void forward_packed(matrix_view<const T> x, const ternary_weights_view<Format, T>& w,
-                             row_view<const T> bias, matrix_view<T> y, arena& scratch,
-                             executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
-    const arena_scope temporaries(scratch);
-    const output<Format> to{w.trits, w.scales(), w.scale_rows, bias, y};
-    multiply<Format>(quantize(x, scratch, ex, activation_quantizer), {&to, 1}, scratch, ex);
   }
 
  private:
@@ -177,23 +120,6 @@ struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
   /// Uninitialised, alive until `memory` is rewound.
   static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
     return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
-  }
-
-  /// As without a norm, of norm(x). Each row is quantized where its norm left it in the cache.
-  static typename product::tokens quantize(matrix_view<const T> x, row_view<const T> gain, T eps,
-                                           arena& memory, executor_ref ex = {},
-                                           const ActQ& activation_quantizer = {}) {
-    const auto normed = memory.matrix<T>(x.rows, x.cols);
-    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
-    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
-    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
-    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
-      const auto row = normed.block(r, 0, 1, x.cols);
-      sub_ln<T>::forward(x.block(r, 0, 1, x.cols), gain, eps, row, {}, {});
-      activation_quantizer.template quantize<T>(row, codes.block(r, 0, 1, x.cols), {&scales[r], 1},
-                                                {&sums[r], 1}, {});
-    });
-    return {codes, scales, sums};
   }
 
   /// gain: K elements, or null for ones; the rest as without a norm.

@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/text/added_tokens.hpp"
 #include "tern/text/bpe.hpp"
 #include "tern/text/bpe_symbols.hpp"
 #include "tern/text/normalizer.hpp"
 #include "tern/text/pretokenizer.hpp"
 #include "tern/text/space_cuts.hpp"
-#include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

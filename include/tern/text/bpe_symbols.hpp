@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tern/text/utf8.hpp"
+#include "tern/core/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/text/bpe.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_trainer.hpp"
 #include "tern/text/normalizer.hpp"
-#include "tern/text/utf8.hpp"
 #include "tern/text/word_cache.hpp"
 
 namespace tern::inline TERN_ABI {

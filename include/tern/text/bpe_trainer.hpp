@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/text/added_tokens.hpp"
 #include "tern/text/bpe.hpp"
 #include "tern/text/bpe_model.hpp"
@@ -21,7 +22,6 @@
 #include "tern/text/pair_counts.hpp"
 #include "tern/text/pretokenizer.hpp"
 #include "tern/text/string_map.hpp"
-#include "tern/text/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "tern/text/utf8.hpp"
+#include "tern/core/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

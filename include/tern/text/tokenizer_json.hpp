@@ -11,10 +11,10 @@
 
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
+#include "tern/json/json.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
-#include "tern/text/json.hpp"
 #include "tern/text/tokenizer_json_ends.hpp"
 #include "tern/text/tokenizer_json_reader.hpp"
 #include "tern/text/tokenizer_json_steps.hpp"

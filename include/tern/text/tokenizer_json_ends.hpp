@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tern/json/json.hpp"
 #include "tern/text/bpe_model.hpp"
-#include "tern/text/json.hpp"
 #include "tern/text/tokenizer_json_steps.hpp"
 
 namespace tern::inline TERN_ABI::detail {

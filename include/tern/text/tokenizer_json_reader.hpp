@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/json/json.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/byte_level.hpp"
-#include "tern/text/json.hpp"
 #include "tern/text/string_map.hpp"
 #include "tern/text/tokenizer_json_ends.hpp"
 #include "tern/text/tokenizer_json_steps.hpp"

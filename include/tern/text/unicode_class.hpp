@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <string_view>
 
-#include "tern/text/utf8.hpp"
+#include "tern/core/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "tern/checkpoint/load_gguf.hpp"
+#include "tern/checkpoint/save_gguf.hpp"
 #include "tern/infer/generate.hpp"
-#include "tern/model/load_gguf.hpp"
-#include "tern/model/save_gguf.hpp"
+#include "tern/recipe/pipeline.hpp"
 #include "tern/tern.hpp"
-#include "tern/train/pipeline.hpp"
 
 int main(int, char** argv) {
   const auto path = std::filesystem::path(argv[0]).concat(".json");

@@ -1,0 +1,205 @@
+// model_config from and to a Hugging Face config.json. Options that would change the result and are
+// not understood are refused, other unknown keys are the file's own business. What tern adds stands
+// under "tern" and "quantization_config".
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tern/checkpoint/quantization_config.hpp"
+#include "tern/checkpoint/rope_json.hpp"
+#include "tern/json/json.hpp"
+#include "tern/model/config.hpp"
+#include "tern/model/model_family.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Values of "hidden_act".
+inline constexpr enum_names<activation> activation_names = {
+    {"silu", activation::silu},          {"swish", activation::silu},
+    {"gelu", activation::gelu},          {"gelu_pytorch_tanh", activation::gelu_tanh},
+    {"gelu_new", activation::gelu_tanh}, {"relu2", activation::relu2}};
+
+/// Values of "sub_ln" among the keys of tern's own.
+inline constexpr enum_names<norm_placement> norm_placement_names = {
+    {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
+
+namespace detail {
+
+/// f(key, flag) for what "tern" says where it is not what the family's name says.
+template <class Config, class F>
+void for_each_flag(Config& c, F&& f) {
+  f("qk_norm", c.qk_norm);
+  f("attention_bias", c.attention_bias);
+  f("output_bias", c.output_bias);
+  f("unit_offset", c.unit_offset);
+  f("output_norms", c.output_norms);
+  f("scaled_embedding", c.scaled_embedding);
+}
+
+/// By "model_type", or where that is missing by "architectures"; both must fit.
+inline const model_family& family_of(const json_fields& f) {
+  const bool named = f.has("model_type");
+  const auto type = named ? f.get<std::string>("model_type") : std::string();
+  const auto classes =
+      f.has("architectures") ? f.list<std::string>("architectures") : std::vector<std::string>();
+  std::string types, expected;
+  for (const model_family& family : model_families()) {
+    const bool fits = std::ranges::count(classes, family.architecture) > 0;
+    if (named ? type == family.defaults.model_type : fits) {
+      if (!classes.empty() && !fits) f.fail("architectures", family.architecture, classes.front());
+      return family;
+    }
+    types.append(types.empty() ? "one of " : ", ").append(family.defaults.model_type);
+    expected.append(expected.empty() ? "one of " : ", ").append(family.architecture);
+  }
+  if (named) f.fail("model_type", types, type);
+  f.fail("architectures", expected, classes.empty() ? "nothing" : classes.front());
+}
+
+inline void refuse_unsupported(const json_fields& f) {
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"})
+    if (f.has(key)) f.fail(key, "null", "a cap");
+  for (const char* key : {"mlp_bias", "use_bidirectional_attention"})
+    if (f.get_or<bool>(key, false)) f.fail(key, "false", "true");
+}
+
+/// Which layers have a window, and how wide it is.
+inline void read_windows(const json_fields& f, const model_family& family, model_config& c) {
+  const bool windows = f.get_or<bool>("use_sliding_window", family.full_every != 0);
+  std::vector<bool> sliding(c.num_hidden_layers);
+  if (f.has("layer_types")) {
+    const auto types = f.list<std::string>("layer_types");
+    if (types.size() != sliding.size())
+      f.fail("layer_types", std::to_string(sliding.size()) + " of them, one a layer",
+             std::to_string(types.size()));
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      sliding[i] = types[i] == "sliding_attention";
+      if (!sliding[i] && types[i] != "full_attention")
+        f.fail("layer_types", "full_attention or sliding_attention", types[i]);
+    }
+  } else if (windows && family.full_every != 0) {
+    const auto every = f.positive_or("sliding_window_pattern", family.full_every);
+    for (std::size_t i = 0; i < sliding.size(); ++i) sliding[i] = (i + 1) % every != 0;
+  } else if (windows) {
+    for (std::size_t i = f.get_or<std::size_t>("max_window_layers", 28); i < sliding.size(); ++i)
+      sliding[i] = true;
+  }
+  if (std::ranges::count(sliding, true) == 0) return;
+  if (!windows) f.fail("layer_types", "full_attention where use_sliding_window is false", "others");
+  c.sliding_window = f.positive_or("sliding_window", c.sliding_window);
+  c.sliding_layers = std::move(sliding);
+}
+
+inline void read_sizes(const json_fields& f, model_config& c) {
+  c.vocab_size = f.positive("vocab_size");
+  c.hidden_size = f.positive("hidden_size");
+  c.intermediate_size = f.positive("intermediate_size");
+  c.num_hidden_layers = f.positive("num_hidden_layers");
+  constexpr std::size_t most_layers = 65536;  // lists of layers are made before weights are seen
+  if (c.num_hidden_layers > most_layers)
+    f.fail("num_hidden_layers", "at most " + std::to_string(most_layers),
+           std::to_string(c.num_hidden_layers));
+  c.num_attention_heads = f.positive("num_attention_heads");
+  c.num_key_value_heads = f.positive_or("num_key_value_heads", c.num_attention_heads);
+  c.head_dim = f.positive_or("head_dim", c.hidden_size / c.num_attention_heads);
+  c.max_position_embeddings = f.positive_or("max_position_embeddings", c.max_position_embeddings);
+}
+
+/// What only tern writes: stage 1, and flags that are not those of the family.
+inline void read_own(const json_fields& f, model_config& c) {
+  if (!f.has("tern")) return;
+  const json_fields own = f.object("tern");
+  const bool packed = c.ternary;
+  c.ternary = own.get_or<bool>("ternary", false);
+  if (packed && !c.ternary) own.fail("ternary", "true beside quantization_config", "false");
+  for_each_flag(c, [&](const char* key, bool& flag) { flag = own.get_or<bool>(key, flag); });
+  c.sub_ln_eps = own.get_or<double>("sub_ln_eps", c.sub_ln_eps);
+  c.quantizer_eps = own.get_or<double>("quantizer_eps", 0);
+  if (own.has("sub_ln")) c.sub_ln = own.choice("sub_ln", norm_placement_names);
+}
+
+}  // namespace detail
+
+/// Throws config_error naming `file` and the key.
+inline model_config model_config_from_json(const nlohmann::json& json, const std::string& file) {
+  const json_fields f(json, file);
+  const model_family& family = detail::family_of(f);
+  model_config c = family.defaults;
+  detail::refuse_unsupported(f);
+  detail::read_sizes(f, c);
+  c.rms_norm_eps = f.get_or<double>("rms_norm_eps", c.rms_norm_eps);
+  if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // sub-norms of the family
+  c.initializer_range = f.get_or<double>("initializer_range", c.initializer_range);
+  c.query_pre_attn_scalar = f.positive_or("query_pre_attn_scalar", c.query_pre_attn_scalar);
+  c.tie_word_embeddings = f.get_or<bool>("tie_word_embeddings", c.tie_word_embeddings);
+  // Where the family leaves it to this key, it is the bias of o_proj, too.
+  if (!family.defaults.attention_bias)
+    c.attention_bias = c.output_bias = f.get_or<bool>("attention_bias", false);
+  if (f.has(family.activation_key))
+    c.hidden_act = f.choice(family.activation_key, activation_names);
+  detail::read_windows(f, family, c);
+  read_rope(f, c);
+  apply_quantization(f, c);
+  detail::read_own(f, c);
+  c.validate();
+  return c;
+}
+
+/// Reads a config.json. Throws io_error, format_error or config_error naming it.
+inline model_config read_model_config(const std::filesystem::path& path) {
+  return model_config_from_json(read_json(path), path.string());
+}
+
+/// `storage_dtype` is what the weights beside it are stored as ("float32", "float64", "float16").
+/// Throws config_error where model_type is none of model_families().
+inline nlohmann::json to_json(const model_config& c, const std::string& storage_dtype) {
+  const model_family* family = find_family(c.model_type);
+  if (family == nullptr) throw config_error("config: unknown model_type '" + c.model_type + "'");
+  nlohmann::json j = {
+      {"architectures", {family->architecture}},
+      {"model_type", c.model_type},
+      {"vocab_size", c.vocab_size},
+      {"hidden_size", c.hidden_size},
+      {"intermediate_size", c.intermediate_size},
+      {"num_hidden_layers", c.num_hidden_layers},
+      {"num_attention_heads", c.num_attention_heads},
+      {"num_key_value_heads", c.num_key_value_heads},
+      {"head_dim", c.head_dim},
+      {"max_position_embeddings", c.max_position_embeddings},
+      {"rms_norm_eps", c.rms_norm_eps},
+      {"initializer_range", c.initializer_range},
+      {family->activation_key, name_of(c.hidden_act, activation_names)},
+      {"attention_bias", c.attention_bias},
+      {"tie_word_embeddings", c.tie_word_embeddings},
+      {"torch_dtype", storage_dtype},
+  };
+  if (c.query_pre_attn_scalar != 0) j["query_pre_attn_scalar"] = c.query_pre_attn_scalar;
+  if (!c.sliding_layers.empty() || family->full_every != 0) {
+    j["use_sliding_window"] = true;
+    j["sliding_window"] = c.sliding_window;
+    for (std::size_t i = 0; i < c.num_hidden_layers; ++i)
+      j["layer_types"].push_back(c.sliding(i) ? "sliding_attention" : "full_attention");
+  }
+  write_rope(c, j);
+  nlohmann::json own;
+  model_config named = family->defaults;
+  if (!named.attention_bias) named.attention_bias = named.output_bias = c.attention_bias;
+  std::vector<bool> flags;
+  detail::for_each_flag(named, [&](const char*, bool flag) { flags.push_back(flag); });
+  detail::for_each_flag(c, [&, i = 0u](const char* key, bool flag) mutable {
+    if (flag != flags[i++]) own[key] = flag;
+  });
+  if (c.ternary || c.sub_ln != norm_placement::none || !own.empty()) {
+    own["ternary"] = c.ternary;
+    own["sub_ln"] = name_of(c.sub_ln, norm_placement_names);
+    own["sub_ln_eps"] = c.sub_ln_eps;
+    if (c.quantizer_eps != 0) own["quantizer_eps"] = c.quantizer_eps;
+    j["tern"] = own;
+  }
+  return j;
+}
+
+}  // namespace tern::inline TERN_ABI

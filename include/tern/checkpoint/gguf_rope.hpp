@@ -1,0 +1,85 @@
+// RoPE in a GGUF file: its base, and how frequencies change for a longer context. llama3's rule is
+// not in the metadata but in a tensor of what each frequency is divided by.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "tern/checkpoint/gguf_names.hpp"
+#include "tern/gguf/file.hpp"
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What frequencies are divided by, one to a pair of a head's elements.
+inline std::vector<float> rope_factors(const rope_scaling& s, std::size_t head_dim, double theta) {
+  std::vector<float> factors;
+  for (std::size_t i = 0; i < head_dim / 2; ++i) {
+    const double f = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+    factors.push_back(static_cast<float>(f / s.scaled(f)));
+  }
+  return factors;
+}
+
+namespace detail {
+
+/// 0.00001 of its nearest float: the number that was meant.
+inline double decimal(float x) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.begin(), text.end(), x).ptr;
+  double result = 0;
+  std::from_chars(text.begin(), end, result);
+  return result;
+}
+
+/// The rule with llama3's own limits that gives the factors of the file.
+inline rope_scaling read_rope_factors(const gguf_file& file, const std::string& architecture,
+                                      const model_config& c) {
+  const gguf_tensor& stored = file.at(gguf_rope_factors);
+  require_gguf_shape(stored, {c.head_dim / 2});
+  const auto factors = read_values(stored);
+  rope_scaling s{rope_scaling_kind::llama3};
+  s.factor = decimal(factors.back());
+  s.original_positions = file.metadata().get_or<std::uint32_t>(
+      architecture + ".rope.scaling.original_context_length", 8192);
+  const auto expected = s.factor > 0 ? rope_factors(s, c.head_dim, c.rope_theta) : factors;
+  bool same = s.factor > 0;
+  for (std::size_t i = 0; same && i < factors.size(); ++i)
+    same = std::abs(factors[i] / expected[i] - 1) < 1e-4f;
+  if (!same)
+    stored.fail("expected the factors of llama3 for a context of " +
+                std::to_string(s.original_positions) + " positions");
+  return s;
+}
+
+}  // namespace detail
+
+/// Sets rope_theta and rope_local_theta of `c`, whose head_dim is known, and returns the scaling.
+/// Throws format_error for a rule that is not understood.
+inline rope_scaling read_gguf_rope(const gguf_file& file, const std::string& architecture,
+                                   model_config& c) {
+  const gguf_metadata& from = file.metadata();
+  const std::string rope = architecture + ".rope.", kind = rope + "scaling.type";
+  c.rope_theta = detail::decimal(from.get_or<float>(rope + "freq_base", 1e4f));
+  if (c.rope_local_theta != 0)
+    c.rope_local_theta = detail::decimal(from.get_or<float>(rope + "freq_base_swa", 1e4f));
+  for (const auto& base : {"freq_base", "freq_base_swa"})
+    if (from.contains(rope + base) && !(from.get<float>(rope + base) > 0))
+      from.fail(rope + base, "expected a positive number");
+  if (file.contains(gguf_rope_factors)) return detail::read_rope_factors(file, architecture, c);
+  rope_scaling s;
+  s.factor = detail::decimal(from.get_or<float>(
+      rope + "scaling.factor", from.get_or<float>(rope + "scale_linear", 1)));  // older files
+  if (!(s.factor > 0)) from.fail(rope + "scaling.factor", "expected a positive number");
+  const auto type = from.get_or<std::string>(kind, s.factor == 1 ? "none" : "linear");
+  if (type != "none" && type != "linear") from.fail(kind, "expected none or linear, got " + type);
+  if (type == "none" || s.factor == 1) return {};
+  s.kind = rope_scaling_kind::linear;
+  return s;
+}
+
+}  // namespace tern::inline TERN_ABI

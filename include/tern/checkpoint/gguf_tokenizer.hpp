@@ -1,0 +1,211 @@
+// The tokenizer inside a GGUF file, keys under "tokenizer.ggml": byte-level BPE (model "gpt2") or
+// the BPE of SentencePiece (model "llama": Llama 2, Mistral, Gemma).
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
+#include "tern/gguf/metadata.hpp"
+#include "tern/text/bpe_symbols.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
+#include "tern/text/byte_level.hpp"
+#include "tern/text/pretokenizer.hpp"
+#include "tern/text/sentencepiece.hpp"
+#include "tern/text/string_map.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// What `tokenizer.ggml.pre` stands for: splits in turn, the second may be missing. Normalization
+/// and whole words are not in the file; they are as in the tokenizer.json that these models come
+/// with, and so is BOS where the file is silent.
+struct gguf_pretokenizer {
+  std::string_view name, split, second;
+  bool nfc = false, whole_words = false, add_bos = false;
+
+  [[nodiscard]] std::vector<pretokenizer_step> steps() const {
+    std::vector<pretokenizer_step> all{split_step{std::string(split)}};
+    if (!second.empty()) all.emplace_back(split_step{std::string(second)});
+    all.emplace_back(byte_level_step{});
+    return all;
+  }
+};
+
+inline constexpr std::array gguf_pretokenizers = {
+    gguf_pretokenizer{"gpt-2", gpt2_pattern, ""},
+    gguf_pretokenizer{"smollm", R"(\p{N})", gpt2_pattern},
+    gguf_pretokenizer{"qwen2", qwen2_pattern, "", true},
+    gguf_pretokenizer{"deepseek-r1-qwen", qwen2_pattern, "", true},
+    gguf_pretokenizer{"llama-bpe", llama3_pattern, "", false, true, true},
+    gguf_pretokenizer{"llama3", llama3_pattern, "", false, true, true},
+    gguf_pretokenizer{"falcon3", llama3_pattern, "", false, true, true},
+};
+
+enum class gguf_token : std::int32_t { normal = 1, unknown, control, user_defined, unused, byte };
+
+class gguf_tokenizer_reader {
+ public:
+  explicit gguf_tokenizer_reader(const gguf_metadata& from) : from_(&from) {}
+
+  bpe_definition read() {
+    const auto model = from_->get<std::string>("tokenizer.ggml.model");
+    if (model == "llama") {
+      byte_level_ = false;
+      set_sentencepiece();
+      read_tokens();
+      read_scores();
+    } else if (model == "gpt2") {
+      read_pre();
+      read_tokens();
+      read_merges();
+    } else {
+      from_->fail("tokenizer.ggml.model",
+                  "expected gpt2 (byte-level BPE) or llama (SentencePiece), got " + model);
+    }
+    return std::move(made_);
+  }
+
+ private:
+  static constexpr std::string_view pre_key = "tokenizer.ggml.pre",
+                                    tokens_key = "tokenizer.ggml.tokens",
+                                    types_key = "tokenizer.ggml.token_type",
+                                    merges_key = "tokenizer.ggml.merges",
+                                    scores_key = "tokenizer.ggml.scores";
+
+  void read_pre() {
+    const auto name = from_->get<std::string>(pre_key);
+    std::string known;
+    for (const auto& pre : gguf_pretokenizers) {
+      known.append(known.empty() ? "expected one of " : ", ").append(pre.name);
+      if (pre.name != name) continue;
+      if (!pre.nfc) made_.normalizer.clear();
+      made_.pretokenizer = pre.steps();
+      made_.whole_words = pre.whole_words;
+      add_special("bos", pre.add_bos, made_.prefix);
+      add_special("eos", false, made_.suffix);
+      return;
+    }
+    from_->fail(pre_key, known + ", got " + name);
+  }
+
+  void set_sentencepiece() {
+    const std::string space(metaspace);
+    const bool prefix = from_->get_or<bool>("tokenizer.ggml.add_space_prefix", true);
+    made_.normalizer.clear();
+    if (prefix) made_.normalizer.emplace_back(prepend{space});
+    made_.normalizer.emplace_back(replace_all{" ", space});
+    made_.pretokenizer.clear();
+    made_.decoder = {replace_all{space, " "}, true, prefix ? std::size_t{1} : 0};
+    made_.unknown.byte_fallback = true;
+    add_special("bos", true, made_.prefix);
+    add_special("eos", false, made_.suffix);
+  }
+
+  void add_special(const std::string& which, bool by_default, std::vector<std::int32_t>& to) const {
+    const std::string key = "tokenizer.ggml.";
+    if (from_->get_or<bool>(key + "add_" + which + "_token", by_default))
+      to.push_back(from_->get<std::int32_t>(key + which + "_token_id"));
+  }
+
+  void read_tokens() {
+    const auto texts = from_->list<std::string_view>(tokens_key);
+    const auto types = from_->list<std::int32_t>(types_key);
+    if (types.size() != texts.size())
+      from_->fail(types_key, "expected as many as there are tokens, " +
+                                 std::to_string(texts.size()) + ", got " +
+                                 std::to_string(types.size()));
+    made_.tokens.resize(texts.size());
+    ids_.reserve(texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto id = static_cast<std::int32_t>(i);
+      const auto fail = [&](const std::string& what) {
+        from_->fail(tokens_key, "token " + std::to_string(i) + " " + what);
+      };
+      if (find_invalid_utf8(texts[i]) != texts[i].size()) fail("is not UTF-8");
+      switch (static_cast<gguf_token>(types[i])) {
+        case gguf_token::unused:
+          continue;
+        case gguf_token::unknown:
+        case gguf_token::control:
+        case gguf_token::user_defined:
+          made_.added.push_back(
+              {std::string(texts[i]), id, types[i] != static_cast<int>(gguf_token::user_defined)});
+          continue;
+        case gguf_token::normal:
+          if (!byte_level_ && texts[i].empty()) fail("is empty");
+          break;
+        case gguf_token::byte:
+          if (!byte_level_ && fallback_byte(texts[i])) break;
+          [[fallthrough]];
+        default:
+          fail("'" + std::string(texts[i]) + "' has type " + std::to_string(types[i]) +
+               ", which this kind of tokenizer has not");
+      }
+      auto bytes = byte_level_ ? from_byte_level(texts[i]) : std::string(texts[i]);
+      if (!bytes || bytes->empty()) fail("is not spelled in byte-level characters");
+      made_.tokens[i] = std::move(*bytes);
+      if (!ids_.emplace(texts[i], id).second) fail("stands twice");
+    }
+    if (!byte_level_)
+      for (std::size_t i = 0; i < types.size() && !made_.unknown.token; ++i)
+        if (static_cast<gguf_token>(types[i]) == gguf_token::unknown)
+          made_.unknown.token = static_cast<std::int32_t>(i);
+  }
+
+  void read_scores() {
+    const auto scores = from_->list<float>(scores_key);
+    if (scores.size() != made_.tokens.size())
+      from_->fail(scores_key, "expected as many as there are tokens, " +
+                                  std::to_string(made_.tokens.size()) + ", got " +
+                                  std::to_string(scores.size()));
+    for (const float score : scores)
+      if (std::isnan(score)) from_->fail(scores_key, "expected numbers, got NaN");
+    auto pieces = made_.tokens;  // those that join: no bytes
+    for (std::string& piece : pieces)
+      if (fallback_byte(piece)) piece.clear();
+    made_.merges = merges_of_scores(pieces, scores);
+  }
+
+  void read_merges() {
+    const auto merges = from_->list<std::string_view>(merges_key);
+    made_.merges.reserve(merges.size());
+    for (const auto merge : merges) {
+      const std::size_t space = merge.find(' ');
+      const auto left = ids_.find(merge.substr(0, space));
+      const auto right = ids_.find(space == merge.npos ? "" : merge.substr(space + 1));
+      if (left == ids_.end() || right == ids_.end())
+        from_->fail(merges_key, "merge " + std::to_string(made_.merges.size()) +
+                                    " is not two tokens with a space between them");
+      made_.merges.emplace_back(left->second, right->second);
+    }
+  }
+
+  const gguf_metadata* from_;
+  bpe_definition made_;
+  bool byte_level_ = true;
+  string_map<std::int32_t> ids_;  // by spelling in the file
+};
+
+}  // namespace detail
+
+/// The tokenizer of a GGUF file, with the BOS and EOS that special_tokens::add puts around a text.
+/// Throws format_error naming file and key where it is of another kind or contradicts itself.
+inline bpe_tokenizer read_gguf_tokenizer(const gguf_metadata& metadata) {
+  auto definition = detail::gguf_tokenizer_reader(metadata).read();
+  try {
+    return bpe_tokenizer(std::move(definition));
+  } catch (const config_error& e) {
+    metadata.fail("tokenizer.ggml", e.what());
+  }
+}
+
+}  // namespace tern::inline TERN_ABI

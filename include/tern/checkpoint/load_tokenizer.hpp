@@ -1,0 +1,18 @@
+// The tokenizer that comes with a model: tokenizer.json of a folder, or inside a GGUF file.
+#pragma once
+
+#include <filesystem>
+
+#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/gguf/file.hpp"
+#include "tern/text/tokenizer_json.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Throws io_error, format_error or config_error naming the file.
+inline bpe_tokenizer load_tokenizer(const std::filesystem::path& model) {
+  return is_gguf(model) ? read_gguf_tokenizer(gguf_file(model).metadata())
+                        : bpe_tokenizer::load(model / "tokenizer.json");
+}
+
+}  // namespace tern::inline TERN_ABI

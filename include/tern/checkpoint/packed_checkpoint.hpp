@@ -1,0 +1,86 @@
+// A model as it is run: a folder like Hugging Face's whose model.safetensors holds packed weights
+// as tensors of bytes, at multiples of 64, so that they are used where the file is mapped.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "tern/checkpoint/config_json.hpp"
+#include "tern/io/safetensors_writer.hpp"
+#include "tern/io/tensor_info.hpp"
+#include "tern/model/decoder.hpp"
+#include "tern/pack/packed_bytes.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// The packed weights that a tensor holds, used where they are.
+template <class T>
+shared_weights<T> map_packed(const tensor_info& tensor, extents shape,
+                             std::shared_ptr<const void> owner) {
+  try {
+    const shared_weights<T> w(tensor.data, std::move(owner));
+    if (w.rows() != shape.rows || w.cols() != shape.cols)
+      tensor.fail("holds " + std::to_string(w.rows()) + " x " + std::to_string(w.cols()) +
+                  " weights, expected " + std::to_string(shape.rows) + " x " +
+                  std::to_string(shape.cols));
+    return w;
+  } catch (const config_error&) {
+    tensor.fail("packed weights are not at a multiple of 64 bytes");
+  } catch (const format_error& e) {
+    const std::string what = e.what();
+    if (what.starts_with(tensor.file)) throw;
+    tensor.fail(what);
+  }
+}
+
+inline std::string torch_name(dtype type) {
+  return type == dtype::f16    ? "float16"
+         : type == dtype::bf16 ? "bfloat16"
+         : type == dtype::f64  ? "float64"
+                               : "float32";
+}
+
+}  // namespace detail
+
+/// Writes `directory` (made if missing): model.safetensors, then config.json, each atomically.
+/// Packed projections are stored as they are (see pack_model.hpp), other matrices as `dense`, gains
+/// and biases exactly. Throws io_error, and config_error where a ternary projection is not packed.
+template <class Owner, class WeightQ, class ActQ>
+void save_packed_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
+                       dtype dense = dtype::f16) {
+  using T = scalar_of<Owner>;
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw io_error("cannot make '" + directory.string() + "': " + error.message());
+
+  safetensors_writer file;
+  file.metadata("format", "pt");
+  model.for_each_projection([&](projection<Owner>& p) {
+    if (p.ternary && !p.packed)
+      throw config_error("save_packed_model: '" + p.weight.name + "' is not packed");
+    if (!p.packed) return;
+    const std::size_t bytes = p.packed->visit([](const auto& w) { return header_of(w).total; });
+    file.add_parts(p.weight.name, bytes, sizeof(packed_block), [w = *p.packed](const auto& sink) {
+      w.visit([&](const auto& view) { for_each_part(view, sink); });
+    });
+  });
+  model.for_each_parameter([&](parameter<Owner>& p) {
+    if (p.view().size() == 0) return;
+    if (p.is_vector())
+      file.add_row<T>(p.name, std::as_const(p).view().row(0));
+    else
+      file.add_matrix<T>(p.name, p.value, dense);
+  });
+  file.write(directory / "model.safetensors");
+  auto config = to_json(model.config(), detail::torch_name(dense));
+  config["quantization_config"] = {{"quant_method", "tern"}};
+  write_json(directory / "config.json", config);
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,71 @@
+// The "quantization_config" of a config.json: how ternary weights are stored, in the three
+// conventions of Hugging Face's `bitnet` checkpoints or as the library's own packed bytes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "tern/json/json.hpp"
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What stands for a ternary weight in the file.
+enum class bitnet_weights {
+  masters,   ///< floats, made ternary in the forward pass: autobitlinear, online
+  multiply,  ///< packed codes and a scale, mean|W|: autobitlinear, offline
+  divide,    ///< packed codes and its inverse, 1 / mean|W|: bitlinear
+  own,       ///< what pack/packed_bytes.hpp writes: "quant_method": "tern"
+};
+
+/// transformers divides by max(x, 1e-5) where the definition has x + 1e-5: without a sum, then.
+inline constexpr double bitnet_quantizer_eps = 1e-30;
+
+/// Nothing where the config.json has no quantization_config. Throws config_error where it is of
+/// another method, or quantizes other than all linears of the blocks.
+inline std::optional<bitnet_weights> read_bitnet_weights(const json_fields& config) {
+  if (!config.has("quantization_config")) return {};
+  const json_fields q = config.object("quantization_config");
+  const auto method = q.get<std::string>("quant_method");
+  if (method == "tern") return bitnet_weights::own;
+  if (method != "bitnet") q.fail("quant_method", "bitnet or tern", method);
+  if (q.has("modules_to_not_convert"))
+    for (const auto& name : q.list<std::string>("modules_to_not_convert"))
+      if (name != "lm_head" && name != "embed_tokens" && name != "model.embed_tokens")
+        q.fail("modules_to_not_convert", "lm_head or embed_tokens alone", name);
+  const bool automatic =
+      q.has("linear_class") &&
+      q.choice<bool>("linear_class", {{"bitlinear", false}, {"autobitlinear", true}});
+  const bool online = q.has("quantization_mode") &&
+                      q.choice<bool>("quantization_mode", {{"offline", false}, {"online", true}});
+  if (!automatic) return bitnet_weights::divide;
+  return online ? bitnet_weights::masters : bitnet_weights::multiply;
+}
+
+/// Applies a quantization_config to the rest of the configuration.
+inline void apply_quantization(const json_fields& config, model_config& c) {
+  const auto kind = read_bitnet_weights(config);
+  if (!kind || kind == bitnet_weights::own) return;  // "tern" has all of it
+  const json_fields q = config.object("quantization_config");
+  c.ternary = true;
+  c.quantizer_eps = bitnet_quantizer_eps;
+  if (!q.get_or<bool>("use_rms_norm", false)) return;
+  if (c.sub_ln != norm_placement::none) q.fail("use_rms_norm", "false in this family", "true");
+  c.sub_ln = norm_placement::all;
+  c.sub_ln_eps = q.get_or<double>("rms_norm_eps", 1e-6);
+}
+
+/// Of packed weights as save_model writes them: bitlinear, which adds biases as they are and which
+/// transformers loads in any dtype.
+inline nlohmann::json bitnet_quantization(const model_config& c) {
+  nlohmann::json q = {{"quant_method", "bitnet"},
+                      {"linear_class", "bitlinear"},
+                      {"modules_to_not_convert", {"lm_head"}}};
+  if (c.sub_ln == norm_placement::all) {
+    q["use_rms_norm"] = true;
+    q["rms_norm_eps"] = c.sub_ln_eps;
+  }
+  return q;
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,75 @@
+// RoPE in a config.json: "rope_theta" and "rope_scaling", or "rope_parameters" of transformers 5,
+// which Gemma 3 has once for each kind of layer.
+#pragma once
+
+#include <string>
+
+#include "tern/json/json.hpp"
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Values of "rope_type".
+inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
+    {"default", rope_scaling_kind::none},
+    {"linear", rope_scaling_kind::linear},
+    {"llama3", rope_scaling_kind::llama3}};
+
+namespace detail {
+
+/// `trained`: max_position_embeddings, which stands for a missing original length.
+inline rope_scaling read_rope_scaling(const json_fields& f, std::size_t trained) {
+  rope_scaling s;
+  if (f.get_or<double>("partial_rotary_factor", 1) != 1)
+    f.fail("partial_rotary_factor", "1", "less");
+  const char* key = f.has("rope_type") ? "rope_type" : "type";  // older files
+  if (f.has(key)) s.kind = f.choice(key, rope_scaling_names);
+  if (s.kind == rope_scaling_kind::none) return s;
+  s.factor = f.get<double>("factor");
+  if (s.kind == rope_scaling_kind::linear) return s;
+  s.low_freq_factor = f.get<double>("low_freq_factor");
+  s.high_freq_factor = f.get<double>("high_freq_factor");
+  s.original_positions = f.positive_or("original_max_position_embeddings", trained);
+  return s;
+}
+
+}  // namespace detail
+
+/// Throws config_error for a rule of scaling that is not understood.
+inline void read_rope(const json_fields& f, model_config& c) {
+  if (f.get_or<double>("partial_rotary_factor", 1) != 1)
+    f.fail("partial_rotary_factor", "1", "less");
+  if (!f.has("rope_parameters")) {
+    c.rope_theta = f.get_or<double>("rope_theta", c.rope_theta);
+    c.rope_local_theta = f.get_or<double>("rope_local_base_freq", c.rope_local_theta);
+    if (f.has("rope_scaling"))
+      c.rope_scaling =
+          detail::read_rope_scaling(f.object("rope_scaling"), c.max_position_embeddings);
+    return;
+  }
+  json_fields rope = f.object("rope_parameters");
+  if (rope.has("sliding_attention")) {
+    const json_fields local = rope.object("sliding_attention");
+    c.rope_local_theta = local.get_or<double>("rope_theta", c.rope_local_theta);
+    if (detail::read_rope_scaling(local, 0).kind != rope_scaling_kind::none)
+      local.fail("rope_type", "default", "a scaling rule");
+  }
+  if (rope.has("full_attention")) rope = rope.object("full_attention");
+  c.rope_theta = rope.get_or<double>("rope_theta", c.rope_theta);
+  c.rope_scaling = detail::read_rope_scaling(rope, c.max_position_embeddings);
+}
+
+/// In the older form, which every version reads.
+inline void write_rope(const model_config& c, nlohmann::json& j) {
+  j["rope_theta"] = c.rope_theta;
+  if (c.rope_local_theta != 0) j["rope_local_base_freq"] = c.rope_local_theta;
+  const rope_scaling& s = c.rope_scaling;
+  if (s.kind == rope_scaling_kind::none) return;
+  j["rope_scaling"] = {{"rope_type", name_of(s.kind, rope_scaling_names)}, {"factor", s.factor}};
+  if (s.kind == rope_scaling_kind::linear) return;
+  j["rope_scaling"]["low_freq_factor"] = s.low_freq_factor;
+  j["rope_scaling"]["high_freq_factor"] = s.high_freq_factor;
+  j["rope_scaling"]["original_max_position_embeddings"] = s.original_positions;
+}
+
+}  // namespace tern::inline TERN_ABI

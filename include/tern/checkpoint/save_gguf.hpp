@@ -1,0 +1,191 @@
+// A model to a GGUF file that llama.cpp reads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tern/checkpoint/gguf_fit.hpp"
+#include "tern/checkpoint/gguf_names.hpp"
+#include "tern/checkpoint/gguf_tokenizer_writer.hpp"
+#include "tern/gguf/writer.hpp"
+#include "tern/model/decoder.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// How weights are stored; gains and biases are F32.
+struct gguf_storage {
+  ggml_type linears = ggml_type::f16;     ///< of the blocks; ternary for a ternary model
+  ggml_type tables = ggml_type::f16;      ///< embedding and head
+  i2_s_layout layout = i2_s_layout::x86;  ///< of linears stored as I2_S
+};
+
+namespace detail {
+
+/// llama.cpp's number for a file whose linears have the type.
+inline std::uint32_t gguf_file_type(ggml_type type) {
+  switch (type) {
+    case ggml_type::f16:
+      return 1;
+    case ggml_type::q8_0:
+      return 7;
+    case ggml_type::bf16:
+      return 32;
+    case ggml_type::tq1_0:
+      return 36;
+    case ggml_type::tq2_0:
+      return 37;
+    case ggml_type::i2_s:
+      return 40;
+    default:
+      return 0;
+  }
+}
+
+/// The trits of a projection, packed or not, and the scale of them all.
+template <class Owner, class WeightQ>
+scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
+                          matrix_view<std::int8_t> codes) {
+  using T = scalar_of<Owner>;
+  T scale = 0;
+  const auto require_one = [&](bool one) {
+    if (!one) throw config_error("'" + p.weight.name + "' has several scales: GGUF holds one");
+  };
+  if (p.packed) {
+    p.packed->visit([&](const auto& w) {
+      require_one(w.scales().size() == 1);
+      unpack(w.trits, codes);
+      scale = w.scales()(0, 0);
+    });
+  } else {
+    require_one(WeightQ::scale_block(codes.rows, codes.cols) == extents{codes.rows, codes.cols});
+    quantizer.template quantize<T>(p.weight.view(), codes, matrix_view<T>(&scale, 1, 1), {});
+  }
+  return scale;
+}
+
+/// Adds parameters to a file under GGUF's names and in its order of rows. One tensor at a time is
+/// copied, when it is written.
+template <class Model>
+class gguf_model_writer {
+  using T = typename Model::scalar;
+  using owner = typename Model::owner;
+
+ public:
+  gguf_model_writer(gguf_writer& file, Model& model, const gguf_architecture& architecture,
+                    const gguf_storage& storage)
+      : file_(file), model_(model), architecture_(architecture), storage_(storage) {}
+
+  void add_vector(const parameter<owner>& p) {
+    add(p.name, ggml_type::f32, {p.shape.cols}, [this, &p](const auto& name, const auto& out) {
+      const matrix_view<const T> stored = p.view();
+      std::vector<T> copy(stored.cols);
+      for (std::size_t i = 0; i < copy.size(); ++i)
+        copy[i] = stored(0, i) + (p.name.ends_with("norm.weight") ? gain_offset() : 0);
+      if (const std::size_t head = rotated(p.name))
+        reorder_heads(matrix_view<T>(copy.data(), copy.size(), 1), head, rope_order::to_adjacent);
+      encode_matrix<T>(name, {copy.data(), 1, copy.size()}, ggml_type::f32, out);
+    });
+  }
+
+  void add_dense(const projection<owner>& p, ggml_type type) {
+    const extents n = p.weight.shape;
+    if (!can_encode(type))
+      throw config_error("'" + p.weight.name + "' is no ternary weight: " + ggml_type_name(type) +
+                         " cannot hold it");
+    add(p.weight.name, type, {n.rows, n.cols}, [=, this, &p](const auto& name, const auto& out) {
+      const std::size_t head = rotated(p.weight.name);
+      if (!p.packed && head == 0) return encode_matrix<T>(name, p.weight.view(), type, out);
+      std::vector<T> copy(n.rows * n.cols);
+      const matrix_view<T> w(copy.data(), n.rows, n.cols);
+      if (p.packed)
+        p.packed->visit([&](const auto& packed) { dequantize(packed, w); });
+      else
+        for (std::size_t r = 0; r < n.rows; ++r)
+          for (std::size_t c = 0; c < n.cols; ++c) w(r, c) = p.weight.view()(r, c);
+      if (head != 0) reorder_heads(w, head, rope_order::to_adjacent);
+      encode_matrix<T>(name, w, type, out);
+    });
+  }
+
+  void add_ternary(const projection<owner>& p) {
+    const extents n = p.weight.shape;
+    add(p.weight.name, storage_.linears, {n.rows, n.cols},
+        [=, this, &p](const auto& name, const auto& out) {
+          std::vector<std::int8_t> codes(n.rows * n.cols);
+          const matrix_view<std::int8_t> w(codes.data(), n.rows, n.cols);
+          const auto scale = static_cast<float>(trits_of(p, model_.weight_quantizer(), w));
+          if (const std::size_t head = rotated(p.weight.name))
+            reorder_heads(w, head, rope_order::to_adjacent);
+          encode_ternary(name, {w, {&scale, 1, 1}, n}, storage_.linears, storage_.layout, out);
+        });
+  }
+
+ private:
+  [[nodiscard]] std::size_t rotated(const std::string& name) const {
+    return architecture_.adjacent && is_rotated(name) ? model_.config().head_dim : 0;
+  }
+  [[nodiscard]] T gain_offset() const { return static_cast<T>(model_.config().norm_offset()); }
+
+  void add(const std::string& name, ggml_type type, std::vector<std::size_t> shape,
+           gguf_writer::producer produce) {
+    file_.add(gguf_name(model_.config(), name), type, std::move(shape), std::move(produce));
+  }
+
+  gguf_writer& file_;
+  Model& model_;
+  const gguf_architecture& architecture_;
+  const gguf_storage& storage_;
+};
+
+}  // namespace detail
+
+/// Writes the file atomically and reads it back. Full-precision models are stored as F32, F16, BF16
+/// or Q8_0; ternary ones, masters or packed, as TQ1_0, TQ2_0 or I2_S, code for code. TQ1_0 and
+/// TQ2_0 hold a scale in F16, so weights change by up to 2^-11 of themselves; I2_S, which
+/// bitnet.cpp alone reads, holds it exactly. llama.cpp rounds activations in blocks of 256, not in
+/// rows: its logits of ternary models are near those of tern, not the same. Without a tokenizer the
+/// file says that it has none. Throws config_error where no architecture of llama.cpp computes what
+/// the model computes (a Qwen3 with SubLN: keep a model folder) or a type cannot hold a weight, and
+/// io_error.
+template <class Owner, class WeightQ, class ActQ>
+void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& path,
+               const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr) {
+  const model_config& c = model.config();
+  const gguf_architecture& architecture = gguf_architecture_for(c);
+  if (c.ternary != is_ternary(storage.linears))
+    throw config_error(std::string("linears of a ") + (c.ternary ? "ternary" : "full-precision") +
+                       " model are not stored as " + ggml_type_name(storage.linears));
+  gguf_writer file;
+  write_gguf_config(file, c, architecture);
+  file.metadata("general.file_type", detail::gguf_file_type(storage.linears));
+  file.metadata("general.quantization_version", std::uint32_t{2});
+  if (tokenizer != nullptr)
+    write_gguf_tokenizer(file, *tokenizer, c.vocab_size);
+  else
+    file.metadata("tokenizer.ggml.model", "none");
+
+  detail::gguf_model_writer writer(file, model, architecture, storage);
+  std::vector<float> factors;
+  if (c.rope_scaling.kind == rope_scaling_kind::llama3) {
+    factors = rope_factors(c.rope_scaling, c.head_dim, c.rope_theta);
+    file.add_row<float>(std::string(gguf_rope_factors), factors);
+  }
+  model.for_each_parameter([&](const parameter<Owner>& p) {
+    if (p.is_vector()) writer.add_vector(p);
+  });
+  for (auto& block : model.blocks())
+    block.for_each_projection([&](const projection<Owner>& p) {
+      c.ternary ? writer.add_ternary(p) : writer.add_dense(p, storage.linears);
+    });
+  writer.add_dense(model.embedding(), storage.tables);
+  if (&model.head_projection() != &model.embedding())
+    writer.add_dense(model.head_projection(), storage.tables);
+  file.write(path);
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,189 @@
+// What stands before the data of a GGUF file (versions 2 and 3), read strictly: magic, version, two
+// counts, the metadata, a description of each tensor. No count is believed before its bytes are
+// seen.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
+#include "tern/gguf/metadata.hpp"
+#include "tern/gguf/type.hpp"
+
+namespace tern::inline TERN_ABI {
+
+inline constexpr std::uint32_t gguf_version = 3;           ///< that is written; 2 is read too
+inline constexpr std::size_t gguf_default_alignment = 32;  ///< bytes
+/// Metadata key that overrides it.
+inline constexpr std::string_view gguf_alignment_key = "general.alignment";
+
+/// Where a tensor lies: bytes [offset, offset + size) behind the header.
+struct gguf_entry {
+  std::string name;                  ///< unique
+  ggml_type type = ggml_type::f32;   ///< of its blocks
+  std::vector<std::size_t> shape;    ///< row-major
+  std::size_t offset = 0, size = 0;  ///< bytes
+};
+
+/// What a file begins with.
+struct gguf_header {
+  std::uint32_t version = gguf_version;            ///< 2 or 3
+  std::size_t alignment = gguf_default_alignment;  ///< of tensors, bytes
+  gguf_metadata metadata;                          ///< in the order of the file
+  std::vector<gguf_entry> entries;                 ///< in the order of the file
+  std::size_t size = 0;                            ///< in bytes, padding to `alignment` included
+};
+
+/// n rounded up to a multiple of `alignment`.
+inline std::size_t aligned(std::size_t n, std::size_t alignment) {
+  return (n + alignment - 1) / alignment * alignment;
+}
+
+namespace detail {
+
+class gguf_header_reader {
+ public:
+  gguf_header_reader(std::span<const std::byte> bytes, std::string file)
+      : bytes_(bytes), file_(std::move(file)) {
+    header_.metadata = gguf_metadata(file_);
+  }
+
+  gguf_header read() {
+    if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0)
+      fail("not a GGUF file: it does not begin with GGUF");
+    at_ = 4;
+    where_ = "the header";
+    header_.version = number<std::uint32_t>();
+    if (header_.version != 2 && header_.version != gguf_version)
+      fail((header_.version & 0xFFFFu) == 0
+               ? "big-endian GGUF is not supported"
+               : "expected GGUF version 2 or 3, got " + std::to_string(header_.version));
+    const auto tensors = number<std::uint64_t>();
+    const auto keys = number<std::uint64_t>();
+    for (std::uint64_t i = 0; i < keys; ++i) read_key(i);
+    read_alignment();
+    for (std::uint64_t i = 0; i < tensors; ++i) read_entry(i);
+    header_.size = aligned(at_, header_.alignment);
+    return std::move(header_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const { throw format_error(file_ + ": " + what); }
+  [[noreturn]] void fail_here(const std::string& what) const { fail(where_ + ": " + what); }
+
+  std::span<const std::byte> take(std::uint64_t size) {
+    if (size > bytes_.size() - at_) fail_here("cut off: the file ends inside it");
+    const auto part = bytes_.subspan(at_, static_cast<std::size_t>(size));
+    at_ += part.size();
+    return part;
+  }
+
+  template <class T>
+  T number() {
+    T value;
+    std::memcpy(&value, take(sizeof value).data(), sizeof value);
+    return value;
+  }
+
+  std::string_view string() {
+    const auto text = take(number<std::uint64_t>());
+    return {reinterpret_cast<const char*>(text.data()), text.size()};
+  }
+
+  /// A key or a tensor's name: it goes into messages.
+  std::string_view name(const std::string& place) {
+    where_ = place;
+    const auto text = string();
+    if (text.empty() || text.size() > 65535 || find_invalid_utf8(text) != text.size())
+      fail_here("expected a name of 1 to 65535 bytes of UTF-8");
+    return text;
+  }
+
+  gguf_type value_type() {
+    const auto id = number<std::uint32_t>();
+    if (id >= gguf_type_names.size()) fail_here("no value has type " + std::to_string(id));
+    return static_cast<gguf_type>(id);
+  }
+
+  void read_key(std::uint64_t i) {
+    gguf_value value;
+    value.key = name("key " + std::to_string(i));
+    where_ = "key '" + std::string(value.key) + "'";
+    value.type = value_type();
+    value.is_list = value.type == gguf_type::array;
+    if (value.is_list) {
+      value.type = value_type();
+      value.count = number<std::uint64_t>();
+    }
+    if (value.type == gguf_type::array) fail_here("lists of lists are not supported");
+    const std::size_t begin = at_;
+    if (value.type == gguf_type::string) {
+      for (std::uint64_t n = 0; n < value.count; ++n) string();
+    } else {
+      const std::size_t size = gguf_type_sizes[static_cast<std::size_t>(value.type)];
+      if (value.count > bytes_.size() / size) fail_here("cut off: the file ends inside it");
+      take(value.count * size);
+    }
+    value.data = bytes_.subspan(begin, at_ - begin);
+    if (!header_.metadata.add(value)) fail_here("stands twice");
+  }
+
+  void read_alignment() {
+    if (!header_.metadata.contains(gguf_alignment_key)) return;
+    const auto value = header_.metadata.get<std::uint32_t>(gguf_alignment_key);
+    if (!std::has_single_bit(value))
+      header_.metadata.fail(gguf_alignment_key,
+                            "expected a power of two, got " + std::to_string(value));
+    header_.alignment = value;
+  }
+
+  void read_entry(std::uint64_t i) {
+    gguf_entry entry;
+    entry.name = name("tensor " + std::to_string(i));
+    where_ = "tensor '" + entry.name + "'";
+    const auto dimensions = number<std::uint32_t>();
+    if (dimensions > 4)
+      fail_here("expected at most 4 dimensions, got " + std::to_string(dimensions));
+    entry.shape.resize(dimensions);
+    for (std::size_t d = dimensions; d-- > 0;)
+      entry.shape[d] = static_cast<std::size_t>(number<std::uint64_t>());
+    entry.type = static_cast<ggml_type>(number<std::uint32_t>());
+    const auto* info = find_ggml_type(entry.type);
+    if (info == nullptr) fail_here("no tensor has type " + ggml_type_name(entry.type).substr(3));
+    const std::size_t row = dimensions == 0 ? 1 : entry.shape.back();
+    if (row % info->count != 0)
+      fail_here("its rows of " + std::to_string(row) + " elements are not whole blocks of " +
+                std::string(info->name) + ", " + std::to_string(info->count) + " each");
+    const auto size = ggml_tensor_bytes(entry.type, entry.shape);
+    if (!size) fail_here("its size overflows");
+    entry.size = *size;
+    entry.offset = static_cast<std::size_t>(number<std::uint64_t>());
+    if (entry.offset % header_.alignment != 0)
+      fail_here("its offset " + std::to_string(entry.offset) + " is not a multiple of " +
+                std::to_string(header_.alignment));
+    header_.entries.push_back(std::move(entry));
+  }
+
+  std::span<const std::byte> bytes_;
+  std::string file_, where_;
+  std::size_t at_ = 0;
+  gguf_header header_;
+};
+
+}  // namespace detail
+
+/// Parses the start of `file` (a name for messages), whose bytes the metadata refers to; throws
+/// format_error. Doubled tensors and places outside the file are for the caller to find.
+inline gguf_header parse_gguf_header(std::span<const std::byte> bytes, const std::string& file) {
+  return detail::gguf_header_reader(bytes, file).read();
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,104 @@
+// Ternary tensors of GGUF files as codes and scales, in both directions without rounding a weight.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "tern/core/error.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/gguf/tensor.hpp"
+#include "tern/quant/absmean.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// TQ1_0, TQ2_0 and I2_S.
+inline bool is_ternary(ggml_type type) {
+  return type == ggml_type::tq1_0 || type == ggml_type::tq2_0 || type == ggml_type::i2_s;
+}
+
+/// The part of a (rows, cols) tensor that shares a scale; `scale_extents` makes of it their number.
+inline extents ternary_scale_block(ggml_type type, std::size_t rows, std::size_t cols) {
+  return type == ggml_type::i2_s ? absmean::scale_block(rows, cols) : extents{1, 256};
+}
+
+namespace detail {
+
+/// f(Block{}) for the codec of a ternary type.
+template <class F>
+void with_ternary_block(ggml_type type, i2_s_layout layout, F&& f) {
+  if (type == ggml_type::tq1_0)
+    f(ggml::tq1_0{});
+  else if (type == ggml_type::tq2_0)
+    f(ggml::tq2_0{});
+  else
+    with_i2_s_block(layout, f);
+}
+
+template <class Block>
+void read_ternary_row(const gguf_tensor& t, std::size_t r, row_view<std::int8_t> codes,
+                      row_view<float> scales) {
+  std::array<std::uint8_t, Block::count> digits;
+  const std::size_t blocks = codes.size / Block::count;
+  const std::byte* bytes = t.data.data() + r * blocks * Block::size;
+  for (std::size_t b = 0; b < blocks; ++b, bytes += Block::size) {
+    Block::unpack(bytes, digits.data());
+    for (std::size_t i = 0; i < Block::count; ++i) {
+      if (digits[i] > 2) t.fail("a weight of row " + std::to_string(r) + " is none of -1, 0, +1");
+      codes[b * Block::count + i] = static_cast<std::int8_t>(digits[i] - 1);
+    }
+    if constexpr (requires { Block::scale(bytes); }) scales[b] = Block::scale(bytes);
+  }
+}
+
+}  // namespace detail
+
+/// The scale of all weights of a ternary tensor, where there is one: blocks of zeros may have 0
+/// beside it. Nothing for other types, and where a scale is negative or not finite.
+inline std::optional<float> single_scale(const gguf_tensor& t) {
+  if (!is_ternary(t.type) || t.size() == 0) return std::nullopt;
+  float found = 0;
+  bool single = true;
+  const auto see = [&](float scale) {
+    single = single && detail::all_finite({&scale, 1}) && scale >= 0 &&
+             (scale == 0 || found == 0 || scale == found);
+    if (single && scale != 0) found = scale;
+  };
+  if (t.type == ggml_type::i2_s)
+    see(detail::i2_s_scale(t));
+  else
+    detail::with_ternary_block(t.type, {}, [&]<class Block>(Block) {
+      if constexpr (requires(const std::byte* bytes) { Block::scale(bytes); })
+        for (std::size_t at = 0; single && at < t.data.size(); at += Block::size)
+          see(Block::scale(t.data.data() + at));
+    });
+  return single ? std::optional(found) : std::nullopt;
+}
+
+/// Reads a TQ1_0, TQ2_0 or I2_S tensor of shape [rows, cols] as codes -1, 0, +1 and scales of
+/// scale_extents({rows, cols}, ternary_scale_block(...)). Throws format_error naming file and
+/// tensor where type or shape do not fit, a digit is no trit or a scale not finite.
+inline void read_ternary(const gguf_tensor& t, matrix_view<std::int8_t> codes,
+                         matrix_view<float> scales, i2_s_layout layout = i2_s_layout::x86) {
+  if (!is_ternary(t.type)) t.fail("type " + ggml_type_name(t.type) + " is not ternary");
+  detail::require_gguf_shape(t, {codes.rows, codes.cols});
+  const auto n =
+      scale_extents({codes.rows, codes.cols}, ternary_scale_block(t.type, codes.rows, codes.cols));
+  require_shape(scales, n.rows, n.cols, "read_ternary: scales");
+  if (t.size() == 0) return;
+  detail::with_ternary_block(t.type, layout, [&](auto block) {
+    detail::require_whole_blocks<decltype(block)>(t, codes.cols);
+    for (std::size_t r = 0; r < codes.rows; ++r)
+      detail::read_ternary_row<decltype(block)>(t, r, codes.row(r), scales.row(r % n.rows));
+  });
+  if (t.type == ggml_type::i2_s) scales(0, 0) = detail::i2_s_scale(t);
+  for (std::size_t r = 0; r < n.rows; ++r)
+    for (std::size_t c = 0; c < n.cols; ++c)
+      if (!detail::all_finite({&scales(r, c), 1}))
+        t.fail("a scale of row " + std::to_string(r) + " is not finite");
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,21 @@
+// linear on a tape.
+#pragma once
+
+#include "tern/grad/tape.hpp"
+#include "tern/nn/graph/operands.hpp"
+#include "tern/nn/linear.hpp"
+
+namespace tern::inline TERN_ABI::graph {
+
+/// y = x W^T + b; a null b stands for none.
+template <class T>
+variable<T> linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
+  variable<T> y = t.make(x.rows(), w.rows());
+  tern::linear<T>::forward(x.value, w.value, vector_of(b.value), y.value, t.executor());
+  t.record([=, ex = t.executor()] {
+    tern::linear<T>::backward(y.grad, x.value, w.value, x.grad, w.grad, vector_of(b.grad), ex);
+  });
+  return y;
+}
+
+}  // namespace tern::inline TERN_ABI::graph

@@ -1,0 +1,63 @@
+// packed_linear on a tape that does not record.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include "tern/core/error.hpp"
+#include "tern/grad/tape.hpp"
+#include "tern/nn/graph/operands.hpp"
+#include "tern/nn/packed_linear.hpp"
+#include "tern/pack/shared_weights.hpp"
+
+namespace tern::inline TERN_ABI::graph {
+
+/// Packed weights, and a bias that may be null.
+template <class T>
+struct packed_operand {
+  const shared_weights<T>& w;  ///< (out, in)
+  variable<T> bias;            ///< (1, out) or null
+};
+
+/// The norm in front of packed_linear, over whole rows. A null gain stands for no norm.
+template <class T>
+struct norm_operand {
+  variable<T> gain;            ///< (1, K)
+  double eps = 0, offset = 0;  ///< the normalised row is multiplied by offset + gain
+};
+
+/// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is
+/// quantized once, each row where its norm left it in the cache, and neighbours of one format are
+/// multiplied side by side. Inference only: throws config_error on a tape that records.
+template <class T, class ActQ, std::size_t N>
+std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
+                                         const std::array<packed_operand<T>, N>& operands,
+                                         const ActQ& activation_quantizer = {},
+                                         const norm_operand<T>& norm = {}) {
+  using op = tern::packed_linear<T, ActQ>;
+  if (t.recording()) throw config_error("packed weights cannot be trained");
+  std::array<variable<T>, N> y;
+  for (std::size_t i = 0; i < N; ++i) y[i] = t.make(x.rows(), operands[i].w.rows());
+  const arena_scope temporaries(t.memory());
+  const auto tokens = norm.gain.value
+                          ? op::quantize_normed(x.value, norm_factors(t, norm.gain, norm.offset),
+                                                static_cast<T>(norm.eps), t.memory(), t.executor(),
+                                                activation_quantizer)
+                          : op::quantize(x.value, t.memory(), t.executor(), activation_quantizer);
+  for (std::size_t done = 0; done < N;)
+    operands[done].w.visit([&]<class Format>(const ternary_weights_view<Format, T>& first) {
+      std::array<typename op::template output<Format>, N> to;
+      std::size_t n = 0;
+      for (; done < N; ++done, ++n) {
+        const auto* const w = operands[done].w.template view_if<Format>();
+        if (w == nullptr || w->trits.run != first.trits.run) break;
+        to[n] = {w->trits, w->scales(), w->scale_rows, vector_of(operands[done].bias.value),
+                 y[done].value};
+      }
+      op::template multiply<Format>(tokens, std::span(to).first(n), t.memory(), t.executor());
+    });
+  return y;
+}
+
+}  // namespace tern::inline TERN_ABI::graph

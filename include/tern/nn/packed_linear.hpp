@@ -1,0 +1,105 @@
+// The product of a BitLinear at inference: y = Qa(x) w^T + b with packed w. Activations are
+// quantized, multiplied in whole numbers and scaled once. bit_linear uses the same product in
+// training, so both give the same bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "tern/core/arena.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/kernel/matmul.hpp"
+#include "tern/nn/rms_norm.hpp"
+#include "tern/nn/rowwise.hpp"
+#include "tern/pack/packed_matrix.hpp"
+#include "tern/pack/ternary_weights.hpp"
+#include "tern/quant/absmax_int8.hpp"
+#include "tern/quant/quantizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// ActQ: an activation_quantizer.
+template <class T, class ActQ = absmax_int8>
+struct packed_linear {
+  static_assert(require_activation_quantizer<ActQ, T>());
+
+  /// N tokens, quantized.
+  struct tokens {
+    matrix_view<const std::int8_t> codes;  ///< (N, K)
+    row_view<const T> scales;              ///< N
+    row_view<const std::int32_t> sums;     ///< N, sums of codes
+  };
+
+  /// Alive until `memory` is rewound. Throws shape_error.
+  static tokens quantize(matrix_view<const T> x, arena& memory, executor_ref ex = {},
+                         const ActQ& activation_quantizer = {}) {
+    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
+    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
+    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
+    activation_quantizer.template quantize<T>(x, codes, scales, sums, ex);
+    return {codes, scales, sums};
+  }
+
+  /// The same for norm(x); gain: K elements, or null for ones. Each row is quantized while it is
+  /// still in the cache after its norm.
+  static tokens quantize_normed(matrix_view<const T> x, row_view<const T> gain, T eps,
+                                arena& memory, executor_ref ex = {},
+                                const ActQ& activation_quantizer = {}) {
+    const auto normed = memory.matrix<T>(x.rows, x.cols);
+    const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
+    const row_view<T> scales(memory.allocate<T>(x.rows), x.rows);
+    const row_view<std::int32_t> sums(memory.allocate<std::int32_t>(x.rows), x.rows);
+    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+      const auto row = normed.block(r, 0, 1, x.cols);
+      sub_ln<T>::forward(x.block(r, 0, 1, x.cols), gain, eps, row, {}, {});
+      activation_quantizer.template quantize<T>(row, codes.block(r, 0, 1, x.cols), {&scales[r], 1},
+                                                {&sums[r], 1}, {});
+    });
+    return {codes, scales, sums};
+  }
+
+  /// One product: y (N, M) = x w^T + bias with packed w (M, K); bias: M elements or null.
+  template <class Format>
+  struct output {
+    packed_view<Format> w;          ///< (M, K)
+    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), runs of w)
+    std::size_t scale_rows;         ///< of w to a row of w_scales
+    row_view<const T> bias;         ///< M elements or null
+    matrix_view<T> y;               ///< (N, M)
+  };
+
+  /// Several products of the same tokens, side by side; `scratch` holds 4 N M bytes for each and
+  /// N K. Throws shape_error.
+  template <class Format>
+  static void multiply(const tokens& x, std::span<const output<Format>> to, arena& scratch,
+                       executor_ref ex = {}) {
+    if (to.empty()) return;
+    using product = ternary_product<Format, rescale<T>>;
+    const arena_scope temporaries(scratch);
+    product* const products = scratch.allocate<product>(to.size());
+    for (std::size_t i = 0; i < to.size(); ++i)
+      std::construct_at(
+          products + i,
+          product{to[i].w, scratch.matrix<std::int32_t>(to[i].y.rows, to[i].y.cols),
+                  rescale<T>(x.scales, to[i].w_scales, to[i].bias, to[i].y, {}, to[i].scale_rows)});
+    const std::size_t bytes = ternary_matmul_workspace(to[0].w, x.codes);
+    ternary_matmul(std::span<const product>(products, to.size()), x.codes, x.sums,
+                   {scratch.allocate<std::byte>(bytes), bytes}, ex);
+  }
+
+  /// y (N, M) = Qa(x) w^T + bias: the same bits as bit_linear::forward() of the weights that w was
+  /// packed from. `scratch` holds about N (K + 4 M) bytes. Throws shape_error.
+  template <class Format>
+  static void forward(matrix_view<const T> x, const ternary_weights_view<Format, T>& w,
+                      row_view<const T> bias, matrix_view<T> y, arena& scratch,
+                      executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
+    const arena_scope temporaries(scratch);
+    const output<Format> to{w.trits, w.scales(), w.scale_rows, bias, y};
+    multiply<Format>(quantize(x, scratch, ex, activation_quantizer), {&to, 1}, scratch, ex);
+  }
+};
+
+}  // namespace tern::inline TERN_ABI

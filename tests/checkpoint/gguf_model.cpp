@@ -1,0 +1,424 @@
+// Models in GGUF files: every family there and back bit for bit, ternary weights code for code, the
+// order of rows, and every refusal.
+#include <cmath>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
+#include "tern/checkpoint/save_gguf.hpp"
+#include "tern/model/pack_model.hpp"
+#include "tern/model/surgery.hpp"
+#include "tern/quant/half.hpp"
+#include "tests/message.hpp"
+#include "tests/model/reference.hpp"
+
+using namespace tern;
+using namespace tern_test;
+
+namespace {
+
+/// A random model; gains and biases are multiples of 2^-10, so that Gemma's 1 + w is exact.
+decoder<> random_model(const model_config& c) {
+  decoder<> model(c);
+  model.initialize(3);
+  philox random(8);
+  model.for_each_parameter([&](auto& p) {
+    if (p.is_vector())
+      for (float& x : p.value.reshaped())
+        x = 1 + std::round(100 * static_cast<float>(random.normal())) / 1024;
+  });
+  return model;
+}
+
+/// Of a family's tiny model, windows only where GGUF has them.
+model_config tiny(const std::string& family) {
+  model_config c = read_model_config(oracle_folder(family + "_tiny") / "config.json");
+  c.initializer_range = 0.02;  // not in GGUF
+  c.ternary = false;
+  c.query_pre_attn_scalar = 0;
+  if (family == "gemma3")
+    c.query_pre_attn_scalar = c.head_dim;
+  else
+    c.sliding_layers.clear(), c.sliding_window = 0;
+  return c;
+}
+
+model_config bitnet(activation act = activation::silu) {
+  model_config c = find_family("bitnet")->defaults;
+  c.vocab_size = 40;
+  c.hidden_size = 256;
+  c.intermediate_size = 512;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 64;
+  c.hidden_act = act;
+  c.tie_word_embeddings = true;
+  c.ternary = true;
+  c.sub_ln_eps = c.rms_norm_eps;
+  return c;
+}
+
+matrix<float> logits_of_two(decoder<>& model) {
+  tape<float> t({}, false);
+  token_batch batch;
+  batch.add(std::vector<std::int32_t>{1, 30, 7, 7, 0});
+  batch.add(std::vector<std::int32_t>{12, 2, 5});
+  const auto y = model.logits(t, model.hidden(t, batch)).value;
+  return Eigen::Map<matrix<float>>(y.data, static_cast<Eigen::Index>(y.rows),
+                                   static_cast<Eigen::Index>(y.cols));
+}
+
+std::string saving_says(const model_config& c, const gguf_storage& storage) {
+  const scratch_dir dir;
+  decoder<> model(c);
+  return message_of<config_error>([&] { save_gguf(model, dir.path() / "m.gguf", storage); });
+}
+
+constexpr gguf_storage exact{ggml_type::f32, ggml_type::f32};
+
+/// What loading a file says whose keys or tensors were changed on the way.
+struct changed_file {
+  std::function<void(gguf_writer&, const gguf_value&)> key = copy_key;
+  std::function<void(gguf_writer&, const gguf_tensor&)> tensor = copy_tensor;
+  std::function<void(gguf_writer&)> more = [](gguf_writer&) {};
+
+  static void copy_key(gguf_writer& to, const gguf_value& v) {
+    if (const auto text = v.as<std::string>(); text && !v.is_list) to.metadata(v.key, (*text)[0]);
+    if (const auto n = v.as<std::uint32_t>(); n && !v.is_list) to.metadata(v.key, (*n)[0]);
+    if (const auto x = v.as<float>(); x && !v.is_list) to.metadata(v.key, (*x)[0]);
+  }
+  static void copy_tensor(gguf_writer& to, const gguf_tensor& t) {
+    to.add_bytes(t.name, t.type, t.shape, t.data);
+  }
+
+  [[nodiscard]] std::string says(const model_config& c, const gguf_storage& storage) const {
+    const scratch_dir dir;
+    auto model = random_model(c);
+    save_gguf(model, dir.path() / "a.gguf", storage);
+    const gguf_file file(dir.path() / "a.gguf");
+    gguf_writer to;
+    for (const auto& v : file.metadata().values()) key(to, v);
+    for (const auto& t : file.tensors()) tensor(to, t);
+    more(to);
+    to.write(dir.path() / "b.gguf");
+    const auto what = message_of([&] { load_model<>(dir.path() / "b.gguf"); });
+    const std::size_t name = what.find("b.gguf: ");
+    return name == what.npos ? what : what.substr(name + 8);
+  }
+};
+
+changed_file with_key(const std::string& key, const auto& value) {
+  changed_file f;
+  f.key = [=](gguf_writer& to, const gguf_value& v) {
+    if (v.key == key)
+      to.metadata(key, value);
+    else
+      changed_file::copy_key(to, v);
+  };
+  return f;
+}
+
+changed_file without_tensor(const std::string& name) {
+  changed_file f;
+  f.tensor = [=](gguf_writer& to, const gguf_tensor& t) {
+    if (t.name != name) changed_file::copy_tensor(to, t);
+  };
+  return f;
+}
+
+}  // namespace
+
+TEST_CASE("every family comes back from a GGUF file bit for bit", "[gguf_model]") {
+  const scratch_dir dir;
+  const std::string family = GENERATE("qwen2", "qwen3", "llama", "gemma3");
+  INFO(family);
+  auto model = random_model(tiny(family));
+  save_gguf(model, dir.path() / "m.gguf", exact);
+  CHECK(to_json(load_config(dir.path() / "m.gguf"), "") == to_json(model.config(), ""));
+  auto again = load_model<>(dir.path() / "m.gguf");
+  CHECK(to_json(again.config(), "") == to_json(model.config(), ""));
+  std::vector<matrix<float>> values;
+  model.for_each_parameter([&](auto& p) { values.push_back(p.value); });
+  std::size_t i = 0;
+  again.for_each_parameter([&](auto& p) {
+    INFO(p.name);
+    CHECK(p.value == values[i++]);
+  });
+  CHECK(i == values.size());
+  CHECK(logits_of_two(again) == logits_of_two(model));
+}
+
+TEST_CASE("biases of Llama come back, those of q and k in their order", "[gguf_model]") {
+  const scratch_dir dir;
+  model_config c = tiny("llama");
+  c.attention_bias = c.output_bias = true;
+  c.tie_word_embeddings = true;
+  auto model = random_model(c);
+  save_gguf(model, dir.path() / "m.gguf", exact);
+  auto again = load_model<>(dir.path() / "m.gguf");
+  CHECK(to_json(again.config(), "") == to_json(c, ""));
+  CHECK(logits_of_two(again) == logits_of_two(model));
+}
+
+TEST_CASE("rows of q and k stand in llama.cpp's order, Gemma's gains with their one",
+          "[gguf_model]") {
+  const scratch_dir dir;
+  auto llama = random_model(tiny("llama")), qwen = random_model(tiny("qwen3")),
+       gemma = random_model(tiny("gemma3"));
+  const auto stored = [&](decoder<>& model, const char* name) {
+    save_gguf(model, dir.path() / "m.gguf", exact);
+    const gguf_file file(dir.path() / "m.gguf");
+    const auto& t = file.at(name);
+    matrix<float> w(static_cast<Eigen::Index>(t.shape.size() == 2 ? t.shape[0] : 1),
+                    static_cast<Eigen::Index>(t.shape.back()));
+    std::ranges::copy(read_values(t), w.data());
+    return w;
+  };
+  const auto half = static_cast<Eigen::Index>(llama.config().head_dim / 2);
+  const auto k = stored(llama, "blk.1.attn_k.weight");
+  for (Eigen::Index i = 0; i < half; ++i) {
+    CHECK(k.row(2 * half + 2 * i) == llama.blocks()[1].k.weight.value.row(2 * half + i));
+    CHECK(k.row(2 * half + 2 * i + 1) == llama.blocks()[1].k.weight.value.row(3 * half + i));
+  }
+  CHECK(stored(llama, "blk.1.attn_v.weight") == llama.blocks()[1].v.weight.value);
+  CHECK(stored(qwen, "blk.1.attn_k.weight") == qwen.blocks()[1].k.weight.value);
+  auto& behind = *gemma.blocks()[0].attention_output_norm;
+  CHECK(stored(gemma, "blk.0.post_attention_norm.weight") ==
+        (behind.value.array() + 1.0f).matrix());
+  CHECK(stored(gemma, "blk.0.ffn_norm.weight") ==
+        (gemma.blocks()[0].feed_forward_norm.value.array() + 1.0f).matrix());
+}
+
+TEST_CASE("ternary weights keep their codes, and their scale as the type has it", "[gguf_model]") {
+  const scratch_dir dir;
+  const bool packed = GENERATE(false, true);
+  const auto storage = GENERATE(gguf_storage{ggml_type::tq1_0, ggml_type::f32},
+                                gguf_storage{ggml_type::tq2_0, ggml_type::f32},
+                                gguf_storage{ggml_type::i2_s, ggml_type::f32},
+                                gguf_storage{ggml_type::i2_s, ggml_type::f32, i2_s_layout::arm});
+  const auto act = GENERATE(activation::silu, activation::relu2);
+  auto model = random_model(bitnet(act));
+  pack_ternary<base3>(model);
+  auto masters = random_model(bitnet(act));
+  save_gguf(packed ? model : masters, dir.path() / "m.gguf", storage);
+  auto again = load_gguf<>(dir.path() / "m.gguf", storage.layout);
+  CHECK(to_json(again.config(), "") == to_json(model.config(), ""));
+  CHECK(gguf_file(dir.path() / "m.gguf").metadata().get<std::string>("general.architecture") ==
+        (act == activation::silu ? "bitnet" : "bitnet-b1.58"));
+  for (std::size_t i = 0; i < 2; ++i) {
+    std::vector<std::pair<std::vector<std::int8_t>, float>> trits;
+    for (auto* m : {&model, &again})
+      m->blocks()[i].for_each_projection([&](auto& p) {
+        REQUIRE(p.packed);
+        std::vector<std::int8_t> codes(p.weight.shape.rows * p.weight.shape.cols);
+        const float scale = detail::trits_of(
+            p, m->weight_quantizer(),
+            matrix_view<std::int8_t>(codes.data(), p.weight.shape.rows, p.weight.shape.cols));
+        trits.emplace_back(std::move(codes), scale);
+      });
+    REQUIRE(trits.size() == 14);
+    for (std::size_t n = 0; n < 7; ++n) {
+      CHECK(trits[n].first == trits[n + 7].first);
+      const bool exactly = storage.linears == ggml_type::i2_s;
+      const float scale = trits[n].second;
+      CHECK(trits[n + 7].second == (exactly ? scale : from_f16(to_f16(scale))));
+    }
+  }
+  if (storage.linears == ggml_type::i2_s) CHECK(logits_of_two(again) == logits_of_two(model));
+}
+
+TEST_CASE("ternary Llamas, Qwens and Gemmas without SubLN are files too", "[gguf_model]") {
+  const scratch_dir dir;
+  const std::string family = GENERATE("llama", "qwen2", "qwen3", "gemma3");
+  INFO(family);
+  model_config c = tiny(family);
+  c.hidden_size = c.intermediate_size = 256;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 64;
+  c.ternary = true;
+  if (family == "gemma3") c.query_pre_attn_scalar = 64;
+  auto model = random_model(c);
+  pack_ternary<two_bit>(model);
+  save_gguf(model, dir.path() / "m.gguf", {ggml_type::i2_s, ggml_type::f32});
+  auto again = load_model<>(dir.path() / "m.gguf");
+  CHECK(to_json(again.config(), "") == to_json(c, ""));
+  CHECK(logits_of_two(again) == logits_of_two(model));
+}
+
+TEST_CASE("ternary tensors with several scales, or beside others, are dequantized",
+          "[gguf_model]") {
+  const scratch_dir dir;
+  auto model = random_model(bitnet());
+  save_gguf(model, dir.path() / "a.gguf", {ggml_type::tq2_0, ggml_type::f32});
+  const gguf_file file(dir.path() / "a.gguf");
+  const std::string name = "blk.1.ffn_up.weight";
+  std::vector<std::byte> bytes(file.at(name).data.begin(), file.at(name).data.end());
+  const bool zeros = GENERATE(false, true);
+  // The last block: another scale, or none.
+  ggml::tq2_0::set_scale(zeros ? 0.0f : 0.25f, bytes.data() + bytes.size() - 66);
+  gguf_writer to;
+  for (const auto& v : file.metadata().values()) changed_file::copy_key(to, v);
+  for (const auto& t : file.tensors())
+    t.name == name ? to.add_bytes(name, t.type, t.shape, bytes) : changed_file::copy_tensor(to, t);
+  to.write(dir.path() / "b.gguf");
+  auto again = load_model<>(dir.path() / "b.gguf");
+  CHECK(again.config().ternary == zeros);
+  auto& up = again.blocks()[1].up;
+  CHECK(up.packed.has_value() == zeros);
+  matrix<float> w(512, 256), want(512, 256);
+  if (zeros)
+    up.packed->visit([&](const auto& packed) { dequantize(packed, matrix_view<float>(w)); });
+  else
+    w = up.weight.value;
+  read_matrix<float>(gguf_file(dir.path() / "b.gguf").at(name), want);
+  CHECK(w == want);
+}
+
+TEST_CASE("types of numbers round as they do", "[gguf_model]") {
+  const scratch_dir dir;
+  const auto type = GENERATE(ggml_type::f16, ggml_type::bf16, ggml_type::q8_0);
+  model_config c = tiny("llama");
+  c.hidden_size = 64, c.intermediate_size = 96, c.num_attention_heads = 2;
+  c.num_key_value_heads = 1, c.head_dim = 32;
+  auto model = random_model(c);
+  save_gguf(model, dir.path() / "m.gguf", {type, type});
+  auto again = load_model<>(dir.path() / "m.gguf");
+  CHECK(gguf_file(dir.path() / "m.gguf").at("output.weight").type == type);
+  CHECK(logits_of_two(again) != logits_of_two(model));
+  CHECK((logits_of_two(again) - logits_of_two(model)).cwiseAbs().maxCoeff() <
+        0.02f * logits_of_two(model).cwiseAbs().maxCoeff());
+}
+
+TEST_CASE("what no architecture holds is refused by its reason", "[gguf_model]") {
+  const auto says = [](const model_config& c, const std::string& text,
+                       const gguf_storage& storage = {ggml_type::tq2_0, ggml_type::f32}) {
+    const auto message = saving_says(c, storage);
+    INFO(message);
+    CHECK(message.find(text) != std::string::npos);
+  };
+  const auto changed = [](const std::function<void(model_config&)>& change) {
+    model_config c = bitnet();
+    change(c);
+    return c;
+  };
+  says(bitnet(), "no error");
+  says(changed([](auto& c) { c.qk_norm = true; }), "no norms of q and k; tern's own model folder");
+  says(changed([](auto& c) { c.sub_ln = norm_placement::all; }), "has none before q");
+  says(changed([](auto& c) { c.num_attention_heads = 8; }), "as wide as the hidden state, 256");
+  says(changed([](auto& c) { c.attention_bias = true; }), "no biases");
+  says(changed([](auto& c) { c.tie_word_embeddings = false; }), "no head but the embedding");
+  says(changed([](auto& c) { c.sub_ln_eps = 1e-3; }), "one eps");
+  says(changed([](auto& c) { c.unit_offset = true; }), "no parts of Gemma's");
+  says(changed([](auto& c) { c.hidden_act = activation::gelu; }), "its activation and its norms");
+  says(changed([](auto& c) { c.rope_scaling.kind = rope_scaling_kind::llama3; }),
+       "bitnet does not know llama3's scaling");
+  says(changed([](auto& c) { c.intermediate_size = 300; }), "ffn_down.weight': TQ2_0 needs rows");
+  says(bitnet(), "ternary model are not stored as F16", {});
+  says(bitnet(), "cannot hold it", {ggml_type::tq2_0, ggml_type::tq2_0});
+  says(tiny("qwen3"), "full-precision model are not stored as TQ2_0");
+  const auto qwen3 = [&](const std::function<void(model_config&)>& change) {
+    model_config c = tiny("qwen3");
+    change(c);
+    return c;
+  };
+  says(qwen3([](auto& c) { c.query_pre_attn_scalar = 100; }), "divides scores by the root", exact);
+  says(qwen3([](auto& c) {
+         c.sliding_layers.assign(c.num_hidden_layers, true), c.sliding_window = 4;
+       }),
+       "qwen3 has no windows", exact);
+  model_config gemma = tiny("gemma3");
+  gemma.sliding_layers = {false, true, true};
+  says(gemma, "do not leave out every n-th", exact);
+  model_config llama = tiny("llama");
+  llama.rope_scaling.high_freq_factor = 8;
+  says(llama, "high_freq_factor 4", exact);
+}
+
+TEST_CASE("files that are no model, or not the one they describe, are refused", "[gguf_model]") {
+  const auto check = [](const std::string& family, const changed_file& change,
+                        const std::string& text) {
+    const auto message = change.says(tiny(family), exact);
+    INFO(message);
+    CHECK(message.find(text) == 0);
+  };
+  const auto config = tiny("llama");
+  check("llama", {}, "no error");
+  check("llama", with_key("general.architecture", std::string("mamba")),
+        "key 'general.architecture': expected one of llama, qwen2");
+  check("llama", with_key("llama.block_count", 0u), "key 'llama.block_count': expected a positive");
+  check("llama", with_key("llama.block_count", 4000000000u),
+        "key 'llama.block_count': expected at most 65536");
+  check("llama", with_key("llama.block_count", 60000u), "its metadata describes");
+  check("llama", with_key("llama.feed_forward_length", 4000000000u), "its metadata describes");
+  check("llama", with_key("llama.embedding_length", 8u), "tensor 'token_embd.weight': expected");
+  check("llama", with_key("llama.attention.value_length", 2u),
+        "key 'llama.attention.value_length': expected ");
+  check("llama", with_key("llama.rope.dimension_count", 2u), "key 'llama.rope.dimension_count'");
+  check("llama", with_key("llama.rope.freq_base", -1.0f),
+        "key 'llama.rope.freq_base': expected a positive number");
+  check("llama", with_key("llama.attention.head_count_kv", 3u),
+        "config: num_attention_heads (4) must be a multiple");
+  check("llama", with_key("llama.rope.scaling.original_context_length", 64u),
+        "tensor 'rope_freqs.weight': expected the factors of llama3 for a context of 64");
+  check("llama", without_tensor("token_embd.weight"), "no tensor 'token_embd.weight'");
+  check("llama", without_tensor("blk.1.ffn_norm.weight"), "no tensor 'blk.1.ffn_norm.weight'");
+  check("llama", without_tensor("output.weight"), "no error");  // tied, then
+  changed_file more;
+  const std::vector<float> x(4);
+  more.more = [&](gguf_writer& to) { to.add_row<float>("blk.0.ffn_up.bias", x); };
+  check("llama", more, "tensor 'blk.0.ffn_up.bias': has no place in a model of architecture llama");
+  more.more = [&](gguf_writer& to) { to.metadata("llama.expert_count", 8u); };
+  check("llama", more, "key 'llama.expert_count': mixtures");
+  more.more = [&](gguf_writer& to) { to.metadata("qwen3.rope.scaling.type", "yarn"); };
+  check("qwen3", more, "key 'qwen3.rope.scaling.type': expected none or linear, got yarn");
+  more.more = [&](gguf_writer& to) { to.metadata("gemma3.final_logit_softcapping", 30.0f); };
+  check("gemma3", more, "key 'gemma3.final_logit_softcapping': caps");
+  check("gemma3", without_tensor("blk.0.post_ffw_norm.weight"), "no tensor 'blk.0.post_ffw_norm");
+}
+
+TEST_CASE("a tokenizer goes with its model", "[gguf_model]") {
+  const scratch_dir dir;
+  bpe_definition d;
+  d.tokens = {"a", "b", " ", " a", "", "\n"};
+  d.merges = {{2, 0}};
+  d.added = {{"<|im_end|>", 4, true}, {"<u>", 7, false}};
+  const auto kind = GENERATE(0, 1, 2);
+  if (kind == 1)
+    d.prefix = {4}, d.normalizer.clear(), d.whole_words = true,
+    d.pretokenizer = detail::gguf_pretokenizers[4].steps();
+  if (kind == 2)
+    d.suffix = {4}, d.normalizer.clear(), d.pretokenizer = detail::gguf_pretokenizers[1].steps();
+  const bpe_tokenizer tokenizer(d);
+  model_config c = tiny("qwen3");
+  decoder<> model(c);
+  save_gguf(model, dir.path() / "m.gguf", exact, &tokenizer);
+  const auto again = load_tokenizer(dir.path() / "m.gguf");
+  CHECK(again.vocab_size() <= c.vocab_size);
+  CHECK(again.definition().merges == d.merges);
+  CHECK(again.definition().pretokenizer == d.pretokenizer);
+  CHECK(again.definition().normalizer == d.normalizer);
+  CHECK((again.definition().prefix == d.prefix && again.definition().suffix == d.suffix));
+  CHECK(again.encode("a a<|im_end|><u>b") == tokenizer.encode("a a<|im_end|><u>b"));
+  CHECK(again.decode(again.encode("a<u><|im_end|>"), true) == "a<u>");
+  const gguf_file file(dir.path() / "m.gguf");
+  CHECK(file.metadata().get<int>("tokenizer.ggml.eos_token_id") == 4);
+  CHECK(file.metadata().list<std::string>("tokenizer.ggml.tokens").size() == c.vocab_size);
+
+  const auto refuse = [&](const std::function<void(bpe_definition&)>& change) {
+    bpe_definition other = d;
+    change(other);
+    const bpe_tokenizer made(std::move(other));
+    return message_of<config_error>([&] { save_gguf(model, dir.path() / "n.gguf", exact, &made); });
+  };
+  CHECK(
+      refuse([](auto& o) { o.whole_words = !o.whole_words; }).starts_with("no tokenizer.ggml.pre"));
+  CHECK(refuse([&](auto& o) {
+          o.tokens.resize(c.vocab_size, ""), o.tokens.push_back("c");
+        }).starts_with("the tokenizer has"));
+  CHECK(refuse([](auto& o) { o.prefix = {4, 4}; }).starts_with("GGUF puts one token"));
+  CHECK(!std::filesystem::exists(dir.path() / "n.gguf"));
+}

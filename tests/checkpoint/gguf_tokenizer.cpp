@@ -1,0 +1,177 @@
+// Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
+// llama.cpp.
+#include "tern/checkpoint/gguf_tokenizer.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "tern/gguf/writer.hpp"
+#include "tests/message.hpp"
+#include "tests/split_at.hpp"
+#include "tests/support.hpp"
+
+namespace {
+
+using ids = std::vector<std::int32_t>;
+
+struct tokenized {
+  std::string decoded, text;
+  std::vector<std::int32_t> ids;
+};
+
+#include "tests/oracle/sentencepiece.inc"
+
+/// A small tokenizer as a file has it, to be changed.
+struct small {
+  std::string model = "gpt2", pre = "gpt-2";
+  std::vector<std::string> tokens{"a", "b", "\u0120", "\u0120a", "<e>", "[PAD]", "<u>", "7"};
+  std::vector<std::int32_t> types{1, 1, 1, 1, 3, 5, 4, 1};
+  std::vector<std::string> merges{"\u0120 a"};
+  std::vector<float> scores;
+  std::int32_t bos = 0;
+
+  [[nodiscard]] tern::bpe_tokenizer load() const {
+    const tern_test::scratch_dir dir;
+    const auto path = dir.path() / "t.gguf";
+    tern::gguf_writer file;
+    file.metadata("tokenizer.ggml.model", model);
+    file.metadata("tokenizer.ggml.pre", pre);
+    file.metadata_list("tokenizer.ggml.tokens", tokens);
+    file.metadata_list("tokenizer.ggml.token_type", types);
+    file.metadata_list("tokenizer.ggml.merges", merges);
+    if (!scores.empty()) file.metadata_list("tokenizer.ggml.scores", scores);
+    file.metadata("tokenizer.ggml.bos_token_id", bos);
+    file.write(path);
+    return tern::read_gguf_tokenizer(tern::gguf_file(path).metadata());
+  }
+};
+
+/// What loading says behind the file's name.
+std::string error_of(const std::function<void(small&)>& change) {
+  small file;
+  change(file);
+  const auto what =
+      tern_test::message_of<tern::format_error>([&] { static_cast<void>(file.load()); });
+  const std::size_t name = what.find("t.gguf: ");
+  return name == what.npos ? what : what.substr(name + 8);
+}
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+TEST_CASE("a small tokenizer of a GGUF file", "[gguf_tokenizer]") {
+  const auto t = small{}.load();
+  CHECK(t.vocab_size() == 8);
+  CHECK(t.encode("a ab<e>b<u>") == ids{0, 3, 1, 4, 1, 6});
+  CHECK(t.decode(ids{0, 3, 4, 6, 5}) == "a a<e><u>");
+  CHECK(t.decode(ids{0, 3, 4, 6}, true) == "a a<u>");  // user-defined is not special
+  CHECK(t.encode("77") == ids{7, 7});
+  small llama;
+  llama.pre = "llama-bpe";
+  llama.bos = 4;
+  CHECK(llama.load().definition().whole_words);
+  CHECK(llama.load().encode("a", tern::added_text::plain, tern::special_tokens::add) == ids{4, 0});
+  CHECK(llama.load().encode("a") == ids{0});
+  small qwen;
+  qwen.pre = "qwen2";
+  CHECK(qwen.load().definition().normalizer == tern::bpe_definition{}.normalizer);
+  CHECK(small{}.load().definition().normalizer.empty());
+}
+
+TEST_CASE("SmolLM cuts digits out first", "[gguf_tokenizer]") {
+  small file;
+  file.pre = "smollm";
+  file.tokens.insert(file.tokens.end(), {"\u0120\u0120", "\u01207"});
+  file.types.insert(file.types.end(), {1, 1});
+  file.merges = {"\u0120 7", "\u0120 \u0120"};
+  CHECK(file.load().encode("  77 7") == ids{8, 7, 7, 2, 7});  // the spaces stay together
+  file.pre = "gpt-2";
+  CHECK(file.load().encode("  77 7") == ids{2, 9, 7, 9});
+}
+
+TEST_CASE("tokenizers of GGUF files that are refused", "[gguf_tokenizer]") {
+  CHECK(error_of([](small& f) { f.model = "bert"; }) ==
+        "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE) or llama (SentencePiece), got "
+        "bert");
+  CHECK(error_of([](small& f) {
+          f.pre = "grok";
+        }).starts_with("key 'tokenizer.ggml.pre': expected one"));
+  CHECK(error_of([](small& f) { f.types.pop_back(); }) ==
+        "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7");
+  CHECK(
+      error_of([](small& f) { f.types[1] = 6; }) ==
+      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
+  CHECK(error_of([](small& f) {
+          f.types[1] = 99;
+        }).ends_with("has type 99, which this kind of tokenizer has not"));
+  CHECK(error_of([](small& f) { f.tokens[1] = "\xFF"; }).ends_with("token 1 is not UTF-8"));
+  CHECK(
+      error_of([](small& f) { f.tokens[1] = " b"; }).ends_with("spelled in byte-level characters"));
+  CHECK(error_of([](small& f) { f.tokens[1] = ""; }).ends_with("spelled in byte-level characters"));
+  CHECK(error_of([](small& f) { f.tokens[1] = "a"; }).ends_with("token 1 stands twice"));
+  for (const std::string bad : {"a", "a ", " a", "a q", "a b c", ""})
+    CHECK(error_of([&](small& f) { f.merges[0] = bad; }) ==
+          "key 'tokenizer.ggml.merges': merge 0 is not two tokens with a space between them");
+  CHECK(error_of([](small& f) { f.merges[0] = "a b"; }).find("concatenation") != std::string::npos);
+  CHECK(error_of([](small& f) {
+          f.tokens[5] = "<e>", f.types[5] = 3;
+        }).starts_with("key 'tokenizer.ggml': added token \"<e>\""));
+}
+
+TEST_CASE("SentencePiece's BPE from a GGUF file gives SentencePiece's ids", "[gguf_tokenizer]") {
+  const bool gemma = GENERATE(false, true);
+  const auto path = std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" /
+                    (gemma ? "sentencepiece_gemma.gguf" : "sentencepiece_llama.gguf");
+  const auto tokenizer = tern::read_gguf_tokenizer(tern::gguf_file(path).metadata());
+  for (const tokenized& want : gemma ? sentencepiece_gemma : sentencepiece_llama) {
+    CAPTURE(want.text);
+    CHECK(tokenizer.encode(want.text) == want.ids);
+    CHECK(tokenizer.decode(want.ids) == want.decoded);
+  }
+  CHECK(tokenizer.encode("", tern::added_text::plain, tern::special_tokens::add) == ids{1});
+}
+
+TEST_CASE("tokenizers of SentencePiece that are refused", "[gguf_tokenizer]") {
+  const auto scored = [](const std::function<void(small&)>& change) {
+    return error_of([&](small& f) {
+      f.model = "llama";
+      f.scores.assign(f.tokens.size(), 0.0f);
+      change(f);
+    });
+  };
+  CHECK(scored([](small&) {}) == "no error");
+  CHECK(scored([](small& f) { f.scores.clear(); }).find("tokenizer.ggml.scores") !=
+        std::string::npos);
+  CHECK(scored([](small& f) { f.scores.pop_back(); }) ==
+        "key 'tokenizer.ggml.scores': expected as many as there are tokens, 8, got 7");
+  CHECK(scored([](small& f) { f.scores[3] = std::nanf(""); }) ==
+        "key 'tokenizer.ggml.scores': expected numbers, got NaN");
+  CHECK(
+      scored([](small& f) { f.types[1] = 6; }) ==
+      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
+  CHECK(scored([](small& f) { f.tokens[1] = ""; }).ends_with("token 1 is empty"));
+}
+
+TEST_CASE("GPT-2's tokenizer from a GGUF file gives llama.cpp's ids", "[gguf_tokenizer]") {
+  const auto path = tern_test::data_file("tokenizers/llama.cpp-vectors/ggml-vocab-gpt-2.gguf");
+  if (path.empty()) return;
+  const tern::gguf_file file(path);
+  CHECK(file.metadata().get<int>("tokenizer.ggml.eos_token_id") == 50256);
+  const auto tokenizer = tern::read_gguf_tokenizer(file.metadata());
+  CHECK(tokenizer.vocab_size() == 50257);
+  CHECK(tokenizer.encode("<|endoftext|>") == ids{50256});
+  const auto texts = tern_test::split_at(slurp(path.string() + ".inp"), "\n__ggml_vocab_test__\n");
+  const auto lines = tern_test::split_at(slurp(path.string() + ".out"), "\n");
+  REQUIRE(texts.size() >= 47);
+  for (std::size_t i = 0; i < 47; ++i) {
+    CAPTURE(texts[i]);
+    std::istringstream line(lines[i]);
+    CHECK(tokenizer.encode(texts[i]) == ids(std::istream_iterator<std::int32_t>(line), {}));
+  }
+}
