@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/enum_names.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/mapped_file.hpp"
 
@@ -95,18 +95,6 @@ std::string json_mismatch(const nlohmann::json& v) {
 }
 
 }  // namespace detail
-
-/// How files spell the values of an enum; of several names for one value the first is written.
-template <class E>
-using enum_names = std::initializer_list<std::pair<const char*, E>>;
-
-/// The name of a value. Throws config_error where the list has none.
-template <class E>
-const char* name_of(E value, enum_names<E> names) {
-  for (const auto& [name, e] : names)
-    if (e == value) return name;
-  throw config_error("a value of an enum that has no name");
-}
 
 /// Typed access to the fields of one JSON object. Whatever does not fit throws config_error
 /// "<file>: key '<key>': expected <what>, got <value>". Refers to the object, does not copy it.
