@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/core/os_error.hpp"
+#include "tern/data/read_task.hpp"
 #include "tern/io/text_file.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -84,37 +84,11 @@ struct glue_task {
 
 namespace detail {
 
-inline std::string quoted_list(const std::vector<std::string>& items,
-                               std::string_view last = "or") {
-  std::string text;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    if (i > 0) text += i + 1 < items.size() ? ", " : " " + std::string(last) + " ";
-    text += "'" + items[i] + "'";
-  }
-  return text;
-}
-
-/// The text, or its beginning where it is too long for a message.
-inline std::string excerpt(std::string_view text) {
-  constexpr std::size_t longest = 120;
-  if (text.size() <= longest) return std::string(text);
-  text = text.substr(0, longest);
-  return std::string(text.substr(0, find_invalid_utf8(text))) + "...";  // no half characters
-}
-
-inline void split_tabs(std::string_view line, std::vector<std::string_view>& fields) {
-  fields.clear();
-  for (std::size_t tab = 0; tab != line.npos; line.remove_prefix(tab == line.npos ? 0 : tab + 1)) {
-    tab = line.find('\t');
-    fields.push_back(line.substr(0, tab));
-  }
-}
-
 /// Calls f(fields, line number) for each line behind the header; fields are those of `columns`,
 /// in their order. Throws format_error "<path>:<line>: expected ..., got ...".
 template <class F>
-void for_each_tsv_row(const std::filesystem::path& path, const std::vector<std::string>& columns,
-                      F&& f) {
+void for_each_glue_row(const std::filesystem::path& path, const std::vector<std::string>& columns,
+                       F&& f) {
   const auto fail = [&](std::size_t line, const std::string& expected, const std::string& got) {
     throw format_error(path.string() + ":" + std::to_string(line) + ": expected " + expected +
                        ", got " + got);
@@ -159,7 +133,7 @@ inline std::vector<classification_example> read_glue(const std::filesystem::path
   std::vector<std::string> columns{task.label_column, task.first_column};
   if (task.pairs()) columns.push_back(task.second_column);
   std::vector<classification_example> examples;
-  detail::for_each_tsv_row(path, columns, [&](const auto& fields, std::size_t line) {
+  detail::for_each_glue_row(path, columns, [&](const auto& fields, std::size_t line) {
     const auto label = std::ranges::find(task.labels, fields[0]);
     if (label == task.labels.end())
       throw format_error(path.string() + ":" + std::to_string(line) + ": expected label " +
@@ -175,17 +149,9 @@ inline std::vector<classification_example> read_glue(const std::filesystem::path
 inline std::vector<std::string> read_glue_labels(const std::filesystem::path& path,
                                                  const std::string& label_column) {
   std::set<std::string> labels;
-  detail::for_each_tsv_row(path, {label_column},
-                           [&](const auto& fields, std::size_t) { labels.emplace(fields[0]); });
+  detail::for_each_glue_row(path, {label_column},
+                            [&](const auto& fields, std::size_t) { labels.emplace(fields[0]); });
   return {labels.begin(), labels.end()};
-}
-
-/// The first of `names` that exists in `directory`; throws io_error naming them all.
-inline std::filesystem::path find_data_file(const std::filesystem::path& directory,
-                                            const std::vector<std::string>& names) {
-  for (const auto& name : names)
-    if (path_exists(directory / name)) return directory / name;
-  throw io_error("cannot find " + detail::quoted_list(names) + " in '" + directory.string() + "'");
 }
 
 }  // namespace tern::inline TERN_ABI

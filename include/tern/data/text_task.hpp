@@ -1,0 +1,76 @@
+// A text task: how the rows of its files become prompts and answers. Classification is an answer
+// out of a list of words, summarization is an answer in free text; both are examples of one kind.
+#pragma once
+
+#include <cstddef>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/data/text_template.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// One example of a task. The space between prompt and answer is in neither of the two.
+struct text_example {
+  std::string prompt;                   ///< everything that the model reads
+  std::string answer;                   ///< what it should write; never empty
+  std::vector<std::string> references;  ///< all acceptable answers; `answer` is the first
+  int label = -1;                       ///< index into the task's labels; -1 for free text
+  bool operator==(const text_example&) const = default;
+};
+
+/// The parts that a task's files are divided into.
+enum class task_part { train, dev, test };
+
+/// How the files of a task look and what its examples are. Columns are found by name; columns that
+/// no template mentions are ignored.
+struct text_task {
+  std::string name;    ///< stands in messages
+  std::string prompt;  ///< text_template over the columns, such as "{sentence1} So {sentence2}?"
+  std::string answer;  ///< text_template over the columns, such as "{label}" or "{highlights}"
+  std::vector<std::string> labels = {};       ///< values that the answer takes in the files
+  std::vector<std::string> label_words = {};  ///< what the model says instead of each label
+  /// Column with further acceptable answers, one or a list of them. Unlike the columns of the
+  /// templates it may be missing, in single rows or in a whole file.
+  std::string references = {};
+  /// File names of each part. The first that exists counts, with ".gz" behind its name or without.
+  std::vector<std::string> train_files = {"train.tsv", "train.jsonl"};
+  std::vector<std::string> dev_files = {"dev.tsv", "dev.jsonl"};
+  std::vector<std::string> test_files = {};
+  std::vector<std::string> metrics = {
+      "accuracy"};  ///< names of text metrics (metric/text_metric.hpp)
+
+  /// Whether the answer is one of `labels`; else it is free text.
+  [[nodiscard]] bool classifies() const { return !label_words.empty() || !labels.empty(); }
+
+  /// The file names of a part; none where the task has no such part.
+  [[nodiscard]] const std::vector<std::string>& files(task_part part) const {
+    return part == task_part::train ? train_files : part == task_part::dev ? dev_files : test_files;
+  }
+
+  /// Throws config_error where a template is malformed or the answer mentions no column. Labels and
+  /// label words are both empty, or they are at least two, as many of the ones as of the others,
+  /// and all different.
+  void validate() const {
+    const auto fail = [&](const std::string& what) {
+      throw config_error("task " + name + ": " + what);
+    };
+    static_cast<void>(text_template(prompt));
+    if (text_template(answer).columns().empty())
+      fail("expected an answer with a column, such as '{label}', got '" + answer + "'");
+    if (!classifies()) return;
+    if (labels.size() < 2)
+      fail("expected at least two labels, got " + std::to_string(labels.size()));
+    if (label_words.size() != labels.size())
+      fail("expected one label word for each label, got " + std::to_string(label_words.size()) +
+           " words for " + std::to_string(labels.size()) + " labels");
+    for (const auto& list : {labels, label_words})
+      if (std::set(list.begin(), list.end()).size() != list.size())
+        fail("expected labels and their words to be different");
+  }
+};
+
+}  // namespace tern::inline TERN_ABI
