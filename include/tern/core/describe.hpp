@@ -9,12 +9,14 @@
 //     v.object("model", s.model);                        // a struct that has a describe() itself
 //     v.object("loss", [&](auto& inner) { inner.value("tau", s.tau); });  // or a group of fields
 //     v.objects("terms", s.terms);                       // a list of such structs
+//     v.optional("teacher", s.teacher);                  // a value or struct that may be missing
 //   }
 //   static_assert(describes_all_members<stage_options>());
 #pragma once
 
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,10 +43,11 @@ constexpr void describe(V& v, sample_object& s) {
 /// `object` takes a described struct, or a function that shows fields to a visitor of the same
 /// type. Keys are string literals without dots.
 template <class V>
-concept field_visitor = requires(V& v, bool& flag, std::size_t& size, double& real,
-                                 std::string& text, std::vector<std::string>& list,
-                                 detail::sample_choice& choice, detail::sample_object& object,
-                                 std::vector<detail::sample_object>& objects, void (&group)(V&)) {
+concept field_visitor = requires(
+    V& v, bool& flag, std::size_t& size, double& real, std::string& text,
+    std::vector<std::string>& list, detail::sample_choice& choice, detail::sample_object& object,
+    std::vector<detail::sample_object>& objects, void (&group)(V&), std::optional<int>& maybe,
+    std::optional<detail::sample_object>& maybe_object) {
   v.value("key", flag);
   v.value("key", size);
   v.value("key", real);
@@ -54,6 +57,8 @@ concept field_visitor = requires(V& v, bool& flag, std::size_t& size, double& re
   v.object("key", object);
   v.object("key", group);
   v.objects("key", objects);
+  v.optional("key", maybe);
+  v.optional("key", maybe_object);
 };
 
 /// A struct that has a `describe` function.
@@ -92,6 +97,10 @@ struct field_counter {
   }
   template <class S>
   constexpr void objects(const char*, std::vector<S>&) {
+    ++count;
+  }
+  template <class T>
+  constexpr void optional(const char*, std::optional<T>&) {
     ++count;
   }
 };

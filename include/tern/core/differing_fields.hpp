@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <any>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +16,8 @@ namespace tern::inline TERN_ABI {
 namespace detail {
 
 /// A visitor that copies every field beside its path. "a.b" is field b of object a, "l[2].b" is
-/// field b of the third object of list l, and "l[]" stands for the length of l.
+/// field b of the third object of list l, and "l[]" stands for the length of l,
+/// and "a?" for whether the optional a is there.
 class field_collector {
  public:
   /// The value of one field, of whatever type; comparable with another of the same type.
@@ -49,6 +51,16 @@ class field_collector {
     std::size_t size = list.size();
     value((key + "[]").c_str(), size);
     for (std::size_t i = 0; i < size; ++i) object(key + "[" + std::to_string(i) + "]", list[i]);
+  }
+  template <class T>
+  void optional(const char* key, std::optional<T>& x) {
+    bool present = x.has_value();
+    value((std::string(key) + "?").c_str(), present);
+    if (!present) return;
+    if constexpr (described_for<T, field_collector>)
+      object(key, *x);
+    else
+      value(key, *x);
   }
 
  private:

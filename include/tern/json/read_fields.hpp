@@ -2,6 +2,7 @@
 // that no field has are refused.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +40,18 @@ class field_reader {
     if (!has(key)) return;
     list.clear();
     for (const json_fields& item : fields_.objects(key)) read(list.emplace_back(), item);
+  }
+
+  /// A missing key leaves the field as it is. A struct that was missing begins as T{}.
+  template <class T>
+  void optional(const char* key, std::optional<T>& x) {
+    if (!has(key)) return;
+    if constexpr (described_for<T, field_reader>) {
+      if (!x) x.emplace();
+      read(*x, fields_.object(key));
+    } else {
+      x = fields_.get<T>(key);
+    }
   }
 
   /// Refuses keys of the object that were not shown. To be called when all fields were shown.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,15 @@ class field_writer {
   void objects(const char* key, std::vector<S>& list) {
     json[key] = nlohmann::json::array();
     for (S& item : list) json[key].push_back(written(item));
+  }
+  /// Writes no key where there is no value.
+  template <class T>
+  void optional(const char* key, std::optional<T>& x) {
+    if (!x) return;
+    if constexpr (described_for<T, field_writer>)
+      json[key] = written(*x);
+    else
+      json[key] = *x;
   }
 
   nlohmann::json json = nlohmann::json::object();  ///< the fields so far
