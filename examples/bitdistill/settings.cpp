@@ -32,7 +32,7 @@ json first_stage(const std::string& model) {
   return edits;
 }
 
-void require(bool good, const std::string& what) {
+void need(bool good, const std::string& what) {
   if (!good) throw tern::config_error(what);
 }
 
@@ -40,7 +40,7 @@ void require(bool good, const std::string& what) {
 json only_stage(const options& o) {
   const std::string model = as_path(o.model);
   if (o.command == "pretrain") {
-    require(!o.ternary || !model.empty(),
+    need(!o.ternary || !model.empty(),
             "pretrain --ternary needs --model, the base to go on with");
     if (o.ternary)
       return {{"name", "continual"},
@@ -49,7 +49,7 @@ json only_stage(const options& o) {
               {"edits", first_stage(model)}};
     return {{"name", "base"}, {"like", "pretraining"}, {"from", model.empty() ? "new" : model}};
   }
-  require(!model.empty(), o.command + " needs --model");
+  need(!model.empty(), o.command + " needs --model");
   if (o.command == "finetune") {
     const bool already = tern::load_config(model).ternary, ternary = o.ternary || already;
     return {{"name", "finetune"},
@@ -58,7 +58,7 @@ json only_stage(const options& o) {
             {"edits", {{"make_ternary", ternary && !already}}},
             {"row", ternary ? "BitNet-SFT" : "FP-SFT"}};
   }
-  require(!o.teacher.empty(), "distill needs --teacher");
+  need(!o.teacher.empty(), "distill needs --teacher");
   return {{"name", "distill"},
           {"like", "distillation"},
           {"from", model},
@@ -87,7 +87,7 @@ tern::recipe_file chosen_recipe(const options& o) {
   }
   if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
   if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
-  require(!o.task.empty() || o.command == "eval", o.command + ": --task is needed");
+  need(!o.task.empty() || o.command == "eval", o.command + ": --task is needed");
   return find_recipe(preset_of(o.task));
 }
 

@@ -5,8 +5,7 @@
 
 #include "commands.hpp"
 #include "format.hpp"
-#include "presets.hpp"
-#include "tern/recipe/task_texts.hpp"
+#include "tern/recipe/task_data.hpp"
 #include "tern/text/tokenizer_json.hpp"
 
 namespace bitdistill {
@@ -16,7 +15,7 @@ void tokenizer(const options& o) {
     throw tern::config_error("'" + o.out + "' exists: choose another --out");
   const auto documents = tern::read_corpus({o.corpus.begin(), o.corpus.end()});
   const auto made = tern::train_tokenizer(
-      documents, o.vocab_size == 0 ? text_settings("").run.vocab_size : o.vocab_size);
+      documents, o.vocab_size == 0 ? tern::data_source{}.vocab_size : o.vocab_size);
   made.save(o.out);
   std::size_t bytes = 0, tokens = 0;
   auto encoder = made.encoder();

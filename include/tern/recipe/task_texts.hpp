@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tern/data/corpus.hpp"
+#include "tern/data/named_task.hpp"
 #include "tern/data/read_task.hpp"
 #include "tern/data/text_task.hpp"
 #include "tern/recipe/data_source.hpp"
