@@ -80,7 +80,7 @@ void compare(Model& model, const problem& p, const std::string& prefix, double t
   const variable<T> h = model.hidden(t, p.batch);
   CHECK(difference<T>(logits_of(model, h), p.expected.at(prefix + ".logits")) < tolerance);
 
-  const loss_terms terms = loss.record(t, h, model.head().variable(), p.targets);
+  const loss_values terms = loss.record(t, h, model.head().variable(), p.targets);
   const double want = read_values<double>(p.expected.at(prefix + ".loss"))[0];
   CHECK(std::abs(terms.total / want - 1) < tolerance);
   t.backward();

@@ -5,15 +5,41 @@
 
 #include "tests/support.hpp"
 
+using namespace tern;
+
 TEST_CASE("rewinding a log drops what a stage wrote behind a step, and no line of others") {
   const tern_test::scratch_dir scratch;
   const auto path = scratch.path() / "run";
-  tern::run_directory run(path, {{"task", "x"}}, tern::run_mode::create);
+  run_directory run(path, {{"title", "x"}});
   const std::string kept =
       "{\"stage\":\"a\",\"step\":3}\n{\"note\":1}\n{\"stage\":7,\"step\":9}\n"
       "{\"stage\":\"a\",\"step\":\"4\"}\n{\"stage\":\"b\",\"step\":9}\n";
-  tern::write_file(path / "metrics.jsonl", "{\"stage\":\"a\",\"step\":4}\n" + kept + "{\"sta");
+  write_file(path / "metrics.jsonl", "{\"stage\":\"a\",\"step\":4}\n" + kept + "{\"sta");
   run.rewind_log("a", 3);
   std::ifstream in(path / "metrics.jsonl");
   CHECK(std::string(std::istreambuf_iterator<char>(in), {}) == kept);
+}
+
+TEST_CASE("a stage is finished once its fingerprint and its config.json are there") {
+  const tern_test::scratch_dir scratch;
+  run_directory run(scratch.path() / "run", {{"title", "x"}});
+  CHECK_FALSE(run.finished("a"));
+  run.write_fingerprint("a", {{"steps", 3}});
+  CHECK_FALSE(run.finished("a"));
+  write_file(run.stage("a") / "config.json", "{}");
+  CHECK(run.finished("a") == nlohmann::json{{"steps", 3}});
+  run.forget("a");
+  CHECK_FALSE(run.finished("a"));
+}
+
+TEST_CASE("a row comes back as it was written, and only for the same data") {
+  const tern_test::scratch_dir scratch;
+  run_directory run(scratch.path() / "run", {{"title", "x"}});
+  std::filesystem::create_directories(run.model("a"));
+  const result_row row{"A", {{"SubLN", true}, {"b", false}}, {{"bleu", 1.5}, {"rouge1", 2.25}}, 3, 4};
+  run.write_row("a", "sum", row);
+  CHECK_FALSE(run.measured("a", "another sum"));
+  const auto back = run.measured("a", "sum");
+  REQUIRE(back);
+  CHECK(row_to_json(*back) == row_to_json(row));
 }

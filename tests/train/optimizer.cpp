@@ -5,7 +5,9 @@
 #include "tern/adapt/eigen.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/train/adamw.hpp"
+#include "tern/train/gradient_norm.hpp"
 #include "tern/train/schedule.hpp"
+#include "tern/train/sgd.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -44,6 +46,24 @@ TEST_CASE("AdamW with clipping: ten steps as in PyTorch") {
   };
   for (int i = 0; i < 6; ++i)
     CHECK(model.weight.value.data()[i] == Approx(want[static_cast<std::size_t>(i)]).epsilon(1e-12));
+}
+
+TEST_CASE("SGD with momentum is the plain recurrence of its definition") {
+  one_matrix model{{"w", 1, 3}};
+  model.weight.value << 0.5, -1.25, 2.0;
+  model.weight.grad = matrix<double>::Zero(1, 3);
+  sgd<matrix<double>> rule({.momentum = 0.8, .weight_decay = 0});
+  rule.attach(model);
+  matrix<double> w = model.weight.value, m = matrix<double>::Zero(1, 3);
+  for (int step = 0; step < 5; ++step) {
+    model.weight.grad = 2 * model.weight.value;
+    rule.step(model, 0.05, 1.0, 0.5);
+    m = 0.8 * m + 0.5 * 2 * w;
+    w -= 0.05 * m;
+  }
+  CHECK(model.weight.grad.isZero());
+  for (int i = 0; i < 3; ++i)
+    CHECK(model.weight.value(0, i) == Approx(w(0, i)).epsilon(1e-14));
 }
 
 TEST_CASE("the gradient's norm: every row, the same bits on any number of threads") {

@@ -1,11 +1,14 @@
 // A stage of distillation end to end: the same bits for any number of threads and after resuming at
 // any step, no allocation once under way, and gradients of the whole objective by differences.
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
-#include "tern/recipe/stages.hpp"
+#include "tern/recipe/loss_terms.hpp"
+#include "tern/recipe/stage_loss.hpp"
 #include "tern/recipe/training_state.hpp"
 #include "tests/support.hpp"
 
@@ -27,25 +30,30 @@ model_config tiny(std::size_t hidden, std::size_t heads) {
   return c;
 }
 
-std::vector<task_example> examples() {
-  std::vector<task_example> list(20);
+std::vector<token_example> examples() {
+  std::vector<token_example> list(20);
   philox random(4);
-  for (task_example& e : list) {
+  for (token_example& e : list) {
     e.label = static_cast<std::int32_t>(random.below(3));
-    e.tokens.resize(3 + random.below(9));
+    e.answer = 3 + random.below(9);
+    e.tokens.resize(e.answer);
     for (auto& token : e.tokens) token = static_cast<std::int32_t>(random.below(50));
+    e.tokens.push_back(7 + e.label);
   }
   return list;
 }
 
-const std::vector<std::int32_t> labels{7, 8, 9};
-
-objective_options terms() {
-  objective_options o;
-  o.balance = true;
-  o.lambda = 1.0;
-  o.gamma = 0.5;
-  o.relation.split_heads = 2;
+/// Cross-entropy, logits and relations.
+loss_options terms(double gamma, bool balance) {
+  loss_options o;
+  relation_term_options relations;
+  relations.weight = gamma;
+  relations.form.split_heads = 2;
+  relations.layers = {0, 1};
+  logits_term_options logits;
+  logits.weight = 1;
+  o.terms = {cross_entropy_options{}, logits, relations, {}};
+  o.balance = balance;
   return o;
 }
 
@@ -53,18 +61,19 @@ objective_options terms() {
 template <class T>
 struct bench {
   using model = decoder<matrix<T>>;
-  std::vector<task_example> data = examples();
+  std::vector<token_example> data = examples();
   model student{tiny(16, 4)}, teacher{tiny(32, 8)};
-  task_tuning<model> loss{student, data, labels, 6, 9};
+  std::optional<stage_loss<model>> loss;
 
-  explicit bench(bool ternary, executor_ref ex = {}) {
+  explicit bench(bool ternary, executor_ref ex = {}, const loss_options& o = terms(0.5, true)) {
     student.initialize(1);
     teacher.initialize(2);
     if (ternary) {
       insert_sub_ln(student);
       make_ternary(student);
     }
-    loss.distil(teacher, 1, 0, terms(), ex);
+    loss.emplace(student, &teacher, std::make_unique<example_batches>(data, 6, 9),
+                 make_objective<T>(o, {2, 2}), ex);
   }
 };
 
@@ -88,7 +97,7 @@ std::vector<float> weights(decoder<>& model) {
 std::vector<float> unbroken(executor_ref ex) {
   bench<float> b(true, ex);
   trainer<decoder<>> t(b.student, options(), ex);
-  while (!t.done()) t.advance(b.loss);
+  while (!t.done()) t.advance(*b.loss);
   return weights(b.student);
 }
 
@@ -110,15 +119,15 @@ TEST_CASE("a stage resumed at any step ends with the same bits") {
     {
       bench<float> b(true);
       trainer<decoder<>> t(b.student, options());
-      while (t.step() < stop) t.advance(b.loss);
-      save_training_state(t, &b.loss.loss(), "student", file);
+      while (t.step() < stop) t.advance(*b.loss);
+      save_training_state(t, b.loss->terms(), {"student", "x"}, file);
     }
     bench<float> b(true);
     trainer<decoder<>> t(b.student, options());
-    CHECK_THROWS_AS(load_training_state(t, &b.loss.loss(), "teacher", file), format_error);
-    load_training_state(t, &b.loss.loss(), "student", file);
+    CHECK_THROWS_AS(load_training_state(t, b.loss->terms(), "teacher", file), format_error);
+    load_training_state(t, b.loss->terms(), "student", file);
     CHECK(t.step() == stop);
-    while (!t.done()) t.advance(b.loss);
+    while (!t.done()) t.advance(*b.loss);
     CHECK(weights(b.student) == want);
   }
 }
@@ -126,25 +135,21 @@ TEST_CASE("a stage resumed at any step ends with the same bits") {
 TEST_CASE("after the first steps the tape takes no memory from the system") {
   bench<float> b(true);
   trainer<decoder<>> t(b.student, options());
-  for (int i = 0; i < 4; ++i) t.advance(b.loss);
+  for (int i = 0; i < 4; ++i) t.advance(*b.loss);
   const std::size_t before = t.graph().memory().system_allocations();
-  while (!t.done()) t.advance(b.loss);
+  while (!t.done()) t.advance(*b.loss);
   CHECK(t.graph().memory().system_allocations() == before);
 }
 
 TEST_CASE("gradient of the whole objective by central differences") {
-  bench<double> b(false);
-  objective_options fixed = terms();
-  fixed.balance = false;
-  fixed.gamma = 3.0;
-  b.loss.distil(b.teacher, 1, 0, fixed);
+  bench<double> b(false, {}, terms(3.0, false));
   tape<double> t;
   b.student.train(true);
-  b.loss(t, 0);
+  (*b.loss)(t, 0);
   t.backward();
   const auto value = [&] {
     t.reset();
-    return b.loss(t, 0).terms.total;
+    return (*b.loss)(t, 0).loss.total;
   };
   std::size_t index = 0;
   b.student.for_each_parameter([&](auto& p) {
@@ -166,6 +171,6 @@ TEST_CASE("a loss that is not finite stops the stage and spares the weights") {
   b.teacher.head().value(7, 0) = std::nanf("");
   trainer<decoder<>> t(b.student, options());
   const auto before = weights(b.student);
-  CHECK_THROWS_AS(t.advance(b.loss), numeric_error);
+  CHECK_THROWS_AS(t.advance(*b.loss), numeric_error);
   CHECK(weights(b.student) == before);
 }

@@ -1,0 +1,58 @@
+// Examples as tokens: where the answer begins, how a long prompt is cut, label words.
+#include "tern/recipe/token_example.hpp"
+
+#include <string>
+
+#include "tests/message.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+/// Bytes as tokens, and token 256 as separator.
+const bpe_tokenizer& bytes() {
+  static const auto t = bpe_tokenizer::train("", {.vocab_size = 257, .special_tokens = {"<s>"}});
+  return t;
+}
+
+token_example encode(const std::string& prompt, const data_source& d, int label = -1) {
+  const text_task task{.name = "x", .prompt = "{a} TL;DR", .answer = "{b}"};
+  example_encoder encoder(bytes(), task, d, 0, label_word_tokens(bytes(), {"no", "yes"}));
+  return encoder({prompt, "ab", {"ab"}, label});
+}
+
+std::string prompt_of(const token_example& e) {
+  return bytes().decode({e.tokens.data() + 1, e.answer - 1});
+}
+
+}  // namespace
+
+TEST_CASE("free text is followed by the separator, which ends the answer") {
+  const auto e = encode("x TL;DR", {.prompt_tokens = 50});
+  CHECK(prompt_of(e) == "x TL;DR");
+  CHECK(bytes().decode({e.tokens.data() + e.answer, e.tokens.size() - e.answer - 1}) == " ab");
+  CHECK(e.tokens.back() == 0);
+}
+
+TEST_CASE("the answer of a class is its label word, and nothing behind it") {
+  const auto e = encode("x TL;DR", {.prompt_tokens = 50}, 1);
+  CHECK(bytes().decode({e.tokens.data() + e.answer, e.tokens.size() - e.answer}) == " yes");
+}
+
+TEST_CASE("a prompt that is too long loses its front, or the end of its last column") {
+  const std::string text = "0123456789 TL;DR";
+  CHECK(prompt_of(encode(text, {.prompt_tokens = 11, .cut = prompt_cut::front})) == "6789 TL;DR");
+  CHECK(prompt_of(encode(text, {.prompt_tokens = 11, .cut = prompt_cut::back})) == "0123 TL;DR");
+  CHECK(prompt_of(encode(text, {.prompt_tokens = 4, .cut = prompt_cut::back})) == ";DR");
+}
+
+TEST_CASE("label words need tokens that do not begin another word") {
+  const auto refused = [](const std::vector<std::string>& words) {
+    return tern_test::message<config_error>([&] { label_word_tokens(bytes(), words); });
+  };
+  CHECK(refused({"good", "go"}) ==
+        "label words 'good' and 'go': the tokens of one begin with those of the other");
+  CHECK(refused({"a", "b", "a"}).find("label words 'a' and 'a'") == 0);
+  CHECK(label_word_tokens(bytes(), {"good", "gone"}).size() == 2);
+}
