@@ -328,7 +328,7 @@ class command_line {
         ->delimiter(',')
         ->group(tsv);
     c->add_option("--prompt", o.prompt,
-                  "Text before the answer; {1} and {2} are the example's (default '{1} =>')")
+                  "Text before the answer, with columns in braces (default '{sentence} =>')")
         ->group(tsv);
   }
 

@@ -2,29 +2,33 @@
 
 #include "microworld_texts.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
+#include "tern/data/named_task.hpp"
 
 namespace bitdistill {
 namespace {
 
 namespace fs = std::filesystem;
 
-tern::glue_task own_task(const data_source& d) {
-  tern::glue_task task{"tsv", d.text_column, d.pair_column, d.label_column};
-  if (task.first_column.empty()) task.first_column = "sentence";
-  if (task.label_column.empty()) task.label_column = "label";
-  task.labels = tern::read_glue_labels(tern::find_data_file(d.directory, task.train_files),
-                                       task.label_column);
-  task.prompt = task.pairs() ? "{1} {2} =>" : "{1} =>";
+tern::text_task own_task(const data_source& d) {
+  const auto column = [](const std::string& name, const char* fallback) {
+    return "{" + (name.empty() ? fallback : name) + "}";
+  };
+  tern::text_task task{.name = "tsv",
+                       .prompt = column(d.text_column, "sentence"),
+                       .answer = column(d.label_column, "label")};
+  if (!d.pair_column.empty()) task.prompt += " " + column(d.pair_column, "");
+  task.prompt += " =>";
+  task.labels = tern::read_labels(tern::find_data_file(d.directory, task.train_files), task);
   task.label_words = task.labels;
   return task;
 }
 
 tern::task_texts files(const settings& s) {
   const data_source& d = s.data;
-  tern::glue_task task = s.run.task == "tsv" ? own_task(d) : tern::glue_task::named(s.run.task);
+  tern::text_task task = s.run.task == "tsv" ? own_task(d) : tern::named_task(s.run.task);
   if (!d.prompt.empty()) task.prompt = d.prompt;
   if (!d.label_words.empty()) task.label_words = d.label_words;
-  return tern::glue_texts(d.directory, task);
+  return tern::classification_texts(d.directory, task);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // A task as text, before there is a tokenizer: prompts with labels, and the documents of the
-// corpus. From the embedded language or from tab-separated files; tokenize_task makes task_data.
+// corpus. From the embedded language or from the files of a text task; tokenize_task makes
+// task_data.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/data/corpus.hpp"
-#include "tern/data/glue.hpp"
+#include "tern/data/read_task.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 
@@ -34,34 +35,16 @@ struct task_texts {
   std::vector<std::string> documents;             ///< the corpus
 };
 
-/// The prompt of one example, spaces at the ends of its texts left out.
-inline std::string fill(std::string_view prompt, const classification_example& example) {
-  const auto trimmed = [](std::string_view s) {
-    const std::size_t first = s.find_first_not_of(' ');
-    return first == s.npos ? s.substr(0, 0) : s.substr(first, s.find_last_not_of(' ') + 1 - first);
+/// Train and dev part of a task of classification; throws as read_task_part().
+inline task_texts classification_texts(const std::filesystem::path& directory,
+                                       const text_task& task) {
+  const auto read = [&](task_part part) {
+    std::vector<labelled_prompt> list;
+    for (auto& example : read_task_part(directory, task, part))
+      list.push_back({std::move(example.prompt), example.label});
+    return list;
   };
-  std::string text;
-  while (!prompt.empty()) {
-    if (prompt.starts_with("{1}") || prompt.starts_with("{2}")) {
-      text += trimmed(prompt[1] == '1' ? example.first : example.second);
-      prompt.remove_prefix(3);
-    } else {
-      text += prompt[0];
-      prompt.remove_prefix(1);
-    }
-  }
-  return text;
-}
-
-/// Train and dev part of a task in GLUE's form; throws as read_glue and find_data_file.
-inline task_texts glue_texts(const std::filesystem::path& directory, const glue_task& task) {
-  const auto read = [&](const std::vector<std::string>& names) {
-    std::vector<labelled_prompt> part;
-    for (const auto& example : read_glue(find_data_file(directory, names), task))
-      part.push_back({fill(task.prompt, example), example.label});
-    return part;
-  };
-  return {task.label_words, read(task.train_files), read(task.dev_files), {}, {}};
+  return {task.label_words, read(task_part::train), read(task_part::dev), {}, {}};
 }
 
 /// A byte-level BPE vocabulary of at most `size` tokens, learned from documents.
