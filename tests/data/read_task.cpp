@@ -147,7 +147,9 @@ TEST_CASE("a file's name or else its content tells what it is", "[read_task]") {
   CHECK(task_file(name).read(content, summary) == examples{{"a =>", "b", {"b"}, -1}});
 }
 
-TEST_CASE("bad tab-separated files are refused with line, expectation and find", "[read_task]") {
+TEST_CASE(
+    "bad tab-separated files are refused with the line, what was expected and what stood there",
+    "[read_task]") {
   const auto [task, content, expected] = GENERATE(table<tern::text_task, std::string, std::string>({
       {sst2, "",
        ":1: expected a header line with columns 'sentence' and 'label', got an empty file"},
@@ -172,7 +174,8 @@ TEST_CASE("bad tab-separated files are refused with line, expectation and find",
   CHECK(task_file("f.tsv").error(content, task) == expected);
 }
 
-TEST_CASE("bad JSON lines are refused with line, expectation and find", "[read_task]") {
+TEST_CASE("bad JSON lines are refused with the line, what was expected and what stood there",
+          "[read_task]") {
   const auto [task, content, expected] = GENERATE(table<tern::text_task, std::string, std::string>({
       {summary, "\n", ":1: expected a JSON object on each line, got an empty file"},
       {summary, "[1]", ":1: expected a JSON object, got array"},
@@ -208,7 +211,7 @@ TEST_CASE("lists in an answer must be of the same length", "[read_task]") {
         ":1: expected 2 items in 'summary', got 3");
 }
 
-TEST_CASE("long finds are shortened between characters", "[read_task]") {
+TEST_CASE("long texts are shortened between characters in messages", "[read_task]") {
   std::string novel = "It";
   for (int i = 0; i < 200; ++i) novel += "wäs ";
   const auto shortened = task_file("f.tsv").error(novel, sst2);

@@ -150,7 +150,7 @@ void for_each_json_row(std::string_view text, const std::string& path, const dat
 /// ..., got ..." where a required column is missing (the message names those that exist), a line
 /// has too few or too many fields or is no JSON object, or the file is not UTF-8 or has no row.
 template <class F>
-void for_each_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
+void for_each_data_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
   const std::string text = read_text(path);
   if (is_json_lines(path, text, {".tsv"}))
     detail::for_each_json_row(text, path.string(), columns, f);

@@ -57,7 +57,7 @@ inline std::string_view without_trailing_space(std::string_view text) {
   return text.substr(0, end);
 }
 
-inline void replace_all(std::string& text, std::string_view from, std::string_view to) {
+inline void replace_each(std::string& text, std::string_view from, std::string_view to) {
   for (std::size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
 }
@@ -94,13 +94,13 @@ inline std::vector<std::string> tokenize_13a(std::string_view text) {
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   const auto point = [](char c) { return c == '.' || c == ','; };
   std::string line(detail::without_trailing_space(text));
-  detail::replace_all(line, "<skipped>", "");
-  detail::replace_all(line, "-\n", "");
-  detail::replace_all(line, "\n", " ");
-  detail::replace_all(line, "&quot;", "\"");
-  detail::replace_all(line, "&amp;", "&");
-  detail::replace_all(line, "&lt;", "<");
-  detail::replace_all(line, "&gt;", ">");
+  detail::replace_each(line, "<skipped>", "");
+  detail::replace_each(line, "-\n", "");
+  detail::replace_each(line, "\n", " ");
+  detail::replace_each(line, "&quot;", "\"");
+  detail::replace_each(line, "&amp;", "&");
+  detail::replace_each(line, "&lt;", "<");
+  detail::replace_each(line, "&gt;", ">");
   std::string spaced = " ";
   for (const char c : line) {
     if (detail::is_separate_13a(c))
