@@ -31,7 +31,7 @@ struct data_columns {
 /// What a row holds in the columns that the reader asked for.
 struct data_row {
   std::string place;               ///< "<path>:<line>", for messages
-  std::vector<data_field> fields;  ///< of the required columns, then of the optional ones
+  std::vector<data_field> fields;  ///< one for each required column, then for each optional
 
   /// Throws format_error "<path>:<line>: expected <expected>, got <got>".
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const {
