@@ -113,6 +113,10 @@ TEST_CASE("JSON lines with the fields of a task", "[read_task]") {
            further,
            R"({"text": "a", "summary": ["s", "t"], "more": ["u", "v"]})",
            {{"a =>", "s", {"s", "t", "u", "v"}, -1}}},
+          {"empty further references are left out",
+           further,
+           R"({"text": "a", "summary": "s", "more": ["", "t"]})",
+           {{"a =>", "s", {"s", "t"}, -1}}},
           {"no further references",
            further,
            "{\"text\": \"a\", \"summary\": \"s\"}\n{\"text\": \"a\", \"summary\": \"s\", \"more\": "

@@ -104,8 +104,8 @@ inline std::vector<text_example> read_task_file(const std::filesystem::path& pat
       example.label = static_cast<int>(label - task.labels.begin());
       example.references = {task.label_words[static_cast<std::size_t>(example.label)]};
     } else if (!task.references.empty()) {
-      const data_field& further = row.fields.back();
-      example.references.insert(example.references.end(), further.begin(), further.end());
+      for (const std::string& further : row.fields.back())
+        if (!further.empty()) example.references.push_back(further);
     }
     example.answer = example.references[0];
     if (example.answer.empty())
