@@ -9,7 +9,6 @@ namespace {
 
 using tern::config_error;
 using tern::stage;
-using tern::stage_loss;
 
 void require(bool good, const std::string& what) {
   if (!good) throw config_error("settings: " + what);
@@ -23,96 +22,98 @@ bool has_masters(const std::filesystem::path& model) {
              .value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters;
 }
 
-/// Packed weights have no masters to train; `run` does stage 1 itself.
+/// Packed weights have no masters to train; a recipe of many stages does stage 1 itself.
 void require_trainable(const settings& s) {
-  if (s.data.model.empty()) return;
-  require(has_masters(s.data.model),
-          "'" + s.data.model + "' is deployed, its weights are packed: train from stages/ instead");
+  if (s.model.empty()) return;
+  require(has_masters(s.model),
+          "'" + s.model + "' is deployed, its weights are packed: train from stages/ instead");
   require(s.command != "run" ||
-              (!s.run.model.ternary && s.run.model.sub_ln == tern::norm_placement::none),
+              (!s.recipe.model.ternary && s.recipe.model.sub_ln == tern::norm_placement::none),
           "run starts from a full-precision model without SubLN");
 }
 
-void require_paths(const settings& s) {
-  const bool fits = s.command == "finetune" || s.command == "distill";
-  require(!fits || !s.data.model.empty(), s.command + " needs --model");
-  require(s.command != "distill" || !s.data.teacher.empty(), "distill needs --teacher");
-  require(s.command != "pretrain" || !s.data.ternary || !s.data.model.empty(),
-          "pretrain --ternary needs --model, the base to go on with");
-  const bool reads_task = s.command != "pretrain" && s.run.task != "microworld";
-  require(!reads_task || !s.data.directory.empty(), "task " + s.run.task + " needs --data");
-  const bool reads_text =
-      s.command == "pretrain" || (s.command == "run" && s.run.task != "microworld");
-  require(!reads_text || s.run.task == "microworld" || !s.data.corpus.empty(),
-          s.command + " needs --corpus");
+void require_data(const settings& s) {
+  const tern::data_source& d = s.recipe.data;
+  const bool embedded = d.task == "microworld";
+  require(!embedded || d.train_examples > 0,
+          "data.train_examples must be positive where examples are generated");
+  if (embedded) return;
+  if (learns_from(s.recipe, tern::stage_data::task)) {
+    require(!d.task.empty(), "--task is needed");
+    require(!d.directory.empty(), "task " + d.task + " needs --data");
+  }
+  if (learns_from(s.recipe, tern::stage_data::corpus))
+    require(!d.corpus.empty(), s.command + " needs --corpus");
 }
 
-void require_stage(const settings& s, const stage& each) {
-  const auto& o = each.options;
-  const std::string at = "stage " + each.name + ": ";
-  require(o.warmup >= 0 && o.warmup <= 1, at + "warmup must lie between 0 and 1");
-  require(o.sequences > 0 && o.length > 0, at + "sequences and length must be positive");
-  require(o.weight_decay >= 0, at + "weight_decay must not be negative");
-  try {
-    tern::trainer_options_of(o, s.run.log_every).validate();
-  } catch (const config_error& e) {
-    throw config_error(at + e.what());
-  }
-  if (each.loss == stage_loss::language_model)
-    require(o.length <= s.run.model.max_position_embeddings,
-            at + "length " + std::to_string(o.length) + " exceeds max_position_embeddings " +
-                std::to_string(s.run.model.max_position_embeddings));
-  else
-    require(
-        s.data.prompt_tokens >= 2 && s.data.prompt_tokens <= s.run.model.max_position_embeddings,
-        at + "data.prompt_tokens must lie between 2 and max_position_embeddings " +
-            std::to_string(s.run.model.max_position_embeddings));
+/// The architecture that a stage or a teacher has: of a path, or of the stage that it comes from.
+tern::model_config config_of(const settings& s, const std::string& origin) {
+  if (origin == "new") return s.recipe.model;
+  if (tern::is_model_path(origin)) return tern::load_config(origin);
+  for (const stage& each : s.recipe.stages)
+    if (each.name == origin) return config_of(s, each.from);
+  throw config_error("settings: there is no stage '" + origin + "'");
 }
 
 void require_widths(const tern::model_config& m, std::size_t groups, const char* whose) {
+  require(groups > 0, "relations.split_heads must be positive");
   require(m.q_width() % groups == 0 && m.kv_width() % groups == 0,
-          "objective.split_heads " + std::to_string(groups) + " does not divide the " + whose +
+          "relations.split_heads " + std::to_string(groups) + " does not divide the " + whose +
               "'s widths of Q (" + std::to_string(m.q_width()) + ") and K, V (" +
               std::to_string(m.kv_width()) + ")");
 }
 
-void require_objective(const settings& s) {
-  const auto& o = s.run.objective;
-  require(o.lambda >= 0 && o.gamma >= 0, "objective.lambda and gamma must not be negative");
-  require(o.logits.tau > 0 && o.relation.temperature > 0,
-          "objective.tau and temperature must be positive");
-  require(o.relation.split_heads > 0, "objective.split_heads must be positive");
-  require(s.run.distil_layer < s.run.model.num_hidden_layers,
-          "distil_layer " + std::to_string(s.run.distil_layer) + " is not one of the " +
-              std::to_string(s.run.model.num_hidden_layers) + " layers, counted from 0");
-  require_widths(s.run.model, o.relation.split_heads, "student");
-  if (s.data.teacher.empty()) return;
-  const auto teacher = tern::load_config(s.data.teacher);
-  require_widths(teacher, o.relation.split_heads, "teacher");
-  require(teacher.vocab_size == s.run.model.vocab_size,
-          "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +
-              " and " + std::to_string(s.run.model.vocab_size));
+void require_distillation(const settings& s, const stage& each) {
+  if (each.teacher.empty()) return;
+  const auto student = config_of(s, each.from), teacher = config_of(s, each.teacher);
+  const tern::layer_counts layers{student.num_hidden_layers, teacher.num_hidden_layers};
+  static_cast<void>(tern::make_objective<float>(each.losses, layers));
+  if (s.model.empty() && !tern::is_model_path(each.teacher)) {
+    // Both come from the new model, whose vocabulary is not known yet.
+  } else {
+    require(teacher.vocab_size == student.vocab_size,
+            "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +
+                " and " + std::to_string(student.vocab_size));
+  }
+  if (const auto& logits = each.losses.of<tern::logits_term_options>())
+    require(logits->form.tau > 0, "logits.tau must be positive");
+  if (const auto& relations = each.losses.of<tern::relation_term_options>()) {
+    require(relations->form.temperature > 0, "relations.temperature must be positive");
+    require_widths(student, relations->form.split_heads, "student");
+    require_widths(teacher, relations->form.split_heads, "teacher");
+  }
+}
+
+void require_lengths(const settings& s, const stage& each) {
+  const std::size_t most = s.recipe.model.max_position_embeddings;
+  const std::string at = "stage " + each.name + ": ";
+  if (each.data == tern::stage_data::corpus)
+    require(each.length <= most, at + "length " + std::to_string(each.length) +
+                                     " exceeds max_position_embeddings " + std::to_string(most));
+  else
+    require(s.recipe.data.prompt_tokens >= 2 && s.recipe.data.prompt_tokens <= most,
+            at + "data.prompt_tokens must lie between 2 and max_position_embeddings " +
+                std::to_string(most));
 }
 
 }  // namespace
 
 void require_consistent(const settings& s) {
-  require_paths(s);
+  validate(s.recipe);
+  require_data(s);
   require_trainable(s);
-  s.run.model.validate();
-  require(s.run.save_every > 0 && s.run.log_every > 0, "save_every and log_every must be positive");
-  require(s.run.task != "microworld" || s.run.train_examples > 0,
-          "train_examples must be positive where examples are generated");
-  require(s.data.model.empty() || s.data.tokenizer.empty(),
+  tern::model_config model = s.recipe.model;
+  if (model.vocab_size == 0) model.vocab_size = s.recipe.data.vocab_size;
+  model.validate();
+  require(s.recipe.data.vocab_size >= 257 || s.recipe.data.task == "microworld" ||
+              !s.model.empty() || !s.recipe.data.tokenizer.empty(),
+          "data.vocab_size must be at least 257, got " + std::to_string(s.recipe.data.vocab_size));
+  require(s.model.empty() || s.recipe.data.tokenizer.empty(),
           "--model has a tokenizer of its own: leave out --tokenizer");
-  require(s.run.base.steps > 0 || !s.data.model.empty(),
-          "base.steps must be positive where no --model is given");
-  bool distils = false;
-  for (const stage& each : stages_of(s)) {
-    require_stage(s, each);
-    distils |= each.loss == stage_loss::distil;
+  for (const stage& each : s.recipe.stages) {
+    require_lengths(s, each);
+    require_distillation(s, each);
   }
-  if (distils) require_objective(s);
 }
 
 }  // namespace bitdistill

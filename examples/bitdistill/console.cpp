@@ -1,12 +1,10 @@
 #include "console.hpp"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <string_view>
 
 #include "format.hpp"
 
@@ -22,14 +20,17 @@ bool environment_has(const char* name) {
   return value != nullptr && *value != '\0';
 }
 
-bool is_dumb() {
-  const char* term = std::getenv("TERM");
-  return term != nullptr && std::string_view(term) == "dumb";
-}
-
 std::string health_text(const tern::ternary_health& h) {
   return fmt::format(" | zeros {:4.1f}% flips {:6.3f}% drift {:+6.2f}%", 100 * h.zeros,
                      100 * h.flips, 100 * h.scale_drift);
+}
+
+/// "ce 0.512 ld 1.204"
+std::string terms_text(const tern::loss_values& loss) {
+  std::string text;
+  for (const tern::loss_value& term : loss.list())
+    text += fmt::format("{}{} {}", text.empty() ? "" : " ", term.label, five(term.value));
+  return text;
 }
 
 }  // namespace
@@ -42,15 +43,12 @@ void catch_signals() {
   ::sigaction(SIGTERM, &action, nullptr);
 }
 
-console::console()
-    : terminal_(::isatty(STDOUT_FILENO) != 0 && !is_dumb()),
-      colour_(terminal_ && !environment_has("NO_COLOR")) {}
+console::console() : bar_(stdout), colour_(bar_.possible() && !environment_has("NO_COLOR")) {}
 
 bool console::stop_requested() { return stop != 0; }
 
 void console::line(const std::string& text) {
-  if (bar_drawn_) fmt::print("\r\x1b[K");
-  bar_drawn_ = false;
+  bar_.clear();
   fmt::print("{}\n", text);
   std::fflush(stdout);
 }
@@ -58,12 +56,12 @@ void console::line(const std::string& text) {
 void console::on_begin(const tern::stage& s, const tern::model_config& model,
                        std::size_t first_step) {
   std::string text = s.name + ": " + (model.ternary ? "ternary" : "full precision");
-  if (!s.from.empty()) text += ", from " + s.from;
+  if (s.from != "new") text += ", from " + s.from;
   if (!s.teacher.empty()) text += ", teacher " + s.teacher;
-  text += fmt::format(", {} steps", s.options.steps);
+  text += fmt::format(", {} steps", s.steps);
   if (first_step > 0) text += fmt::format(", continued at step {}", first_step);
   line(colour_ ? "\x1b[1m" + text + "\x1b[0m" : text);
-  stage_start_ = last_log_ = last_bar_ = clock::now();
+  stage_start_ = last_log_ = clock::now();
   first_step_ = last_log_step_ = first_step;
   tokens_ = 0;
 }
@@ -71,7 +69,7 @@ void console::on_begin(const tern::stage& s, const tern::model_config& model,
 void console::on_step(const tern::stage& s, const tern::step_report& r) {
   tokens_ += r.tokens;
   if (r.logged) log(s, r);
-  if (terminal_ && clock::now() - last_bar_ > std::chrono::milliseconds(100)) draw_bar(s, r);
+  bar_.show(s.name, r.step, r.steps, [&] { return " eta " + duration(seconds_left(r)); });
 }
 
 double console::seconds_left(const tern::step_report& r) const {
@@ -87,27 +85,16 @@ void console::log(const tern::stage& s, const tern::step_report& r) {
   const double steps = static_cast<double>(r.step - last_log_step_);
   const auto width = std::to_string(r.steps).size();
   std::string text = fmt::format(
-      "{:<15} step {:>{}}/{} | loss {} (ce {} ld {} ad {}) | gnorm {} | lr {} | {:>5.0f} ms | "
-      "{} tok/s | eta {:>4}",
-      s.name, r.step, width, r.steps, five(r.loss.total), five(r.loss.ce), five(r.loss.ld),
-      five(r.loss.ad), five(r.gradient_norm), scientific(r.learning_rate), 1e3 * seconds / steps,
+      "{:<15} step {:>{}}/{} | loss {} ({}) | gnorm {} | lr {} | {:>5.0f} ms | {} tok/s | "
+      "eta {:>4}",
+      s.name, r.step, width, r.steps, five(r.loss.total), terms_text(r.loss), five(r.gradient_norm),
+      scientific(r.learning_rate), 1e3 * seconds / steps,
       multiple(static_cast<double>(tokens_) / seconds), duration(seconds_left(r)));
   if (r.health.measured) text += health_text(r.health);
   line(text);
   last_log_ = now;
   last_log_step_ = r.step;
   tokens_ = 0;
-}
-
-void console::draw_bar(const tern::stage& s, const tern::step_report& r) {
-  constexpr std::size_t width = 40;
-  const std::size_t full = width * r.step / r.steps;
-  const std::string bar = std::string(full, '#') + std::string(width - full, '.');
-  fmt::print("\r\x1b[K{} [{}] {:3}% eta {}", s.name, bar, 100 * r.step / r.steps,
-             duration(seconds_left(r)));
-  std::fflush(stdout);
-  last_bar_ = clock::now();
-  bar_drawn_ = true;
 }
 
 void console::on_end(const tern::stage& s) {
@@ -117,8 +104,19 @@ void console::on_end(const tern::stage& s) {
 
 void console::on_skip(const tern::stage& s) { line(s.name + ": done before"); }
 
+void console::on_change(const tern::stage& s, const std::string& difference) {
+  line(fmt::format("{}: '{}' has changed since it was trained, so it is trained anew", s.name,
+                   difference));
+}
+
 void console::on_result(const tern::stage& s, const tern::result_row& row) {
-  line(fmt::format("{}: accuracy {:.2f} %", s.name, row.accuracy));
+  std::string text = s.name + ":";
+  for (const auto& [name, value] : row.metrics) text += fmt::format(" {} {:.2f} %", name, value);
+  line(text);
+}
+
+void console::on_evaluation(const tern::stage& s, std::size_t finished, std::size_t examples) {
+  bar_.show(s.name + ": evaluation", finished, examples);
 }
 
 }  // namespace bitdistill

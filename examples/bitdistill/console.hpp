@@ -6,35 +6,38 @@
 #include <string>
 #include <vector>
 
+#include "progress_bar.hpp"
 #include "settings.hpp"
 #include "tern/recipe/pipeline.hpp"
 
 namespace bitdistill {
 
 /// Version, command, seed, threads, kernels, model and stages of a run.
-void print_header(const settings& s, const std::vector<tern::stage>& stages, std::size_t threads);
+void print_header(const settings& s, std::size_t threads);
 
 class console : public tern::run_observer {
  public:
   console();
+  void on_change(const tern::stage& s, const std::string& difference) override;
   void on_begin(const tern::stage& s, const tern::model_config& model,
                 std::size_t first_step) override;
   void on_step(const tern::stage& s, const tern::step_report& r) override;
   void on_end(const tern::stage& s) override;
   void on_skip(const tern::stage& s) override;
   void on_result(const tern::stage& s, const tern::result_row& row) override;
+  void on_evaluation(const tern::stage& s, std::size_t finished, std::size_t examples) override;
   bool stop_requested() override;
 
  private:
   using clock = std::chrono::steady_clock;
 
   void log(const tern::stage& s, const tern::step_report& r);
-  void draw_bar(const tern::stage& s, const tern::step_report& r);
   void line(const std::string& text);
   [[nodiscard]] double seconds_left(const tern::step_report& r) const;
 
-  bool terminal_, colour_, bar_drawn_ = false;
-  clock::time_point stage_start_, last_log_, last_bar_;
+  progress_bar bar_;
+  bool colour_;
+  clock::time_point stage_start_, last_log_;
   std::size_t first_step_ = 0, last_log_step_ = 0, tokens_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// Accuracy and speed of a model folder; perplexity of a text.
+// Metrics and speed of a model on a task; perplexity of a text.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -6,9 +6,11 @@
 
 #include "commands.hpp"
 #include "format.hpp"
+#include "progress_bar.hpp"
 #include "settings.hpp"
 #include "tern/checkpoint/checkpoint.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
+#include "tern/core/atomic_file.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/infer/perplexity.hpp"
@@ -17,13 +19,6 @@
 
 namespace bitdistill {
 namespace {
-
-std::span<const tern::task_example> part_of(const tern::task_data& data, const std::string& name) {
-  if (name == "train") return data.train;
-  if (name == "dev") return data.dev;
-  if (name == "test") return data.test;
-  return data.reported();
-}
 
 void print_perplexity(const options& o) {
   if (o.corpus.empty()) throw tern::config_error("--perplexity needs a text: --corpus FILE...");
@@ -45,22 +40,56 @@ void print_perplexity(const options& o) {
              std::exp(sum / static_cast<double>(tokens)));
 }
 
+/// One line a example: {"prediction": ..., "references": [...]}.
+void write_predictions(const std::string& path, const tern::evaluation& result,
+                       const tern::task_examples& part) {
+  std::string text;
+  for (std::size_t i = 0; i < result.predictions.size(); ++i)
+    text += tern::json_text(nlohmann::ordered_json{{"prediction", result.predictions[i]},
+                                                   {"references", part.references[i]}},
+                            path) +
+            "\n";
+  tern::write_file(path, text);
+}
+
+void print_metrics(const options& o, const std::string& task, const tern::evaluation& result) {
+  const std::size_t examples = result.predictions.size();
+  if (o.json) {
+    nlohmann::ordered_json json;
+    for (const auto& [name, value] : result.metrics) json[name] = value;
+    json["examples"] = examples;
+    return fmt::print("{}\n", json.dump());
+  }
+  std::string text = fmt::format("{} | {} {} | {} examples", o.model, task, o.part, examples);
+  for (const auto& [name, value] : result.metrics)
+    text += fmt::format(" | {} {:.2f} %", name, value);
+  fmt::print("{} | {} tok/s\n", text, multiple(result.tokens_per_second));
+}
+
 }  // namespace
 
 void evaluate(const options& o) {
   if (o.perplexity) return print_perplexity(o);
   const settings s = make_settings(o);
-  const auto texts = load_texts(s, {.corpus = false, .task = true});
+  const tern::data_source& source = s.recipe.data;
+  if (source.task.empty()) throw tern::config_error("eval: --task is needed");
+  if (source.task != "microworld" && source.directory.empty())
+    throw tern::config_error("task " + source.task + " needs --data");
+  const auto texts = load_part(source, o.part);
   tern::thread_pool pool(o.threads);
-  const auto data =
-      tern::tokenize_task(texts, make_tokenizer(s, texts, {}), s.data.prompt_tokens, pool);
-  const auto examples = part_of(data, o.part);
-  if (examples.empty())
-    throw tern::config_error("task " + s.run.task + " has no part '" + o.part + "'");
+  const auto tokenizer = make_tokenizer(s, texts, {});
+  const auto data = tern::tokenize_task(texts, tokenizer, source, pool);
+  const auto& part = o.part == "train" ? data.train : o.part == "test" ? data.test : data.dev;
+  if (part.examples.empty())
+    throw tern::config_error("task " + source.task + " has no part '" + o.part + "'");
   auto model = tern::load_model<>(o.model);
-  const auto result = tern::evaluate(model, examples, data.label_tokens, 64, pool);
-  fmt::print("{} | {} {} | {} examples | accuracy {:.2f} % | {} tok/s\n", o.model, s.run.task,
-             o.part, examples.size(), result.accuracy, multiple(result.tokens_per_second));
+  progress_bar bar(stderr);
+  const auto result = tern::evaluate(
+      model, data, part, tokenizer,
+      [&](std::size_t n, std::size_t all) { bar.show("evaluation", n, all); }, pool);
+  bar.clear();
+  if (!o.predictions.empty()) write_predictions(o.predictions, result, part);
+  print_metrics(o, source.task, result);
 }
 
 }  // namespace bitdistill

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <numeric>
 
 #include "commands.hpp"
 #include "format.hpp"
@@ -12,7 +13,7 @@
 #include "tern/checkpoint/checkpoint.hpp"
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/text_file.hpp"
-#include "tern/recipe/run_directory.hpp"
+#include "tern/recipe/result_row.hpp"
 
 namespace bitdistill {
 namespace {
@@ -64,8 +65,10 @@ std::map<std::string, nlohmann::json> last_lines(const fs::path& metrics) {
 }
 
 void print_run(const fs::path& directory, const nlohmann::json& config) {
-  fmt::print("{}: run of task {}, seed {}\n", directory.string(),
-             config.value("task", std::string()), config.value("seed", std::uint64_t{0}));
+  const auto data = config.value("data", nlohmann::json::object());
+  fmt::print("{}: {}, task {}, seed {}\n", directory.string(),
+             config.value("title", std::string("run")), data.value("task", std::string()),
+             data.value("seed", std::uint64_t{0}));
   for (const auto& [stage, line] : last_lines(directory / "metrics.jsonl"))
     fmt::print("  {:<16} step {}/{} loss {} {}\n", stage, line.value("step", 0),
                line.value("steps", 0), five(line.value("loss", 0.0)),
@@ -74,35 +77,43 @@ void print_run(const fs::path& directory, const nlohmann::json& config) {
     fmt::print("\n{}", tern::read_text(directory / "table.txt"));
 }
 
+/// Mean and deviation of a sample.
 struct sample {
-  double sum = 0, squares = 0, megabytes = 0, tokens_per_second = 0;
+  std::vector<double> values;
+
+  [[nodiscard]] double mean() const {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  }
+  [[nodiscard]] double deviation() const {
+    const double m = mean();
+    double squares = 0;
+    for (const double v : values) squares += (v - m) * (v - m);
+    return std::sqrt(squares / static_cast<double>(values.size() - 1));
+  }
 };
 
-/// Mean, and deviation of the sample, of every method that all runs have.
+/// A mean with its deviation for every metric and method that all runs have.
 void print_means(const std::vector<std::string>& runs) {
   std::vector<std::string> order;
-  std::map<std::string, std::vector<tern::result_row>> rows;
+  std::map<std::string, std::map<std::string, sample>> columns;
   for (const auto& run : runs)
     for (const tern::result_row& row : tern::read_table(run)) {
-      if (!rows.contains(row.method)) order.push_back(row.method);
-      rows[row.method].push_back(row);
+      if (!columns.contains(row.method)) order.push_back(row.method);
+      auto& method = columns[row.method];
+      for (const auto& [name, value] : row.metrics) method[name].values.push_back(value);
+      method["megabytes"].values.push_back(row.megabytes);
+      method["tokens/s"].values.push_back(row.tokens_per_second);
     }
-  const auto n = static_cast<double>(runs.size());
-  fmt::print("mean of {} runs\n{:<40}  {:>16}  {:>10}  {:>9}\n", runs.size(), "Method",
-             "Accuracy %", "Size MB", "Tokens/s");
+  fmt::print("mean of {} runs\n", runs.size());
   for (const auto& method : order) {
-    const auto& list = rows[method];
-    if (list.size() != runs.size()) continue;
-    sample s;
-    for (const auto& row : list) {
-      s.sum += row.accuracy;
-      s.squares += row.accuracy * row.accuracy;
-      s.megabytes += row.megabytes / n;
-      s.tokens_per_second += row.tokens_per_second / n;
-    }
-    const double deviation = std::sqrt(std::max(0.0, (s.squares - s.sum * s.sum / n) / (n - 1)));
-    fmt::print("{:<40}  {:>8.2f} +- {:>4.2f}  {:>10.3f}  {:>9}\n", method, s.sum / n, deviation,
-               s.megabytes, multiple(s.tokens_per_second));
+    auto& all = columns[method];
+    if (all.at("megabytes").values.size() != runs.size()) continue;
+    std::string text = fmt::format("{:<28}", method);
+    for (const auto& [name, values] : all)
+      if (name != "megabytes" && name != "tokens/s")
+        text += fmt::format("  {} {:.2f} +- {:.2f}", name, values.mean(), values.deviation());
+    fmt::print("{}  {:.3f} MB  {} tokens/s\n", text, all.at("megabytes").mean(),
+               multiple(all.at("tokens/s").mean()));
   }
 }
 

@@ -8,14 +8,18 @@
 #include <vector>
 
 #include "microworld.hpp"
+#include "tern/recipe/task_data.hpp"
 #include "tern/recipe/task_texts.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
 
 namespace bitdistill {
 
-/// Of the parts.
+/// How much of the language is made.
 struct microworld_sizes {
-  /// Documents of the corpus, examples of each part.
-  std::size_t documents = 100000, train = 400, dev = 1000, test = 3000;
+  std::size_t documents = 100000;  ///< of the corpus
+  std::size_t train = 400;         ///< training examples
+  std::size_t dev = 1000;          ///< development examples
+  std::size_t test = 3000;         ///< test examples
 };
 
 /// The embedded task. `seed` draws the corpus and the training examples; dev and test are the same
@@ -23,11 +27,16 @@ struct microworld_sizes {
 inline tern::task_texts microworld_texts(const microworld& world, const microworld_sizes& sizes,
                                          std::uint64_t seed) {
   const auto words = microworld::label_words();
-  tern::task_texts texts{{words.begin(), words.end()}, {}, {}, {}, {}};
+  tern::task_texts texts;
+  texts.task = {.name = "microworld", .prompt = "{premise}{hypothesis}", .answer = "{label}"};
+  texts.task.label_words = {words.begin(), words.end()};
+  texts.task.labels = texts.task.label_words;
   const auto part = [&](microworld_part which, std::size_t count, std::uint64_t part_seed) {
-    std::vector<tern::labelled_prompt> list;
-    for (const auto& example : world.pairs(which, count, part_seed))
-      list.push_back({" " + microworld::prompt(example), example.label});
+    std::vector<tern::text_example> list;
+    for (const auto& example : world.pairs(which, count, part_seed)) {
+      const std::string& answer = texts.task.label_words[static_cast<std::size_t>(example.label)];
+      list.push_back({" " + microworld::prompt(example), answer, {answer}, example.label});
+    }
     return list;
   };
   texts.train = part(microworld_part::train, sizes.train, seed);

@@ -53,14 +53,13 @@ class command_line {
   void add_demo() {
     auto* c = subcommand("demo", "The whole method on the embedded language, in minutes",
                          "  bitdistill demo\n"
-                         "  bitdistill demo --out runs/seed2 --seed 2 --ablations\n"
+                         "  bitdistill demo --out runs/seed2 --seed 2\n"
                          "  bitdistill demo --quick --fresh");
     o.out = "runs/demo";
     c->add_option("--out", o.out, "Directory of the run; one that was begun is continued")
         ->capture_default_str();
     add_machine(c);
     add_settings(c);
-    add_ablations(c);
     c->add_flag("--fresh", o.fresh, "Remove the run that the directory holds and start over");
     c->add_flag("--quick", o.quick, "A few steps of each stage: shows the path, not the figures");
   }
@@ -71,17 +70,21 @@ class command_line {
         "  bitdistill run --task sst2 --data glue/SST-2 --corpus reviews.txt.gz --out runs/sst2\n"
         "  bitdistill run --task mnli --data glue/MNLI --corpus books/*.txt.gz \\\n"
         "      --model runs/base/stages/base --seed 2 --out runs/mnli2\n"
-        "  bitdistill run --task tsv --data mine --text-column review --label-column stars \\\n"
-        "      --label-words bad,good --corpus text.txt --set student.steps=500 --out runs/mine\n"
+        "  bitdistill run --data mine --prompt '{review} It was' --answer '{stars}' \\\n"
+        "      --label-words bad,good --corpus text.txt --set bitdistill.steps=500 --out "
+        "runs/mine\n"
+        "  bitdistill run --recipe table5 --task microworld --out runs/table5\n"
+        "  bitdistill run --print-recipe text > mine.json\n"
         "  bitdistill run --out runs/sst2 --resume");
-    add_out(c);
+    c->add_option("--out", o.out, "Directory of the run, made if missing");
+    c->add_option("--print-recipe", o.print_recipe, "Print a shipped recipe and do nothing else")
+        ->type_name("NAME");
     add_task(c);
     add_corpus(c);
     add_model(c, "Pretrained model folder to start from; without it a base is pretrained");
     add_new_model(c);
     add_machine(c);
     add_settings(c);
-    add_ablations(c);
     add_resume(c);
   }
 
@@ -151,8 +154,10 @@ class command_line {
 
   void add_eval() {
     auto* c = subcommand(
-        "eval", "Accuracy and speed of a model folder on a task, or perplexity of a text",
+        "eval", "Accuracy, or BLEU and ROUGE, of a model on a task; or perplexity of a text",
         "  bitdistill eval --model runs/sst2/models/bitdistill --task sst2 --data glue/SST-2\n"
+        "  bitdistill eval --model runs/tldr/models/bitdistill --task scitldr --data SciTLDR-A \\\n"
+        "      --predictions answers.jsonl --json\n"
         "  bitdistill eval --model runs/sst2/stages/continual --perplexity --corpus held-out.txt\n"
         "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
     add_model(c, "Model folder or file *.gguf, of masters or deployed")->required();
@@ -163,6 +168,9 @@ class command_line {
         ->capture_default_str();
     c->add_flag("--perplexity", o.perplexity, "Of the documents of --corpus, each on its own");
     add_corpus(c);
+    c->add_option("--predictions", o.predictions,
+                  "File to write: a JSON line with prediction and references for each example");
+    c->add_flag("--json", o.json, "The metrics as one JSON object");
     c->add_option("--window", o.window,
                   "Tokens that are seen at a time for it, cut to what the model allows")
         ->check(CLI::Range(2, 1 << 20))
@@ -314,22 +322,31 @@ class command_line {
   }
 
   void add_task(CLI::App* c) {
-    c->add_option("--task", o.task, "sst2, mnli, qnli, tsv (your own files) or microworld")
-        ->check(CLI::IsMember({"sst2", "mnli", "qnli", "tsv", "microworld"}));
-    c->add_option("--data", o.data, "Directory of the task's files, train.tsv and dev.tsv");
-    const char* tsv = "Task tsv";
-    c->add_option("--text-column", o.text_column, "Column of the text (default sentence)")
-        ->group(tsv);
-    c->add_option("--pair-column", o.pair_column, "Column of a second text, for pairs")->group(tsv);
-    c->add_option("--label-column", o.label_column, "Column of the label (default label)")
-        ->group(tsv);
-    c->add_option("--label-words", o.label_words,
-                  "What the model answers, one word per label in the labels' sorted order")
-        ->delimiter(',')
-        ->group(tsv);
+    c->add_option("--task", o.task,
+                  "sst2, mnli, qnli, cnn_dailymail, scitldr, microworld, or own: what --prompt and "
+                  "--answer say")
+        ->check(CLI::IsMember(
+            {"sst2", "mnli", "qnli", "cnn_dailymail", "scitldr", "microworld", "own"}));
+    c->add_option("--data", o.data,
+                  "Directory of the task's files: train.tsv and dev.tsv, or .jsonl");
+    const char* own = "Examples";
     c->add_option("--prompt", o.prompt,
-                  "Text before the answer, with columns in braces (default '{sentence} =>')")
-        ->group(tsv);
+                  "What the model reads; {name} stands for a column of the files")
+        ->type_name("TEMPLATE")
+        ->group(own);
+    c->add_option("--answer", o.answer, "What it should write: '{label}', say")
+        ->type_name("TEMPLATE")
+        ->group(own);
+    c->add_option(
+         "--labels", o.labels,
+         "Values of the answer in the files; without it those of the training file, sorted")
+        ->delimiter(',')
+        ->group(own);
+    c->add_option("--label-words", o.label_words,
+                  "Words that stand for the labels, in the labels' order; without them the answer "
+                  "is free text")
+        ->delimiter(',')
+        ->group(own);
   }
 
   void add_machine(CLI::App* c) {
@@ -341,17 +358,14 @@ class command_line {
   void add_settings(CLI::App* c) {
     c->add_option("--seed", o.seed, "Of weights, data order and generated data (default 1)")
         ->check(CLI::NonNegativeNumber);
-    c->add_option("--run-config", o.run_config,
-                  "JSON file of settings; every run directory's config.json is one");
-    c->add_option("--set", o.set, "One setting, e.g. student.steps=500 or objective.gamma=10")
+    c->add_option("--recipe", o.recipe,
+                  "Stages as data: a shipped recipe by name, or a JSON file; the config.json of a "
+                  "run is one");
+    c->add_option("--set", o.set,
+                  "One field of a stage or of the data, e.g. bitdistill.steps=500 or "
+                  "bitdistill.losses.logits.weight=1")
         ->type_name("KEY=VALUE ...")
         ->take_all();
-  }
-
-  void add_ablations(CLI::App* c) {
-    c->add_flag("--ablations", o.ablations,
-                "Also without continual pre-training, without distillation, and BitNet-SFT with as "
-                "many steps");
   }
 
   void add_resume(CLI::App* c) {

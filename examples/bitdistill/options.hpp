@@ -12,13 +12,13 @@ namespace bitdistill {
 /// Empty or absent: not given.
 struct options {
   std::string command;
-  std::string out, task, model, teacher, tokenizer, config, run_config;
-  std::string data, text_column, pair_column, label_column, prompt;
-  std::vector<std::string> corpus, label_words, set;
+  std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
+  std::string data, prompt, answer, predictions;
+  std::vector<std::string> corpus, labels, label_words, set;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< 0 = all
   std::size_t vocab_size = 0;
-  bool resume = false, fresh = false, quick = false, ablations = false, ternary = false;
+  bool resume = false, fresh = false, quick = false, ternary = false;
   std::string part = "reported";   ///< of eval
   std::vector<std::string> paths;  ///< of inspect
 

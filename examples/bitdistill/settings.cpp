@@ -1,13 +1,15 @@
 #include "settings.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <sstream>
+#include <utility>
+#include <vector>
 
-#include "presets.hpp"
+#include "recipes.hpp"
 #include "tern/checkpoint/checkpoint.hpp"
-#include "tern/recipe/run_config_json.hpp"
+#include "tern/json/write_fields.hpp"
+#include "tern/recipe/recipe_file.hpp"
+#include "tern/recipe/setting.hpp"
 
 namespace bitdistill {
 namespace {
@@ -15,183 +17,158 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-/// Calls f(key, field) for every field of the source.
-template <class Source, class F>
-void for_each_field(Source& d, F&& f) {
-  f("directory", d.directory);
-  f("model", d.model);
-  f("teacher", d.teacher);
-  f("tokenizer", d.tokenizer);
-  f("text_column", d.text_column);
-  f("pair_column", d.pair_column);
-  f("label_column", d.label_column);
-  f("prompt", d.prompt);
-  f("corpus", d.corpus);
-  f("label_words", d.label_words);
-  f("ternary", d.ternary);
-  f("prompt_tokens", d.prompt_tokens);
-  f("documents", d.documents);
-  f("dev_examples", d.dev_examples);
-  f("test_examples", d.test_examples);
-}
-
-template <class T>
-void read(const tern::json_fields& fields, const char* key, T& value) {
-  value = fields.get<T>(key);
-}
-void read(const tern::json_fields& fields, const char* key, std::vector<std::string>& value) {
-  value = fields.list<std::string>(key);
-}
-
-void update(data_source& d, const json& object, const std::string& file) {
-  const tern::json_fields fields(object, file, "data.");
-  std::vector<std::string> known;
-  for_each_field(d, [&](const char* key, auto& field) {
-    known.emplace_back(key);
-    if (fields.has(key)) read(fields, key, field);
-  });
-  fields.require_known(known);
-}
-
-/// Changes what the object of a config.json has; "command" is the business of --resume.
-void update(settings& s, json object, const std::string& file) {
-  if (object.is_object()) {
-    if (object.contains("data")) update(s.data, object["data"], file);
-    object.erase("data");
-    object.erase("command");
-  }
-  tern::update_from_json(s.run, object, file);
-}
-
-/// "a.b=1" as {"a": {"b": 1}}; a value that is no JSON is a string.
-json parse_set(const std::string& text) {
-  const auto equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw tern::config_error("--set: expected key=value, got '" + text + "'");
-  json value = json::parse(text.substr(equals + 1), nullptr, false);
-  if (value.is_discarded()) value = text.substr(equals + 1);
-  if (value.is_null()) throw tern::config_error("--set: expected a value, got '" + text + "'");
-  json object = json::object();
-  json* at = &object;
-  std::istringstream keys(text.substr(0, equals));
-  for (std::string key; std::getline(keys, key, '.');) at = &(*at)[key];
-  *at = std::move(value);
-  return object;
-}
-
-json parse_sets(const std::vector<std::string>& sets) {
-  json all = json::object();
-  for (const auto& text : sets) all.merge_patch(parse_set(text));
-  return all;
-}
-
-/// The file of settings, if any: --run-config, or of the run that --resume continues.
-std::string settings_file(const options& o) {
-  const auto own = fs::path(o.out) / "config.json";
-  return o.run_config.empty() && o.resume && fs::exists(own) ? own.string() : o.run_config;
-}
-
-std::string task_of(const options& o, const json& file) {
-  if (!o.task.empty()) return o.task;
-  if (file.is_object() && file.contains("task") && file["task"].is_string()) return file["task"];
-  if (o.command == "pretrain") return "";
-  throw tern::config_error(o.command + ": --task is needed");
-}
-
-settings preset(const options& o, const json& file) {
-  if (o.command == "demo") return demo_settings(o.quick);
-  const std::string task = task_of(o, file);
-  return task == "microworld" ? demo_settings(false) : text_settings(task);
-}
-
-/// Options that were given win over what stands in files.
-void apply(const options& o, settings& s) {
-  const auto set = [](auto& field, const auto& given) {
-    if (!given.empty()) field = given;
-  };
-  set(s.run.task, o.task);
-  set(s.data.directory, o.data);
-  set(s.data.model, o.model);
-  set(s.data.teacher, o.teacher);
-  set(s.data.tokenizer, o.tokenizer);
-  set(s.data.text_column, o.text_column);
-  set(s.data.pair_column, o.pair_column);
-  set(s.data.label_column, o.label_column);
-  set(s.data.prompt, o.prompt);
-  set(s.data.corpus, o.corpus);
-  set(s.data.label_words, o.label_words);
-  if (o.seed) s.run.seed = *o.seed;
-  s.run.ablations |= o.ablations;
-  s.data.ternary |= o.ternary;
-}
-
-void use_model(settings& s, const tern::model_config& config) {
-  s.run.model = config;
-  s.run.vocab_size = s.run.model.vocab_size;
+/// A path that is_model_path() knows as one.
+std::string as_path(const std::string& model) {
+  return model.empty() || tern::is_model_path(model) ? model : "./" + model;
 }
 
 /// What is left to do of stage 1.
-tern::surgery stage1(const tern::model_config& model) {
-  if (model.ternary) return tern::surgery::none;
-  return model.sub_ln == tern::norm_placement::none ? tern::surgery::sub_ln_ternary
-                                                    : tern::surgery::ternary;
+json first_stage(const std::string& model) {
+  const auto config = tern::load_config(model);
+  json edits = json::object();
+  if (config.ternary) return edits;
+  edits["make_ternary"] = true;
+  if (config.sub_ln == tern::norm_placement::none) edits["sub_ln"] = "subln";
+  return edits;
+}
+
+void require(bool good, const std::string& what) {
+  if (!good) throw tern::config_error(what);
+}
+
+/// The stage of a command that has one stage.
+json only_stage(const options& o) {
+  const std::string model = as_path(o.model);
+  if (o.command == "pretrain") {
+    require(!o.ternary || !model.empty(),
+            "pretrain --ternary needs --model, the base to go on with");
+    if (o.ternary)
+      return {{"name", "continual"},
+              {"like", "continual"},
+              {"from", model},
+              {"edits", first_stage(model)}};
+    return {{"name", "base"}, {"like", "pretraining"}, {"from", model.empty() ? "new" : model}};
+  }
+  require(!model.empty(), o.command + " needs --model");
+  if (o.command == "finetune") {
+    const bool already = tern::load_config(model).ternary, ternary = o.ternary || already;
+    return {{"name", "finetune"},
+            {"like", ternary ? "bitnet_sft" : "finetuning"},
+            {"from", model},
+            {"edits", {{"make_ternary", ternary && !already}}},
+            {"row", ternary ? "BitNet-SFT" : "FP-SFT"}};
+  }
+  require(!o.teacher.empty(), "distill needs --teacher");
+  return {{"name", "distill"},
+          {"like", "distillation"},
+          {"from", model},
+          {"teacher", as_path(o.teacher)},
+          {"edits", first_stage(model)},
+          {"row", "BitDistill"}};
+}
+
+bool has_one_stage(const options& o) {
+  return o.command == "pretrain" || o.command == "finetune" || o.command == "distill";
+}
+
+/// The recipe of the run that --resume continues, if it is there.
+std::string saved_recipe(const options& o) {
+  const auto own = fs::path(o.out) / "config.json";
+  return o.resume && fs::exists(own) ? own.string() : "";
+}
+
+/// The recipe that the command line names, by itself or by a command and a task.
+tern::recipe_file chosen_recipe(const options& o) {
+  const std::string name = o.recipe.empty() ? saved_recipe(o) : o.recipe;
+  if (!name.empty()) {
+    auto file = find_recipe(name);
+    if (file.json.is_object()) file.json.erase("command");
+    return file;
+  }
+  if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
+  if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
+  require(!o.task.empty() || o.command == "eval", o.command + ": --task is needed");
+  return find_recipe(preset_of(o.task));
+}
+
+bool uses_templates(const tern::recipe_file& f) {
+  return f.json.is_object() && f.json.contains("stages") && f.json["stages"].is_array() &&
+         std::ranges::any_of(f.json["stages"],
+                             [](const json& s) { return s.is_object() && s.contains("like"); });
+}
+
+std::string task_of(const options& o, const tern::recipe_file& f) {
+  if (!o.task.empty()) return o.task;
+  if (!o.prompt.empty() && !o.answer.empty()) return "own";
+  const json data = f.json.is_object() ? f.json.value("data", json()) : json();
+  return data.is_object() ? data.value("task", std::string()) : "";
+}
+
+/// Options that were given, as changes of the recipe.
+void apply_options(const options& o, tern::recipe_file& f) {
+  const auto set = [&](const char* key, const auto& given) {
+    if (!given.empty()) tern::apply_setting(f, {{"data", {{key, given}}}});
+  };
+  set("task", task_of(o, f));
+  set("directory", o.data);
+  set("prompt", o.prompt);
+  set("answer", o.answer);
+  set("labels", o.labels);
+  set("label_words", o.label_words);
+  set("corpus", o.corpus);
+  set("tokenizer", o.tokenizer);
+}
+
+void use_seed(tern::recipe& r, std::uint64_t seed) {
+  r.data.seed = seed;
+  for (tern::stage& s : r.stages) s.seed = seed;
+}
+
+/// Stages that would make a new base are left out; those that start from it start from the model.
+void use_model(tern::recipe& r, const std::string& model) {
+  r.model = tern::load_config(model);
+  std::vector<std::string> replaced;
+  std::erase_if(r.stages, [&](const tern::stage& s) {
+    if (s.from == "new") replaced.push_back(s.name);
+    return s.from == "new";
+  });
+  const auto use = [&](std::string& origin) {
+    if (std::ranges::count(replaced, origin) != 0) origin = as_path(model);
+  };
+  for (tern::stage& s : r.stages) {
+    use(s.from);
+    use(s.teacher);
+  }
+}
+
+/// The model that a resumed run started from: the first path that one of its stages names.
+std::string model_of(const tern::recipe& r) {
+  for (const tern::stage& s : r.stages)
+    if (tern::is_model_path(s.from)) return s.from;
+  return "";
 }
 
 }  // namespace
 
 settings make_settings(const options& o) {
-  const std::string name = settings_file(o);
-  const json file = name.empty() ? json::object() : tern::read_json(name);
-  const json sets = parse_sets(o.set);
-  settings s = preset(o, file);
-  s.command = o.command;
-  if (!o.config.empty()) use_model(s, tern::read_model_config(o.config));
-  update(s, file, name);
-  apply(o, s);
-  update(s, sets, "--set");
-  if (!s.data.model.empty()) {
-    use_model(s, tern::load_config(s.data.model));
-    s.run.base.steps = o.command == "run" ? 0 : s.run.base.steps;
-  }
-  s.run.model.vocab_size = s.run.vocab_size;
-  if (!file.contains("distil_layer") && !sets.contains("distil_layer"))
-    s.run.distil_layer = std::max<std::size_t>(s.run.model.num_hidden_layers, 2) - 2;
+  tern::recipe_file file = chosen_recipe(o);
+  if (!file.json.contains("extends") && uses_templates(file))
+    file.json["extends"] = preset_of(task_of(o, file));
+  file = tern::resolve_extends(std::move(file), find_recipe);
+  apply_options(o, file);
+  for (const auto& text : o.set) tern::apply_setting(file, tern::parse_setting(text));
+  settings s{o.command, o.model, tern::expand_recipe(file)};
+  if (!o.config.empty()) s.recipe.model = tern::read_model_config(o.config);
+  if (o.seed) use_seed(s.recipe, *o.seed);
+  if (s.model.empty()) s.model = model_of(s.recipe);
+  if (!s.model.empty()) use_model(s.recipe, s.model);
   return s;
 }
 
 json to_json(const settings& s) {
-  json j = tern::to_json(s.run);
-  json data = json::object();
-  for_each_field(s.data, [&](const char* key, const auto& field) { data[key] = field; });
-  j["data"] = std::move(data);
+  json j = tern::write_fields(s.recipe);
   j["command"] = s.command;
   return j;
-}
-
-std::vector<tern::stage> stages_of(const settings& s) {
-  using tern::stage_loss;
-  using tern::surgery;
-  const auto folder = [](const std::string& path) {
-    return path.empty() ? path : fs::absolute(path).string();
-  };
-  const bool already = s.run.model.ternary;
-  const std::string from = folder(s.data.model);
-  if (s.command == "pretrain") {
-    if (s.data.ternary)
-      return {{"continual", from, stage1(s.run.model), stage_loss::language_model, "", "",
-               s.run.continual}};
-    return {{"base", from, surgery::none, stage_loss::language_model, "", "", s.run.base}};
-  }
-  if (s.command == "finetune") {
-    if (s.data.ternary || already)
-      return {{"finetune", from, already ? surgery::none : surgery::ternary, stage_loss::task, "",
-               "BitNet-SFT", s.run.naive}};
-    return {{"finetune", from, surgery::none, stage_loss::task, "", "FP-SFT", s.run.teacher}};
-  }
-  if (s.command == "distill")
-    return {{"distill", from, stage1(s.run.model), stage_loss::distil, folder(s.data.teacher),
-             "BitDistill", s.run.student}};
-  return tern::bitdistill_stages(s.run);
 }
 
 }  // namespace bitdistill

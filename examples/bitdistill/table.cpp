@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "format.hpp"
 
@@ -14,9 +15,27 @@ const tern::result_row* find(const std::vector<tern::result_row>& rows, const ch
   return at == rows.end() ? nullptr : &*at;
 }
 
+/// Headings of metrics as tables have them.
+std::string heading(const std::string& metric) {
+  if (metric == "accuracy") return "Accuracy %";
+  if (metric == "bleu") return "BLEU";
+  if (metric.starts_with("rouge")) return "ROUGE-" + metric.substr(5);
+  return metric;
+}
+
+template <class List, class Key>
+void add_new(std::vector<std::string>& names, const List& list, Key&& key) {
+  for (const auto& item : list)
+    if (std::ranges::count(names, key(item)) == 0) names.push_back(key(item));
+}
+
+double first_metric(const tern::result_row& row) {
+  return row.metrics.empty() ? 0 : row.metrics[0].second;
+}
+
 std::string compare(const tern::result_row& row, const tern::result_row& with) {
   return fmt::format("{} against {}: {:+.2f} points, {:.1f} x smaller, {:.2f} x as fast\n",
-                     row.method, with.method, row.accuracy - with.accuracy,
+                     row.method, with.method, first_metric(row) - first_metric(with),
                      with.megabytes / row.megabytes,
                      row.tokens_per_second / with.tokens_per_second);
 }
@@ -25,18 +44,37 @@ std::string compare(const tern::result_row& row, const tern::result_row& with) {
 
 std::string format_table(const std::vector<tern::result_row>& rows) {
   std::size_t width = 10;
-  for (const auto& row : rows) width = std::max(width, row.method.size());
-  std::string text = fmt::format("{:<{}}  {:>10}  {:>10}  {:>9}\n", "Method", width, "Accuracy %",
-                                 "Size MB", "Tokens/s");
-  for (const auto& row : rows)
-    text += fmt::format("{:<{}}  {:>10.2f}  {:>10.3f}  {:>9}\n", row.method, width, row.accuracy,
-                        row.megabytes, multiple(row.tokens_per_second));
+  std::vector<std::string> marks, metrics;
+  for (const auto& row : rows) {
+    width = std::max(width, row.method.size());
+    add_new(marks, row.marks, [](const auto& m) { return m.column; });
+    add_new(metrics, row.metrics, [](const auto& m) { return m.first; });
+  }
+  std::string text = fmt::format("{:<{}}", "Method", width);
+  for (const auto& column : marks) text += "  " + column;
+  for (const auto& name : metrics) text += fmt::format("  {:>10}", heading(name));
+  text += fmt::format("  {:>10}  {:>9}\n", "Size MB", "Tokens/s");
+  for (const auto& row : rows) {
+    text += fmt::format("{:<{}}", row.method, width);
+    for (const auto& column : marks) {
+      const auto mark = std::ranges::find(row.marks, column, &tern::table_mark::column);
+      const char* shown = mark == row.marks.end() ? "" : mark->has ? "yes" : "-";
+      text += fmt::format("  {:^{}}", shown, column.size());
+    }
+    for (const auto& name : metrics) {
+      const auto value =
+          std::ranges::find(row.metrics, name, &tern::metric_values::value_type::first);
+      text += value == row.metrics.end() ? fmt::format("  {:>10}", "")
+                                         : fmt::format("  {:>10.2f}", value->second);
+    }
+    text += fmt::format("  {:>10.3f}  {:>9}\n", row.megabytes, multiple(row.tokens_per_second));
+  }
   const auto *full = find(rows, "FP-SFT"), *naive = find(rows, "BitNet-SFT"),
              *ours = find(rows, "BitDistill");
   if (ours != nullptr && full != nullptr) text += compare(*ours, *full);
   if (ours != nullptr && naive != nullptr)
     text += fmt::format("{} against {}: {:+.2f} points\n", ours->method, naive->method,
-                        ours->accuracy - naive->accuracy);
+                        first_metric(*ours) - first_metric(*naive));
   return text;
 }
 

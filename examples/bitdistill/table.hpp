@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/recipe/run_directory.hpp"
+#include "tern/recipe/result_row.hpp"
 
 namespace bitdistill {
 

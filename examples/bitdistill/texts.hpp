@@ -1,20 +1,23 @@
-// Reads the data that settings name.
+// Reads the data that a recipe names.
 #pragma once
+
+#include <filesystem>
+#include <string>
 
 #include "settings.hpp"
 #include "tern/recipe/task_texts.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
 
 namespace bitdistill {
 
-/// Whether stages of the list learn from the corpus, and from the task.
-struct needs {
-  bool corpus = false, task = false;
-};
-needs needs_of(const std::vector<tern::stage>& stages);
+/// What the stages of the recipe learn from and are measured on.
+tern::task_texts load_texts(const tern::recipe& r);
 
-tern::task_texts load_texts(const settings& s, needs what);
+/// One part of the task alone: train, dev, test, or "reported": test where there is one, else dev.
+/// It stands in the part of that name, "reported" in dev. Throws config_error where there is none.
+tern::task_texts load_part(const tern::data_source& d, const std::string& part);
 
-/// The model's, the given one, the one `saved` in the run before, or a new one.
+/// That of the model, the given one, the one `saved` in the run before, or a new one.
 tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
                                    const std::filesystem::path& saved);
 

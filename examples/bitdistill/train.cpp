@@ -1,4 +1,4 @@
-// demo, run, pretrain, finetune, distill: the pipeline over the stages that the settings name.
+// demo, run, pretrain, finetune, distill: the pipeline over the stages of a recipe.
 #include <fmt/core.h>
 
 #include <array>
@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "console.hpp"
+#include "recipes.hpp"
 #include "settings.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
@@ -80,11 +81,10 @@ void remove_run(const fs::path& out) {
 }
 
 /// The table of a run that is complete and has these settings.
-bool print_finished(const fs::path& out, const settings& s,
-                    const std::vector<tern::stage>& stages) {
+bool print_finished(const fs::path& out, const settings& s) {
   for (const auto* name : {"config.json", "table.json", "table.txt"})
     if (!fs::exists(out / name)) return false;
-  for (const auto& each : stages)
+  for (const auto& each : s.recipe.stages)
     if (!fs::exists(out / "stages" / each.name / "config.json")) return false;
   if (tern::read_json(out / "config.json") != to_json(s)) return false;
   fmt::print("{} holds this run, finished:\n\n{}", out.string(),
@@ -92,13 +92,13 @@ bool print_finished(const fs::path& out, const settings& s,
   return true;
 }
 
-void finish(const tern::run_directory& directory, const std::vector<tern::stage>& stages,
+void finish(const tern::run_directory& directory, const settings& s,
             const std::vector<tern::result_row>& rows) {
   const std::string table = format_table(rows);
   directory.write_table(rows, table);
   const fs::path& at = directory.path();
   if (!rows.empty()) fmt::print("\n{}\ndeployed: {}\n", table, (at / "models").string());
-  fmt::print("to train on: {}\n", directory.stage(stages.back().name).string());
+  fmt::print("to train on: {}\n", directory.stage(s.recipe.stages.back().name).string());
 }
 
 struct prepared {
@@ -107,52 +107,69 @@ struct prepared {
 };
 
 /// What stages would refuse only when their turn comes.
-void require_usable(const settings& s, const std::vector<tern::stage>& stages,
-                    const tern::task_data& data) {
-  for (const auto& folder : {s.data.model, s.data.teacher})
-    if (!folder.empty()) static_cast<void>(tern::load_model<>(folder));
-  for (const auto& each : stages)
-    if (each.loss == tern::stage_loss::language_model)
-      static_cast<void>(tern::token_windows(data.stream, each.options.length, s.run.seed));
+void require_usable(const settings& s, const tern::task_data& data) {
+  for (const tern::stage& each : s.recipe.stages) {
+    for (const auto& origin : {each.from, each.teacher})
+      if (tern::is_model_path(origin)) static_cast<void>(tern::load_model<>(origin));
+    if (each.data == tern::stage_data::corpus)
+      static_cast<void>(tern::token_windows(data.stream, each.length, each.seed));
+  }
+  for (const auto* part : {&data.train, &data.dev, &data.test})
+    for (std::size_t i = 0; i < part->examples.size(); ++i)
+      if (part->examples[i].tokens.size() > s.recipe.model.max_position_embeddings + 1)
+        throw tern::config_error("example " + std::to_string(i + 1) + " has " +
+                                 std::to_string(part->examples[i].tokens.size()) +
+                                 " tokens with its answer, the model " + "reads " +
+                                 std::to_string(s.recipe.model.max_position_embeddings) +
+                                 ": lower data.prompt_tokens, answers are not cut");
+}
+
+/// The tokenizer that the run before made, where its corpus and its size are still those wanted.
+fs::path saved_tokenizer(const options& o, const settings& s) {
+  const auto config = fs::path(o.out) / "config.json";
+  if (o.fresh || !fs::exists(config)) return "";
+  const auto before = tern::read_json(config).value("data", nlohmann::json::object());
+  const auto now = to_json(s).at("data");
+  for (const char* key : {"corpus", "documents", "vocab_size"})
+    if (!before.contains(key) || before.at(key) != now.at(key)) return "";
+  return fs::path(o.out) / "tokenizer.json";
 }
 
 /// Reads and tokenises everything, which tells whether it fits together; writes nothing.
-prepared prepare(const options& o, settings& s, const std::vector<tern::stage>& stages,
-                 tern::executor_ref ex) {
-  const auto texts = load_texts(s, needs_of(stages));
-  const fs::path saved = o.fresh ? "" : fs::path(o.out) / "tokenizer.json";
-  auto tokenizer = make_tokenizer(s, texts, saved);
-  if (s.data.model.empty()) s.run.model.vocab_size = tokenizer.vocab_size();
-  if (s.run.model.vocab_size < tokenizer.vocab_size())
+prepared prepare(const options& o, settings& s, tern::executor_ref ex) {
+  const auto texts = load_texts(s.recipe);
+  auto tokenizer = make_tokenizer(s, texts, saved_tokenizer(o, s));
+  tern::model_config& model = s.recipe.model;
+  if (s.model.empty()) model.vocab_size = tokenizer.vocab_size();
+  if (model.vocab_size < tokenizer.vocab_size())
     throw tern::config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
-                             " tokens, the model " + std::to_string(s.run.model.vocab_size));
-  auto data = tern::tokenize_task(texts, tokenizer, s.data.prompt_tokens, ex);
-  require_usable(s, stages, data);
+                             " tokens, the model " + std::to_string(model.vocab_size));
+  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, ex);
+  require_usable(s, data);
   return {std::move(tokenizer), std::move(data)};
 }
 
 }  // namespace
 
 void train(const options& o) {
+  if (!o.print_recipe.empty()) return fmt::print("{}", recipe_text(o.print_recipe));
+  if (o.out.empty()) throw tern::config_error("--out is required");
   settings s = make_settings(o);
   require_free(o, s);
   require_consistent(s);
-  const auto stages = stages_of(s);
-  if (!o.fresh && print_finished(o.out, s, stages)) return;
+  if (!o.fresh && print_finished(o.out, s)) return;
   const auto config = to_json(s);
   tern::thread_pool pool(o.threads);
-  const prepared input = prepare(o, s, stages, pool);
+  const prepared input = prepare(o, s, pool);
   if (o.fresh) remove_run(o.out);
-  const bool resume = o.resume || o.command == "demo";
-  tern::run_directory directory(o.out, config,
-                                resume ? tern::run_mode::resume : tern::run_mode::create);
+  tern::run_directory directory(o.out, config);
   input.tokenizer.save(directory.path() / "tokenizer.json");
-  print_header(s, stages, pool.threads());
+  print_header(s, pool.threads());
   session show(directory, input.tokenizer);
   catch_signals();
   try {
-    tern::pipeline<> pipeline(s.run, input.data, directory, show, s.data.model, pool);
-    finish(directory, stages, pipeline.run(stages));
+    tern::pipeline<> pipeline(s.recipe, input.data, input.tokenizer, directory, show, pool);
+    finish(directory, s, pipeline.run());
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +
                   o.out + (o.command == "demo" ? " (and the same options)" : " --resume"));

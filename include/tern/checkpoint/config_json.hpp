@@ -12,19 +12,10 @@
 #include "tern/checkpoint/rope_json.hpp"
 #include "tern/json/json.hpp"
 #include "tern/model/config.hpp"
+#include "tern/model/config_fields.hpp"
 #include "tern/model/model_family.hpp"
 
 namespace tern::inline TERN_ABI {
-
-/// Values of "hidden_act".
-inline constexpr enum_names<activation> activation_names = {
-    {"silu", activation::silu},          {"swish", activation::silu},
-    {"gelu", activation::gelu},          {"gelu_pytorch_tanh", activation::gelu_tanh},
-    {"gelu_new", activation::gelu_tanh}, {"relu2", activation::relu2}};
-
-/// Values of "sub_ln" among the keys of tern's own.
-inline constexpr enum_names<norm_placement> norm_placement_names = {
-    {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
 
 namespace detail {
 

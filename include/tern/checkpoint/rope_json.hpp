@@ -6,14 +6,9 @@
 
 #include "tern/json/json.hpp"
 #include "tern/model/config.hpp"
+#include "tern/model/config_fields.hpp"
 
 namespace tern::inline TERN_ABI {
-
-/// Values of "rope_type".
-inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
-    {"default", rope_scaling_kind::none},
-    {"linear", rope_scaling_kind::linear},
-    {"llama3", rope_scaling_kind::llama3}};
 
 namespace detail {
 

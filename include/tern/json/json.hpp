@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/enum_names.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/mapped_file.hpp"
 
@@ -25,32 +25,34 @@ namespace tern::inline TERN_ABI {
 /// Deepest nesting that is read: what walks a value recurses.
 inline constexpr int max_json_depth = 256;
 
-/// Parses a text; throws format_error naming `file`.
-inline nlohmann::json parse_json(std::string_view text, const std::string& file) {
-  using nlohmann::json;
+/// Parses a text; throws format_error naming `file`. Json: nlohmann::json, or
+/// nlohmann::ordered_json to keep the order of keys.
+template <class Json = nlohmann::json>
+Json parse_json(std::string_view text, const std::string& file) {
   std::vector<std::unordered_set<std::string>> open_objects;
-  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
+  const auto watch = [&](int depth, typename Json::parse_event_t event, Json& value) {
     if (depth > max_json_depth)
       throw format_error(file + ": nested deeper than " + std::to_string(max_json_depth));
-    if (event == json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == json::parse_event_t::key &&
-        !open_objects.back().insert(value.get_ref<const std::string&>()).second)
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key &&
+        !open_objects.back().insert(value.template get_ref<const std::string&>()).second)
       throw format_error(file + ": key " + value.dump() + " stands twice in one object");
     return true;
   };
   try {
-    return json::parse(text, watch);
-  } catch (const json::exception& e) {
+    return Json::parse(text, watch);
+  } catch (const nlohmann::json::exception& e) {
     const std::string_view what = e.what();  // "[json.exception.<name>.<id>] <message>"
     throw format_error(file + ": not valid JSON: " + std::string(what.substr(what.find(']') + 2)));
   }
 }
 
 /// Throws io_error or format_error.
-inline nlohmann::json read_json(const std::filesystem::path& path) {
+template <class Json = nlohmann::json>
+Json read_json(const std::filesystem::path& path) {
   const mapped_file file(path);
-  return parse_json(file.text(), path.string());
+  return parse_json<Json>(file.text(), path.string());
 }
 
 /// `value` as text, in one line or with an indent. Throws config_error naming `file` where a string
@@ -95,18 +97,6 @@ std::string json_mismatch(const nlohmann::json& v) {
 }
 
 }  // namespace detail
-
-/// How files spell the values of an enum; of several names for one value the first is written.
-template <class E>
-using enum_names = std::initializer_list<std::pair<const char*, E>>;
-
-/// The name of a value. Throws config_error where the list has none.
-template <class E>
-const char* name_of(E value, enum_names<E> names) {
-  for (const auto& [name, e] : names)
-    if (e == value) return name;
-  throw config_error("a value of an enum that has no name");
-}
 
 /// Typed access to the fields of one JSON object. Whatever does not fit throws config_error
 /// "<file>: key '<key>': expected <what>, got <value>". Refers to the object, does not copy it.

@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
-#include "tern/model/attention_taps.hpp"
 #include "tern/model/block.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/model/token_batch.hpp"
 #include "tern/nn/graph.hpp"
+#include "tern/nn/taps.hpp"
 #include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
 
@@ -125,35 +125,38 @@ class decoder {
   }
 
   /// Final hidden states after the last norm, for `rows` of the batch only (ascending; empty for
-  /// all): (rows, hidden_size). `batch` and `rows` must outlive the step.
+  /// all): (rows, hidden_size). `batch` and `rows` must outlive the step. `seen`: activations that
+  /// somebody asked for, or null.
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
-                          std::span<const std::size_t> rows = {},
-                          attention_taps<scalar>* taps = nullptr) {
-    if (taps != nullptr)
-      taps->reserve(t, batch.tokens.size(), config_.q_width(), config_.kv_width());
-    return forward(t, batch, rows,
-                   [&](std::size_t layer, variable<T> q, variable<T> k, variable<T> v,
-                       const attention_shape& shape) {
-                     if (taps != nullptr && taps->layer == layer) taps->fill(t, q, k, v);
-                     return graph::attention<T>(t, q, k, v, batch.offsets, shape);
-                   });
+                          std::span<const std::size_t> rows = {}, taps<scalar>* seen = nullptr) {
+    return forward(
+        t, batch, rows,
+        [&](std::size_t, variable<T> q, variable<T> k, variable<T> v,
+            const attention_shape& shape) {
+          return graph::attention<T>(t, q, k, v, batch.offsets, shape);
+        },
+        seen);
   }
 
-  /// The same with an attention of the caller, of the new tokens over those of a cache, say:
+  /// The same with an attention of the caller, such as that of new tokens over those of a cache:
   /// attend(layer, q, k, v, attention_shape) returns what graph::attention does. Q and K come after
   /// RoPE at batch.positions.
   template <class Attend>
   variable<scalar> forward(tape<scalar>& t, const token_batch& batch,
-                           std::span<const std::size_t> rows, Attend&& attend) {
+                           std::span<const std::size_t> rows, Attend&& attend,
+                           taps<scalar>* seen = nullptr) {
     if (!batch.positions.empty())
       reserve_positions(static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions))) +
                         1);
+    if (seen != nullptr)
+      seen->reserve(t, batch.tokens.size(), [&](tap_point p) { return width_of(p); });
     variable<T> x = embed(t, batch.tokens);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       block& b = blocks_[i];
-      x = graph::residual(t, x,
-                          [&](variable<T> in) { return attention(t, b, in, batch, i, attend); });
+      x = graph::residual(
+          t, x, [&](variable<T> in) { return attention(t, b, in, batch, i, attend, seen); });
       x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, b, in); });
+      if (seen != nullptr) seen->fill(t, {i, tap_point::hidden}, x);
     }
     if (!rows.empty()) x = graph::gather_rows(t, x, rows);
     return normalize(t, x, norm_);
@@ -169,6 +172,12 @@ class decoder {
 
   [[nodiscard]] projection_type table_of(const char* name, bool allocated) const {
     return {{name, config_.vocab_size, config_.hidden_size, allocated}, {}, {}, false, {}};
+  }
+
+  [[nodiscard]] std::size_t width_of(tap_point p) const {
+    return p == tap_point::q        ? config_.q_width()
+           : p == tap_point::hidden ? config_.hidden_size
+                                    : config_.kv_width();
   }
 
   variable<T> embed(tape<T>& t, std::span<const std::int32_t> tokens) {
@@ -218,7 +227,7 @@ class decoder {
 
   template <class Attend>
   variable<T> attention(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
-                        std::size_t layer, Attend& attend) {
+                        std::size_t layer, Attend& attend, taps<T>* seen) {
     const auto [q_raw, k_raw, v] = project_all(t, x, b.attention_norm, b.q, b.k, b.v);
     const variable<T> q = normalize(t, q_raw, b.q_norm), k = normalize(t, k_raw, b.k_norm);
     const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
@@ -227,6 +236,11 @@ class decoder {
     const attention_shape shape{config_.num_attention_heads, config_.num_key_value_heads,
                                 config_.head_dim, config_.attention_scale(),
                                 b.sliding ? config_.sliding_window : 0};
+    if (seen != nullptr) {
+      seen->fill(t, {layer, tap_point::q}, q);
+      seen->fill(t, {layer, tap_point::k}, k);
+      seen->fill(t, {layer, tap_point::v}, v);
+    }
     const variable<T> y = attend(layer, q, k, v, shape);
     return normalize(t, project(t, b.o, y), b.attention_output_norm);
   }

@@ -1,64 +1,108 @@
-// Accuracy of a classification task read as the next token after a prompt, with its speed.
+// What a model answers on a part of a task, and the metrics of that.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "tern/recipe/stages.hpp"
+#include "tern/core/error.hpp"
+#include "tern/infer/generate_batch.hpp"
+#include "tern/infer/session.hpp"
+#include "tern/metric/text_metric.hpp"
+#include "tern/recipe/classify.hpp"
+#include "tern/recipe/task_data.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
 
 namespace tern::inline TERN_ABI {
 
+/// Figures in percent by their names, such as {"accuracy", 91.2}, in the order of the task.
+using metric_values = std::vector<std::pair<std::string, double>>;
+
 /// What a model answered.
 struct evaluation {
-  double accuracy = 0;                    ///< percent
-  double tokens_per_second = 0;           ///< prompts read, wall clock
-  std::vector<std::int32_t> predictions;  ///< class of each example
+  metric_values metrics;                 ///< of the task
+  double tokens_per_second = 0;          ///< read and written, wall clock
+  std::vector<std::string> predictions;  ///< the answer to each example, as text
 };
 
-/// Class with the largest logit among the label tokens, for every example.
+/// Called with how many examples are finished, and with how many there are.
+using evaluation_progress = std::function<void(std::size_t, std::size_t)>;
+
+namespace detail {
+
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+inline std::size_t prompt_token_count(std::span<const token_example> examples) {
+  std::size_t count = 0;
+  for (const token_example& e : examples) count += e.answer;
+  return count;
+}
+
+/// Answers in free text: greedy, up to the separator; white space at both ends is left out. Returns
+/// how many tokens were written.
 template <class Model>
-evaluation evaluate(Model& model, std::span<const task_example> examples,
-                    std::span<const std::int32_t> label_tokens, std::size_t sequences = 64,
-                    executor_ref ex = {}) {
-  using T = typename Model::scalar;
-  if (examples.empty()) throw config_error("evaluate: no examples");
-  tape<T> t(ex, false);
-  const std::size_t width = model.config().hidden_size;
-  std::vector<T> weights(label_tokens.size() * width);
-  const matrix_view<const T> labels(weights.data(), label_tokens.size(), width);
-  for (std::size_t c = 0; c < label_tokens.size(); ++c)
-    model.head_row(static_cast<std::size_t>(label_tokens[c]), {&weights[c * width], width});
-  evaluation result;
-  std::size_t right = 0, tokens = 0;
-  const auto start = std::chrono::steady_clock::now();
-  for (std::size_t begin = 0; begin < examples.size(); begin += sequences) {
-    const auto chunk = examples.subspan(begin, std::min(sequences, examples.size() - begin));
-    token_batch batch;
-    std::vector<std::size_t> rows;
-    for (const task_example& example : chunk) {
-      batch.add(example.tokens);
-      rows.push_back(batch.tokens.size() - 1);
-    }
-    t.reset();
-    const matrix_view<T> h = model.hidden(t, batch, rows).value;
-    for (std::size_t i = 0; i < chunk.size(); ++i) {
-      const auto logit = [&](std::size_t label) { return simd::dot(h.row(i), labels.row(label)); };
-      std::size_t best = 0;
-      for (std::size_t c = 1; c < label_tokens.size(); ++c)
-        if (logit(c) > logit(best)) best = c;
-      result.predictions.push_back(static_cast<std::int32_t>(best));
-      right += result.predictions.back() == chunk[i].label;
-    }
-    tokens += batch.tokens.size();
+std::size_t write_answers(Model& model, const task_data& data, const bpe_tokenizer& tokenizer,
+                          std::span<const token_example> examples, evaluation& result,
+                          const evaluation_progress& progress, executor_ref ex) {
+  constexpr std::size_t most_sequences = 16;
+  std::size_t longest = 0;
+  std::vector<std::span<const std::int32_t>> prompts;
+  for (const token_example& e : examples) {
+    prompts.push_back(e.prompt());
+    longest = std::max(longest, e.answer);
   }
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.accuracy = 100.0 * static_cast<double>(right) / static_cast<double>(examples.size());
-  result.tokens_per_second = static_cast<double>(tokens) / seconds;
+  session<Model> s(model,
+                   {.sequences = std::min(most_sequences, examples.size()),
+                    .capacity = longest + data.answer_tokens,
+                    .storage = kv_storage::f32},
+                   ex);
+  const auto answers = generate_batch(s, prompts, {data.answer_tokens, {data.separator}},
+                                      [&](std::size_t n) { progress(n, examples.size()); });
+  std::size_t written = 0;
+  for (const auto& tokens : answers) {
+    written += tokens.size();
+    std::string text = tokenizer.decode(tokens);
+    const auto first = text.find_first_not_of(" \n\t\r");
+    text =
+        first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \n\t\r") + 1 - first);
+    result.predictions.push_back(std::move(text));
+  }
+  return written;
+}
+
+}  // namespace detail
+
+/// Answers every example of a part, and measures the metrics of the task. Throws config_error where
+/// the part has no examples or the task has a metric of an unknown name.
+template <class Model>
+evaluation evaluate(Model& model, const task_data& data, const task_examples& part,
+                    const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},
+                    executor_ref ex = {}) {
+  if (part.examples.empty()) throw config_error("evaluate: no examples");
+  const evaluation_progress report = progress ? progress : [](std::size_t, std::size_t) {};
+  evaluation result;
+  std::size_t tokens = detail::prompt_token_count(part.examples);
+  const auto start = std::chrono::steady_clock::now();
+  if (data.task.classifies()) {
+    const auto classes = classify(
+        model, part.examples, data.label_words,
+        [&](std::size_t n) { report(n, part.examples.size()); }, 64, ex);
+    for (const std::int32_t c : classes)
+      result.predictions.push_back(data.task.label_words[static_cast<std::size_t>(c)]);
+  } else {
+    tokens += detail::write_answers(model, data, tokenizer, part.examples, result, report, ex);
+  }
+  result.tokens_per_second = static_cast<double>(tokens) / detail::seconds_since(start);
+  for (const std::string& name : data.task.metrics)
+    result.metrics.emplace_back(name, score_texts(name, {result.predictions, part.references}));
   return result;
 }
 

@@ -1,22 +1,28 @@
-// Runs the stages of a list, each from the weights of an earlier one, in a run directory that can
-// be resumed at any moment: finished stages are skipped, one under way goes on from its last state.
+// Runs the stages of a recipe in a run directory that can be resumed at any moment. A finished
+// stage whose fingerprint is unchanged is skipped, one under way goes on from its last state, and
+// what is missing or changed is trained.
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/checkpoint/checkpoint.hpp"
-#include "tern/core/mapped_file.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/evaluate.hpp"
+#include "tern/recipe/fingerprint.hpp"
+#include "tern/recipe/recipe.hpp"
+#include "tern/recipe/result_row.hpp"
 #include "tern/recipe/run_directory.hpp"
-#include "tern/recipe/stage.hpp"
+#include "tern/recipe/stage_loss.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/recipe/training_state.hpp"
 
@@ -31,13 +37,17 @@ struct interrupted : error {
 class run_observer {
  public:
   virtual ~run_observer() = default;
-  /// A stage begins or goes on, has done a step, is done, was done before, has a row in the table.
+  /// A finished stage is trained anew because of the field `difference`, such as "stage.steps".
+  virtual void on_change(const stage&, const std::string& /*difference*/) {}
+  /// A stage begins or goes on.
   virtual void on_begin(const stage&, const model_config&, std::size_t /*first_step*/) {}
-  virtual void on_step(const stage&, const step_report&) {}
-  virtual void on_end(const stage&) {}
-  virtual void on_skip(const stage&) {}
-  virtual void on_result(const stage&, const result_row&) {}
-  /// True: save the state and throw `interrupted`.
+  virtual void on_step(const stage&, const step_report&) {}   ///< A stage has done a step.
+  virtual void on_end(const stage&) {}                        ///< A stage is done.
+  virtual void on_skip(const stage&) {}                       ///< A stage was done before.
+  virtual void on_result(const stage&, const result_row&) {}  ///< A stage has a row in the table.
+  /// So many examples of an evaluation are finished.
+  virtual void on_evaluation(const stage&, std::size_t /*finished*/, std::size_t /*examples*/) {}
+  /// Whether to save the state and throw `interrupted`.
   virtual bool stop_requested() { return false; }
 };
 
@@ -46,26 +56,27 @@ class pipeline {
  public:
   using T = typename Model::scalar;  ///< of an element
 
-  /// `base`: folder of a pretrained model that stages "from base" start at, unless a stage of that
-  /// name is in the list; may be empty. All references must outlive the pipeline.
-  pipeline(const run_config& config, const task_data& data, run_directory& directory,
-           run_observer& observer, std::filesystem::path base = {}, executor_ref ex = {})
-      : config_(config),
+  /// Everything must outlive the pipeline. Throws config_error as validate(recipe), and io_error
+  /// where a model that a stage names cannot be read.
+  pipeline(const recipe& r, const task_data& data, const bpe_tokenizer& tokenizer,
+           run_directory& directory, run_observer& observer, executor_ref ex = {})
+      : recipe_((validate(r), r)),
         data_(data),
+        tokenizer_(tokenizer),
         directory_(directory),
         observer_(observer),
-        base_(std::move(base)),
-        ex_(ex) {}
+        ex_(ex),
+        fingerprints_(stage_fingerprints(r, data)) {}
 
-  /// Runs every stage and returns the rows of the table.
-  std::vector<result_row> run(const std::vector<stage>& stages) {
+  /// Runs every stage that is missing or changed and returns the rows of the table.
+  std::vector<result_row> run() {
     std::vector<result_row> rows;
-    for (const stage& s : stages) {
-      if (directory_.has_stage(s.name))
+    for (const stage& s : recipe_.stages) {
+      if (is_finished(s))
         skip(s);
       else
         train(s);
-      if (s.method.empty()) continue;
+      if (s.row.empty()) continue;
       rows.push_back(measure(s));
       observer_.on_result(s, rows.back());
     }
@@ -73,72 +84,84 @@ class pipeline {
   }
 
  private:
-  [[nodiscard]] std::filesystem::path weights_of(const std::string& name) const {
-    return name == "base" && !base_.empty() ? base_ : directory_.stage(name);
+  /// Also forgets a stage that has changed.
+  bool is_finished(const stage& s) {
+    const auto found = directory_.finished(s.name);
+    if (!found) return false;
+    const std::string difference = first_difference(*found, fingerprints_.at(s.name));
+    if (difference.empty()) return true;
+    observer_.on_change(s, difference);
+    directory_.forget(s.name);
+    return false;
+  }
+
+  [[nodiscard]] std::filesystem::path weights_of(const std::string& origin) const {
+    return is_model_path(origin) ? std::filesystem::path(origin) : directory_.stage(origin);
   }
 
   Model start_of(const stage& s) {
-    if (s.from.empty()) {
-      Model model(config_.model);
-      model.initialize(config_.seed);
-      return model;
+    std::optional<Model> model;
+    if (s.from == "new") {
+      model.emplace(recipe_.model);
+      model->initialize(s.seed);
+    } else {
+      model.emplace(load_model<Model>(weights_of(s.from)));
     }
-    Model model = load_model<Model>(weights_of(s.from));
-    if (s.change == surgery::sub_ln_ternary)
-      insert_sub_ln(model, config_.placement, config_.sub_ln_eps);
-    if (s.change != surgery::none) make_ternary(model);
-    return model;
+    if (s.edits.sub_ln != norm_placement::none)
+      insert_sub_ln(*model, s.edits.sub_ln, s.edits.sub_ln_eps);
+    if (s.edits.make_ternary) make_ternary(*model);
+    return std::move(*model);
+  }
+
+  std::unique_ptr<batch_source> batches_of(const stage& s) const {
+    if (s.data == stage_data::corpus)
+      return std::make_unique<corpus_batches>(data_.stream, s.sequences, s.length, s.seed,
+                                              data_.separator);
+    const auto& all = data_.train.examples;
+    const std::size_t count = s.examples == 0 ? all.size() : std::min(s.examples, all.size());
+    return std::make_unique<example_batches>(std::span(all).first(count), s.sequences, s.seed,
+                                             s.sort_by_length ? s.accumulate : 1);
   }
 
   void train(const stage& s) {
     Model model = start_of(s);
-    if (s.loss == stage_loss::language_model) {
-      language_modeling<Model> loss(model, data_.stream, s.options.sequences, s.options.length,
-                                    config_.seed, data_.separator);
-      return finish(s, model, loss, nullptr);
-    }
-    const std::size_t wanted = config_.train_examples == 0
-                                   ? data_.train.size()
-                                   : std::min(config_.train_examples, data_.train.size());
-    task_tuning<Model> loss(model, std::span(data_.train).first(wanted), data_.label_tokens,
-                            s.options.sequences, config_.seed);
     std::optional<Model> teacher;
-    if (s.loss == stage_loss::distil) {
+    layer_counts layers{model.config().num_hidden_layers, 0};
+    if (!s.teacher.empty()) {
       teacher.emplace(load_model<Model>(weights_of(s.teacher)));
-      const std::size_t last = model.config().num_hidden_layers - 1;
-      const std::size_t below = last - std::min(last, config_.distil_layer);
-      const std::size_t teacher_last = teacher->config().num_hidden_layers - 1;
-      loss.distil(*teacher, teacher_last - std::min(teacher_last, below), config_.distil_layer,
-                  config_.objective, ex_);
+      layers.teacher = teacher->config().num_hidden_layers;
     }
-    finish(s, model, loss, &loss.loss());
-  }
-
-  template <class Loss>
-  void finish(const stage& s, Model& model, Loss& loss, objective<T>* balance) {
-    const auto state = directory_.state(s.name);
-    {
-      trainer<Model> t(model, trainer_options_of(s.options, config_.log_every), ex_);
-      if (path_exists(state)) load_training_state(t, balance, s.name, state);
-      directory_.rewind_log(s.name, t.step());
-      observer_.on_begin(s, model.config(), t.step());
-      while (!t.done()) {
-        const step_report report = t.advance(loss);
-        if (report.logged) directory_.log(s.name, report);
-        observer_.on_step(s, report);
-        const bool stop = observer_.stop_requested();
-        if (stop || (t.step() % config_.save_every == 0 && !t.done()))
-          save_training_state(t, balance, s.name, state);
-        if (stop)
-          throw interrupted("stopped at step " + std::to_string(t.step()) + " of stage " + s.name);
-      }
-    }
+    stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s),
+                           make_objective<T>(s.losses, layers), ex_);
+    advance(s, model, loss);
+    directory_.write_fingerprint(s.name, fingerprints_.at(s.name));
     save_model(model, directory_.stage(s.name), storage::master);
     remove_state(s);
     observer_.on_end(s);
   }
 
-  /// A process killed between the two may have left the state of a finished stage.
+  void advance(const stage& s, Model& model, stage_loss<Model>& loss) {
+    const auto file = directory_.state(s.name);
+    const state_identity identity{s.name, fingerprints_.at(s.name).dump()};
+    trainer<Model> t(model, trainer_options_of(s),
+                     make_optimizer<typename Model::owner>(s.optimizer), ex_);
+    if (path_exists(file) && is_state_of(file, identity))
+      load_training_state(t, loss.terms(), s.name, file);
+    directory_.rewind_log(s.name, t.step());
+    observer_.on_begin(s, model.config(), t.step());
+    while (!t.done()) {
+      const step_report report = t.advance(loss);
+      if (report.logged) directory_.log(s.name, report);
+      observer_.on_step(s, report);
+      const bool stop = observer_.stop_requested();
+      if (stop || (t.step() % s.save_every == 0 && !t.done()))
+        save_training_state(t, loss.terms(), identity, file);
+      if (stop)
+        throw interrupted("stopped at step " + std::to_string(t.step()) + " of stage " + s.name);
+    }
+  }
+
+  /// A process that was killed between saving the weights and removing the state left both.
   void skip(const stage& s) {
     remove_state(s);
     observer_.on_skip(s);
@@ -149,29 +172,56 @@ class pipeline {
     std::filesystem::remove(directory_.state(s.name), ignored);
   }
 
-  /// Accuracy, size and speed of the deployed files, read back from disk.
+  /// What the row of a stage depends on besides its weights.
+  [[nodiscard]] std::string reported_checksum() const {
+    std::string text = detail::checksum_of(data_.reported().examples, 0);
+    for (const std::string& metric : data_.task.metrics) text += " " + metric;
+    return text + " " + std::to_string(data_.answer_tokens);
+  }
+
+  /// Metrics, size and speed of the deployed files, read back from disk.
   result_row measure(const stage& s) {
+    if (auto before = directory_.measured(s.name, reported_checksum())) {
+      before->method = s.row;
+      before->marks = s.marks;
+      return *std::move(before);
+    }
     const auto folder = directory_.model(s.name);
     if (!path_exists(folder / "config.json")) {
       Model master = load_model<Model>(directory_.stage(s.name));
       save_model(master, folder, storage::deployed);
     }
     Model model = load_model<Model>(folder);
-    evaluation best = evaluate(model, data_.reported(), data_.label_tokens, 64, ex_);
-    for (int i = 0; i < 2; ++i)
-      best.tokens_per_second = std::max(
-          best.tokens_per_second,
-          evaluate(model, data_.reported(), data_.label_tokens, 64, ex_).tokens_per_second);
-    const auto bytes = mapped_file(folder / "model.safetensors").bytes().size();
-    return {s.method, best.accuracy, static_cast<double>(bytes) / 1e6, best.tokens_per_second};
+    const auto evaluated = [&] {
+      return evaluate(
+          model, data_, data_.reported(), tokenizer_,
+          [&](std::size_t n, std::size_t all) { observer_.on_evaluation(s, n, all); }, ex_);
+    };
+    evaluation best = evaluated();
+    // The speed of a short evaluation is the best of three; a long one is not repeated.
+    for (int i = 0; i < 2 && data_.task.classifies(); ++i)
+      best.tokens_per_second = std::max(best.tokens_per_second, evaluated().tokens_per_second);
+    const result_row row{s.row, s.marks, best.metrics,
+                         static_cast<double>(file_bytes(folder / "model.safetensors")) / 1e6,
+                         best.tokens_per_second};
+    directory_.write_row(s.name, reported_checksum(), row);
+    return row;
   }
 
-  const run_config& config_;
+  static std::uintmax_t file_bytes(const std::filesystem::path& file) {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(file, error);
+    if (error) throw io_error("cannot read '" + file.string() + "': " + error.message());
+    return bytes;
+  }
+
+  const recipe& recipe_;
   const task_data& data_;
+  const bpe_tokenizer& tokenizer_;
   run_directory& directory_;
   run_observer& observer_;
-  std::filesystem::path base_;
   executor_ref ex_;
+  std::map<std::string, nlohmann::json> fingerprints_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -1,100 +1,98 @@
-// The directory of a run: config.json, metrics.jsonl, stages/<name>/ (master weights) with
-// <name>.state while a stage is under way, models/<name>/ (deployed), table.txt and table.json.
+// The directory of a run: config.json (the recipe), tokenizer.json, metrics.jsonl, stages/<name>/
+// (master weights and their fingerprint) with <name>.state while a stage is under way,
+// models/<name>/ (deployed, with the row of the table), table.txt and table.json.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/core/os_error.hpp"
 #include "tern/json/json.hpp"
+#include "tern/recipe/result_row.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// One row of the final table.
-struct result_row {
-  std::string method;            ///< as the table prints it
-  double accuracy = 0;           ///< percent, on the test part (dev where there is none)
-  double megabytes = 0;          ///< of the deployed weights file, 10^6 bytes
-  double tokens_per_second = 0;  ///< evaluation of the deployed model
-};
-
-/// What to do with a directory that exists.
-enum class run_mode {
-  create,  ///< the directory must not hold a run yet
-  resume,  ///< continue, or begin where there is nothing to continue
-};
-
-/// The rows of a finished run's table.json; throws io_error, format_error or config_error.
-inline std::vector<result_row> read_table(const std::filesystem::path& run) {
-  const auto path = run / "table.json";
-  const nlohmann::json list = read_json(path);
-  if (!list.is_array()) throw format_error(path.string() + ": expected a list of rows");
-  std::vector<result_row> rows;
-  for (const auto& item : list) {
-    const json_fields f(item, path.string());
-    rows.push_back({f.get<std::string>("method"), f.get<double>("accuracy"),
-                    f.get<double>("megabytes"), f.get<double>("tokens_per_second")});
-  }
-  return rows;
-}
-
 class run_directory {
  public:
-  /// Makes the directory and writes its config.json. Throws config_error if it holds a run already
-  /// (create), or one of another configuration (resume); nothing is overwritten.
-  run_directory(std::filesystem::path path, const nlohmann::json& config, run_mode mode)
-      : path_(std::move(path)) {
+  /// Makes the directory and writes its config.json. Throws io_error.
+  run_directory(std::filesystem::path path, const nlohmann::json& config) : path_(std::move(path)) {
     std::error_code error;
     std::filesystem::create_directories(path_ / "stages", error);
     if (error) throw io_error("cannot make '" + path_.string() + "': " + error.message());
     const auto file = path_ / "config.json";
-    if (!path_exists(file)) {
-      write_json(file, config);
-      return;
-    }
-    if (mode == run_mode::create)
-      throw config_error(
-          "'" + path_.string() +
-          "' holds a run already: continue it with --resume or choose another --out");
-    if (const auto key = first_difference(read_json(file), config); !key.empty())
-      throw config_error(file.string() + ": cannot resume with another configuration: '" + key +
-                         "' differs");
+    if (!path_exists(file) || read_json(file) != config) write_json(file, config);
   }
 
-  /// Of the directory; a stage's master weights; its state while under way; its deployed model.
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< of the run
+  /// The folder of a stage's master weights.
   [[nodiscard]] std::filesystem::path stage(const std::string& name) const {
     return path_ / "stages" / name;
   }
+  /// The state of a stage that is under way.
   [[nodiscard]] std::filesystem::path state(const std::string& name) const {
     return path_ / "stages" / (name + ".state");
   }
+  /// The folder of a stage's deployed model.
   [[nodiscard]] std::filesystem::path model(const std::string& name) const {
     return path_ / "models" / name;
   }
-  /// save_model writes config.json last, so it tells that a folder is complete.
-  [[nodiscard]] bool has_stage(const std::string& name) const {
-    return path_exists(stage(name) / "config.json");
+
+  /// The fingerprint of a finished stage; nothing where the stage is not finished. save_model
+  /// writes config.json last, so that file tells that a folder is complete.
+  [[nodiscard]] std::optional<nlohmann::json> finished(const std::string& name) const {
+    const auto folder = stage(name);
+    if (!path_exists(folder / "config.json") || !path_exists(folder / fingerprint_file)) return {};
+    return read_json(folder / fingerprint_file);
+  }
+  /// Removes what a stage left: its weights, its deployed model with the row, but not its state.
+  void forget(const std::string& name) const {
+    std::error_code ignored;  // what cannot be removed is written over
+    std::filesystem::remove(stage(name) / "config.json", ignored);
+    std::filesystem::remove(model(name) / row_file, ignored);
+    std::filesystem::remove_all(model(name), ignored);
+    std::filesystem::remove_all(stage(name), ignored);
+  }
+  /// Writes the fingerprint of a stage, before its weights.
+  void write_fingerprint(const std::string& name, const nlohmann::json& fingerprint) const {
+    std::error_code error;
+    std::filesystem::create_directories(stage(name), error);
+    if (error) throw io_error("cannot make '" + stage(name).string() + "': " + error.message());
+    write_json(stage(name) / fingerprint_file, fingerprint);
+  }
+
+  /// The row of a stage that was measured before on the same data; else nothing.
+  [[nodiscard]] std::optional<result_row> measured(const std::string& name,
+                                                   const std::string& data_checksum) const {
+    const auto file = model(name) / row_file;
+    if (!path_exists(file)) return {};
+    const auto json = read_json<nlohmann::ordered_json>(file);
+    if (json.value("data", std::string()) != data_checksum) return {};
+    return row_from_json(json.at("row"), file.string());
+  }
+  /// Keeps the row of a stage beside its deployed model.
+  void write_row(const std::string& name, const std::string& data_checksum,
+                 const result_row& row) const {
+    const auto file = model(name) / row_file;
+    const nlohmann::ordered_json json = {{"data", data_checksum}, {"row", row_to_json(row)}};
+    write_file(file, json_text(json, file.string(), 2) + "\n");
   }
 
   /// Appends one line to metrics.jsonl.
   void log(const std::string& stage, const step_report& r) {
-    nlohmann::ordered_json line = {{"stage", stage},
-                                   {"step", r.step},
-                                   {"steps", r.steps},
-                                   {"loss", r.loss.total},
-                                   {"ce", r.loss.ce},
-                                   {"ld", r.loss.ld},
-                                   {"ad", r.loss.ad},
-                                   {"gradient_norm", r.gradient_norm},
-                                   {"learning_rate", r.learning_rate},
-                                   {"seconds", r.seconds},
-                                   {"tokens", r.tokens}};
+    nlohmann::ordered_json line = {
+        {"stage", stage}, {"step", r.step}, {"steps", r.steps}, {"loss", r.loss.total}};
+    for (const loss_value& term : r.loss.list()) line[term.name] = term.value;
+    line["gradient_norm"] = r.gradient_norm;
+    line["learning_rate"] = r.learning_rate;
+    line["seconds"] = r.seconds;
+    line["tokens"] = r.tokens;
     if (r.health.measured) {
       line["zeros"] = r.health.zeros;
       line["flips"] = r.health.flips;
@@ -119,33 +117,25 @@ class run_directory {
     write_file(metrics(), kept);
   }
 
-  /// table.json: a list of {"method", "accuracy", "megabytes", "tokens_per_second"}; table.txt:
-  /// `text`.
+  /// Writes table.json (a list of rows, see row_to_json) and table.txt (`text`).
   void write_table(const std::vector<result_row>& rows, const std::string& text) const {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const result_row& r : rows)
-      list.push_back({{"method", r.method},
-                      {"accuracy", r.accuracy},
-                      {"megabytes", r.megabytes},
-                      {"tokens_per_second", r.tokens_per_second}});
+    for (const result_row& row : rows) list.push_back(row_to_json(row));
     write_file(path_ / "table.txt", text);
     const auto file = path_ / "table.json";
     write_file(file, json_text(list, file.string(), 2) + "\n");
   }
 
  private:
+  static constexpr const char* fingerprint_file = "fingerprint.json";
+  static constexpr const char* row_file = "result.json";
+
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
   void append(const std::string& line) {
     std::ofstream out(metrics(), std::ios::app);
     out << line << "\n";
     if (!out.flush()) throw io_error("cannot write '" + metrics().string() + "'");
-  }
-
-  static std::string first_difference(const nlohmann::json& a, const nlohmann::json& b) {
-    for (const auto& change : nlohmann::json::diff(a, b))
-      return change.at("path").get<std::string>();
-    return {};
   }
 
   std::filesystem::path path_;

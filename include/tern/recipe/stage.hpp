@@ -1,98 +1,128 @@
-// A run as data: which stages there are, what each starts from, which surgery and which loss it
-// has. The three stages of BitDistill, its baselines and its ablations are rows of one list.
+// A stage says the whole truth about itself: what it starts from, what is done to the weights, what
+// it learns from and how, and what is measured. Nothing else influences it but the data it names.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "tern/distill/objective.hpp"
-#include "tern/model/config.hpp"
+#include "tern/core/describe.hpp"
+#include "tern/core/error.hpp"
+#include "tern/model/config_fields.hpp"
+#include "tern/recipe/loss_terms.hpp"
+#include "tern/recipe/optimizers.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// Sizes and rates of one stage.
-struct stage_options {
-  std::size_t steps = 0;                       ///< optimizer steps; 0 = the stage is not run
-  std::size_t sequences = 16;                  ///< per micro-batch
-  std::size_t length = 128;                    ///< tokens of a window (language modelling only)
-  std::size_t accumulate = 1;                  ///< micro-batches per step
-  double learning_rate = 1e-3;                 ///< peak
+/// What a stage learns from.
+enum class stage_data {
+  corpus,  ///< windows of the token stream of the corpus; the target is the next token
+  task,    ///< examples of the task; the targets are the tokens of the answer
+};
+
+/// What is done to the weights before the first step.
+struct stage_edits {
+  /// Norms to insert before projections (stage 1 of BitDistill); none: no norms are inserted.
+  norm_placement sub_ln = norm_placement::none;
+  double sub_ln_eps = 1e-5;   ///< eps of the inserted norms
+  bool make_ternary = false;  ///< the linears of all blocks are quantized from here on
+};
+
+/// A column of the result table that says what the row has, such as {"SubLN", true}.
+struct table_mark {
+  std::string column;  ///< heading of the column
+  bool has = false;    ///< whether the row gets a check mark
+};
+
+/// One training stage of a recipe.
+struct stage {
+  std::string name;          ///< directory of its weights in the run; no '/' in it
+  std::string from = "new";  ///< "new", the name of an earlier stage, or a path of a model
+  std::string teacher;       ///< name of an earlier stage or path of a model; empty: none
+  stage_edits edits;         ///< before the first step
+  stage_data data = stage_data::task;  ///< what is learned from
+  std::size_t examples = 0;            ///< of the task, at most; 0: all
+  loss_options losses;                 ///< what is minimised
+  optimizer_choice optimizer;          ///< how
+  std::size_t steps = 0;               ///< optimizer steps
+  std::size_t sequences = 16;          ///< per micro-batch
+  std::size_t length = 128;            ///< tokens of a window of the corpus
+  std::size_t accumulate = 1;          ///< micro-batches per optimizer step
+  bool sort_by_length = false;         ///< micro-batches of a step hold examples of similar lengths
+  double learning_rate = 1e-3;         ///< peak
   schedule_kind plan = schedule_kind::cosine;  ///< of the learning rate
   double warmup = 0.05;                        ///< fraction of the steps
-  double weight_decay = 0.01;                  ///< of matrices
-  double clip = 1.0;                           ///< largest global gradient norm; 0 = no clipping
+  double clip = 1.0;                           ///< largest global gradient norm; 0: no clipping
+  std::uint64_t seed = 1;                      ///< of new weights and of the order of the data
+  std::size_t log_every = 20;                  ///< steps between two lines of the log
+  std::size_t save_every = 200;                ///< steps between two saved states
+  std::string row;                             ///< name of its row in the table; empty: no row
+  std::vector<table_mark> marks;               ///< further columns of the row
 };
 
-/// What happens to the weights a stage starts from.
-enum class surgery {
-  none,
-  ternary,         ///< every linear of the blocks ternary (BitNet-SFT)
-  sub_ln_ternary,  ///< SubLN and ternary: stage 1 of BitDistill
-};
+template <class V>
+constexpr void describe(V& v, stage_edits& e) {
+  v.choice("sub_ln", e.sub_ln, norm_placement_names);
+  v.value("sub_ln_eps", e.sub_ln_eps);
+  v.value("make_ternary", e.make_ternary);
+}
+static_assert(describes_all_members<stage_edits>());
 
-/// What a stage learns from.
-enum class stage_loss {
-  language_model,  ///< next token of the corpus
-  task,            ///< cross-entropy on the label
-  distil,          ///< cross-entropy + logits + attention relations from a teacher
-};
+template <class V>
+constexpr void describe(V& v, table_mark& m) {
+  v.value("column", m.column);
+  v.value("has", m.has);
+}
+static_assert(describes_all_members<table_mark>());
 
-/// One row of a run.
-struct stage {
-  std::string name;                ///< directory of its weights in the run
-  std::string from;                ///< name of the stage it starts from; empty = new random weights
-  surgery change = surgery::none;  ///< before its first step
-  stage_loss loss = stage_loss::task;  ///< of every step
-  std::string teacher;                 ///< name of the teacher's stage (distil only)
-  std::string method;                  ///< its row in the table; empty = none
-  stage_options options;               ///< sizes and rates
-};
+template <class V>
+constexpr void describe(V& v, stage& s) {
+  v.value("name", s.name);
+  v.value("from", s.from);
+  v.value("teacher", s.teacher);
+  v.object("edits", s.edits);
+  v.choice("data", s.data,
+           enum_names<stage_data>{{"corpus", stage_data::corpus}, {"task", stage_data::task}});
+  v.value("examples", s.examples);
+  v.object("losses", s.losses);
+  v.object("optimizer", s.optimizer);
+  v.value("steps", s.steps);
+  v.value("sequences", s.sequences);
+  v.value("length", s.length);
+  v.value("accumulate", s.accumulate);
+  v.value("sort_by_length", s.sort_by_length);
+  v.value("learning_rate", s.learning_rate);
+  v.choice("schedule", s.plan,
+           enum_names<schedule_kind>{{"constant", schedule_kind::constant},
+                                     {"linear", schedule_kind::linear},
+                                     {"cosine", schedule_kind::cosine},
+                                     {"two_stage", schedule_kind::two_stage}});
+  v.value("warmup", s.warmup);
+  v.value("clip", s.clip);
+  v.value("seed", s.seed);
+  v.value("log_every", s.log_every);
+  v.value("save_every", s.save_every);
+  v.value("row", s.row);
+  v.objects("marks", s.marks);
+}
+static_assert(describes_all_members<stage>());
 
-/// Everything a run of all stages depends on: written to config.json, compared on --resume.
-struct run_config {
-  std::string task = "microworld";                         ///< microworld, sst2, mnli, qnli, or tsv
-  model_config model;                                      ///< of the base, where it is made here
-  std::size_t vocab_size = 4096;                           ///< of a tokenizer trained on the corpus
-  std::uint64_t seed = 1;                                  ///< of weights, data and their order
-  stage_options base, teacher, naive, continual, student;  ///< of the stages in bitdistill_stages()
-  double sub_ln_eps = 1e-5;                                ///< of the norms that stage 1 puts in
-  norm_placement placement = norm_placement::subln;        ///< of those norms
-  objective_options objective;                             ///< of the student
-  std::size_t distil_layer = 0;    ///< of the student; the teacher's is as far from its last
-  std::size_t train_examples = 0;  ///< at most; 0 = all
-  bool ablations = false;          ///< run the table's ablations, too
-  std::size_t log_every = 20, save_every = 200;  ///< optimizer steps
-};
-
-/// The stages of the paper's table, and its ablations where the configuration asks for them.
-inline std::vector<stage> bitdistill_stages(const run_config& c) {
-  using enum surgery;
-  using enum stage_loss;
-  std::vector<stage> list;
-  if (c.base.steps > 0) list.push_back({"base", "", none, language_model, "", "", c.base});
-  list.push_back({"fp-sft", "base", none, task, "", "FP-SFT", c.teacher});
-  list.push_back({"bitnet-sft", "base", ternary, task, "", "BitNet-SFT", c.naive});
-  list.push_back({"continual", "base", sub_ln_ternary, language_model, "", "", c.continual});
-  list.push_back({"bitdistill", "continual", none, distil, "fp-sft", "BitDistill", c.student});
-  if (!c.ablations) return list;
-  stage_options longer = c.naive;
-  longer.steps = c.continual.steps + c.student.steps;
-  list.push_back(
-      {"bitnet-sft-long", "base", ternary, task, "", "BitNet-SFT, as many steps", longer});
-  stage_options alone = c.student;  // starts where BitNet-SFT does, and learns as fast
-  alone.learning_rate = c.naive.learning_rate;
-  list.push_back({"no-continual", "base", sub_ln_ternary, distil, "fp-sft",
-                  "BitDistill without continual pre-training", alone});
-  list.push_back({"no-distillation", "continual", none, task, "", "BitDistill without distillation",
-                  c.student});
-  return list;
+/// Whether `from` or `teacher` is a path of a model rather than the name of a stage.
+inline bool is_model_path(std::string_view origin) {
+  return origin.find('/') != origin.npos || origin.ends_with(".gguf");
 }
 
-/// As the trainer wants them.
-inline trainer_options trainer_options_of(const stage_options& s, std::size_t log_every) {
+/// The options of the trainer. Throws config_error, naming the stage, where one is out of range.
+inline trainer_options trainer_options_of(const stage& s) {
+  const auto require = [&](bool good, const char* what) {
+    if (!good) throw config_error("stage " + s.name + ": " + what);
+  };
+  require(s.warmup >= 0 && s.warmup <= 1, "warmup must lie between 0 and 1");
+  require(s.sequences > 0 && s.length > 0, "sequences and length must be positive");
+  require(s.save_every > 0, "save_every must be positive");
   trainer_options o;
   o.learning_rate = s.learning_rate;
   o.plan.kind = s.plan;
@@ -100,8 +130,13 @@ inline trainer_options trainer_options_of(const stage_options& s, std::size_t lo
   o.plan.warmup_steps = static_cast<std::size_t>(s.warmup * static_cast<double>(s.steps));
   o.accumulate = s.accumulate;
   o.clip = s.clip;
-  o.optimizer.weight_decay = s.weight_decay;
-  o.log_every = log_every;
+  o.log_every = s.log_every;
+  try {
+    o.validate();
+    s.optimizer.validate();
+  } catch (const config_error& e) {
+    throw config_error("stage " + s.name + ": " + e.what());
+  }
   return o;
 }
 

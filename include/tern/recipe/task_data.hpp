@@ -1,54 +1,85 @@
-// A task as the trainer sees it: tokenised prompts with labels, and the token stream of the corpus.
+// The data of a recipe as tokens.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/recipe/stages.hpp"
+#include "tern/core/executor.hpp"
+#include "tern/data/corpus.hpp"
+#include "tern/recipe/task_texts.hpp"
+#include "tern/recipe/token_example.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
+#include "tern/text/bpe_trainer.hpp"
 
 namespace tern::inline TERN_ABI {
 
-struct task_data {
-  std::vector<std::int32_t> label_tokens;  ///< what follows a prompt of each class, all different
-  std::vector<task_example> train, dev, test;  ///< test may be empty
-  std::vector<std::int32_t> stream;            ///< documents with separators between them
-  std::int32_t separator = 0;                  ///< stands between documents
+/// Stands behind every document and before every prompt; has the name it has in Qwen's tokenizers.
+inline constexpr std::string_view document_separator = "<|endoftext|>";
 
-  /// Where accuracy is reported.
-  [[nodiscard]] std::span<const task_example> reported() const { return test.empty() ? dev : test; }
+/// One part of a task: its examples, and the answers that count as right for each of them.
+struct task_examples {
+  std::vector<token_example> examples;               ///< as tokens
+  std::vector<std::vector<std::string>> references;  ///< acceptable answers, as text
 };
 
-/// First token of each label word as it follows a prompt; throws config_error where two share one.
-inline std::vector<std::int32_t> label_tokens(const bpe_tokenizer& tokenizer,
-                                              std::span<const std::string> words) {
-  std::vector<std::int32_t> tokens;
-  for (const std::string& word : words) {
-    const auto ids = tokenizer.encode(" " + word);
-    if (ids.empty() || std::ranges::find(tokens, ids[0]) != tokens.end())
-      throw config_error("label word '" + word +
-                         "' has no first token of its own in this tokenizer");
-    tokens.push_back(ids[0]);
-  }
-  return tokens;
+struct task_data {
+  text_task task;                                      ///< what the examples are
+  std::vector<std::vector<std::int32_t>> label_words;  ///< tokens by class; empty for free text
+  task_examples train, dev, test;                      ///< test may be empty
+  std::vector<std::int32_t> stream;                    ///< documents with a separator behind each
+  std::int32_t separator = 0;      ///< stands between documents and ends answers in free text
+  std::size_t answer_tokens = 64;  ///< most tokens that an evaluation generates
+
+  /// The part on which results are reported.
+  [[nodiscard]] const task_examples& reported() const { return test.examples.empty() ? dev : test; }
+};
+
+/// A byte-level BPE vocabulary of at most `size` tokens, learned from documents.
+inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std::size_t size) {
+  bpe_train_options options;
+  options.vocab_size = size;
+  options.special_tokens = {std::string(document_separator)};
+  bpe_trainer trainer(std::move(options));
+  for (const std::string& document : documents) trainer.add(document);
+  return bpe_tokenizer(trainer.finish());
 }
 
-/// `separator` and the tokens of a prompt, at most `limit` in all: of a longer prompt the front is
-/// cut, the end (the question) stays.
-inline task_example make_example(bpe_encoder& encoder, std::int32_t separator,
-                                 std::string_view prompt, std::int32_t label, std::size_t limit) {
-  task_example e{{separator}, label};
-  encoder.encode(prompt, e.tokens, added_text::plain);
-  if (e.tokens.size() > limit)
-    e.tokens.erase(e.tokens.begin() + 1,
-                   e.tokens.begin() + 1 + static_cast<std::ptrdiff_t>(e.tokens.size() - limit));
-  return e;
+/// Everything as tokens. Throws config_error where the tokenizer has no separator, and as
+/// label_word_tokens().
+inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tokenizer,
+                               const data_source& source, executor_ref ex = {}) {
+  const auto separator = tokenizer.token_id(document_separator);
+  if (!separator)
+    throw config_error("the tokenizer has no token " + std::string(document_separator));
+  task_data data;
+  data.task = texts.task;
+  data.separator = *separator;
+  data.answer_tokens = source.answer_tokens;
+  data.label_words = label_word_tokens(tokenizer, texts.task.label_words);
+  example_encoder encode(tokenizer, texts.task, source, *separator, data.label_words);
+  const auto part = [&](const std::vector<text_example>& from, task_examples& to) {
+    for (const text_example& e : from) {
+      to.examples.push_back(encode(e));
+      to.references.push_back(e.references);
+    }
+  };
+  part(texts.train, data.train);
+  part(texts.dev, data.dev);
+  part(texts.test, data.test);
+  const auto make_encoder = [&] {
+    return [encoder = tokenizer.encoder()](std::string_view text,
+                                           std::vector<std::int32_t>& ids) mutable {
+      encoder.encode(text, ids, added_text::plain);
+    };
+  };
+  data.stream = tokenize(texts.documents, make_encoder, *separator, ex);
+  return data;
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -1,91 +1,71 @@
-// A task as text, before there is a tokenizer: prompts with labels, and the documents of the
-// corpus. From the embedded language or from the files of a text task; tokenize_task makes
-// task_data.
+// The data of a recipe as text, before there is a tokenizer.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-#include "tern/core/executor.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/data/read_task.hpp"
-#include "tern/recipe/task_data.hpp"
-#include "tern/text/bpe_tokenizer.hpp"
+#include "tern/data/text_task.hpp"
+#include "tern/recipe/data_source.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// Stands behind every document and before every prompt; has the name it has in Qwen's tokenizers.
-inline constexpr std::string_view document_separator = "<|endoftext|>";
-
-/// One example as text.
-struct labelled_prompt {
-  std::string text;  ///< all but the answer
-  int label = 0;     ///< its class, from 0
-};
-
+/// What stages learn from and are measured on.
 struct task_texts {
-  std::vector<std::string> label_words;           ///< the next word after a prompt, by class
-  std::vector<labelled_prompt> train, dev, test;  ///< test may be empty
-  std::vector<std::string> documents;             ///< the corpus
+  text_task task;  ///< what the examples are; empty where no stage needs a task
+  std::vector<text_example> train, dev, test;  ///< test may be empty
+  std::vector<std::string> documents;          ///< the corpus
 };
 
-/// Train and dev part of a task of classification; throws as read_task_part().
-inline task_texts classification_texts(const std::filesystem::path& directory,
-                                       const text_task& task) {
-  const auto read = [&](task_part part) {
-    std::vector<labelled_prompt> list;
-    for (auto& example : read_task_part(directory, task, part))
-      list.push_back({std::move(example.prompt), example.label});
-    return list;
+/// The task that a data source describes: a named one with what the source says otherwise, or one
+/// of its own named "own". Throws config_error for an unknown name.
+inline text_task task_of(const data_source& d) {
+  text_task task =
+      d.task == "own" ? text_task{.name = "own", .prompt = {}, .answer = {}} : named_task(d.task);
+  const auto replace = [](auto& field, const auto& given) {
+    if (!given.empty()) field = given;
   };
-  return {task.label_words, read(task_part::train), read(task_part::dev), {}, {}};
+  replace(task.prompt, d.prompt);
+  replace(task.answer, d.answer);
+  replace(task.labels, d.labels);
+  replace(task.label_words, d.label_words);
+  replace(task.metrics, d.metrics);
+  return task;
 }
 
-/// A byte-level BPE vocabulary of at most `size` tokens, learned from documents.
-inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std::size_t size) {
-  bpe_train_options options;
-  options.vocab_size = size;
-  options.special_tokens = {std::string(document_separator)};
-  bpe_trainer trainer(std::move(options));
-  for (const std::string& document : documents) trainer.add(document);
-  return bpe_tokenizer(trainer.finish());
+namespace detail {
+
+template <class T>
+void keep_first(std::vector<T>& list, std::size_t most) {
+  if (most != 0 && list.size() > most) list.resize(most);
 }
 
-/// Everything as tokens, prompts cut to `limit` of them. Throws config_error where the tokenizer
-/// has no separator or two label words begin with the same token.
-inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tokenizer,
-                               std::size_t limit, executor_ref ex = {}) {
-  const auto separator = tokenizer.token_id(document_separator);
-  if (!separator)
-    throw config_error("the tokenizer has no token " + std::string(document_separator));
-  bpe_encoder encoder = tokenizer.encoder();
-  const auto part = [&](const std::vector<labelled_prompt>& prompts) {
-    std::vector<task_example> examples;
-    examples.reserve(prompts.size());
-    for (const auto& p : prompts)
-      examples.push_back(make_example(encoder, *separator, p.text, p.label, limit));
-    return examples;
-  };
-  task_data data;
-  data.separator = *separator;
-  data.label_tokens = label_tokens(tokenizer, texts.label_words);
-  data.train = part(texts.train);
-  data.dev = part(texts.dev);
-  data.test = part(texts.test);
-  const auto make_encoder = [&] {
-    return [encode = tokenizer.encoder()](std::string_view text,
-                                          std::vector<std::int32_t>& ids) mutable {
-      encode.encode(text, ids, added_text::plain);
-    };
-  };
-  data.stream = tokenize(texts.documents, make_encoder, *separator, ex);
-  return data;
+}  // namespace detail
+
+/// Reads the parts of the task that have files. Throws as task_of() and read_task_part(); training
+/// and development parts must exist unless `part` asks for one part alone.
+inline task_texts read_task_texts(const data_source& d) {
+  task_texts texts;
+  texts.task = with_labels(task_of(d), d.directory);
+  texts.train = read_task_part(d.directory, texts.task, task_part::train);
+  texts.dev = read_task_part(d.directory, texts.task, task_part::dev);
+  if (has_task_part(d.directory, texts.task, task_part::test))
+    texts.test = read_task_part(d.directory, texts.task, task_part::test);
+  detail::keep_first(texts.train, d.train_examples);
+  detail::keep_first(texts.dev, d.dev_examples);
+  detail::keep_first(texts.test, d.test_examples);
+  return texts;
+}
+
+/// Reads the corpus. Throws as read_corpus().
+inline std::vector<std::string> read_documents(const data_source& d) {
+  auto documents = read_corpus({d.corpus.begin(), d.corpus.end()});
+  detail::keep_first(documents, d.documents);
+  return documents;
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -1,5 +1,5 @@
-// Everything a stage needs to go on bit-identically: master weights, both moments, the step (which
-// names the data position and the random streams) and the running means, in one checked file.
+// Everything a stage needs to go on bit-identically: master weights, moments, the step (which names
+// the position in the data and the random streams) and the running means, in one checked file.
 #pragma once
 
 #include <array>
@@ -14,57 +14,83 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Writes atomically, with a checksum. `stage` names what the state belongs to.
+/// What a state belongs to.
+struct state_identity {
+  std::string stage;        ///< name of the stage
+  std::string fingerprint;  ///< of the stage; see recipe/fingerprint.hpp
+};
+
+namespace detail {
+
+inline std::string state_metadata(const safetensors_file& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? std::string() : found->second;
+}
+
+/// Throws format_error where the file is damaged, of another kind or of another stage.
+inline void require_state_of(const safetensors_file& file, const std::string& stage,
+                             const std::filesystem::path& path) {
+  if (!file.verify() || state_metadata(file, "format") != "tern.training_state")
+    throw format_error(path.string() + ": not a training state of tern");
+  if (const auto found = state_metadata(file, "stage"); found != stage)
+    throw format_error(path.string() + ": expected the state of stage '" + stage + "', got '" +
+                       found + "'");
+}
+
+}  // namespace detail
+
+/// Writes atomically, with a checksum.
 template <class Model>
-void save_training_state(trainer<Model>& t, const objective<typename Model::scalar>* loss,
-                         const std::string& stage, const std::filesystem::path& path) {
+void save_training_state(trainer<Model>& t, const objective<typename Model::scalar>& loss,
+                         const state_identity& identity, const std::filesystem::path& path) {
   using T = typename Model::scalar;
   safetensors_writer file;
   file.metadata("format", "tern.training_state");
-  file.metadata("stage", stage);
+  file.metadata("stage", identity.stage);
+  file.metadata("fingerprint", identity.fingerprint);
+  const auto names = t.optimizer().moment_names();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
-    const auto& moments = t.optimizer().state()[index++];
+    const auto& moments = t.optimizer().moments()[index++];
     file.add_matrix<T>("weight." + p.name, p.value);
-    file.add_matrix<T>("m." + p.name, moments.m);
-    file.add_matrix<T>("v." + p.name, moments.v);
+    for (std::size_t i = 0; i < names.size(); ++i)
+      file.add_matrix<T>(names[i] + ("." + p.name), moments[i]);
   });
-  const auto means = loss != nullptr ? loss->means() : typename objective<T>::running_means{};
-  const std::array<double, 6> numbers{
-      static_cast<double>(t.step()), t.initial_scale(), means[0], means[1], means[2], means[3]};
+  const std::array<double, 2> numbers{static_cast<double>(t.step()), t.initial_scale()};
   file.add_row<double>("trainer", numbers);
+  file.add_row<double>("means", loss.means());
   file.write(path);
 }
 
-/// Restores what save_training_state wrote for the same stage and model shapes. Throws io_error, or
-/// format_error where the file is damaged, of another kind or of another stage.
+/// Whether a file holds a state that the stage may go on from. Throws io_error, and format_error
+/// where the file is damaged, of another kind or of another stage.
+inline bool is_state_of(const std::filesystem::path& path, const state_identity& identity) {
+  const safetensors_file file(path);
+  detail::require_state_of(file, identity.stage, path);
+  return detail::state_metadata(file, "fingerprint") == identity.fingerprint;
+}
+
+/// Restores what save_training_state wrote for the same stage. Throws io_error, or format_error
+/// where the file is damaged, of another kind, of another stage or of other shapes.
 template <class Model>
-void load_training_state(trainer<Model>& t, objective<typename Model::scalar>* loss,
+void load_training_state(trainer<Model>& t, objective<typename Model::scalar>& loss,
                          const std::string& stage, const std::filesystem::path& path) {
   using T = typename Model::scalar;
   const safetensors_file file(path);
-  if (!file.verify()) throw format_error(path.string() + ": not a training state of tern");
-  const auto value = [&](const std::string& key) {
-    const auto found = file.metadata().find(key);
-    return found == file.metadata().end() ? std::string() : found->second;
-  };
-  if (value("format") != "tern.training_state")
-    throw format_error(path.string() + ": not a training state of tern");
-  if (value("stage") != stage)
-    throw format_error(path.string() + ": expected the state of stage '" + stage + "', got '" +
-                       value("stage") + "'");
+  detail::require_state_of(file, stage, path);
+  const auto names = t.optimizer().moment_names();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
-    auto& moments = t.optimizer().state()[index++];
+    auto& moments = t.optimizer().moments()[index++];
     read_matrix<T>(file.at("weight." + p.name), matrix_view<T>(p.value));
-    read_matrix<T>(file.at("m." + p.name), matrix_view<T>(moments.m));
-    read_matrix<T>(file.at("v." + p.name), matrix_view<T>(moments.v));
+    for (std::size_t i = 0; i < names.size(); ++i)
+      read_matrix<T>(file.at(names[i] + ("." + p.name)), matrix_view<T>(moments[i]));
   });
-  std::array<double, 6> numbers{};
+  std::array<double, 2> numbers{};
   read_row<double>(file.at("trainer"), numbers);
   t.optimizer().restore_steps(static_cast<std::size_t>(numbers[0]));
   t.restore_initial_scale(numbers[1]);
-  if (loss != nullptr) loss->restore({numbers[2], numbers[3], numbers[4], numbers[5]});
+  loss.restore(read_values<double>(file.at("means")));
 }
 
 }  // namespace tern::inline TERN_ABI

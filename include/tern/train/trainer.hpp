@@ -1,16 +1,21 @@
-// The mechanics of a training stage: micro-batches, clipping, AdamW on a schedule, reports. What a
-// batch holds and which loss it has is the caller's: a function of the step number alone, so a
-// stage continued from a checkpoint sees the data an unbroken one would have seen.
+// The mechanics of a training stage: micro-batches, clipping, an optimizer on a schedule, reports.
+// The caller says what a micro-batch holds and which loss it has. Both depend on the step number
+// alone, so a stage that is continued from a checkpoint sees the data that an unbroken one would
+// have seen.
 #pragma once
 
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/train/adamw.hpp"
+#include "tern/train/gradient_norm.hpp"
+#include "tern/train/optimizer.hpp"
 #include "tern/train/schedule.hpp"
 #include "tern/train/ternary_health.hpp"
 
@@ -18,11 +23,10 @@ namespace tern::inline TERN_ABI {
 
 /// What the steps of a stage have in common.
 struct trainer_options {
-  double learning_rate = 1e-3;  ///< peak
-  schedule plan;                ///< plan.steps optimizer steps in all
+  double learning_rate = 1e-3;  ///< peak learning rate
+  schedule plan;                ///< number of optimizer steps, and rates by step
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
   double clip = 1.0;            ///< largest global gradient norm; 0 = no clipping
-  adamw_options optimizer;      ///< rates of AdamW
   std::size_t log_every = 20;   ///< steps between reports that carry ternary health
 
   /// Throws config_error.
@@ -41,7 +45,7 @@ struct trainer_options {
 /// What one optimizer step did.
 struct step_report {
   std::size_t step = 0, steps = 0;  ///< done so far, in all
-  loss_terms loss;                  ///< mean over the micro-batches
+  loss_values loss;                 ///< mean over the micro-batches
   /// Norm before clipping; rate of the step; wall clock.
   double gradient_norm = 0, learning_rate = 0, seconds = 0;
   std::size_t tokens = 0;  ///< that went through the model
@@ -55,12 +59,19 @@ class trainer {
   using T = typename Model::scalar;     ///< of an element
   using owner = typename Model::owner;  ///< of its matrices
 
-  /// Gives the model gradients; they are taken away when the trainer goes.
+  /// Gives the model gradients; they are taken away when the trainer goes. Updates by AdamW with
+  /// its default rates. Throws config_error where an option is out of range.
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
+      : trainer(model, options, std::make_unique<adamw<owner>>(), ex) {}
+
+  /// The same with an optimizer of the caller's choice.
+  trainer(Model& model, const trainer_options& options,
+          std::unique_ptr<tern::optimizer<owner>> rule, executor_ref ex = {})
       : model_(model),
         options_((options.validate(), options)),
-        optimizer_(model, options.optimizer),
+        optimizer_(std::move(rule)),
         tape_(ex) {
+    optimizer_->attach(model_);
     model_.train(true);
     initial_scale_ = measure_scale(model_);  // NOLINT: after train()
   }
@@ -68,12 +79,13 @@ class trainer {
   trainer& operator=(const trainer&) = delete;
   ~trainer() { model_.train(false); }
 
-  [[nodiscard]] std::size_t step() const { return optimizer_.steps(); }  ///< optimizer steps done
+  [[nodiscard]] std::size_t step() const { return optimizer_->steps(); }  ///< optimizer steps done
   /// Whether all steps of the plan are done.
   [[nodiscard]] bool done() const { return step() >= options_.plan.steps; }
   [[nodiscard]] const trainer_options& options() const { return options_; }  ///< as given
   [[nodiscard]] Model& model() { return model_; }                            ///< as given
-  [[nodiscard]] adamw<owner>& optimizer() { return optimizer_; }             ///< for checkpoints
+  /// For checkpoints.
+  [[nodiscard]] tern::optimizer<owner>& optimizer() { return *optimizer_; }
   [[nodiscard]] tape<T>& graph() { return tape_; }  ///< of the last micro-batch
   /// Mean weight scale when the stage began: what scale drift is measured against.
   [[nodiscard]] double initial_scale() const { return initial_scale_; }
@@ -90,9 +102,9 @@ class trainer {
     for (std::size_t i = 0; i < options_.accumulate; ++i) {
       tape_.reset();
       const recorded_loss recorded = record(tape_, step() * options_.accumulate + i);
-      report.loss.add(recorded.terms, share);
+      report.loss.add(recorded.loss, share);
       report.tokens += recorded.tokens;
-      require_finite(recorded.terms.total, "loss", report.step);
+      require_finite(recorded.loss.total, "loss", report.step);
       tape_.backward();
     }
     report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
@@ -120,7 +132,7 @@ class trainer {
   void apply(step_report& report, double gradient_scale) {
     const double decay = options_.plan.decay(step());
     const auto update = [&] {
-      optimizer_.step(model_, report.learning_rate, decay, gradient_scale, tape_.executor());
+      optimizer_->step(model_, report.learning_rate, decay, gradient_scale, tape_.executor());
     };
     if (report.logged && model_.config().ternary)
       report.health = measure_health(model_, initial_scale_, update);
@@ -130,7 +142,7 @@ class trainer {
 
   Model& model_;
   trainer_options options_;
-  adamw<owner> optimizer_;
+  std::unique_ptr<tern::optimizer<owner>> optimizer_;
   tape<T> tape_;
   double initial_scale_ = 0;
 };

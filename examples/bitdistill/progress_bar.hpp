@@ -1,0 +1,33 @@
+// A bar on a terminal that shows how far something is.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+namespace bitdistill {
+
+/// Draws at most ten times a second, and nothing where the stream is no terminal or TERM is "dumb".
+class progress_bar {
+ public:
+  explicit progress_bar(std::FILE* stream);
+
+  /// Whether the stream is a terminal that can show a bar.
+  [[nodiscard]] bool possible() const { return possible_; }
+  /// `more()` gives text that stands behind the bar.
+  void show(const std::string& what, std::size_t done, std::size_t all,
+            const std::function<std::string()>& more = {});
+  /// Removes the bar, so that a line can be written.
+  void clear();
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  std::FILE* stream_;
+  bool possible_, drawn_ = false;
+  clock::time_point last_ = clock::now();
+};
+
+}  // namespace bitdistill

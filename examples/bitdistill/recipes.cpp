@@ -1,0 +1,32 @@
+#include "recipes.hpp"
+
+#include <algorithm>
+
+#include "tern/core/error.hpp"
+#include "tern/json/json.hpp"
+
+namespace bitdistill {
+
+std::string_view recipe_text(const std::string& name) {
+  std::string names;
+  for (const shipped_recipe& r : shipped_recipes()) {
+    if (r.name == name) return r.text;
+    names.append(names.empty() ? "" : ", ").append(r.name);
+  }
+  throw tern::config_error("there is no recipe '" + name + "', expected a file *.json or one of " +
+                           names);
+}
+
+tern::recipe_file find_recipe(const std::string& name) {
+  if (name.ends_with(".json") || name.find('/') != name.npos) return {tern::read_json(name), name};
+  return {tern::parse_json(recipe_text(name), name), name};
+}
+
+std::string preset_of(const std::string& task) {
+  if (task == "microworld") return "demo";
+  if (task == "mnli" || task == "qnli") return "text-pairs";
+  if (task == "cnn_dailymail" || task == "scitldr") return "summaries";
+  return "text";
+}
+
+}  // namespace bitdistill

@@ -1,0 +1,39 @@
+// The loss term of the task itself: cross-entropy of the next token.
+#pragma once
+
+#include "tern/distill/layer_choice.hpp"
+#include "tern/distill/loss_term.hpp"
+#include "tern/nn/cross_entropy.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// L_CE of BitNet Distillation (arXiv 2510.13998, Eq. 13): the mean over rows that have a target.
+struct cross_entropy_options {
+  static constexpr const char* name = "cross_entropy";  ///< key in recipes and logs
+  double weight = 1;                                    ///< of the term in the objective
+};
+
+template <class T>
+class cross_entropy_term final : public loss_term<T> {
+ public:
+  using options = cross_entropy_options;  ///< what a recipe can set
+  explicit cross_entropy_term(const options& = {}, const layer_counts& = {}) {}
+
+  [[nodiscard]] const char* name() const override { return options::name; }
+  [[nodiscard]] const char* label() const override { return "ce"; }
+
+  double forward(tape<T>& t, const loss_inputs<T>& in) override {
+    lse_ = {t.memory().template allocate<T>(in.logits.rows), in.logits.rows};
+    return cross_entropy<T>::forward(in.logits, in.targets, lse_, t.executor());
+  }
+  void backward_columns(const loss_inputs<T>& in, std::size_t first, matrix_view<T> g,
+                        executor_ref ex) override {
+    cross_entropy<T>::backward_columns(in.logits, in.targets, lse_, static_cast<T>(this->factor()),
+                                       first, g, ex);
+  }
+
+ private:
+  row_view<T> lse_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,50 @@
+// Which layers of student and teacher a loss term compares.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "tern/core/error.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Numbers of layers of the models that a term compares.
+struct layer_counts {
+  std::size_t student = 0;  ///< layers of the student
+  std::size_t teacher = 0;  ///< layers of the teacher
+};
+
+/// A layer of the student and one of the teacher. Layers are counted from 0, or from the end where
+/// the number is negative: -1 is the last layer. The paper distils one late layer.
+struct layer_choice {
+  int layer = -2;                      ///< of the student
+  std::optional<int> teacher_layer{};  ///< of the teacher; none: as far from its last layer
+};
+
+/// The two layers, counted from 0.
+struct layer_pair {
+  std::size_t student = 0;  ///< layer of the student
+  std::size_t teacher = 0;  ///< layer of the teacher
+};
+
+/// Throws config_error, naming `term`, where a model has no such layer. A teacher with fewer layers
+/// behind the chosen one than asked for gives its first.
+inline layer_pair resolve_layers(const layer_choice& choice, const layer_counts& counts,
+                                 const std::string& term) {
+  const auto index = [&](int layer, std::size_t count, const char* whose) {
+    const auto n = static_cast<long>(count);
+    const long i = layer < 0 ? n + layer : layer;
+    if (i < 0 || i >= n)
+      throw config_error(term + ": layer " + std::to_string(layer) + " is not one of the " +
+                         std::to_string(count) + " layers of the " + whose);
+    return static_cast<std::size_t>(i);
+  };
+  const std::size_t student = index(choice.layer, counts.student, "student");
+  if (choice.teacher_layer)
+    return {student, index(*choice.teacher_layer, counts.teacher, "teacher")};
+  const std::size_t behind = counts.student - 1 - student;
+  return {student, counts.teacher > behind ? counts.teacher - 1 - behind : 0};
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,68 @@
+// The loss term of attention-relation distillation.
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "tern/distill/layer_choice.hpp"
+#include "tern/distill/loss_term.hpp"
+#include "tern/distill/relation.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// L_AD of BitNet Distillation (arXiv 2510.13998, Eq. 10 to 12): relations among the tokens' Q, K
+/// and V of one layer, against those of one layer of the teacher.
+struct relation_term_options {
+  static constexpr const char* name = "relations";  ///< key in recipes and logs
+  double weight = 1e5;                              ///< gamma of Eq. 13
+  relation_options form;                            ///< heads, temperature, mask, normaliser
+  std::array<double, 3> alpha{1, 1, 1};             ///< weights of the relations of Q, K and V
+  layer_choice layers;                              ///< whose activations are compared
+};
+
+template <class T>
+class relation_term final : public loss_term<T> {
+ public:
+  using options = relation_term_options;  ///< what a recipe can set
+  /// Throws config_error where a model has no such layer.
+  relation_term(const options& o, const layer_counts& counts)
+      : options_(o), layers_(resolve_layers(o.layers, counts, options::name)) {}
+
+  [[nodiscard]] const char* name() const override { return options::name; }
+  [[nodiscard]] const char* label() const override { return "ad"; }
+  [[nodiscard]] bool needs_teacher() const override { return true; }
+  void request(taps<T>& student, taps<T>& teacher) const override {
+    for (const tap_point p : points) {
+      student.request({layers_.student, p});
+      teacher.request({layers_.teacher, p});
+    }
+  }
+
+  double forward(tape<T>& t, const loss_inputs<T>& in) override {
+    double sum = 0;
+    for (std::size_t j = 0; j < points.size(); ++j) {
+      const double alpha = options_.alpha[j];
+      if (alpha == 0) continue;
+      const variable<T> student = in.student_taps->at({layers_.student, points[j]});
+      const matrix_view<const T> teacher = in.teacher_taps->at({layers_.teacher, points[j]}).value;
+      const auto offsets = in.offsets;
+      const matrix_view<T> saved = t.memory().template matrix<T>(
+          student.rows(), relation_loss<T>::stats_columns(options_.form));
+      sum += alpha * relation_loss<T>::forward(student.value, teacher, offsets, {}, options_.form,
+                                               saved, t.memory(), t.executor());
+      t.record([=, this, &t] {
+        relation_loss<T>::backward(student.value, teacher, offsets, {}, options_.form, saved,
+                                   static_cast<T>(alpha * this->factor()), student.grad, t.memory(),
+                                   t.executor());
+      });
+    }
+    return sum;
+  }
+
+ private:
+  static constexpr std::array points{tap_point::q, tap_point::k, tap_point::v};
+  options options_;
+  layer_pair layers_;
+};
+
+}  // namespace tern::inline TERN_ABI

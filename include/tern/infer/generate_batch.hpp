@@ -1,0 +1,78 @@
+// Answers to many prompts: several sequences of one session go forward together, and a prompt that
+// is waiting takes the place of one that is finished. Every token is the most probable one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/infer/session.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// When answers end.
+struct batch_generation_options {
+  std::size_t max_tokens = 64;              ///< most tokens of an answer
+  std::vector<std::int32_t> stop_tokens{};  ///< each ends an answer and is not part of it
+};
+
+namespace detail {
+
+/// One place of a session: which prompt it answers, and the token that it takes in next.
+struct answering {
+  std::size_t prompt = 0;
+  std::int32_t next = 0;
+  bool busy = false;
+};
+
+inline std::int32_t most_probable(row_view<const float> logits) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < logits.size; ++i)
+    if (logits[i] > logits[best]) best = i;
+  return static_cast<std::int32_t>(best);
+}
+
+}  // namespace detail
+
+/// Answers in the order of the prompts. `done(n)` is called with the number of finished answers
+/// each time that one is finished. An answer also ends where its sequence is full. Throws as
+/// session::append.
+template <class Model, class F>
+std::vector<std::vector<std::int32_t>> generate_batch(
+    session<Model>& s, std::span<const std::span<const std::int32_t>> prompts,
+    const batch_generation_options& options, F&& done) {
+  std::vector<std::vector<std::int32_t>> answers(prompts.size());
+  std::vector<detail::answering> places(s.cache().shape().sequences);
+  std::size_t waiting = 0, finished = 0;
+  const auto take = [&](detail::answering& place, std::size_t sequence, std::int32_t token) {
+    auto& answer = answers[place.prompt];
+    const bool stop = std::ranges::count(options.stop_tokens, token) != 0;
+    if (!stop && options.max_tokens > 0) answer.push_back(token);
+    place.next = token;
+    place.busy = !stop && answer.size() < options.max_tokens &&
+                 s.length(sequence) < s.cache().shape().capacity;
+    if (!place.busy) done(++finished);
+  };
+  std::vector<sequence_tokens> parts;
+  while (finished < prompts.size()) {
+    for (std::size_t i = 0; i < places.size(); ++i)
+      while (!places[i].busy && waiting < prompts.size()) {
+        places[i].prompt = waiting++;
+        s.truncate(i, 0);
+        take(places[i], i, detail::most_probable(s.append(prompts[places[i].prompt], i)));
+      }
+    parts.clear();
+    for (std::size_t i = 0; i < places.size(); ++i)
+      if (places[i].busy) parts.push_back({i, {&places[i].next, 1}});
+    if (parts.empty()) continue;
+    const matrix_view<const float> logits = s.append(parts);
+    for (std::size_t j = 0; j < parts.size(); ++j)
+      take(places[parts[j].sequence], parts[j].sequence, detail::most_probable(logits.row(j)));
+  }
+  return answers;
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,133 @@
+// Classification read as an answer: the class whose label word is the most probable one behind the
+// prompt.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/grad/tape.hpp"
+#include "tern/model/token_batch.hpp"
+#include "tern/nn/softmax.hpp"
+#include "tern/recipe/token_example.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// Words of one token are compared by their logits behind the prompt: softmax keeps the order.
+template <class Model>
+class single_token_scores {
+ public:
+  using T = typename Model::scalar;
+  single_token_scores(Model& model, std::span<const std::vector<std::int32_t>> words)
+      : model_(model), width_(model.config().hidden_size), weights_(words.size() * width_) {
+    for (std::size_t c = 0; c < words.size(); ++c)
+      model.head_row(static_cast<std::size_t>(words[c][0]), {&weights_[c * width_], width_});
+  }
+
+  void operator()(tape<T>& t, std::span<const token_example> examples,
+                  std::vector<std::int32_t>& classes) {
+    token_batch batch;
+    std::vector<std::size_t> rows;
+    for (const token_example& e : examples) {
+      batch.add(e.prompt());
+      rows.push_back(batch.tokens.size() - 1);
+    }
+    const matrix_view<T> h = model_.hidden(t, batch, rows).value;
+    const matrix_view<const T> words(weights_.data(), weights_.size() / width_, width_);
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      std::size_t best = 0;
+      for (std::size_t c = 1; c < words.rows; ++c)
+        if (simd::dot(h.row(i), words.row(c)) > simd::dot(h.row(i), words.row(best))) best = c;
+      classes.push_back(static_cast<std::int32_t>(best));
+    }
+  }
+
+ private:
+  Model& model_;
+  std::size_t width_;
+  std::vector<T> weights_;
+};
+
+/// Longer words are compared by the log-probability of all their tokens.
+template <class Model>
+class whole_word_scores {
+ public:
+  using T = typename Model::scalar;
+  whole_word_scores(Model& model, std::span<const std::vector<std::int32_t>> words)
+      : model_(model), words_(words) {}
+
+  void operator()(tape<T>& t, std::span<const token_example> examples,
+                  std::vector<std::int32_t>& classes) {
+    for (const token_example& e : examples) {
+      t.reset();
+      token_batch batch;
+      std::vector<std::size_t> rows;
+      for (const auto& word : words_) {
+        std::vector<std::int32_t> tokens(e.prompt().begin(), e.prompt().end());
+        tokens.insert(tokens.end(), word.begin(), word.end() - 1);
+        batch.add(tokens);
+        for (std::size_t i = word.size(); i > 0; --i) rows.push_back(batch.tokens.size() - i);
+      }
+      const matrix_view<T> logits = model_.logits(t, model_.hidden(t, batch, rows)).value;
+      classes.push_back(best_class(logits));
+    }
+  }
+
+ private:
+  [[nodiscard]] std::int32_t best_class(matrix_view<const T> logits) const {
+    std::int32_t best = 0;
+    double most = 0;
+    std::size_t row = 0;
+    for (std::size_t c = 0; c < words_.size(); ++c) {
+      double sum = 0;
+      for (const std::int32_t token : words_[c]) {
+        const row_view<const T> z = logits.row(row++);
+        sum += static_cast<double>(z[static_cast<std::size_t>(token)] - log_sum_exp<T>(z, T(1)));
+      }
+      if (c == 0 || sum > most) {
+        best = static_cast<std::int32_t>(c);
+        most = sum;
+      }
+    }
+    return best;
+  }
+
+  Model& model_;
+  std::span<const std::vector<std::int32_t>> words_;
+};
+
+}  // namespace detail
+
+/// The class of each example. `words`: tokens of the label words, by class. `sequences`: prompts of
+/// one pass. `done(n)` is called with the number of examples that are finished, and may be nothing.
+/// Throws config_error where there are no examples or no words.
+template <class Model, class F>
+std::vector<std::int32_t> classify(Model& model, std::span<const token_example> examples,
+                                   std::span<const std::vector<std::int32_t>> words, F&& done,
+                                   std::size_t sequences = 64, executor_ref ex = {}) {
+  using T = typename Model::scalar;
+  if (examples.empty()) throw config_error("classify: no examples");
+  if (words.empty()) throw config_error("classify: no label words");
+  tape<T> t(ex, false);
+  std::vector<std::int32_t> classes;
+  const auto run = [&](auto scores) {
+    for (std::size_t begin = 0; begin < examples.size(); begin += sequences) {
+      t.reset();
+      scores(t, examples.subspan(begin, std::min(sequences, examples.size() - begin)), classes);
+      done(classes.size());
+    }
+  };
+  if (std::ranges::all_of(words, [](const auto& w) { return w.size() == 1; }))
+    run(detail::single_token_scores<Model>(model, words));
+  else
+    run(detail::whole_word_scores<Model>(model, words));
+  return classes;
+}
+
+}  // namespace tern::inline TERN_ABI

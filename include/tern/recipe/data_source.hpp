@@ -1,0 +1,64 @@
+// Where the data of a recipe come from, and how rows of a task become prompts and answers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tern/core/describe.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Which part of a prompt that is too long is left out.
+enum class prompt_cut {
+  front,  ///< the beginning of the prompt: its end, which asks the question, stays
+  back,   ///< the end of the last column; the text of the template behind that column stays
+};
+
+/// Data of a run. Empty strings and lists: not used, or the task's own.
+struct data_source {
+  std::string task;                 ///< name of a task, see named_task(); "own": all is given here
+  std::string directory;            ///< of the task's files
+  std::string prompt, answer;       ///< templates over the columns of the task's files
+  std::vector<std::string> labels;  ///< values that the answer takes in the files
+  std::vector<std::string> label_words;  ///< what the model says instead
+  std::vector<std::string> metrics;      ///< what is measured on the answers
+  std::vector<std::string> corpus;       ///< files of general text
+  std::string tokenizer;            ///< tokenizer.json of a new model; empty: trained on the corpus
+  std::size_t vocab_size = 4096;    ///< of a tokenizer that is trained, at most
+  std::size_t prompt_tokens = 128;  ///< longest prompt, its separator included
+  prompt_cut cut = prompt_cut::front;  ///< what is left out of a longer one
+  std::size_t answer_tokens = 64;      ///< most tokens that an evaluation generates
+  std::size_t documents = 0;           ///< of the corpus, at most; 0: all
+  std::size_t train_examples = 0;      ///< of the task, at most; 0: all
+  std::size_t dev_examples = 0;        ///< of the task, at most; 0: all
+  std::size_t test_examples = 0;       ///< of the task, at most; 0: all
+  std::uint64_t seed = 1;              ///< of data that are made rather than read
+};
+
+template <class V>
+constexpr void describe(V& v, data_source& d) {
+  v.value("task", d.task);
+  v.value("directory", d.directory);
+  v.value("prompt", d.prompt);
+  v.value("answer", d.answer);
+  v.value("labels", d.labels);
+  v.value("label_words", d.label_words);
+  v.value("metrics", d.metrics);
+  v.value("corpus", d.corpus);
+  v.value("tokenizer", d.tokenizer);
+  v.value("vocab_size", d.vocab_size);
+  v.value("prompt_tokens", d.prompt_tokens);
+  v.choice("cut", d.cut,
+           enum_names<prompt_cut>{{"front", prompt_cut::front}, {"back", prompt_cut::back}});
+  v.value("answer_tokens", d.answer_tokens);
+  v.value("documents", d.documents);
+  v.value("train_examples", d.train_examples);
+  v.value("dev_examples", d.dev_examples);
+  v.value("test_examples", d.test_examples);
+  v.value("seed", d.seed);
+}
+static_assert(describes_all_members<data_source>());
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,117 @@
+// What the weights of a stage depend on. A finished stage keeps its fingerprint, so that a run
+// which is continued trains exactly the stages that are missing or changed.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/core/mapped_file.hpp"
+#include "tern/io/checksum.hpp"
+#include "tern/json/write_fields.hpp"
+#include "tern/recipe/recipe.hpp"
+#include "tern/recipe/task_data.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// Checksum and length of what is added.
+class content_checksum {
+ public:
+  template <class T>
+  void add(std::span<const T> values) {
+    const auto bytes = std::as_bytes(values);
+    sum_.update(bytes);
+    length_ += bytes.size();
+  }
+  [[nodiscard]] std::string text() const {
+    return std::to_string(sum_.value()) + "/" + std::to_string(length_);
+  }
+
+ private:
+  checksum sum_;
+  std::uint64_t length_ = 0;
+};
+
+inline std::string checksum_of(const std::vector<token_example>& examples, std::size_t most) {
+  content_checksum sum;
+  for (std::size_t i = 0; i < examples.size() && (most == 0 || i < most); ++i) {
+    const std::array<std::uint64_t, 2> sizes{examples[i].tokens.size(), examples[i].answer};
+    sum.add<std::uint64_t>(sizes);
+    sum.add<std::int32_t>(examples[i].tokens);
+  }
+  return sum.text();
+}
+
+inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_t separator) {
+  content_checksum sum;
+  sum.add(stream);
+  sum.add(std::span<const std::int32_t>(&separator, 1));
+  return sum.text();
+}
+
+/// The files of a model: one GGUF file, or those of a folder that hold weights or the
+/// configuration.
+inline std::string checksum_of_model(const std::filesystem::path& model) {
+  std::vector<std::filesystem::path> files;
+  std::error_code not_a_folder;  // a file is opened below, which says what is wrong with it
+  for (const auto& entry : std::filesystem::directory_iterator(model, not_a_folder))
+    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json")
+      files.push_back(entry.path());
+  if (files.empty()) files.push_back(model);
+  std::ranges::sort(files);
+  content_checksum sum;
+  for (const auto& file : files) sum.add(mapped_file(file).bytes());
+  return sum.text();
+}
+
+}  // namespace detail
+
+/// Fingerprints of all stages, by name: the stage's own text without what only the log and the
+/// table see, the fingerprints of the stages that it starts from and learns from, and checksums of
+/// the data and of models that are read. Throws io_error where such a model cannot be read.
+inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
+                                                                const task_data& data) {
+  std::map<std::string, nlohmann::json> all;
+  const auto origin = [&](const std::string& name) -> nlohmann::json {
+    if (name == "new")
+      return {{"new", write_fields(r).at("model")}, {"vocab_size", r.model.vocab_size}};
+    if (is_model_path(name)) return {{"checksum", detail::checksum_of_model(name)}};
+    return all.at(name);
+  };
+  for (const stage& s : r.stages) {
+    nlohmann::json text = write_fields(s);
+    for (const char* key : {"name", "row", "marks", "log_every", "save_every", "from", "teacher"})
+      text.erase(key);
+    const nlohmann::json made = {
+        {"stage", std::move(text)},
+        {"from", origin(s.from)},
+        {"teacher", s.teacher.empty() ? nlohmann::json() : origin(s.teacher)},
+        {"data", s.data == stage_data::corpus
+                     ? detail::checksum_of(data.stream, data.separator)
+                     : detail::checksum_of(data.train.examples, s.examples)}};
+    all[s.name] = nlohmann::json::parse(made.dump());  // the types of numbers as in a file
+  }
+  return all;
+}
+
+/// The dotted path of the first difference between two fingerprints, such as
+/// "stage.losses.logits.weight"; empty where they are equal.
+inline std::string first_difference(const nlohmann::json& a, const nlohmann::json& b) {
+  for (const auto& change : nlohmann::json::diff(a, b)) {
+    std::string path = change.at("path").get<std::string>();
+    for (char& c : path)
+      if (c == '/') c = '.';
+    return path.substr(path.empty() ? 0 : 1);
+  }
+  return {};
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,69 @@
+// The optimizers that a stage of a recipe can name. A new one is a header in train/ and one entry
+// in this list.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <tuple>
+
+#include "tern/core/describe.hpp"
+#include "tern/core/error.hpp"
+#include "tern/train/adamw.hpp"
+#include "tern/train/sgd.hpp"
+
+namespace tern::inline TERN_ABI {
+
+template <class V>
+constexpr void describe(V& v, adamw_options& o) {
+  v.value("beta1", o.beta1);
+  v.value("beta2", o.beta2);
+  v.value("eps", o.eps);
+  v.value("weight_decay", o.weight_decay);
+}
+static_assert(describes_all_members<adamw_options>());
+
+template <class V>
+constexpr void describe(V& v, sgd_options& o) {
+  v.value("momentum", o.momentum);
+  v.value("weight_decay", o.weight_decay);
+}
+static_assert(describes_all_members<sgd_options>());
+
+/// The optimizer of a stage: the one that has options. JSON: {"adamw": {"weight_decay": 0.01}}.
+struct optimizer_choice {
+  std::tuple<std::optional<adamw_options>, std::optional<sgd_options>> rules;  ///< exactly one
+
+  /// f(options) for each optimizer that is named.
+  template <class F>
+  void for_each(F&& f) const {
+    std::apply([&](const auto&... o) { (static_cast<void>(o && (f(*o), true)), ...); }, rules);
+  }
+  /// Throws config_error unless exactly one optimizer is named and its options are in range.
+  void validate() const {
+    std::size_t count = 0;
+    for_each([&](const auto& o) {
+      ++count;
+      if (!(o.weight_decay >= 0))
+        throw config_error(std::string(o.name) + ": weight_decay must not be negative");
+    });
+    if (count != 1)
+      throw config_error("optimizer: expected exactly one, got " + std::to_string(count));
+  }
+};
+
+template <class V>
+constexpr void describe(V& v, optimizer_choice& c) {
+  std::apply([&]<class... O>(std::optional<O>&... o) { (v.optional(O::name, o), ...); }, c.rules);
+}
+
+/// Throws config_error as optimizer_choice::validate().
+template <matrix_owner Owner>
+std::unique_ptr<optimizer<Owner>> make_optimizer(const optimizer_choice& choice) {
+  choice.validate();
+  if (const auto& o = std::get<std::optional<sgd_options>>(choice.rules))
+    return std::make_unique<sgd<Owner>>(*o);
+  return std::make_unique<adamw<Owner>>(*std::get<std::optional<adamw_options>>(choice.rules));
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,83 @@
+// A recipe: a run as data. It names the data, the architecture of a new model, and the stages.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tern/core/describe.hpp"
+#include "tern/core/error.hpp"
+#include "tern/model/config_fields.hpp"
+#include "tern/recipe/data_source.hpp"
+#include "tern/recipe/stage.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct recipe {
+  std::string title;          ///< one line that a table can stand under
+  model_config model;         ///< of stages that start from "new"
+  data_source data;           ///< what the stages learn from
+  std::vector<stage> stages;  ///< in the order in which they run
+};
+
+template <class V>
+constexpr void describe(V& v, recipe& r) {
+  v.value("title", r.title);
+  v.object("model", [&](auto& inner) { describe_architecture(inner, r.model); });
+  v.object("data", r.data);
+  v.objects("stages", r.stages);
+}
+
+namespace detail {
+
+/// A name is a directory of the run and a word of `from` and `--set`.
+inline void require_stage_name(const std::string& name) {
+  const bool good =
+      !name.empty() && name != "new" &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
+          name.npos;
+  if (!good)
+    throw config_error("recipe: expected a stage name of letters, digits, '-' and '_', got '" +
+                       name + "'");
+}
+
+}  // namespace detail
+
+/// Throws config_error where a stage has no good name, names a stage that does not come before it,
+/// has terms that need a teacher and no teacher, or has options out of range.
+inline void validate(const recipe& r) {
+  if (r.stages.empty()) throw config_error("recipe: expected at least one stage");
+  std::vector<std::string_view> known;
+  for (const stage& s : r.stages) {
+    detail::require_stage_name(s.name);
+    const auto fail = [&](const std::string& what) {
+      throw config_error("stage " + s.name + ": " + what);
+    };
+    if (std::ranges::count(known, s.name) != 0) fail("the recipe has two stages of this name");
+    const auto require_origin = [&](const std::string& origin, const char* key) {
+      if (!is_model_path(origin) && std::ranges::count(known, origin) == 0)
+        fail(std::string("'") + key + "': expected the name of an earlier stage or a path of a " +
+             "model with a '/' in it, got '" + origin + "'");
+    };
+    if (s.from != "new") require_origin(s.from, "from");
+    if (!s.teacher.empty()) require_origin(s.teacher, "teacher");
+    bool needs_teacher = false;
+    s.losses.for_each([&](const auto& o) {
+      using options = std::remove_cvref_t<decltype(o)>;
+      needs_teacher |= !std::same_as<options, cross_entropy_options>;
+      if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
+    });
+    if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
+    static_cast<void>(trainer_options_of(s));
+    known.push_back(s.name);
+  }
+}
+
+/// Whether a stage of the recipe learns from `data`.
+inline bool learns_from(const recipe& r, stage_data data) {
+  return std::ranges::any_of(r.stages, [&](const stage& s) { return s.data == data; });
+}
+
+}  // namespace tern::inline TERN_ABI

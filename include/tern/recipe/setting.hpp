@@ -1,0 +1,29 @@
+// One setting as text: "stage.key=value".
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "tern/core/error.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// "a.b=1" as {"a": {"b": 1}}. A value that is no JSON is a string. Throws config_error where the
+/// text is not key=value or the value is null.
+inline nlohmann::json parse_setting(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw config_error("--set: expected key=value, got '" + text + "'");
+  nlohmann::json value = nlohmann::json::parse(text.substr(equals + 1), nullptr, false);
+  if (value.is_discarded()) value = text.substr(equals + 1);
+  if (value.is_null()) throw config_error("--set: expected a value, got '" + text + "'");
+  nlohmann::json object = nlohmann::json::object();
+  nlohmann::json* at = &object;
+  std::istringstream keys(text.substr(0, equals));
+  for (std::string key; std::getline(keys, key, '.');) at = &(*at)[key];
+  *at = std::move(value);
+  return object;
+}
+
+}  // namespace tern::inline TERN_ABI

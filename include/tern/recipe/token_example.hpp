@@ -1,0 +1,103 @@
+// An example as tokens: a prompt, then the answer that should follow it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/data/text_task.hpp"
+#include "tern/data/text_template.hpp"
+#include "tern/recipe/data_source.hpp"
+#include "tern/text/bpe_tokenizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+struct token_example {
+  std::vector<std::int32_t>
+      tokens;               ///< separator, prompt, answer; free text ends with an end token
+  std::size_t answer = 0;   ///< index of the first token of the answer
+  std::int32_t label = -1;  ///< class; -1: the answer is free text
+
+  /// The tokens that a model reads before it answers.
+  [[nodiscard]] std::span<const std::int32_t> prompt() const { return {tokens.data(), answer}; }
+};
+
+/// Makes token_examples with one tokenizer. Not for several threads at once: it has an encoder.
+class example_encoder {
+ public:
+  /// `separator` stands before every prompt and behind every answer in free text. The prompt of an
+  /// example has at most `data.prompt_tokens` tokens, the separator among them. `task.prompt` tells
+  /// what stands behind its last column. `words`: tokens of the label words, by class.
+  example_encoder(const bpe_tokenizer& tokenizer, const text_task& task, const data_source& data,
+                  std::int32_t separator, std::vector<std::vector<std::int32_t>> words)
+      : encoder_(tokenizer.encoder()),
+        tail_(text_template(task.prompt).tail()),
+        limit_(data.prompt_tokens),
+        cut_(data.cut),
+        separator_(separator),
+        words_(std::move(words)) {}
+
+  [[nodiscard]] token_example operator()(const text_example& text) {
+    token_example e{{separator_}, 0, text.label};
+    encoder_.encode(text.prompt, e.tokens, added_text::plain);
+    if (e.tokens.size() > limit_) cut(text.prompt, e.tokens);
+    e.answer = e.tokens.size();
+    if (text.label >= 0) {
+      const auto& word = words_[static_cast<std::size_t>(text.label)];
+      e.tokens.insert(e.tokens.end(), word.begin(), word.end());
+    } else {
+      encoder_.encode(" " + text.answer, e.tokens, added_text::plain);
+      e.tokens.push_back(separator_);
+    }
+    return e;
+  }
+
+ private:
+  void cut(std::string_view prompt, std::vector<std::int32_t>& tokens) {
+    std::vector<std::int32_t> tail;
+    if (cut_ == prompt_cut::back && prompt.ends_with(tail_)) {
+      encoder_.encode(tail_, tail, added_text::plain);
+      tokens.resize(1);
+      encoder_.encode(prompt.substr(0, prompt.size() - tail_.size()), tokens, added_text::plain);
+      tokens.resize(std::min(tokens.size(), limit_ - std::min(limit_ - 1, tail.size())));
+      tokens.insert(tokens.end(), tail.begin(), tail.end());
+    }
+    if (tokens.size() > limit_)
+      tokens.erase(tokens.begin() + 1,
+                   tokens.begin() + 1 + static_cast<std::ptrdiff_t>(tokens.size() - limit_));
+  }
+
+  bpe_encoder encoder_;
+  std::string tail_;
+  std::size_t limit_;
+  prompt_cut cut_;
+  std::int32_t separator_;
+  std::vector<std::vector<std::int32_t>> words_;
+};
+
+/// Tokens of each label word as it follows a prompt. Throws config_error where one has none or
+/// where one word begins with all tokens of another: a model could not say the shorter one alone.
+inline std::vector<std::vector<std::int32_t>> label_word_tokens(
+    const bpe_tokenizer& tokenizer, const std::vector<std::string>& words) {
+  std::vector<std::vector<std::int32_t>> tokens;
+  for (const std::string& word : words) {
+    const auto& ids = tokens.emplace_back(tokenizer.encode(" " + word));
+    if (ids.empty()) throw config_error("label word '" + word + "' has no tokens");
+    for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
+      const std::size_t common = std::min(ids.size(), tokens[i].size());
+      if (std::equal(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(common),
+                     tokens[i].begin()))
+        throw config_error("label words '" + words[i] + "' and '" + word +
+                           "': the tokens of one begin with those of the other");
+    }
+  }
+  return tokens;
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,74 @@
+// What an optimizer is: a rule that updates one parameter, with moments that it keeps beside each.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "tern/core/executor.hpp"
+#include "tern/model/parameter.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What an update of a parameter depends on besides its gradient.
+struct update_options {
+  double rate = 0;            ///< learning rate of the step
+  double decay = 0;           ///< factor in [0, 1] on the weight decay
+  double gradient_scale = 1;  ///< gradients are multiplied by it (clipping, accumulation)
+  std::size_t step = 1;       ///< number of the update, counted from 1
+};
+
+/// An optimizer over the parameters of a model. Masters and moments have the scalar of the owner
+/// type (fp32 by default: bf16 masters lose the small updates of ternary training).
+template <matrix_owner Owner>
+class optimizer {
+ public:
+  using T = scalar_of<Owner>;  ///< of an element
+
+  optimizer() = default;
+  optimizer(const optimizer&) = delete;
+  optimizer& operator=(const optimizer&) = delete;
+  virtual ~optimizer() = default;
+
+  /// Names of the moments that stand beside each parameter, as checkpoints call them.
+  [[nodiscard]] virtual std::span<const char* const> moment_names() const = 0;
+
+  /// Takes zeroed moments for every parameter of `model`. Called once, before the first step.
+  template <class Model>
+  void attach(Model& model) {
+    moments_.clear();
+    model.for_each_parameter([&](parameter<Owner>& p) {
+      const auto s = p.view();
+      std::vector<Owner>& list = moments_.emplace_back();
+      for (std::size_t i = 0; i < moment_names().size(); ++i)
+        list.push_back(tensor_traits<Owner>::make(s.rows, s.cols));
+    });
+  }
+
+  /// One update with learning rate `rate`; gradients are multiplied by `gradient_scale` and zeroed.
+  /// Weight decay is multiplied by `decay`.
+  template <class Model>
+  void step(Model& model, double rate, double decay, double gradient_scale, executor_ref ex = {}) {
+    ++steps_;
+    std::size_t index = 0;
+    model.for_each_parameter([&](parameter<Owner>& p) {
+      update(p, moments_[index++], {rate, decay, gradient_scale, steps_}, ex);
+    });
+  }
+
+  /// Updates done so far.
+  [[nodiscard]] std::size_t steps() const { return steps_; }
+  void restore_steps(std::size_t n) { steps_ = n; }  ///< from a checkpoint
+  /// The moments of each parameter, in the order of for_each_parameter.
+  [[nodiscard]] std::vector<std::vector<Owner>>& moments() { return moments_; }
+
+ private:
+  /// Updates the value of `p`, and its moments, and zeroes its gradient.
+  virtual void update(parameter<Owner>& p, std::span<Owner> moments, const update_options& u,
+                      executor_ref ex) = 0;
+
+  std::vector<std::vector<Owner>> moments_;
+  std::size_t steps_ = 0;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,55 @@
+// Stochastic gradient descent with momentum.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/simd.hpp"
+#include "tern/train/optimizer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Heavy-ball momentum (Polyak 1964) as in PyTorch, with the decoupled weight decay of AdamW.
+struct sgd_options {
+  static constexpr const char* name = "sgd";  ///< key in recipes
+  double momentum = 0.9;                      ///< share of the last update that is kept
+  double weight_decay = 0.01;                 ///< of matrices; gains and biases are never decayed
+};
+
+template <matrix_owner Owner>
+class sgd final : public optimizer<Owner> {
+ public:
+  using T = scalar_of<Owner>;   ///< of an element
+  using options = sgd_options;  ///< what a recipe can set
+
+  explicit sgd(const options& o = {}) : options_(o) {}
+
+  [[nodiscard]] std::span<const char* const> moment_names() const override { return names; }
+
+ private:
+  static constexpr std::array names{"m"};
+
+  void update(parameter<Owner>& p, std::span<Owner> moments, const update_options& u,
+              executor_ref ex) override {
+    using batch = simd::batch<T>;
+    const matrix_view<T> w = p.value, g = p.grad, m = moments[0];
+    const double decay = p.is_vector() ? 0.0 : options_.weight_decay * u.decay;
+    const batch scale(static_cast<T>(u.gradient_scale)), lr(static_cast<T>(u.rate));
+    const batch mu(static_cast<T>(options_.momentum)), keep(static_cast<T>(1 - u.rate * decay));
+    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+      const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r);
+      simd::transform(
+          std::array{mr, wr, gr},
+          [&](const batch& m0, const batch& w0, const batch& d) {
+            const batch m1 = mu * m0 + scale * d;
+            return std::array{m1, keep * w0 - lr * m1, batch(T(0))};
+          },
+          mr, wr, gr);
+    });
+  }
+
+  options options_;
+};
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,2 @@
+// The floors test must report that an adapter includes more than core/.
+#include "tern/quant/absmax.hpp"

@@ -1,0 +1,1 @@
+// The floors test must report that this folder has no floor.

@@ -1,0 +1,2 @@
+// The floors test must report an include that is not written from the root.
+#include "regex.hpp"
