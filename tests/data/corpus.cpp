@@ -1,32 +1,18 @@
 #include "tern/data/corpus.hpp"
 
-#include <zlib.h>
-
 #include <set>
 
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/token_windows.hpp"
+#include "tests/data/gzip.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
 
 namespace {
 
 using strings = std::vector<std::string>;
-
-std::string gzip(const std::string& text) {
-  z_stream z{};
-  REQUIRE(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(text.size() + 1000, '\0'), in = text;
-  z.next_in = reinterpret_cast<Bytef*>(in.data());
-  z.avail_in = static_cast<uInt>(in.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  REQUIRE(deflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(out.size() - z.avail_out);
-  deflateEnd(&z);
-  return out;
-}
+using tern_test::gzip;
 
 class corpus_file {
  public:
@@ -89,6 +75,22 @@ TEST_CASE("JSON lines", "[corpus]") {
   CHECK(file.error("a.jsonl", "{\"text\":1}") == ":1" + expected);
   CHECK(file.error("a.jsonl", "{\"text\":\"x\"") == ":1" + expected);
   CHECK(file.error("a.jsonl", "[]") == ":1" + expected);
+}
+
+TEST_CASE("a corpus file's name or else its content tells JSON lines from text", "[corpus]") {
+  const std::string json = "\n{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
+  const std::string lines = "{\"text\": \"a\"}\n{\"text\": \"b\"}";
+  const auto [name, content, documents] = GENERATE_COPY(
+      table<std::string, std::string, strings>({{"a.jsonl", json, {"a", "b"}},
+                                                {"a.json", json, {"a", "b"}},
+                                                {"a.json.gz", gzip(json), {"a", "b"}},
+                                                {"a", json, {"a", "b"}},
+                                                {"a.txt", json, {lines}},
+                                                {"a.txt.gz", gzip(json), {lines}},
+                                                {"a", "{a set}\nb", {"{a set}\nb"}},
+                                                {"a.md", "\"quoted\"", {"\"quoted\""}}}));
+  CAPTURE(name, content);
+  CHECK(corpus_file().read(name, content) == documents);
 }
 
 TEST_CASE("corpora that are none", "[corpus]") {

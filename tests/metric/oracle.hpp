@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 namespace tern_test {
 
@@ -13,8 +14,10 @@ namespace tern_test {
 /// the number of its pairs, and its BLEU of the same two kinds; "stems", pairs of word and stem.
 inline const nlohmann::json& text_metrics_oracle() {
   static const nlohmann::json document = [] {
-    std::ifstream file(std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" /
-                       "text_metrics.json");
+    const auto path = std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" /
+                      "text_metrics.json";
+    std::ifstream file(path);
+    if (!file) throw std::runtime_error("cannot open " + path.string());
     return nlohmann::json::parse(file);
   }();
   return document;

@@ -32,11 +32,14 @@ TEST_CASE("accuracy accepts each of the references", "[text_metric]") {
 }
 
 TEST_CASE("an unknown metric is refused with the names of all", "[text_metric]") {
-  CHECK(
-      tern_test::message_of<tern::config_error>([] {
-        tern::score_texts("rouge", {predictions, references});
-      }) ==
-      "unknown metric 'rouge', expected one of accuracy, bleu, rouge1, rouge2, rougeL, rougeLsum");
+  const auto message = tern_test::message_of<tern::config_error>([] {
+    tern::score_texts("rouge", {predictions, references});
+  });
+  CHECK(message.starts_with("unknown metric 'rouge', expected one of accuracy, bleu, "));
+  for (const auto& metric : tern::text_metrics) {
+    INFO(metric.name);
+    CHECK(message.find(metric.name) != std::string::npos);
+  }
 }
 
 TEST_CASE("metrics refuse texts that they cannot compare", "[text_metric]") {

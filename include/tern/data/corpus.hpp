@@ -1,5 +1,5 @@
-// Text to pre-train on: documents from plain text, .jsonl and their gzip forms, and the one stream
-// of tokens that they make.
+// Text to pre-train on: the documents of plain text and JSON lines, also gzip-compressed, and the
+// one stream of tokens that they make.
 #pragma once
 
 #include <algorithm>
@@ -15,20 +15,21 @@
 
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/data/json_lines.hpp"
 #include "tern/io/text_file.hpp"
 
 namespace tern::inline TERN_ABI {
 
 /// Where one document of a plain text file ends and the next begins.
 enum class document_split {
-  blank_lines,  ///< at one or more empty lines
+  blank_lines,  ///< one or more blank lines stand between two documents
   lines,        ///< each line is a document
   none          ///< the file is one document
 };
 
 namespace detail {
 
-/// Documents of plain text: lines joined by LF, no blank ones at either end.
+/// Calls f for each document of plain text: its lines joined by LF, without blank ones at the ends.
 template <class F>
 void split_documents(std::string_view text, document_split split, F&& f) {
   std::string document;
@@ -47,11 +48,10 @@ void split_documents(std::string_view text, document_split split, F&& f) {
   finish();
 }
 
-/// The "text" of each line of a .jsonl file.
+/// Calls f for the "text" of each line of a file of JSON lines.
 template <class F>
 void split_json_lines(std::string_view text, const std::string& file, F&& f) {
-  for_each_line(text, [&](std::string_view line, std::size_t number) {
-    if (line.find_first_not_of(" \t") == line.npos) return;
+  for_each_filled_line(text, [&](std::string_view line, std::size_t number) {
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
       throw format_error(file + ":" + std::to_string(number) +
@@ -64,10 +64,11 @@ void split_json_lines(std::string_view text, const std::string& file, F&& f) {
 
 }  // namespace detail
 
-/// Calls f(const std::string&) for each document of a file: .jsonl (the field "text" of each line)
-/// or plain text, both also gzip-compressed. Empty documents are left out, line ends become LF.
-/// Throws io_error, or format_error "<path>:<line>: expected ..." where it is not UTF-8, not JSON
-/// or holds no document at all.
+/// Calls f(const std::string&) for each document of a file: JSON lines (the field "text" of each),
+/// or plain text, both also gzip-compressed. A file is JSON lines where its name ends in ".jsonl",
+/// and where it does not end in ".txt" and the first line that is not blank is a JSON object. Empty
+/// documents are left out, line ends become LF. Throws io_error, or format_error "<path>:<line>:
+/// expected ..." where the file is not UTF-8, not JSON or holds no document at all.
 template <class F>
 void for_each_document(const std::filesystem::path& path, F&& f,
                        document_split split = document_split::blank_lines) {
@@ -77,8 +78,7 @@ void for_each_document(const std::filesystem::path& path, F&& f,
     f(document);
   };
   const std::string text = read_text(path);
-  const auto name = path.extension() == ".gz" ? path.stem() : path.filename();
-  if (name.extension() == ".jsonl")
+  if (is_json_lines(path, text, {".txt"}))
     detail::split_json_lines(text, path.string(), counted);
   else
     detail::split_documents(text, split, counted);
@@ -95,10 +95,10 @@ inline std::vector<std::string> read_corpus(const std::vector<std::filesystem::p
   return documents;
 }
 
-/// The documents as one stream of tokens, `separator` behind each. `make_encoder()` gives a
+/// The documents as one stream of tokens, with `separator` behind each. `make_encoder()` gives a
 /// callable (std::string_view text, std::vector<std::int32_t>& ids) that appends the ids of a text;
-/// one is made for each part of the corpus that a thread works on. The stream does not depend on
-/// the executor.
+/// it is called once for each part of the corpus that a thread works on. The stream does not depend
+/// on the executor.
 template <class MakeEncoder>
 std::vector<std::int32_t> tokenize(std::span<const std::string> documents,
                                    MakeEncoder&& make_encoder, std::int32_t separator,

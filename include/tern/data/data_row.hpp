@@ -31,7 +31,7 @@ struct data_columns {
 /// What a row holds in the columns that the reader asked for.
 struct data_row {
   std::string place;               ///< "<path>:<line>", for messages
-  std::vector<data_field> fields;  ///< of the required columns, then of the optional ones
+  std::vector<data_field> fields;  ///< one for each required column, then for each optional
 
   /// Throws format_error "<path>:<line>: expected <expected>, got <got>".
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const {
@@ -150,7 +150,7 @@ void for_each_json_row(std::string_view text, const std::string& path, const dat
 /// ..., got ..." where a required column is missing (the message names those that exist), a line
 /// has too few or too many fields or is no JSON object, or the file is not UTF-8 or has no row.
 template <class F>
-void for_each_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
+void for_each_data_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
   const std::string text = read_text(path);
   if (is_json_lines(path, text, {".tsv"}))
     detail::for_each_json_row(text, path.string(), columns, f);

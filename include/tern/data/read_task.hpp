@@ -86,15 +86,15 @@ inline std::string one_answer(const data_row& row, std::vector<std::string> answ
 
 /// The examples of a file, in its order. A list in a column of the prompt is joined by spaces; a
 /// list in a column of the answer gives one acceptable answer for each item, the first of which is
-/// the answer. Throws as for_each_row() and text_task::validate(), and format_error naming file and
-/// line where a label is unknown or an answer is empty.
+/// the answer. Throws as for_each_data_row() and text_task::validate(), and format_error naming
+/// file and line where a label is unknown or an answer is empty.
 inline std::vector<text_example> read_task_file(const std::filesystem::path& path,
                                                 const text_task& task) {
   task.validate();
   const detail::row_texts texts({text_template(task.prompt), text_template(task.answer)},
                                 task.references);
   std::vector<text_example> examples;
-  for_each_row(path, texts.columns(), [&](const data_row& row) {
+  for_each_data_row(path, texts.columns(), [&](const data_row& row) {
     text_example example{texts.joined(row, 0), {}, texts.each(row, 1)};
     if (task.classifies()) {
       const auto value = detail::one_answer(row, std::move(example.references));
@@ -104,8 +104,8 @@ inline std::vector<text_example> read_task_file(const std::filesystem::path& pat
       example.label = static_cast<int>(label - task.labels.begin());
       example.references = {task.label_words[static_cast<std::size_t>(example.label)]};
     } else if (!task.references.empty()) {
-      const data_field& further = row.fields.back();
-      example.references.insert(example.references.end(), further.begin(), further.end());
+      for (const std::string& further : row.fields.back())
+        if (!further.empty()) example.references.push_back(further);
     }
     example.answer = example.references[0];
     if (example.answer.empty())
@@ -121,7 +121,7 @@ inline std::vector<std::string> read_labels(const std::filesystem::path& path,
                                             const text_task& task) {
   const detail::row_texts texts({text_template(task.answer)}, "");
   std::set<std::string> labels;
-  for_each_row(path, texts.columns(), [&](const data_row& row) {
+  for_each_data_row(path, texts.columns(), [&](const data_row& row) {
     labels.insert(detail::one_answer(row, texts.each(row, 0)));
   });
   return {labels.begin(), labels.end()};

@@ -33,8 +33,8 @@ struct text_task {
   std::string answer;  ///< text_template over the columns, such as "{label}" or "{highlights}"
   std::vector<std::string> labels = {};       ///< values that the answer takes in the files
   std::vector<std::string> label_words = {};  ///< what the model says instead of each label
-  /// Column with further acceptable answers, one or a list of them. Unlike the columns of the
-  /// templates it may be missing, in single rows or in a whole file.
+  /// Column with further acceptable answers, one or a list of them; empty ones are left out. Unlike
+  /// the columns of the templates it may be missing, in single rows or in a whole file.
   std::string references = {};
   /// File names of each part. The first that exists counts, with ".gz" behind its name or without.
   std::vector<std::string> train_files = {"train.tsv", "train.jsonl"};

@@ -1,6 +1,6 @@
-// Windows of fixed length over a stream of tokens in random order, each epoch once through the
-// stream. Which window comes at which position is a function of (seed, position) alone, so the
-// position is all that a checkpoint needs.
+// Windows of fixed length over a stream of tokens in random order; each epoch goes through the
+// stream once. The window at a position is a function of (seed, position) alone, so a checkpoint
+// needs nothing but the position.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +17,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Views of `length + 1` tokens: the first `length` are inputs, the last `length` their targets.
-/// In an epoch the windows do not overlap in targets; each epoch cuts the stream at another offset.
-/// Given a separator, a window begins at the last one that stands at or less than `length` before
-/// its place, so that short documents are not entered in the middle (windows may then overlap).
+/// Views of `length + 1` tokens: the first `length` are inputs, the last `length` are their
+/// targets. The targets of two windows of an epoch do not overlap; each epoch cuts the stream at
+/// another offset. With a separator, a window begins at the last separator that stands at its place
+/// or less than `length` tokens before it, so that it does not enter a short document in the
+/// middle. Such windows may overlap.
 class token_windows {
  public:
-  /// Throws config_error if the stream is shorter than one window. Keeps the span.
+  /// Keeps the span. Throws config_error if the stream is shorter than one window.
   token_windows(std::span<const std::int32_t> stream, std::size_t length, std::uint64_t seed,
                 std::optional<std::int32_t> separator = {})
       : stream_(stream), length_(length), seed_(seed), separator_(separator) {
@@ -34,7 +35,7 @@ class token_windows {
     order_.resize(std::max<std::size_t>(1, (stream.size() - length) / length));
   }
 
-  [[nodiscard]] std::size_t per_epoch() const { return order_.size(); }  ///< windows
+  [[nodiscard]] std::size_t per_epoch() const { return order_.size(); }  ///< number of windows
 
   /// The window at a position, counted from 0 over all epochs.
   std::span<const std::int32_t> operator[](std::uint64_t position) {
@@ -69,7 +70,7 @@ class token_windows {
   std::optional<std::int32_t> separator_;
   std::vector<std::size_t> order_;
   std::size_t offset_ = 0;
-  std::uint64_t shuffled_ = 0;  // epoch that order_ is for, plus one
+  std::uint64_t shuffled_ = 0;  // one more than the epoch that order_ is for
 };
 
 }  // namespace tern::inline TERN_ABI

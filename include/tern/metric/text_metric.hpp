@@ -45,7 +45,7 @@ double mean_rouge(const scored_texts& texts, F&& score) {
 
 /// All metrics. ROUGE is the mean of F1 without stemming, which is the default of rouge-score; of
 /// several references the best counts.
-inline constexpr std::array<text_metric, 6> text_metrics{{
+inline constexpr auto text_metrics = std::to_array<text_metric>({
     {"accuracy",
      [](const scored_texts& texts) { return accuracy(texts.predictions, texts.references); }},
     {"bleu",
@@ -74,7 +74,7 @@ inline constexpr std::array<text_metric, 6> text_metrics{{
        return detail::mean_rouge(texts,
                                  [](const auto& p, const auto& r) { return rouge_lsum(p, r); });
      }},
-}};
+});
 
 /// The metric of this name. Throws config_error, which lists all names, where there is none.
 inline const text_metric& named_text_metric(std::string_view name) {
