@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "tern/core/random.hpp"
@@ -24,7 +25,7 @@
 #include "tern/linalg/gemm.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
-#include "tern/recipe/stages.hpp"
+#include "tern/recipe/stage_loss.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace {
@@ -155,7 +156,8 @@ void step(benchmark::State& state, const workload& w, bool ternary) {
     tern::make_ternary(model);
   }
   const std::vector<std::int32_t> tokens = random_tokens(w);
-  tern::language_modeling<tern::decoder<>> data(model, tokens, w.sequences, w.length, 1);
+  tern::stage_loss<tern::decoder<>> data(
+      model, nullptr, std::make_unique<tern::corpus_batches>(tokens, w.sequences, w.length, 1), {});
   tern::trainer_options options;
   options.learning_rate = 1e-4;
   options.plan.steps = options.log_every = std::size_t{1} << 30;

@@ -79,7 +79,7 @@ void evaluate(const options& o) {
   tern::thread_pool pool(o.threads);
   const auto tokenizer = make_tokenizer(s, texts, {});
   const auto data = tern::tokenize_task(texts, tokenizer, source, pool);
-  const auto& part = o.part == "train" ? data.train : o.part == "test" ? data.test : data.dev;
+  const auto& part = o.part == "train" ? data.train : data.reported();
   if (part.examples.empty())
     throw tern::config_error("task " + source.task + " has no part '" + o.part + "'");
   auto model = tern::load_model<>(o.model);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "tern/core/utf8.hpp"
+#include "tern/data/named_task.hpp"
 #include "tern/version.hpp"
 
 namespace bitdistill {
@@ -322,11 +323,13 @@ class command_line {
   }
 
   void add_task(CLI::App* c) {
+    std::vector<std::string> tasks;
+    for (const tern::text_task& task : tern::named_tasks()) tasks.push_back(task.name);
+    tasks.insert(tasks.end(), {"microworld", "own"});
     c->add_option("--task", o.task,
-                  "sst2, mnli, qnli, cnn_dailymail, scitldr, microworld, or own: what --prompt and "
-                  "--answer say")
-        ->check(CLI::IsMember(
-            {"sst2", "mnli", "qnli", "cnn_dailymail", "scitldr", "microworld", "own"}));
+                  "A task by its name; microworld is the embedded language, own is what --prompt "
+                  "and --answer say")
+        ->check(CLI::IsMember(tasks));
     c->add_option("--data", o.data,
                   "Directory of the task's files: train.tsv and dev.tsv, or .jsonl");
     const char* own = "Examples";

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tern/core/error.hpp"
+#include "tern/data/named_task.hpp"
 #include "tern/json/json.hpp"
 
 namespace bitdistill {
@@ -25,8 +26,8 @@ tern::recipe_file find_recipe(const std::string& name) {
 std::string preset_of(const std::string& task) {
   if (task == "microworld") return "demo";
   if (task == "mnli" || task == "qnli") return "text-pairs";
-  if (task == "cnn_dailymail" || task == "scitldr") return "summaries";
-  return "text";
+  if (task.empty() || task == "own") return "text";
+  return tern::named_task(task).classifies() ? "text" : "summaries";
 }
 
 }  // namespace bitdistill

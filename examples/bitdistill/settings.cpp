@@ -40,8 +40,7 @@ void need(bool good, const std::string& what) {
 json only_stage(const options& o) {
   const std::string model = as_path(o.model);
   if (o.command == "pretrain") {
-    need(!o.ternary || !model.empty(),
-            "pretrain --ternary needs --model, the base to go on with");
+    need(!o.ternary || !model.empty(), "pretrain --ternary needs --model, the base to go on with");
     if (o.ternary)
       return {{"name", "continual"},
               {"like", "continual"},
@@ -78,22 +77,22 @@ std::string saved_recipe(const options& o) {
 }
 
 /// The recipe that the command line names, by itself or by a command and a task.
-tern::recipe_file chosen_recipe(const options& o) {
+tern::recipe_file named_recipe(const options& o) {
   const std::string name = o.recipe.empty() ? saved_recipe(o) : o.recipe;
-  if (!name.empty()) {
-    auto file = find_recipe(name);
-    if (file.json.is_object()) file.json.erase("command");
-    return file;
-  }
+  if (!name.empty()) return find_recipe(name);
   if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
   if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
-  need(!o.task.empty() || o.command == "eval", o.command + ": --task is needed");
+  need(!o.task.empty() || (!o.prompt.empty() && !o.answer.empty()) || o.command == "eval",
+       o.command + ": --task is needed");
   return find_recipe(preset_of(o.task));
 }
 
-bool uses_templates(const tern::recipe_file& f) {
-  return f.json.is_object() && f.json.contains("stages") && f.json["stages"].is_array() &&
-         std::ranges::any_of(f.json["stages"],
+/// Whether a stage is like a template, and the file neither has templates nor extends a recipe.
+bool uses_unknown_templates(const tern::recipe_file& f) {
+  const json& j = f.json;
+  return j.is_object() && !j.contains("extends") && !j.contains("templates") &&
+         j.contains("stages") && j["stages"].is_array() &&
+         std::ranges::any_of(j["stages"],
                              [](const json& s) { return s.is_object() && s.contains("like"); });
 }
 
@@ -124,40 +123,45 @@ void use_seed(tern::recipe& r, std::uint64_t seed) {
   for (tern::stage& s : r.stages) s.seed = seed;
 }
 
-/// Stages that would make a new base are left out; those that start from it start from the model.
-void use_model(tern::recipe& r, const std::string& model) {
-  r.model = tern::load_config(model);
-  std::vector<std::string> replaced;
-  std::erase_if(r.stages, [&](const tern::stage& s) {
-    if (s.from == "new") replaced.push_back(s.name);
-    return s.from == "new";
-  });
-  const auto use = [&](std::string& origin) {
-    if (std::ranges::count(replaced, origin) != 0) origin = as_path(model);
-  };
-  for (tern::stage& s : r.stages) {
-    use(s.from);
-    use(s.teacher);
-  }
-}
-
-/// The model that a resumed run started from: the first path that one of its stages names.
+/// The model that stages start from: the first path that one of them names.
 std::string model_of(const tern::recipe& r) {
   for (const tern::stage& s : r.stages)
     if (tern::is_model_path(s.from)) return s.from;
   return "";
 }
 
+/// Stages that would make a new base are left out; what started from it, or from another model,
+/// starts from this one.
+void use_model(tern::recipe& r, const std::string& model) {
+  r.model = tern::load_config(model);
+  std::vector<std::string> replaced{model_of(r)};
+  std::erase_if(r.stages, [&](const tern::stage& s) {
+    if (s.from == "new") replaced.push_back(s.name);
+    return s.from == "new";
+  });
+  for (tern::stage& s : r.stages)
+    if (std::ranges::count(replaced, s.from) != 0) s.from = as_path(model);
+}
+
+/// The file with what it extends and all stages filled in. The config.json of a run, which says its
+/// command, is complete; any other file that uses templates and extends nothing has the preset of
+/// its task.
+tern::recipe_file filled(tern::recipe_file file, const options& o) {
+  if (file.json.is_object() && file.json.contains("command")) {
+    file.json.erase("command");
+    return resolve_extends(std::move(file), find_recipe);
+  }
+  if (uses_unknown_templates(file)) file.json["extends"] = preset_of(task_of(o, file));
+  return fill_stages(resolve_extends(std::move(file), find_recipe));
+}
+
 }  // namespace
 
 settings make_settings(const options& o) {
-  tern::recipe_file file = chosen_recipe(o);
-  if (!file.json.contains("extends") && uses_templates(file))
-    file.json["extends"] = preset_of(task_of(o, file));
-  file = tern::resolve_extends(std::move(file), find_recipe);
+  tern::recipe_file file = filled(named_recipe(o), o);
   apply_options(o, file);
   for (const auto& text : o.set) tern::apply_setting(file, tern::parse_setting(text));
-  settings s{o.command, o.model, tern::expand_recipe(file)};
+  settings s{o.command, o.model, tern::read_recipe(file)};
   if (!o.config.empty()) s.recipe.model = tern::read_model_config(o.config);
   if (o.seed) use_seed(s.recipe, *o.seed);
   if (s.model.empty()) s.model = model_of(s.recipe);

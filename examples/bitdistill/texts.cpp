@@ -30,21 +30,16 @@ tern::task_texts load_texts(const tern::recipe& r) {
 tern::task_texts load_part(const tern::data_source& d, const std::string& part) {
   if (d.task == "microworld") {
     auto texts = embedded_texts(d, false);
-    if (part == "reported") texts.dev = std::move(texts.test);
+    if (part != "train") texts.train.clear();
+    if (part == "train" || part == "dev") texts.test.clear();
+    if (part != "dev") texts.dev.clear();
     return texts;
   }
-  tern::task_texts texts;
-  texts.task = tern::with_labels(tern::task_of(d), d.directory);
-  const auto read = [&](tern::task_part which) {
-    return tern::read_task_part(d.directory, texts.task, which);
-  };
   using enum tern::task_part;
-  if (part == "train") texts.train = read(train);
-  if (part == "test") texts.test = read(test);
-  if (part == "dev") texts.dev = read(dev);
-  if (part == "reported")
-    texts.dev = read(tern::has_task_part(d.directory, texts.task, test) ? test : dev);
-  return texts;
+  if (part == "train") return read_task_texts(d, train);
+  if (part == "dev") return read_task_texts(d, dev);
+  const bool has_test = tern::has_task_part(d.directory, tern::task_of(d), test);
+  return read_task_texts(d, part == "test" || has_test ? test : dev);
 }
 
 tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,

@@ -14,7 +14,7 @@ namespace bitdistill {
 tern::task_texts load_texts(const tern::recipe& r);
 
 /// One part of the task alone: train, dev, test, or "reported": test where there is one, else dev.
-/// It stands in the part of that name, "reported" in dev. Throws config_error where there is none.
+/// The other parts are empty. Throws config_error where there is none.
 tern::task_texts load_part(const tern::data_source& d, const std::string& part);
 
 /// That of the model, the given one, the one `saved` in the run before, or a new one.

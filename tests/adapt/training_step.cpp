@@ -12,6 +12,7 @@
 #include "tern/distill/relation.hpp"
 #include "tern/nn/bit_linear.hpp"
 #include "tern/train/adamw.hpp"
+#include "tern/train/gradient_norm.hpp"
 #include "tests/support.hpp"
 
 namespace {

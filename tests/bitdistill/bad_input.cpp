@@ -85,23 +85,24 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   set("base.steps=many", "'base.steps': expected a non-negative integer, got \"many\"");
   set("base.steps=-1", "'base.steps': expected a non-negative integer, got -1");
   set("base.steps=null", "--set: expected a value, got 'base.steps=null'");
-  set("base=5", "'base': expected an object, got 5");
-  set("data=5", "expected an object, got 5");
-  set("data.ternary=1", "'data.ternary': expected true or false, got 1");
+  set("base=5", "--set: expected an object, got 5");
+  set("data=5", "'data': expected an object, got 5");
+  set("base.sort_by_length=1", "'base.sort_by_length': expected true or false, got 1");
   set("base.schedule=round", "'base.schedule': expected one of constant, linear, cosine");
   set("base.learning_rate=0", "stage base: .*learning_rate must be positive");
   set("base.learning_rate=-0.1", "stage base: .*learning_rate must be positive");
   set("base.length=500", "stage base: length 500 exceeds max_position_embeddings 128");
-  set("save_every=0", "save_every and log_every must be positive");
-  set("student.steps=0", "stage bitdistill: .*steps must be positive");
-  set("student.warmup=2", "stage bitdistill: warmup must lie between 0 and 1");
-  set("distil_layer=2", "distil_layer 2 is not one of the 2 layers");
-  set("objective.split_heads=3", "split_heads 3 does not divide");
-  set("objective.tau=0", "tau and temperature must be positive");
+  set("base.save_every=0", "stage base: save_every must be positive");
+  set("bitdistill.steps=0", "stage bitdistill: .*steps must be positive");
+  set("bitdistill.warmup=2", "stage bitdistill: warmup must lie between 0 and 1");
+  set("bitdistill.losses.relations.layer=2",
+      "relations: layer 2 is not one of the 2 layers of the student");
+  set("bitdistill.losses.relations.split_heads=3", "split_heads 3 does not divide");
+  set("bitdistill.losses.logits.tau=0", "logits.tau must be positive");
   set("model.head_dim=7", "head_dim");
   set("model.num_key_value_heads=3", "num_key_value_heads");
   set("model.num_hidden_layers=0", "num_hidden_layers");
-  set("vocab_size=3", "3");
+  set("data.vocab_size=3", "data.vocab_size must be at least 257, got 3");
   set("nonsense", "expected key=value, got 'nonsense'");
   set("~=1", "--set: unknown key '~'");
   set("data.prompt=\xFF", "UTF-8");
@@ -110,17 +111,16 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   const auto file = [&](const std::string& text, const std::string& message) {
     write_text(config, text);
     INFO(text);
-    refuses_cleanly(scratch.path(), files.run(out) + words{"--run-config", config.string()},
-                    message);
+    refuses_cleanly(scratch.path(), files.run(out) + words{"--recipe", config.string()}, message);
   };
   file("", "config.json: not valid JSON");
-  file("{\"base\": {\"steps\": 3}", "config.json: not valid JSON: .*line 1");
+  file("{\"data\": {\"task\": 3}", "config.json: not valid JSON: .*line 1");
   file("[]", "config.json: expected an object, got \\[\\]");
-  file("{\"seed\": \"one\"}",
-       "config.json: key 'seed': expected a non-negative integer, got \"one\"");
+  file("{\"stages\": [{\"seed\": \"one\"}]}",
+       "config.json: key 'stages\\[0\\].seed': expected a non-negative integer, got \"one\"");
   file("{\"seeds\": 1}", "config.json: unknown key 'seeds'");
-  file("{\"seed\": 1, \"seed\": 2}", "config.json: key \"seed\" stands twice");
-  file("{\"task\": 5}", "config.json: key 'task': expected a string, got 5");
+  file("{\"title\": \"a\", \"title\": \"b\"}", "config.json: key \"title\" stands twice");
+  file("{\"data\": {\"task\": 5}}", "config.json: key 'data.task': expected a string, got 5");
 }
 
 TEST_CASE("a command line that does not parse") {
@@ -138,7 +138,8 @@ TEST_CASE("a command line that does not parse") {
 TEST_CASE("a loss that is not finite") {
   const scratch_dir scratch;
   const auto run = scratch.path() / "run";
-  const auto arguments = tiny_demo(run) + words{"continual.learning_rate=1e30", "save_every=1"};
+  const auto arguments =
+      tiny_demo(run) + words{"continual.learning_rate=1e30", "continual.save_every=1"};
   refuses(arguments, "not finite at step [0-9]+.*lower the learning rate");
   CHECK(bitdistill({"inspect", (run / "stages/bitnet-sft").string()}).code == 0);
   CHECK(bitdistill({"inspect", (run / "stages/continual.state").string()}).code == 0);
@@ -166,9 +167,7 @@ TEST_CASE("output directories that cannot be used") {
   const auto out = scratch.path() / "run";
   SECTION("a run already") {
     REQUIRE(bitdistill(files.run(out)).code == 0);
-    refuses_cleanly(scratch.path(), files.run(out) + words{"seed=2"}, "holds a run already");
-    refuses_cleanly(scratch.path(), files.run(out) + words{"seed=2", "--resume"},
-                    "config.json: cannot resume with another configuration: '/seed' differs");
+    refuses_cleanly(scratch.path(), files.run(out) + words{"--seed", "2"}, "holds a run already");
     fs::remove(out / "table.json");
     refuses_cleanly(scratch.path(), files.run(out), "holds a run already");
   }

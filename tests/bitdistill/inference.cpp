@@ -13,12 +13,12 @@ std::string ternary_model(const scratch_dir& scratch) {
   const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
   write_text(at("corpus.txt"), small_corpus());
   const words corpus{"--corpus", at("corpus.txt")};
-  REQUIRE(
-      bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() + words{"vocab_size=400"})
-          .code == 0);
+  REQUIRE(bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() +
+                     words{"pretraining.steps=12", "data.vocab_size=400"})
+              .code == 0);
   REQUIRE(bitdistill(words{"pretrain", "--out", at("continual"), "--model", at("base/stages/base"),
                            "--ternary"} +
-                     corpus + tiny())
+                     corpus + tiny() + words{"continual.steps=9"})
               .code == 0);
   return at("continual/stages/continual");
 }

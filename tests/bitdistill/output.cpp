@@ -14,8 +14,8 @@ constexpr const char* number = "-?[0-9.]+(e-?[0-9]+)?";
 
 std::regex log_line() {
   const std::string n = std::string(" *") + number;
-  return std::regex("[a-z-]+ +step +[0-9]+/[0-9]+ \\| loss" + n + " \\(ce" + n + " ld" + n + " ad" +
-                    n + "\\) \\| gnorm" + n + " \\| lr" + n +
+  return std::regex("[a-z-]+ +step +[0-9]+/[0-9]+ \\| loss" + n + " \\(ce" + n + "( ld" + n +
+                    " ad" + n + ")?\\) \\| gnorm" + n + " \\| lr" + n +
                     " \\| +[0-9]+ ms \\| +[0-9.]+[kMG]? tok/s"
                     " \\| eta +[0-9]+(s|m|h[0-9]{2})"
                     "( \\| zeros +[0-9.]+% flips +[0-9.]+% drift +[+-][0-9.]+%)?");
@@ -26,7 +26,9 @@ words long_run(const scratch_dir& scratch) {
   write_text(scratch.path() / "corpus.txt", small_corpus());
   return words{"pretrain", "--out", (scratch.path() / "run").string(), "--corpus",
                (scratch.path() / "corpus.txt").string()} +
-         tiny() + words{"vocab_size=400", "base.steps=1500", "log_every=500", "save_every=500"};
+         tiny() +
+         words{"data.vocab_size=400", "base.steps=1500", "base.log_every=500",
+               "base.save_every=500"};
 }
 
 /// Runs the program on a terminal; types `key` once something matching `when` was shown.
@@ -64,7 +66,7 @@ TEST_CASE("log lines in a pipe") {
   CHECK_FALSE(shows(result.out, "\r"));
   const auto form = log_line();
   std::size_t logged = 0;
-  std::map<std::string, std::vector<std::size_t>> bars;  // by the number of steps, as text
+  std::map<std::string, std::vector<std::size_t>> bars;  // by the form of the line
   for (const auto& line : lines_of(result.out)) {
     if (!shows(line, " step ")) continue;
     INFO(line);
@@ -74,8 +76,9 @@ TEST_CASE("log lines in a pipe") {
          at = line.find('|', at + 1))
       places.push_back(at);
     const auto slash = line.find('/');
-    const auto digits = std::to_string(line.find(' ', slash) - slash);
-    CHECK(bars.try_emplace(digits, places).first->second == places);
+    const auto form_of_line = std::to_string(line.find(' ', slash) - slash) +
+                              (shows(line, " ld ") ? " with a teacher" : "");
+    CHECK(bars.try_emplace(form_of_line, places).first->second == places);
     ++logged;
   }
   CHECK(logged == 7 + 4 + 4 + 6 + 6);  // first, every second and last of 12, 6, 6, 9, 9 steps
@@ -120,15 +123,17 @@ TEST_CASE("Ctrl-C at a terminal") {
 TEST_CASE("the files of a run") {
   const scratch_dir scratch;
   const auto run = scratch.path() / "run";
-  REQUIRE(bitdistill(tiny_demo(run) + words{"seed=3"}).code == 0);
+  REQUIRE(bitdistill(tiny_demo(run) + words{"--seed", "3"}).code == 0);
   const auto config = tern::read_json(run / "config.json");
-  CHECK(config.at("seed") == 3);
-  CHECK(config.at("base").at("steps") == 12);
+  CHECK(config.at("data").at("seed") == 3);
+  CHECK(config.at("stages").at(0).at("seed") == 3);
+  CHECK(config.at("stages").at(0).at("steps") == 12);
   for (const auto& line : lines_of(bytes_of(run / "metrics.jsonl"))) {
     const auto json = tern::parse_json(line, "metrics.jsonl");
-    for (const char* key : {"step", "steps", "loss", "ce", "ld", "ad", "gradient_norm",
+    for (const char* key : {"step", "steps", "loss", "cross_entropy", "gradient_norm",
                             "learning_rate", "seconds", "tokens"})
       CHECK(json.at(key).is_number());
+    CHECK(json.contains("relations") == (json.at("stage") == "bitdistill"));
     CHECK(json.at("stage").is_string());
   }
   const auto table = tern::read_json(run / "table.json");
@@ -145,14 +150,14 @@ TEST_CASE("the files of a run") {
 
   SECTION("config.json makes the same run again") {
     const auto again = scratch.path() / "again";
-    REQUIRE(bitdistill({"demo", "--out", again.string(), "--run-config",
-                        (run / "config.json").string(), "--threads", "1"})
+    REQUIRE(bitdistill({"demo", "--out", again.string(), "--recipe", (run / "config.json").string(),
+                        "--threads", "1"})
                 .code == 0);
     CHECK(differences(timeless(again), timeless(run)) == words{});
   }
   SECTION("another seed makes another") {
     const auto other = scratch.path() / "other";
-    REQUIRE(bitdistill(tiny_demo(other) + words{"seed=4"}).code == 0);
+    REQUIRE(bitdistill(tiny_demo(other) + words{"--seed", "4"}).code == 0);
     CHECK(bytes_of(other / "stages/base/model.safetensors") !=
           bytes_of(run / "stages/base/model.safetensors"));
   }

@@ -156,34 +156,34 @@ inline words operator+(words a, const words& b) {
 }
 
 /// Settings of a model and stages that take milliseconds.
-inline words tiny() {
-  words list{"--threads", "1", "--set"};
-  for (const char* name : {"base", "teacher", "naive", "continual", "student"})
-    list.push_back(std::string(name) + ".sequences=4");
-  return list + words{"model.hidden_size=16",
-                      "model.intermediate_size=32",
-                      "model.num_hidden_layers=2",
-                      "model.num_attention_heads=2",
-                      "model.num_key_value_heads=2",
-                      "model.head_dim=8",
-                      "model.max_position_embeddings=128",
-                      "objective.split_heads=2",
-                      "base.steps=12",
-                      "base.length=32",
-                      "continual.steps=9",
-                      "continual.length=32",
-                      "teacher.steps=6",
-                      "naive.steps=6",
-                      "student.steps=9",
-                      "log_every=2",
-                      "save_every=4",
-                      "data.prompt_tokens=32"};
+inline words tiny_settings() {
+  return words{"stages.sequences=4",
+               "stages.length=32",
+               "stages.log_every=2",
+               "stages.save_every=4",
+               "model.hidden_size=16",
+               "model.intermediate_size=32",
+               "model.num_hidden_layers=2",
+               "model.num_attention_heads=2",
+               "model.num_key_value_heads=2",
+               "model.head_dim=8",
+               "model.max_position_embeddings=128",
+               "data.prompt_tokens=32"};
 }
+
+/// Steps of the stages of a run.
+inline words tiny_steps() {
+  return {"pretraining.steps=12", "continual.steps=9",
+          "finetuning.steps=6",   "bitnet_sft.steps=6",
+          "distillation.steps=9", "distillation.losses.relations.split_heads=2"};
+}
+
+inline words tiny() { return words{"--threads", "1", "--set"} + tiny_settings(); }
 
 /// The demo, made small, in `run`.
 inline words tiny_demo(const fs::path& run) {
-  return words{"demo", "--out", run.string()} + tiny() +
-         words{"train_examples=32", "data.documents=200", "data.dev_examples=16",
+  return words{"demo", "--out", run.string()} + tiny() + tiny_steps() +
+         words{"data.train_examples=32", "data.documents=200", "data.dev_examples=16",
                "data.test_examples=48"};
 }
 
@@ -237,7 +237,7 @@ struct review_files {
                  directory.string(),
                  "--corpus",
                  corpus().string()} +
-           tiny() + words{"vocab_size=400"};
+           tiny() + tiny_steps() + words{"data.vocab_size=400"};
   }
   fs::path directory;
 };

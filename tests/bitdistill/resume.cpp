@@ -51,7 +51,7 @@ TEST_CASE("one stage survives SIGKILL at every call") {
   write_text(scratch.path() / "corpus.txt", small_corpus());
   words arguments = words{"pretrain", "--out", whole.string(), "--corpus",
                           (scratch.path() / "corpus.txt").string()} +
-                    tiny() + words{"vocab_size=400"};
+                    tiny() + words{"base.steps=12", "data.vocab_size=400"};
   const auto calls = disk_calls(scratch, whole, arguments);
   const auto expected = timeless(whole);
   CHECK(expected.contains("stages/base/model.safetensors"));
@@ -144,8 +144,9 @@ TEST_CASE("one to three threads give the same bits") {
     const fs::path run = scratch.path() / threads;
     auto arguments = tiny_run(run);
     *(std::ranges::find(arguments, "--threads") + 1) = threads;
-    for (const char* wider : {"model.hidden_size=64", "model.intermediate_size=192",
-                              "model.head_dim=32", "student.sequences=32", "base.sequences=32"})
+    for (const char* wider :
+         {"model.hidden_size=64", "model.intermediate_size=192", "model.head_dim=32",
+          "distillation.sequences=32", "base.sequences=32"})
       arguments.insert(arguments.end() - 2, wider);
     const auto result = bitdistill(arguments);
     INFO(result.err);

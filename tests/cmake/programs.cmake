@@ -34,7 +34,9 @@ function(tern_test name)
   target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O2>)  # compiles faster than -O3
   foreach(source IN LISTS ARGN)
     cmake_path(GET source STEM LAST_ONLY file)
-    add_test(NAME ${name}/${file} COMMAND test_${name} "-#" "[#${file}]")
+    # The compiler may have been given relative paths of the sources (by ccache): as it saw them.
+    add_test(NAME ${name}/${file} COMMAND test_${name} "-#" "[#${file}]"
+             WORKING_DIRECTORY "${PROJECT_BINARY_DIR}")
     # Catch2 v2 ends with status 0 where no test case matches.
     set_tests_properties(${name}/${file} PROPERTIES
                          FAIL_REGULAR_EXPRESSION "No test cases matched|No tests ran" TIMEOUT 600)

@@ -9,7 +9,7 @@ if(TARGET bitdistill)
   add_test(NAME snippets/model COMMAND sh -c "rm -rf \"$3\" && exec \"$0\" \"$@\""
     "$<TARGET_FILE:bitdistill>" pretrain --out "${run}"
     --corpus "${PROJECT_SOURCE_DIR}/README.md"
-    --set vocab_size=400 base.steps=4 base.length=32 base.sequences=4
+    --set data.vocab_size=400 base.steps=4 base.length=32 base.sequences=4
     model.num_hidden_layers=1 model.hidden_size=16 model.intermediate_size=32 model.num_attention_heads=2
     model.num_key_value_heads=2 model.head_dim=8)
   set_tests_properties(snippets/model PROPERTIES FIXTURES_SETUP snippets_model)

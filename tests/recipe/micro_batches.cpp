@@ -1,4 +1,5 @@
-// What micro-batches hold: the targets of examples, the order of a shuffle, groups sorted by length.
+// What micro-batches hold: the targets of examples, the order of a shuffle, groups sorted by
+// length.
 #include "tern/recipe/micro_batches.hpp"
 
 #include <algorithm>

@@ -32,7 +32,9 @@ recipe_file find(const std::string& name) {
   throw config_error("no recipe '" + name + "'");
 }
 
-recipe expanded(const recipe_file& f) { return expand_recipe(resolve_extends(f, find)); }
+recipe_file filled(const recipe_file& f) { return fill_stages(resolve_extends(f, find)); }
+
+recipe expanded(const recipe_file& f) { return read_recipe(filled(f)); }
 
 }  // namespace
 
@@ -63,18 +65,18 @@ TEST_CASE("a loss term of a template is left out by null") {
 TEST_CASE("the recipe that a run writes down makes the same recipe again") {
   const auto r = expanded(find("base"));
   const json written = write_fields(r);
-  CHECK(write_fields(expand_recipe({written, "config.json"})) == written);
+  CHECK(write_fields(read_recipe({written, "config.json"})) == written);
 }
 
-TEST_CASE("settings change a stage, a template, the defaults or the recipe") {
+TEST_CASE("settings change a stage, those of a template, all of them, or the recipe") {
   const auto with = [](const char* setting) {
-    auto f = resolve_extends(find("base"), find);
+    auto f = filled(find("base"));
     apply_setting(f, parse_setting(setting));
-    return expand_recipe(f);
+    return read_recipe(f);
   };
   CHECK(with("a.steps=3").stages[0].steps == 3);
   CHECK(with("long.steps=4").stages[0].steps == 4);
-  CHECK(with("defaults.accumulate=5").stages[0].accumulate == 5);
+  CHECK(with("stages.accumulate=5").stages[0].accumulate == 5);
   CHECK(with("data.prompt_tokens=6").data.prompt_tokens == 6);
   CHECK(with("a.losses.logits.weight=0.5").stages[0].losses.of<logits_term_options>()->weight ==
         0.5);
@@ -86,7 +88,8 @@ TEST_CASE("what is wrong in a recipe is named with its file and its key") {
       {R"([])", "own.json: expected an object"},
       {R"({"stage": []})", "own.json: unknown key 'stage'"},
       {R"({"defaults": {"stepps": 1}})", "own.json: unknown key 'defaults.stepps'"},
-      {R"({"templates": {"x": {"steps": -1}}})", "own.json: key 'templates.x.steps': expected a non-"},
+      {R"({"templates": {"x": {"steps": -1}}})",
+       "own.json: key 'templates.x.steps': expected a non-"},
       {R"({"stages": [{"name": "a", "schedule": "round"}]})",
        "own.json: key 'stages[0].schedule': expected one of constant, linear"},
       {R"({"extends": 5})", "own.json: key 'extends': expected the name of a recipe"},
@@ -98,7 +101,9 @@ TEST_CASE("what is wrong in a recipe is named with its file and its key") {
        "own.json: unknown key 'defaults.losses.kl'"},
   }));
   INFO(text);
-  CHECK(tern_test::message<config_error>([&, t = text] { expanded(file(t.c_str())); }).find(message) == 0);
+  CHECK(tern_test::message_of<config_error>([&, t = text] {
+          expanded(file(t.c_str()));
+        }).find(message) == 0);
 }
 
 TEST_CASE("what is wrong in a setting is named with --set and its key") {
@@ -110,12 +115,13 @@ TEST_CASE("what is wrong in a setting is named with --set and its key") {
       {"b.steps=3", "--set: unknown key 'b'"},
       {"a.steps=many", "--set: key 'a.steps': expected a non-negative integer, got \"many\""},
       {"a=5", "--set: expected an object, got 5"},
-      {"stages=[]", "--set: name a stage"},
+      {"stages=[]", "--set: expected an object, got []"},
   }));
   INFO(text);
-  auto f = resolve_extends(find("base"), find);
-  CHECK(tern_test::message<config_error>([&, t = text] { apply_setting(f, parse_setting(t)); })
-            .find(message) == 0);
+  auto f = filled(find("base"));
+  CHECK(tern_test::message_of<config_error>([&, t = text] {
+          apply_setting(f, parse_setting(t));
+        }).find(message) == 0);
 }
 
 TEST_CASE("stages that cannot run are refused") {
@@ -127,7 +133,8 @@ TEST_CASE("stages that cannot run are refused") {
       {R"([{"name": "a", "like": "long", "from": "b"}])",
        "stage a: 'from': expected the name of an earlier stage"},
       {R"([{"name": "a", "like": "distillation"}])", "stage a: its losses need a teacher"},
-      {R"([{"name": "a", "like": "long", "steps": 0}])", "stage a: trainer: steps must be positive"},
+      {R"([{"name": "a", "like": "long", "steps": 0}])",
+       "stage a: trainer: steps must be positive"},
       {R"([{"name": "a", "like": "long", "warmup": 2}])",
        "stage a: warmup must lie between 0 and 1"},
       {R"([{"name": "a", "like": "long", "optimizer": {"sgd": {}}}])",
@@ -137,5 +144,5 @@ TEST_CASE("stages that cannot run are refused") {
   }));
   INFO(stages);
   const auto r = expanded(file((R"({"extends": "base", "stages": )" + stages + "}").c_str()));
-  CHECK(tern_test::message<config_error>([&] { validate(r); }).find(message) == 0);
+  CHECK(tern_test::message_of<config_error>([&] { validate(r); }).find(message) == 0);
 }

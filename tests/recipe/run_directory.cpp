@@ -36,7 +36,8 @@ TEST_CASE("a row comes back as it was written, and only for the same data") {
   const tern_test::scratch_dir scratch;
   run_directory run(scratch.path() / "run", {{"title", "x"}});
   std::filesystem::create_directories(run.model("a"));
-  const result_row row{"A", {{"SubLN", true}, {"b", false}}, {{"bleu", 1.5}, {"rouge1", 2.25}}, 3, 4};
+  const result_row row{
+      "A", {{"SubLN", true}, {"b", false}}, {{"bleu", 1.5}, {"rouge1", 2.25}}, 3, 4};
   run.write_row("a", "sum", row);
   CHECK_FALSE(run.measured("a", "another sum"));
   const auto back = run.measured("a", "sum");

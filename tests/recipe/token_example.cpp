@@ -49,7 +49,7 @@ TEST_CASE("a prompt that is too long loses its front, or the end of its last col
 
 TEST_CASE("label words need tokens that do not begin another word") {
   const auto refused = [](const std::vector<std::string>& words) {
-    return tern_test::message<config_error>([&] { label_word_tokens(bytes(), words); });
+    return tern_test::message_of<config_error>([&] { label_word_tokens(bytes(), words); });
   };
   CHECK(refused({"good", "go"}) ==
         "label words 'good' and 'go': the tokens of one begin with those of the other");

@@ -62,8 +62,7 @@ TEST_CASE("SGD with momentum is the plain recurrence of its definition") {
     w -= 0.05 * m;
   }
   CHECK(model.weight.grad.isZero());
-  for (int i = 0; i < 3; ++i)
-    CHECK(model.weight.value(0, i) == Approx(w(0, i)).epsilon(1e-14));
+  for (int i = 0; i < 3; ++i) CHECK(model.weight.value(0, i) == Approx(w(0, i)).epsilon(1e-14));
 }
 
 TEST_CASE("the gradient's norm: every row, the same bits on any number of threads") {

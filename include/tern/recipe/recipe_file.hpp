@@ -30,9 +30,8 @@ using recipe_lookup = std::function<recipe_file(const std::string&)>;
 namespace detail {
 
 /// Reads fields into a stage that nobody keeps, so that what is wrong is named where it stands.
-inline void check_stage_fields(nlohmann::json fields, const std::string& file,
+inline void check_stage_fields(const nlohmann::json& fields, const std::string& file,
                                const std::string& prefix) {
-  if (fields.is_object()) fields.erase("like");
   stage unused;
   read_fields(unused, json_fields(fields, file, prefix));
 }
@@ -60,9 +59,6 @@ inline void check_recipe_file(const recipe_file& f) {
     check_stage_fields(fields, f.name, "templates." + name + ".");
   nlohmann::json rest = f.json;
   for (const char* key : {"extends", "defaults", "templates"}) rest.erase(key);
-  if (rest.contains("stages") && rest["stages"].is_array())
-    for (auto& s : rest["stages"])
-      if (s.is_object()) s.erase("like");
   recipe unused;
   read_fields(unused, json_fields(rest, f.name));
 }
@@ -84,55 +80,53 @@ inline recipe_file resolve_extends(recipe_file f, const recipe_lookup& find, int
   return base;
 }
 
-/// Changes fields of the stage, the template, or the part of the recipe that the first word of the
-/// setting names (see parse_setting). Throws config_error naming "--set" and the key.
+/// The file with every stage filled in from its template and the defaults, which are gone then.
+/// Throws config_error naming file and stage where there is no such template.
+inline recipe_file fill_stages(recipe_file f) {
+  const nlohmann::json defaults = detail::member(f.json, "defaults"),
+                       templates = detail::member(f.json, "templates");
+  f.json.erase("defaults");
+  f.json.erase("templates");
+  if (!f.json.contains("stages")) return f;
+  for (auto& s : f.json["stages"]) {
+    nlohmann::json full = defaults;
+    if (const auto like = s.value("like", std::string()); !like.empty()) {
+      if (!templates.contains(like))
+        throw config_error(f.name + ": stage " + s.value("name", std::string()) +
+                           ": there is no template '" + like + "'");
+      full.merge_patch(templates.at(like));
+    }
+    full.merge_patch(s);
+    s = std::move(full);
+  }
+  return f;
+}
+
+/// Changes a file whose stages are filled in. The first word of the setting (see parse_setting) is
+/// the name of a stage, of the template that stages were made from, "stages" for all of them, or a
+/// field of the recipe. Throws config_error naming "--set" and the key.
 inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
   const auto& [name, fields] = *setting.items().begin();
-  if (f.json.contains("stages") && f.json["stages"].is_array())
+  bool found = false;
+  if (f.json.contains("stages"))
     for (auto& s : f.json["stages"]) {
-      if (!s.is_object() || s.value("name", std::string()) != name) continue;
+      if (name != "stages" && s.value("name", std::string()) != name &&
+          s.value("like", std::string()) != name)
+        continue;
       detail::check_stage_fields(fields, "--set", name + ".");
       s.merge_patch(fields);
-      return;
+      found = true;
     }
-  if (name == "stages") throw config_error("--set: name a stage, as in bitdistill.steps=300");
-  if (name == "defaults") {
-    detail::check_stage_fields(fields, "--set", "defaults.");
-  } else if (detail::member(f.json, "templates").contains(name)) {
-    detail::check_stage_fields(fields, "--set", name + ".");
-    f.json["templates"][name].merge_patch(fields);
-    return;
-  } else {
-    recipe unused;
-    read_fields(unused, json_fields(setting, "--set"));
-  }
+  if (found) return;
+  recipe unused;
+  read_fields(unused, json_fields(setting, "--set"));
   f.json.merge_patch(setting);
 }
 
-/// The recipe, each stage filled in from its template and the defaults. Throws config_error naming
-/// file and key.
-inline recipe expand_recipe(const recipe_file& f) {
-  nlohmann::json json = f.json;
-  const nlohmann::json defaults = detail::member(json, "defaults"),
-                       templates = detail::member(json, "templates");
-  json.erase("defaults");
-  json.erase("templates");
-  if (json.contains("stages") && json["stages"].is_array())
-    for (auto& s : json["stages"]) {
-      nlohmann::json full = defaults;
-      if (s.is_object() && s.contains("like")) {
-        const auto like = s["like"].is_string() ? s["like"].get<std::string>() : s["like"].dump();
-        if (!templates.contains(like))
-          throw config_error(f.name + ": stage " + s.value("name", std::string()) +
-                             ": there is no template '" + like + "'");
-        full.merge_patch(templates.at(like));
-        s.erase("like");
-      }
-      full.merge_patch(s);
-      s = std::move(full);
-    }
+/// The recipe of a file whose stages are filled in. Throws config_error naming file and key.
+inline recipe read_recipe(const recipe_file& f) {
   recipe r;
-  read_fields(r, json_fields(json, f.name));
+  read_fields(r, json_fields(f.json, f.name));
   return r;
 }
 

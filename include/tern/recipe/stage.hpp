@@ -40,6 +40,7 @@ struct table_mark {
 /// One training stage of a recipe.
 struct stage {
   std::string name;          ///< directory of its weights in the run; no '/' in it
+  std::string like;          ///< template that it was made from; --set can name it
   std::string from = "new";  ///< "new", the name of an earlier stage, or a path of a model
   std::string teacher;       ///< name of an earlier stage or path of a model; empty: none
   stage_edits edits;         ///< before the first step
@@ -81,6 +82,7 @@ static_assert(describes_all_members<table_mark>());
 template <class V>
 constexpr void describe(V& v, stage& s) {
   v.value("name", s.name);
+  v.value("like", s.like);
   v.value("from", s.from);
   v.value("teacher", s.teacher);
   v.object("edits", s.edits);

@@ -47,18 +47,37 @@ void keep_first(std::vector<T>& list, std::size_t most) {
 
 }  // namespace detail
 
-/// Reads the parts of the task that have files. Throws as task_of() and read_task_part(); training
-/// and development parts must exist unless `part` asks for one part alone.
+/// Reads the parts of the task that have files, as many examples of each as the source wants.
+/// Throws as task_of() and read_task_part(): a training part must exist, and a development or a
+/// test part.
 inline task_texts read_task_texts(const data_source& d) {
   task_texts texts;
   texts.task = with_labels(task_of(d), d.directory);
-  texts.train = read_task_part(d.directory, texts.task, task_part::train);
-  texts.dev = read_task_part(d.directory, texts.task, task_part::dev);
+  const auto read = [&](task_part part, std::size_t most) {
+    auto examples = read_task_part(d.directory, texts.task, part);
+    detail::keep_first(examples, most);
+    return examples;
+  };
+  texts.train = read(task_part::train, d.train_examples);
   if (has_task_part(d.directory, texts.task, task_part::test))
-    texts.test = read_task_part(d.directory, texts.task, task_part::test);
-  detail::keep_first(texts.train, d.train_examples);
-  detail::keep_first(texts.dev, d.dev_examples);
-  detail::keep_first(texts.test, d.test_examples);
+    texts.test = read(task_part::test, d.test_examples);
+  if (texts.test.empty() || has_task_part(d.directory, texts.task, task_part::dev))
+    texts.dev = read(task_part::dev, d.dev_examples);
+  return texts;
+}
+
+/// Reads one part alone; it stands in the member of its name. Throws as task_of() and
+/// read_task_part().
+inline task_texts read_task_texts(const data_source& d, task_part part) {
+  task_texts texts;
+  texts.task = with_labels(task_of(d), d.directory);
+  auto& examples = part == task_part::train ? texts.train
+                   : part == task_part::dev ? texts.dev
+                                            : texts.test;
+  examples = read_task_part(d.directory, texts.task, part);
+  detail::keep_first(examples, part == task_part::train ? d.train_examples
+                               : part == task_part::dev ? d.dev_examples
+                                                        : d.test_examples);
   return texts;
 }
 

@@ -24,7 +24,7 @@ void check_run(const scratch_dir& scratch, const words& task, std::size_t exampl
   const auto run = scratch.path() / "run";
   const auto result = bitdistill(
       words{"run", "--out", run.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
-      task + tiny() + words{"vocab_size=400"});
+      task + tiny() + tiny_steps() + words{"data.vocab_size=400"});
   INFO(result.err);
   REQUIRE(result.code == 0);
   const auto table = tern::read_json(run / "table.json");
@@ -92,16 +92,15 @@ TEST_CASE("a task of one's own") {
   const auto data = scratch.path() / "data";
   write_text(data / "train.tsv", "stars\treview\nmany\tso great\nfew\tso bad\nmany\tlong\n");
   write_text(data / "dev.tsv", "review\tstars\ngreat\tmany\nbad\tfew\nlong\tmany\nno\tfew\n");
-  const words task{"--task",        "tsv",           "--data",         data.string(),
-                   "--text-column", "review",        "--label-column", "stars",
-                   "--label-words", "terrible,great"};
+  const words task{"--data",   data.string(), "--prompt",      "{review} =>",
+                   "--answer", "{stars}",     "--label-words", "terrible,great"};
   check_run(scratch, task, 4);
   auto wrong = task;
   wrong.back() = "terrible,great,maybe";
   const auto out = scratch.path() / "wrong";
   const auto result = bitdistill(
       words{"run", "--out", out.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
-      wrong + tiny());
+      wrong + tiny() + tiny_steps());
   CHECK(result.code == 2);
   CHECK(result.err.find("expected one label word for each label") != std::string::npos);
   CHECK_FALSE(fs::exists(out));
@@ -113,8 +112,8 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
   const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
   const words corpus{"--corpus", files.corpus().string()};
   const words task{"--task", "sst2", "--data", files.directory.string()};
-  const auto step = [](const words& arguments) {
-    const auto result = bitdistill(arguments + tiny());
+  const auto step = [](const words& arguments, const words& sets) {
+    const auto result = bitdistill(arguments + tiny() + sets);
     INFO(result.err);
     REQUIRE(result.code == 0);
     return result.out;
@@ -122,15 +121,19 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
   REQUIRE(
       bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} + corpus)
           .code == 0);
-  step(words{"pretrain", "--out", at("base"), "--tokenizer", at("tokenizer.json")} + corpus);
+  step(words{"pretrain", "--out", at("base"), "--tokenizer", at("tokenizer.json")} + corpus,
+       {"base.steps=12"});
   const std::string base = at("base/stages/base");
   CHECK(bytes_of(base + "/tokenizer.json") == bytes_of(at("tokenizer.json")));
-  step(words{"pretrain", "--out", at("continual"), "--model", base, "--ternary"} + corpus);
-  step(words{"finetune", "--out", at("teacher"), "--model", base} + task);
-  step(words{"finetune", "--out", at("naive"), "--model", base, "--ternary"} + task);
+  step(words{"pretrain", "--out", at("continual"), "--model", base, "--ternary"} + corpus,
+       {"continual.steps=9"});
+  step(words{"finetune", "--out", at("teacher"), "--model", base} + task, {"finetune.steps=6"});
+  step(words{"finetune", "--out", at("naive"), "--model", base, "--ternary"} + task,
+       {"finetune.steps=6"});
   step(words{"distill", "--out", at("student"), "--model", at("continual/stages/continual"),
              "--teacher", at("teacher/stages/finetune")} +
-       task);
+           task,
+       {"distill.steps=9", "distill.losses.relations.split_heads=2"});
   for (const auto& [run, method] :
        {std::pair("teacher", "FP-SFT"), {"naive", "BitNet-SFT"}, {"student", "BitDistill"}}) {
     const auto table = tern::read_json(at(run) + "/table.json");

@@ -1,0 +1,96 @@
+// Many prompts in one session: the answers are those of one prompt after another.
+#include "tern/infer/generate_batch.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+decoder<> small_model() {
+  model_config c;
+  c.vocab_size = 40;
+  c.hidden_size = 32;
+  c.intermediate_size = 48;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.head_dim = 16;
+  c.max_position_embeddings = 48;
+  c.initializer_range = 0.3;
+  decoder<> model(c);
+  model.initialize(8);
+  return model;
+}
+
+std::vector<std::vector<std::int32_t>> prompts() {
+  std::vector<std::vector<std::int32_t>> list(9);
+  philox random(2);
+  for (auto& p : list) {
+    p.resize(1 + random.below(12));
+    for (auto& token : p) token = static_cast<std::int32_t>(random.below(40));
+  }
+  return list;
+}
+
+std::vector<std::vector<std::int32_t>> answers(decoder<>& model, std::size_t sequences,
+                                               const batch_generation_options& options,
+                                               std::size_t capacity = 40) {
+  session<> s(model, {.sequences = sequences, .capacity = capacity, .storage = kv_storage::f32});
+  const auto list = prompts();
+  const std::vector<std::span<const std::int32_t>> views(list.begin(), list.end());
+  std::size_t last = 0;
+  auto result = generate_batch(s, views, options, [&](std::size_t n) { CHECK(n == ++last); });
+  CHECK(last == views.size());
+  return result;
+}
+
+/// Greedy, with the whole text anew for each token.
+std::vector<std::int32_t> by_hand(decoder<>& model, std::vector<std::int32_t> tokens,
+                                  const batch_generation_options& options) {
+  std::vector<std::int32_t> answer;
+  while (answer.size() < options.max_tokens) {
+    tape<float> t({}, false);
+    token_batch batch;
+    batch.add(tokens);
+    const std::vector<std::size_t> last{tokens.size() - 1};
+    const matrix_view<float> z = model.logits(t, model.hidden(t, batch, last)).value;
+    const auto next = static_cast<std::int32_t>(std::max_element(z.data, z.data + z.cols) - z.data);
+    if (std::ranges::count(options.stop_tokens, next) != 0) break;
+    answer.push_back(next);
+    tokens.push_back(next);
+  }
+  return answer;
+}
+
+}  // namespace
+
+TEST_CASE("answers do not depend on how many prompts go together") {
+  auto model = small_model();
+  const batch_generation_options options{10, {3, 5, 11, 17}};
+  const auto list = prompts();
+  std::vector<std::vector<std::int32_t>> expected;
+  for (const auto& p : list) expected.push_back(by_hand(model, p, options));
+  CHECK(std::ranges::any_of(expected, [](const auto& a) { return a.size() < 10; }));
+  CHECK(std::ranges::any_of(expected, [](const auto& a) { return a.size() == 10; }));
+  for (const std::size_t sequences : {1u, 3u, 9u}) {
+    CAPTURE(sequences);
+    CHECK(answers(model, sequences, options) == expected);
+  }
+}
+
+TEST_CASE("an answer ends where its sequence is full") {
+  auto model = small_model();
+  const auto list = prompts();
+  const auto found = answers(model, 2, {100, {}}, 16);
+  // The last token is not taken in any more, so there is one more than there are places.
+  for (std::size_t i = 0; i < list.size(); ++i) CHECK(found[i].size() == 16 - list[i].size() + 1);
+}
+
+TEST_CASE("no tokens are wanted") {
+  auto model = small_model();
+  for (const auto& answer : answers(model, 2, {0, {}})) CHECK(answer.empty());
+}

@@ -1,0 +1,87 @@
+// The class of an example: the label word with the highest probability, of one token or of several.
+#include "tern/recipe/classify.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "tern/model/decoder.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+decoder<matrix<double>> small_model() {
+  model_config c;
+  c.vocab_size = 30;
+  c.hidden_size = 16;
+  c.intermediate_size = 24;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.head_dim = 8;
+  c.max_position_embeddings = 32;
+  c.initializer_range = 0.4;
+  decoder<matrix<double>> model(c);
+  model.initialize(3);
+  return model;
+}
+
+std::vector<token_example> prompts() {
+  std::vector<token_example> list(12);
+  philox random(5);
+  for (token_example& e : list) {
+    e.answer = 2 + random.below(6);
+    for (std::size_t i = 0; i < e.answer; ++i)
+      e.tokens.push_back(static_cast<std::int32_t>(random.below(30)));
+  }
+  return list;
+}
+
+/// log p(word | prompt), one token after another.
+double log_probability(decoder<matrix<double>>& model, std::vector<std::int32_t> tokens,
+                       const std::vector<std::int32_t>& word) {
+  double sum = 0;
+  for (const std::int32_t next : word) {
+    tape<double> t({}, false);
+    token_batch batch;
+    batch.add(tokens);
+    const std::vector<std::size_t> last{tokens.size() - 1};
+    const matrix_view<double> z = model.logits(t, model.hidden(t, batch, last)).value;
+    double total = 0;
+    for (std::size_t v = 0; v < z.cols; ++v) total += std::exp(z(0, v));
+    sum += z(0, static_cast<std::size_t>(next)) - std::log(total);
+    tokens.push_back(next);
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("classify finds the word of the highest probability") {
+  auto model = small_model();
+  const auto examples = prompts();
+  const auto words = GENERATE(std::vector<std::vector<std::int32_t>>{{7}, {8}, {9}},
+                              std::vector<std::vector<std::int32_t>>{{7, 3}, {7, 4, 5}, {9}});
+  std::size_t finished = 0;
+  const auto classes = classify(
+      model, examples, words, [&](std::size_t n) { finished = n; }, 5);
+  CHECK(finished == examples.size());
+  REQUIRE(classes.size() == examples.size());
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const double chosen =
+        log_probability(model, examples[i].tokens, words[static_cast<std::size_t>(classes[i])]);
+    for (const auto& word : words)
+      CHECK(log_probability(model, examples[i].tokens, word) <= chosen + 1e-12);
+  }
+}
+
+TEST_CASE("classify needs examples and words") {
+  auto model = small_model();
+  const auto examples = prompts();
+  const std::vector<std::vector<std::int32_t>> none;
+  CHECK_THROWS_AS(classify(model, examples, none, [](std::size_t) {}), config_error);
+  CHECK_THROWS_AS(
+      classify(model, {}, std::vector<std::vector<std::int32_t>>{{1}, {2}}, [](std::size_t) {}),
+      config_error);
+}

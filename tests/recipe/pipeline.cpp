@@ -1,0 +1,180 @@
+// A run: what is trained when a recipe changes, and what stays.
+#include "tern/recipe/pipeline.hpp"
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+const bpe_tokenizer& tokenizer() {
+  static const auto t = bpe_tokenizer::train(
+      "", {.vocab_size = 257, .special_tokens = {std::string(document_separator)}});
+  return t;
+}
+
+task_data data() {
+  task_texts texts;
+  texts.task = {.name = "x",
+                .prompt = "{a}",
+                .answer = "{b}",
+                .labels = {"0", "1"},
+                .label_words = {"no", "yes"}};
+  for (int i = 0; i < 6; ++i) {
+    const std::string word = i % 2 == 0 ? "no" : "yes";
+    texts.train.push_back({"is " + std::to_string(i) + " odd?", word, {word}, i % 2});
+  }
+  texts.dev = texts.train;
+  texts.documents = {std::string(300, 'a') + " no yes no yes"};
+  return tokenize_task(texts, tokenizer(), {.prompt_tokens = 24});
+}
+
+stage tiny_stage(const char* name, const char* from, stage_data kind, const char* row = "") {
+  stage s;
+  s.name = name;
+  s.from = from;
+  s.data = kind;
+  s.losses.terms = {cross_entropy_options{}, {}, {}, {}};
+  s.optimizer.rules = {adamw_options{}, {}};
+  s.steps = 3;
+  s.sequences = 2;
+  s.length = 16;
+  s.row = row;
+  return s;
+}
+
+recipe two_stages() {
+  recipe r;
+  r.model.vocab_size = tokenizer().vocab_size();
+  r.model.hidden_size = 16;
+  r.model.intermediate_size = 24;
+  r.model.num_hidden_layers = 2;
+  r.model.num_attention_heads = r.model.num_key_value_heads = 2;
+  r.model.head_dim = 8;
+  r.model.max_position_embeddings = 32;
+  r.stages = {tiny_stage("base", "new", stage_data::corpus),
+              tiny_stage("tuned", "base", stage_data::task, "Tuned")};
+  return r;
+}
+
+/// Notes what happens to each stage.
+struct notes : run_observer {
+  std::vector<std::string> list;
+  std::size_t stop_after = 1000;
+  void on_change(const stage& s, const std::string& difference) override {
+    list.push_back(s.name + " changed: " + difference);
+  }
+  void on_begin(const stage& s, const model_config&, std::size_t step) override {
+    list.push_back(s.name + (step == 0 ? " trains" : " goes on"));
+  }
+  void on_skip(const stage& s) override { list.push_back(s.name + " stays"); }
+  void on_step(const stage&, const step_report&) override { --stop_after; }
+  bool stop_requested() override { return stop_after == 0; }
+};
+
+struct outcome {
+  std::vector<std::string> notes;
+  std::vector<result_row> rows;
+};
+
+outcome run(const recipe& r, const std::filesystem::path& path, std::size_t stop_after = 1000) {
+  const task_data d = data();
+  run_directory directory(path, write_fields(r));
+  notes seen;
+  seen.stop_after = stop_after;
+  try {
+    auto rows = pipeline<>(r, d, tokenizer(), directory, seen).run();
+    return {seen.list, std::move(rows)};
+  } catch (const interrupted&) {
+    return {seen.list, {}};
+  }
+}
+
+std::string bytes_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+using words = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a finished run trains nothing and has the same rows") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  const auto first = run(two_stages(), path), again = run(two_stages(), path);
+  CHECK(first.notes == words{"base trains", "tuned trains"});
+  CHECK(again.notes == words{"base stays", "tuned stays"});
+  REQUIRE(again.rows.size() == 1);
+  CHECK(row_to_json(again.rows[0]) == row_to_json(first.rows[0]));
+}
+
+TEST_CASE("a row that is added is the only one that trains") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  run(two_stages(), path);
+  auto r = two_stages();
+  r.stages.push_back(tiny_stage("ternary", "base", stage_data::task, "Ternary"));
+  r.stages.back().edits.make_ternary = true;
+  const auto more = run(r, path);
+  CHECK(more.notes == words{"base stays", "tuned stays", "ternary trains"});
+  CHECK(more.rows.size() == 2);
+}
+
+TEST_CASE("a stage that changes trains anew, and so do those that start from it") {
+  struct row {
+    const char* name;
+    void (*change)(recipe&);
+    words want;
+  };
+  const auto r = GENERATE(values<row>({
+      {"steps of the first",
+       [](recipe& x) { x.stages[0].steps = 2; },
+       {"base changed: stage.steps", "base trains", "tuned changed: from.stage.steps",
+        "tuned trains"}},
+      {"seed of the second",
+       [](recipe& x) { x.stages[1].seed = 5; },
+       {"base stays", "tuned changed: stage.seed", "tuned trains"}},
+      {"a weight",
+       [](recipe& x) { std::get<0>(x.stages[1].losses.terms)->weight = 2; },
+       {"base stays", "tuned changed: stage.losses.cross_entropy.weight", "tuned trains"}},
+      {"width of the model",
+       [](recipe& x) { x.model.intermediate_size = 32; },
+       {"base changed: from.new.intermediate_size", "base trains",
+        "tuned changed: from.from.new.intermediate_size", "tuned trains"}},
+      {"the log", [](recipe& x) { x.stages[1].log_every = 1; }, {"base stays", "tuned stays"}},
+      {"the row", [](recipe& x) { x.stages[1].row = "Other"; }, {"base stays", "tuned stays"}},
+  }));
+  INFO(r.name);
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  run(two_stages(), path);
+  auto changed = two_stages();
+  r.change(changed);
+  const auto again = run(changed, path);
+  CHECK(again.notes == r.want);
+  CHECK(again.rows.at(0).method == changed.stages[1].row);
+  // What comes out is what the changed recipe makes by itself.
+  run(changed, scratch.path() / "fresh");
+  CHECK(bytes_of(path / "stages/tuned/model.safetensors") ==
+        bytes_of(scratch.path() / "fresh/stages/tuned/model.safetensors"));
+}
+
+TEST_CASE("a stage that was stopped goes on, unless it has changed") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  CHECK(run(two_stages(), path, 5).notes == words{"base trains", "tuned trains"});
+  auto changed = two_stages();
+  SECTION("unchanged") { CHECK(run(changed, path).notes == words{"base stays", "tuned goes on"}); }
+  SECTION("changed") {
+    changed.stages[1].learning_rate = 0.5;
+    CHECK(run(changed, path).notes == words{"base stays", "tuned trains"});
+  }
+  run(changed, scratch.path() / "fresh");
+  CHECK(bytes_of(path / "stages/tuned/model.safetensors") ==
+        bytes_of(scratch.path() / "fresh/stages/tuned/model.safetensors"));
+}
