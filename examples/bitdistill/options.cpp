@@ -44,6 +44,8 @@ class command_line {
       "BitNet Distillation."};
 
  private:
+  static constexpr const char* demo_directory = "runs/demo";
+
   CLI::App* subcommand(const char* name, const char* what, const char* examples) {
     CLI::App* c = app.add_subcommand(name, what);
     c->footer(std::string("Examples:\n") + examples);
@@ -56,9 +58,12 @@ class command_line {
                          "  bitdistill demo\n"
                          "  bitdistill demo --out runs/seed2 --seed 2\n"
                          "  bitdistill demo --quick --fresh");
-    o.out = "runs/demo";
     c->add_option("--out", o.out, "Directory of the run; one that was begun is continued")
-        ->capture_default_str();
+        ->default_str(demo_directory);
+    c->parse_complete_callback([this] {
+      o.command = "demo";
+      if (o.out.empty()) o.out = demo_directory;
+    });
     add_machine(c);
     add_settings(c);
     c->add_flag("--fresh", o.fresh, "Remove the run that the directory holds and start over");

@@ -135,6 +135,12 @@ inline std::map<std::string, std::string> timeless(const fs::path& run) {
     for (auto& row : table) row.erase("tokens_per_second");
     files["table.json"] = table.dump();
   }
+  for (auto& [name, content] : files) {
+    if (!name.ends_with("/result.json")) continue;
+    auto json = tern::parse_json(content, name);
+    json.at("row").erase("tokens_per_second");
+    content = json.dump();
+  }
   files.erase("table.txt");
   return files;
 }

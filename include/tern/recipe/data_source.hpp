@@ -18,14 +18,14 @@ enum class prompt_cut {
 
 /// Data of a run. Empty strings and lists: not used, or the task's own.
 struct data_source {
-  std::string task;                 ///< name of a task, see named_task(); "own": all is given here
-  std::string directory;            ///< of the task's files
-  std::string prompt, answer;       ///< templates over the columns of the task's files
-  std::vector<std::string> labels;  ///< values that the answer takes in the files
-  std::vector<std::string> label_words;  ///< what the model says instead
-  std::vector<std::string> metrics;      ///< what is measured on the answers
-  std::vector<std::string> corpus;       ///< files of general text
-  std::string tokenizer;            ///< tokenizer.json of a new model; empty: trained on the corpus
+  std::string task{};              ///< name of a task, see named_task(); "own": all is given here
+  std::string directory{};         ///< of the task's files
+  std::string prompt{}, answer{};  ///< templates over the columns of the task's files
+  std::vector<std::string> labels{};       ///< values that the answer takes in the files
+  std::vector<std::string> label_words{};  ///< what the model says instead
+  std::vector<std::string> metrics{};      ///< what is measured on the answers
+  std::vector<std::string> corpus{};       ///< files of general text
+  std::string tokenizer{};          ///< tokenizer.json of a new model; empty: trained on the corpus
   std::size_t vocab_size = 4096;    ///< of a tokenizer that is trained, at most
   std::size_t prompt_tokens = 128;  ///< longest prompt, its separator included
   prompt_cut cut = prompt_cut::front;  ///< what is left out of a longer one
