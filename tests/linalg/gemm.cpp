@@ -50,21 +50,34 @@ tern::matrix<T> plain_loops(T alpha, matrix_view<const T> a, matrix_view<const T
   return start;
 }
 
-/// A product of one thread.
+/// A product of one thread, with the number of elements of its workspace.
 template <class T>
-using product = void (*)(T, matrix_view<const T>, matrix_view<const T>, matrix_view<T>, bool);
+struct product {
+  void (*multiply)(T, matrix_view<const T>, matrix_view<const T>, matrix_view<T>, bool, T*);
+  std::size_t workspace;
+
+  void operator()(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+                  bool accumulate) const {
+    const tern::thread_scratch memory(workspace * sizeof(T));
+    multiply(alpha, a, b, c, accumulate, memory.data<T>());
+  }
+};
 
 /// Those that this CPU has, the portable one first.
 template <class T>
 std::vector<product<T>> products() {
   namespace detail = tern::detail;
-  std::vector<product<T>> all{detail::portable::gemm<detail::portable::ops<T>>};
+  std::vector<product<T>> all{{detail::portable::gemm<detail::portable::ops<T>>,
+                               detail::portable::workspace_size<detail::portable::ops<T>>}};
 #if TERN_X86
   using tern::isa::level;
   if constexpr (std::is_same_v<T, float>) {
-    if (tern::isa::supported(level::avx2)) all.push_back(detail::avx2::gemm<detail::avx2::ops>);
+    if (tern::isa::supported(level::avx2))
+      all.push_back(
+          {detail::avx2::gemm<detail::avx2::ops>, detail::avx2::workspace_size<detail::avx2::ops>});
     if (tern::isa::supported(level::avx512bw))
-      all.push_back(detail::avx512::gemm<detail::avx512::ops>);
+      all.push_back({detail::avx512::gemm<detail::avx512::ops>,
+                     detail::avx512::workspace_size<detail::avx512::ops>});
   }
 #endif
   return all;

@@ -12,6 +12,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/kernel/amx.hpp"
 #include "tern/kernel/avx2.hpp"
@@ -45,8 +46,9 @@ namespace kernel {
 /// columns; so many of them and more by tiles.
 template <class Format>
 struct entry {
-  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
+  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes);
   std::size_t (*group_size)(std::size_t tokens);
+  std::size_t bytes;  ///< size of what `run` takes
   std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
 };
 
@@ -56,29 +58,32 @@ entry<Format> entry_of(isa::level level) {
 #if TERN_X86
 #  if defined(__x86_64__)
     case isa::level::amx:
-      return {amx::run<Format>, amx::group_size<Format>, amx::least_tokens<Format>};
+      return {amx::run<Format>, amx::group_size<Format>, amx::unpacked_bytes<Format>,
+              amx::least_tokens<Format>};
 #  endif
     case isa::level::avx512vbmi:
-      return {avx512vbmi::run<Format>, avx512vbmi::group_size};
+      return {avx512vbmi::run<Format>, avx512vbmi::group_size, avx512vbmi::unpacked_bytes<Format>};
     case isa::level::avx512vnni:
-      return {avx512vnni::run<Format>, avx512vnni::group_size};
+      return {avx512vnni::run<Format>, avx512vnni::group_size, avx512vnni::unpacked_bytes<Format>};
     case isa::level::avx512bw:
-      return {avx512bw::run<Format>, avx512bw::group_size};
+      return {avx512bw::run<Format>, avx512bw::group_size, avx512bw::unpacked_bytes<Format>};
     case isa::level::avxvnni:
-      return {avxvnni::run<Format>, avxvnni::group_size};
+      return {avxvnni::run<Format>, avxvnni::group_size, avxvnni::unpacked_bytes<Format>};
     case isa::level::avx2:
-      return {avx2::run<Format>, avx2::group_size};
+      return {avx2::run<Format>, avx2::group_size, avx2::unpacked_bytes<Format>};
     case isa::level::sse41:
-      return {sse41::run<Format>, sse41::group_size};
+      return {sse41::run<Format>, sse41::group_size, sse41::unpacked_bytes<Format>};
 #elif TERN_AARCH64
     case isa::level::neon_dotprod:
-      return {neon_dotprod::run<Format>, neon_dotprod::group_size};
+      return {neon_dotprod::run<Format>, neon_dotprod::group_size,
+              neon_dotprod::unpacked_bytes<Format>};
     case isa::level::neon:
-      if constexpr (Format::max_digit == 2) return {neon::run<Format>, neon::group_size};
+      if constexpr (Format::max_digit == 2)
+        return {neon::run<Format>, neon::group_size, neon::unpacked_bytes<Format>};
       [[fallthrough]];  // such CPUs are too slow for wider digits to matter
 #endif
     default:
-      return {scalar::run<Format>, scalar::group_size};
+      return {scalar::run<Format>, scalar::group_size, 0};
   }
 }
 
@@ -166,7 +171,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   };
   const kernel::column_runs<Format> runs(whole(products[0]), x, tiled, workspace, ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
-                        const kernel::problem<Format>& mine, std::size_t i) {
+                        const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);
     const auto sums = p.out.block(token, row, tokens, rows);
     for (std::size_t r = 0; r < runs.size(); ++r) {
@@ -174,7 +179,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
       run.weights = p.weights.run_view(r);
       run.out = p.out.data;
       run.out_stride = p.out.row_stride;
-      kernel.run(run, i, i + 1);
+      kernel.run(run, i, i + 1, bytes);
       p.epilogue({token, row, sums, r});
     }
   };
@@ -185,10 +190,12 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
   ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
+                    const thread_scratch unpacked(most != 0 ? kernel.bytes : 0);
                     for (const auto& p : products) {
                       const kernel::problem<Format> mine = whole(p);
                       const std::size_t count = mine.tasks();
-                      for (std::size_t i = begin; i < std::min(end, count); ++i) task(p, mine, i);
+                      for (std::size_t i = begin; i < std::min(end, count); ++i)
+                        task(p, mine, i, unpacked.data<std::uint8_t>());
                       begin -= std::min(begin, count);
                       end -= std::min(end, count);
                     }

@@ -9,6 +9,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/isa/tile_config.hpp"
 #include "tern/linalg/avx512.hpp"
@@ -203,13 +204,14 @@ constexpr bool suits(std::size_t rows, std::size_t depth, std::size_t cols) {
 
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times; c row-major, a in
 /// either order, b of floats in either order or of row-major codes. Each operand is packed once to
-/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of the caller's stack
-/// and 48 KB of each thread's.
+/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of thread_scratch
+/// on the caller's thread and 48 KB on each thread that works.
 template <class T>
 void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
           matrix_view<const T> b, matrix_view<float> c, bool accumulate, executor_ref ex) {
   constexpr std::size_t block_cols = 1536 / parts<T>;
-  alignas(64) std::byte right[panel_bytes(parts<T>, block_depth) * block_cols / panel_lines];
+  const thread_scratch columns(panel_bytes(parts<T>, block_depth) * block_cols / panel_lines);
+  auto* const right = columns.data<std::byte>();
   alignas(64) float ones[block_depth], factor[block_depth];
   std::fill_n(ones, block_depth, 1.0f);
   for (std::size_t j = 0; j < c.cols; j += block_cols)
@@ -225,7 +227,8 @@ void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
                      false);
       });
       ex.parallel_for(c.rows, panel_lines, [&](std::size_t r, std::size_t end) {
-        alignas(64) std::byte left[panel_bytes(3, block_depth)];
+        const thread_scratch strip(panel_bytes(3, block_depth));
+        auto* const left = strip.data<std::byte>();
         pack_panel(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left, true);
         multiply_strip<parts<T>>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
                                  accumulate || p > 0);

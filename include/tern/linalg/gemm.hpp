@@ -7,6 +7,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/linalg/amx.hpp"
 #include "tern/linalg/avx2.hpp"
@@ -24,11 +25,18 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
 #if TERN_X86
   if constexpr (std::is_same_v<T, float>) {
     const isa::level level = isa::active();
-    if (level >= isa::level::avx512bw) return avx512::gemm<avx512::ops>(alpha, a, b, c, accumulate);
-    if (level >= isa::level::avx2) return avx2::gemm<avx2::ops>(alpha, a, b, c, accumulate);
+    if (level >= isa::level::avx512bw) {
+      const thread_scratch s(avx512::workspace_size<avx512::ops> * sizeof(T));
+      return avx512::gemm<avx512::ops>(alpha, a, b, c, accumulate, s.data<T>());
+    }
+    if (level >= isa::level::avx2) {
+      const thread_scratch s(avx2::workspace_size<avx2::ops> * sizeof(T));
+      return avx2::gemm<avx2::ops>(alpha, a, b, c, accumulate, s.data<T>());
+    }
   }
 #endif
-  portable::gemm<portable::ops<T>>(alpha, a, b, c, accumulate);
+  const thread_scratch s(portable::workspace_size<portable::ops<T>> * sizeof(T));
+  portable::gemm<portable::ops<T>>(alpha, a, b, c, accumulate, s.data<T>());
 }
 
 /// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
