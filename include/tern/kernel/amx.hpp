@@ -217,6 +217,11 @@ void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint
   _tile_release();
 }
 
+/// The functions of the level.
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size<Format>, unpacked_bytes<Format>,
+                                        least_tokens<Format>};
+
 }  // namespace tern::inline TERN_ABI::kernel::amx
 TERN_TARGET_END
 #endif

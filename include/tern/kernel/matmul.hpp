@@ -7,12 +7,12 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/core/thread_scratch.hpp"
+#include "tern/isa/dispatch_table.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/kernel/amx.hpp"
 #include "tern/kernel/avx2.hpp"
@@ -42,50 +42,31 @@ inline constexpr std::size_t matmul_max_cols =
 
 namespace kernel {
 
-/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved by four
-/// columns; so many of them and more by tiles.
+/// The kernels of a format.
 template <class Format>
-struct entry {
-  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes);
-  std::size_t (*group_size)(std::size_t tokens);
-  std::size_t bytes;  ///< size of what `run` takes
-  std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
-};
-
-template <class Format>
-entry<Format> entry_of(isa::level level) {
-  switch (level) {
+inline constexpr isa::dispatch_table<entry<Format>> kernels {
+  {isa::level::scalar, scalar::entry_of<Format>},
 #if TERN_X86
+      {isa::level::sse41, sse41::entry_of<Format>}, {isa::level::avx2, avx2::entry_of<Format>},
+      {isa::level::avxvnni, avxvnni::entry_of<Format>},
+      {isa::level::avx512bw, avx512bw::entry_of<Format>},
+      {isa::level::avx512vnni, avx512vnni::entry_of<Format>},
+      {isa::level::avx512vbmi, avx512vbmi::entry_of<Format>},
 #  if defined(__x86_64__)
-    case isa::level::amx:
-      return {amx::run<Format>, amx::group_size<Format>, amx::unpacked_bytes<Format>,
-              amx::least_tokens<Format>};
+      {isa::level::amx, amx::entry_of<Format>},
 #  endif
-    case isa::level::avx512vbmi:
-      return {avx512vbmi::run<Format>, avx512vbmi::group_size, avx512vbmi::unpacked_bytes<Format>};
-    case isa::level::avx512vnni:
-      return {avx512vnni::run<Format>, avx512vnni::group_size, avx512vnni::unpacked_bytes<Format>};
-    case isa::level::avx512bw:
-      return {avx512bw::run<Format>, avx512bw::group_size, avx512bw::unpacked_bytes<Format>};
-    case isa::level::avxvnni:
-      return {avxvnni::run<Format>, avxvnni::group_size, avxvnni::unpacked_bytes<Format>};
-    case isa::level::avx2:
-      return {avx2::run<Format>, avx2::group_size, avx2::unpacked_bytes<Format>};
-    case isa::level::sse41:
-      return {sse41::run<Format>, sse41::group_size, sse41::unpacked_bytes<Format>};
 #elif TERN_AARCH64
-    case isa::level::neon_dotprod:
-      return {neon_dotprod::run<Format>, neon_dotprod::group_size,
-              neon_dotprod::unpacked_bytes<Format>};
-    case isa::level::neon:
-      if constexpr (Format::max_digit == 2)
-        return {neon::run<Format>, neon::group_size, neon::unpacked_bytes<Format>};
-      [[fallthrough]];  // such CPUs are too slow for wider digits to matter
+      // CPUs without dot products are too slow for wider digits to matter.
+      {isa::level::neon,
+       [] {
+         if constexpr (Format::max_digit == 2)
+           return neon::entry_of<Format>;
+         else
+           return scalar::entry_of<Format>;
+       }()},
+      {isa::level::neon_dotprod, neon_dotprod::entry_of<Format>},
 #endif
-    default:
-      return {scalar::run<Format>, scalar::group_size, 0};
-  }
-}
+};
 
 }  // namespace kernel
 
@@ -154,7 +135,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     return;
   }
 
-  const auto kernel = kernel::entry_of<Format>(level);
+  const kernel::entry<Format> kernel = kernel::kernels<Format>.at(level);
   const std::size_t most = kernel.group_size(x.rows);
   const bool tiled = x.rows >= kernel.tiled_from;
   const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
@@ -190,7 +171,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
   ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
-                    const thread_scratch unpacked(most != 0 ? kernel.bytes : 0);
+                    const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
                     for (const auto& p : products) {
                       const kernel::problem<Format> mine = whole(p);
                       const std::size_t count = mine.tasks();

@@ -38,4 +38,7 @@ void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint
   }
 }
 
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size};
+
 }  // namespace tern::inline TERN_ABI::kernel::scalar

@@ -10,9 +10,9 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/core/thread_scratch.hpp"
+#include "tern/isa/registers/avx512.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/isa/tile_config.hpp"
-#include "tern/linalg/avx512.hpp"
 
 #if TERN_X86 && defined(__x86_64__)
 #  include <immintrin.h>
@@ -56,7 +56,7 @@ inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) r[i] = _mm512_loadu_ps(tile + 16 * i);
-  avx512::ops::transpose(r);
+  isa::avx512::floats::transpose(r);
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) _mm512_storeu_ps(tile + 16 * i, r[i]);
 }
@@ -69,8 +69,9 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
                        const float* factor, std::byte* to, bool exchange) {
   const std::size_t second = AlongLines ? brick_lines * stride : brick_lines;
   const std::size_t outer = AlongLines ? depth : lines, inner = AlongLines ? lines : depth;
-  const __mmask16 left = avx512::ops::first(inner),
-                  right = AlongLines ? left : avx512::ops::first(inner > 16 ? inner - 16 : 0);
+  const __mmask16 left = isa::avx512::floats::first(inner),
+                  right =
+                      AlongLines ? left : isa::avx512::floats::first(inner > 16 ? inner - 16 : 0);
   for (std::size_t i = 0; i < brick_lines; ++i) {
     const T* const at = from + i * stride;
     const bool one = i < outer, two = AlongLines ? i + 16 < outer : one;

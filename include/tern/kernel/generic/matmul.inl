@@ -184,3 +184,7 @@ inline void run(const problem<Format>& p, std::size_t begin, std::size_t end, st
         group(p, t, row, row_end, b, blocks - b < chunk ? blocks - b : chunk, bytes);
   }
 }
+
+/// The functions of the level.
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size, unpacked_bytes<Format>};
