@@ -24,7 +24,7 @@ struct limit_loops {
 }  // namespace bench
 
 #if TERN_X86
-TERN_TARGET_BEGIN("sse4.1")
+TERN_TARGET_BEGIN("ssse3,sse4.1")
 namespace bench::sse41 {
 using namespace tern::kernel::sse41;
 #  include "kernel_limits.inl"
@@ -82,30 +82,20 @@ TERN_TARGET_END
 
 namespace bench {
 
-inline limit_loops loops_of(tern::isa::level level) {
-  switch (level) {
+inline constexpr tern::isa::dispatch_table<limit_loops> loops {
+  {tern::isa::level::scalar, {}},
 #if TERN_X86
-    case tern::isa::level::sse41:
-      return {sse41::dots, sse41::read};
-    case tern::isa::level::avx2:
-      return {avx2::dots, avx2::read};
-    case tern::isa::level::avxvnni:
-      return {avxvnni::dots, avxvnni::read};
-    case tern::isa::level::avx512bw:
-      return {avx512bw::dots, avx512bw::read};
+      {tern::isa::level::sse41, {sse41::dots, sse41::read}},
+      {tern::isa::level::avx2, {avx2::dots, avx2::read}},
+      {tern::isa::level::avxvnni, {avxvnni::dots, avxvnni::read}},
+      {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
+      {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
+      {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
 #  if defined(__x86_64__)
-    case tern::isa::level::amx:
-      return {amx::dots, avx512vbmi::read};
+      {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
 #  endif
-    case tern::isa::level::avx512vbmi:
-      return {avx512vbmi::dots, avx512vbmi::read};
-    case tern::isa::level::avx512vnni:
-      return {avx512vnni::dots, avx512vnni::read};
 #endif
-    default:
-      return {};
-  }
-}
+};
 
 /// Seconds of the fastest of `repeats` calls.
 template <class F>
@@ -122,11 +112,11 @@ double fastest(std::size_t repeats, F&& f) {
 
 /// 1e9 operations (two to a multiply-add) a second, all threads together.
 inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
-  const auto loops = loops_of(level);
+  const limit_loops& best = loops.at(level);
   std::size_t done = 0;
   const double seconds = fastest(40, [&] {
     pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
-      const std::size_t n = loops.dots(40000);
+      const std::size_t n = best.dots(40000);
       if (begin == 0) done = n;
     });
   });
@@ -138,14 +128,14 @@ inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
 inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
                              tern::thread_pool& pool) {
   constexpr std::size_t most = 2048 * 2161;  // no power of two lies between the streams
-  const auto loops = loops_of(level);
+  const limit_loops& best = loops.at(level);
   const std::size_t part = memory.size() / pool.threads() / 2048 * 2048;
   const std::size_t slice = std::min(part, most), slices = part / slice, times = most / slice;
   std::size_t turn = 0;
   const double seconds = fastest(std::max<std::size_t>(50, 4 * slices), [&] {
     const std::size_t at = turn++ % slices * slice;
     pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
-      for (std::size_t i = 0; i < times; ++i) loops.read(memory.data() + begin * part + at, slice);
+      for (std::size_t i = 0; i < times; ++i) best.read(memory.data() + begin * part + at, slice);
     });
   });
   return 1e-9 * static_cast<double>(times * slice * pool.threads()) / seconds;

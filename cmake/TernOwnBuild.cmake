@@ -22,6 +22,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(tern_own_build INTERFACE -Wno-restrict)
 endif()
 
+# For programs that instantiate the library: none of its functions takes more than 16 KB of stack. A
+# build without optimisation or with a sanitizer gives variables more room.
+add_library(tern_small_frames INTERFACE)
+target_compile_options(tern_small_frames INTERFACE $<$<CONFIG:Release>:-Wframe-larger-than=16384>)
+
 # x86-64-v3 rather than native: what the results of docs/ are measured with.
 if(TERN_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_CROSSCOMPILING)
   check_cxx_source_runs("
@@ -44,7 +49,7 @@ endfunction()
 
 # Measured: saves about 4 s for each scalar in each unit that multiplies matrices.
 add_library(tern_instances STATIC "${CMAKE_CURRENT_LIST_DIR}/instances.cpp")
-target_link_libraries(tern_instances PRIVATE tern tern_own_build)
+target_link_libraries(tern_instances PRIVATE tern tern_own_build tern_small_frames)
 target_compile_definitions(tern_instances PUBLIC TERN_EXTERN_GEMM)
 
 # libtorch, for the test of its adapter and an example; in a function, since its package sets much.

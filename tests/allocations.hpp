@@ -8,13 +8,20 @@
 
 namespace tern_test {
 
-inline std::atomic<std::size_t> allocations = 0;
+inline std::atomic<std::size_t> allocations = 0;       ///< how often memory was taken
+inline std::atomic<std::size_t> live_allocations = 0;  ///< pieces taken and not yet given back
 
 inline void* counted(std::size_t bytes, std::size_t alignment) {
   ++allocations;
+  ++live_allocations;
   const std::size_t rounded = (bytes + alignment) / alignment * alignment;
   if (void* p = std::aligned_alloc(alignment, rounded)) return p;
   throw std::bad_alloc();
+}
+
+inline void release(void* p) noexcept {
+  if (p != nullptr) --live_allocations;
+  std::free(p);
 }
 
 }  // namespace tern_test
@@ -26,14 +33,17 @@ inline void* counted(std::size_t bytes, std::size_t alignment) {
 }
 [[gnu::noinline]] void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
   ++tern_test::allocations;
+  ++tern_test::live_allocations;
   return std::malloc(n);
 }
 [[gnu::noinline]] void* operator new(std::size_t n, std::align_val_t a) {
   return tern_test::counted(n, static_cast<std::size_t>(a));
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { tern_test::release(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { tern_test::release(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept {
+  tern_test::release(p);
+}
 [[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
+  tern_test::release(p);
 }

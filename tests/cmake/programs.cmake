@@ -71,6 +71,7 @@ foreach(folder IN LISTS folders)
 endforeach()
 file(GLOB united CONFIGURE_DEPENDS kernel/*.cpp)
 
+target_link_libraries(test_linalg PRIVATE tern_small_frames)
 target_link_libraries(test_adapt PRIVATE ${adapted})
 
 if(TARGET tern_torch)

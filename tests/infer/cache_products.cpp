@@ -47,7 +47,7 @@ struct operands {
 
 template <class E>
 void compare(const operands<E>& o, isa::level level) {
-  const auto products = cache_products::entry_of<E>(level);
+  const auto products = cache_products::products<E>.at(level);
   INFO(isa::name(level) << ", " << o.heads << " heads, " << o.n << " positions of " << o.d);
   constexpr float untouched = 77;
   std::vector<float> s(o.heads * o.s_stride, untouched), y(o.heads * o.d_stride, untouched);

@@ -52,21 +52,25 @@ tern::matrix<T> plain_loops(T alpha, matrix_view<const T> a, matrix_view<const T
 
 /// A product of one thread.
 template <class T>
-using product = void (*)(T, matrix_view<const T>, matrix_view<const T>, matrix_view<T>, bool);
+struct product {
+  tern::detail::gemm_kernel<T> kernel;
 
-/// Those that this CPU has, the portable one first.
+  void operator()(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
+                  bool accumulate) const {
+    const tern::thread_scratch buffer(kernel.buffer_size * sizeof(T));
+    kernel.multiply(alpha, a, b, c, accumulate, buffer.data<T>());
+  }
+};
+
+/// The products of all levels that this CPU has, the portable one first.
 template <class T>
 std::vector<product<T>> products() {
-  namespace detail = tern::detail;
-  std::vector<product<T>> all{detail::portable::gemm<detail::portable::ops<T>>};
-#if TERN_X86
-  using tern::isa::level;
-  if constexpr (std::is_same_v<T, float>) {
-    if (tern::isa::supported(level::avx2)) all.push_back(detail::avx2::gemm<detail::avx2::ops>);
-    if (tern::isa::supported(level::avx512bw))
-      all.push_back(detail::avx512::gemm<detail::avx512::ops>);
+  std::vector<product<T>> all;
+  for (const tern::isa::level l : tern::isa::levels) {
+    const tern::detail::gemm_kernel<T>& kernel = tern::detail::gemm_kernels<T>.at(l);
+    const bool known = !all.empty() && all.back().kernel.multiply == kernel.multiply;
+    if (tern::isa::supported(l) && !known) all.push_back({kernel});
   }
-#endif
   return all;
 }
 

@@ -122,7 +122,7 @@ class cached_attention {
                     matrix_view<float> z, float* buffer) {
     const std::size_t n = q.rows, heads = q.cols / k.cols;
     if (n <= few) {
-      const auto scores = cache_products::entry_of<E>(isa::active()).scores;
+      const auto scores = cache_products::products<E>.at(isa::active()).scores;
       for (std::size_t i = 0; i < n; ++i)
         scores(q.row(i).data, k.cols, heads, k, factor, z.row(i).data, n * z.row_stride);
       return;
@@ -140,7 +140,7 @@ class cached_attention {
                   bool add, float* buffer) {
     const std::size_t n = y.rows, heads = y.cols / v.cols;
     if (n <= few) {
-      const auto mix = cache_products::entry_of<E>(isa::active()).mix;
+      const auto mix = cache_products::products<E>.at(isa::active()).mix;
       for (std::size_t i = 0; i < n; ++i)
         mix(p.row(i).data, n * p.row_stride, heads, v, y.row(i).data, v.cols, add);
       return;

@@ -1,4 +1,5 @@
-// What this CPU can run, asked of the CPU itself. The environment variable TERN_ISA caps it.
+// Instruction-set levels, and which of them this CPU has: the CPU itself is asked. The environment
+// variable TERN_ISA sets an upper limit.
 #pragma once
 
 #include <array>
@@ -22,8 +23,10 @@
 
 namespace tern::inline TERN_ABI::isa {
 
-/// Kernel sets in order of preference. A CPU may run one and lack another below it: several with
-/// AVX-512 VNNI know no AVX-VNNI. `avx512vbmi` has VNNI too; `amx` has all of it and the tiles.
+/// Instruction sets that the library has code for. A comparison asks whether one level has the
+/// instructions of the other: `a <= b` where a CPU of level b runs everything that is made for a.
+/// Levels of different architectures are neither below nor above each other, nor are AVX-VNNI and
+/// AVX-512, since several CPUs with AVX-512 VNNI lack AVX-VNNI. Every level includes `scalar`.
 enum class level {
   scalar,
   sse41,
@@ -37,7 +40,10 @@ enum class level {
   neon_dotprod
 };
 
-/// Those of this architecture.
+/// Number of levels of all architectures.
+inline constexpr std::size_t level_count = 10;
+
+/// The levels of this architecture in the order of preference.
 #if TERN_X86
 inline constexpr std::array levels{level::scalar,     level::sse41,    level::avx2,
                                    level::avxvnni,    level::avx512bw, level::avx512vnni,
@@ -48,15 +54,44 @@ inline constexpr std::array levels{level::scalar, level::neon, level::neon_dotpr
 inline constexpr std::array levels{level::scalar};
 #endif
 
-/// As TERN_ISA spells it.
-constexpr std::string_view name(level l) {
-  constexpr std::array<std::string_view, 10> names{
-      "scalar",     "sse41",      "avx2", "avxvnni", "avx512bw",
-      "avx512vnni", "avx512vbmi", "amx",  "neon",    "neon_dotprod"};
-  return names[static_cast<std::size_t>(l)];
-}
+namespace detail {
 
-/// Throws config_error for a name that is none.
+struct level_traits {
+  std::string_view name;
+  level extends;  ///< the level to which this one adds instructions
+};
+
+/// One entry for each level, in the order of the enumeration.
+inline constexpr std::array<level_traits, level_count> traits{{
+    {"scalar", level::scalar},
+    {"sse41", level::scalar},
+    {"avx2", level::sse41},
+    {"avxvnni", level::avx2},
+    {"avx512bw", level::avx2},
+    {"avx512vnni", level::avx512bw},
+    {"avx512vbmi", level::avx512vnni},
+    {"amx", level::avx512vbmi},
+    {"neon", level::scalar},
+    {"neon_dotprod", level::neon},
+}};
+
+constexpr const level_traits& traits_of(level l) { return traits[static_cast<std::size_t>(l)]; }
+
+}  // namespace detail
+
+/// Whether a CPU of level b runs everything that is made for a.
+constexpr bool operator<=(level a, level b) {
+  while (b != a && b != level::scalar) b = detail::traits_of(b).extends;
+  return b == a;
+}
+constexpr bool operator>=(level a, level b) { return b <= a; }
+constexpr bool operator<(level a, level b) { return a != b && a <= b; }
+constexpr bool operator>(level a, level b) { return b < a; }
+
+/// The name of a level, as the environment variable TERN_ISA spells it.
+constexpr std::string_view name(level l) { return detail::traits_of(l).name; }
+
+/// The level of this name. Throws config_error where no level of this architecture has it.
 inline level parse(std::string_view text) {
   std::string known;
   for (const level l : levels) {
@@ -79,17 +114,19 @@ inline cpuid_words cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
   return w;
 }
 
-/// Register state that the operating system saves: bits 1-2 SSE and AVX, 5-7 AVX-512, 17-18 AMX.
+/// The registers that the operating system saves: bits 1 and 2 stand for SSE and AVX, 5 to 7 for
+/// AVX-512, 17 and 18 for AMX.
 inline std::uint32_t enabled_state() {
   constexpr std::uint32_t osxsave = 1u << 27;
   if ((cpuid(1, 0).ecx & osxsave) == 0) return 0;
   std::uint32_t low = 0, high = 0;
-  // volatile: else g++ -O3 moves it before the check, and CPUs without it stop there.
+  // Without `volatile` g++ -O3 moves it before the check, where a CPU that lacks it would stop.
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
 }
 
-/// Linux gives the tile registers of AMX to a process that asks for them; it may refuse.
+/// Asks Linux for the tile registers of AMX, which only a process that has asked may use. True
+/// where Linux agrees.
 inline bool tiles_granted() {
 #  if defined(__linux__) && defined(__x86_64__)
   constexpr long request_permission = 0x1023, tile_data = 18;
@@ -144,19 +181,22 @@ inline bool detect(level l) {
 inline bool detect(level l) { return l == level::scalar; }
 #endif
 
+/// The last supported level up to TERN_ISA, in the order of preference.
 inline level best() {
   const char* cap = std::getenv("TERN_ISA");
   const level top = cap == nullptr || *cap == '\0' ? levels.back() : parse(cap);
   level found = level::scalar;
-  for (const level l : levels)
-    if (l <= top && detect(l)) found = l;
+  for (const level l : levels) {
+    if (detect(l)) found = l;
+    if (l == top) break;
+  }
   return found;
 }
 
 }  // namespace detail
 
-/// Whether this CPU and operating system run the level (TERN_ISA plays no part). The first call
-/// asks Linux for the tile registers where the CPU has them, on behalf of the whole process.
+/// Whether this CPU and this operating system run the level; TERN_ISA plays no part. Where the CPU
+/// has tile registers, the first call asks Linux for them on behalf of the whole process.
 inline bool supported(level l) {
   static const std::uint32_t cache = [] {
     std::uint32_t set = 0;
@@ -167,8 +207,8 @@ inline bool supported(level l) {
   return (cache >> static_cast<unsigned>(l) & 1u) != 0;
 }
 
-/// The level kernels use: the best supported one not above TERN_ISA, read once. Throws
-/// config_error where TERN_ISA names no level.
+/// The level that the library uses: the most preferred supported one that does not come after
+/// TERN_ISA, which is read once. Throws config_error where TERN_ISA names no level.
 inline level active() {
   static const level l = detail::best();
   return l;

@@ -22,6 +22,8 @@
 #if TERN_X86 && defined(__x86_64__)
 #  include <immintrin.h>
 
+#  include <algorithm>
+
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,amx-tile,amx-int8")
 namespace tern::inline TERN_ABI::kernel::amx {
 
@@ -153,16 +155,15 @@ template <class Format, std::size_t panels>
 }
 
 /// `panels` panels from `panel` on times all groups of a task; past its end the last panel stands
-/// in for those that are not there.
+/// in for those that are not there. `ring` has as many bytes as their weight_tiles need.
 template <std::size_t panels, class Format>
 void columns(const problem<Format>& p, const typename problem<Format>::range& task,
-             std::size_t panel) {
+             std::size_t panel, std::int8_t* ring) {
   constexpr std::size_t most_rows = panels * 16, most_tokens = 64 / panels;
   const std::size_t row = panel * Format::rows, left = p.weights.rows - row;
   const bool direct = left >= most_rows && panel + panels <= task.panel_end;
   const std::size_t steps = (p.weights.cols + tile_cols - 1) / tile_cols;
   weight_tiles<Format, panels> w;
-  alignas(64) std::int8_t ring[panels * w.stride];
   alignas(64) std::int32_t edge[most_rows * most_tokens];
   for (std::size_t i = 0; i < panels; ++i)
     w.packed[i] = p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1);
@@ -193,19 +194,33 @@ inline std::size_t group_size(std::size_t tokens) {
   return tokens <= tile_tokens ? tile_tokens : 2 * tile_tokens;
 }
 
-/// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use.
+/// Bytes of memory that a task needs for unpacked digits.
 template <class Format>
-void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  if (p.tokens() < least_tokens<Format>) return below::run(p, begin, end);
+inline constexpr std::size_t unpacked_bytes =
+    std::max(below::unpacked_bytes<Format>, 4 * weight_tiles<Format, 4>::stride);
+
+/// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use. `bytes` points
+/// to unpacked_bytes<Format> of memory that begin at a cache line.
+template <class Format>
+void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes) {
+  if (p.tokens() < least_tokens<Format>) return below::run(p, begin, end, bytes);
+  auto* const ring = reinterpret_cast<std::int8_t*>(bytes);
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (p.tokens() <= tile_tokens)
-      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 4) columns<4>(p, t, panel);
+      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 4)
+        columns<4>(p, t, panel, ring);
     else
-      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 2) columns<2>(p, t, panel);
+      for (std::size_t panel = t.panel; panel < t.panel_end; panel += 2)
+        columns<2>(p, t, panel, ring);
   }
   _tile_release();
 }
+
+/// The functions of the level.
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size<Format>, unpacked_bytes<Format>,
+                                        least_tokens<Format>};
 
 }  // namespace tern::inline TERN_ABI::kernel::amx
 TERN_TARGET_END

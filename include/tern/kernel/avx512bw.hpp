@@ -16,60 +16,23 @@
 // left multiplied by 4. Nothing saturates or wraps.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/isa/registers/avx512.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
 namespace tern::inline TERN_ABI::kernel::avx512bw {
 
-#  include "tern/kernel/generic/zmm.inl"
+using registers = isa::avx512::integers;
 
-struct ops : zmm {
-  static constexpr std::size_t tile_tokens = 10;   // with 12, g++ keeps sums on the stack
-  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
-  static constexpr std::size_t max_dots = 64;
-  static constexpr int max_digit = 8;  // that `dot` is exact for, max_dots / 4 of them
+#  include "tern/kernel/generic/int16_sums.inl"
 
-  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
-    sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(digits, x));
-    __asm__("" : "+v"(sum));  // else g++ adds products in a tree that needs too many registers
-    return sum;
-  }
-  TERN_INLINE static reg widen(reg sum) { return _mm512_madd_epi16(sum, _mm512_set1_epi16(1)); }
-  /// The same for digits up to max_digit, exact in int32.
-  template <int max_digit>
-  TERN_INLINE static reg dot_wide(reg sum, reg digits, reg x) {
-    if constexpr (max_digit < 128) {
-      return add(sum, widen(_mm512_maddubs_epi16(digits, x)));
-    } else {
-      const reg low = _mm512_maddubs_epi16(field<0, 15>(digits), x);
-      const reg high = _mm512_maddubs_epi16(field<4, 15>(digits), x);
-      return add(sum, add(widen(low), _mm512_madd_epi16(high, _mm512_set1_epi16(16))));
-    }
-  }
+struct ops : int16_sums {
+  // With 12 tokens in a tile g++ keeps sums on the stack.
+  static constexpr std::size_t tile_tokens = 10, matvec_tokens = 1, matvec_panels = 4;
 };
 
-#  include "tern/kernel/generic/two_bit.inl"
-
-#  include "tern/kernel/generic/base3.inl"
-
-#  include "tern/kernel/generic/wide.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
+#  include "tern/kernel/generic/all.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx512bw
 TERN_TARGET_END

@@ -11,27 +11,16 @@
 // cycles of p05, 8 of Zen 4's shuffling and multiplying pipes.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/kernel/avx512vnni.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
 namespace tern::inline TERN_ABI::kernel::avx512vbmi {
 
-#  include "tern/kernel/generic/zmm_vnni.inl"
+using avx512vnni::ops;
 
-#  include "tern/kernel/generic/two_bit.inl"
+#  include "tern/kernel/generic/all.inl"
 
 /// Byte >> 2 tells the upper digits and the part of the byte that they make; the rest, below 28,
 /// tells the lower digits.
@@ -69,12 +58,6 @@ struct decoder<base3> {
     return _mm512_maskz_permutexvar_epi8(~__mmask64{}, index, ops::load(table.data()));
   }
 };
-
-#  include "tern/kernel/generic/wide.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx512vbmi
 TERN_TARGET_END

@@ -11,35 +11,27 @@
 // matvec, base3: 19 operations to decode and 5 dot products for 16 rows x 20 columns: 12 cycles.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/isa/registers/avx512.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 namespace tern::inline TERN_ABI::kernel::avx512vnni {
 
-#  include "tern/kernel/generic/zmm_vnni.inl"
+struct ops : isa::avx512::integers {
+  static constexpr std::size_t tile_tokens = 12, matvec_tokens = 2, matvec_panels = 4;
+  static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
+  static constexpr int max_digit = 255;
 
-#  include "tern/kernel/generic/two_bit.inl"
+  TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
+    sum = _mm512_dpbusd_epi32(sum, digits, x);
+    __asm__("" : "+v"(sum));  // else g++ moves sums from register to register
+    return sum;
+  }
+  TERN_INLINE static reg widen(reg sum) { return sum; }
+};
 
-#  include "tern/kernel/generic/base3.inl"
-
-#  include "tern/kernel/generic/wide.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
+#  include "tern/kernel/generic/all.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avx512vnni
 TERN_TARGET_END

@@ -9,31 +9,17 @@
 // matvec, base3: 36 operations to decode, 10 dot products for 16 rows x 20 columns: 15.3 cycles.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/isa/registers/avx2.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 TERN_TARGET_BEGIN("avx2,avxvnni")
 namespace tern::inline TERN_ABI::kernel::avxvnni {
 
-#  include "tern/kernel/generic/ymm.inl"
-
-struct ops : ymm {
-  static constexpr std::size_t tile_tokens = 6;
-  static constexpr std::size_t matvec_tokens = 2;  // up to which each has its own matvec
+struct ops : isa::avx2::integers {
+  static constexpr std::size_t tile_tokens = 6, matvec_tokens = 2, matvec_panels = 1;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  static constexpr int max_digit = 255;  // that `dot` is exact for
+  static constexpr int max_digit = 255;
 
   TERN_INLINE static reg dot(reg sum, reg digits, reg x) {
     sum = _mm256_dpbusd_avx_epi32(sum, digits, x);
@@ -43,15 +29,7 @@ struct ops : ymm {
   TERN_INLINE static reg widen(reg sum) { return sum; }
 };
 
-#  include "tern/kernel/generic/two_bit.inl"
-
-#  include "tern/kernel/generic/base3.inl"
-
-#  include "tern/kernel/generic/wide.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
+#  include "tern/kernel/generic/all.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::avxvnni
 TERN_TARGET_END

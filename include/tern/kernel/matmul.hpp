@@ -7,11 +7,12 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
+#include "tern/isa/dispatch_table.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/kernel/amx.hpp"
 #include "tern/kernel/avx2.hpp"
@@ -41,46 +42,31 @@ inline constexpr std::size_t matmul_max_cols =
 
 namespace kernel {
 
-/// The functions of a level: see generic/matmul.inl. Tokens of a group are interleaved by four
-/// columns; so many of them and more by tiles.
+/// The kernels of a format.
 template <class Format>
-struct entry {
-  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end);
-  std::size_t (*group_size)(std::size_t tokens);
-  std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
-};
-
-template <class Format>
-entry<Format> entry_of(isa::level level) {
-  switch (level) {
+inline constexpr isa::dispatch_table<entry<Format>> kernels {
+  {isa::level::scalar, scalar::entry_of<Format>},
 #if TERN_X86
+      {isa::level::sse41, sse41::entry_of<Format>}, {isa::level::avx2, avx2::entry_of<Format>},
+      {isa::level::avxvnni, avxvnni::entry_of<Format>},
+      {isa::level::avx512bw, avx512bw::entry_of<Format>},
+      {isa::level::avx512vnni, avx512vnni::entry_of<Format>},
+      {isa::level::avx512vbmi, avx512vbmi::entry_of<Format>},
 #  if defined(__x86_64__)
-    case isa::level::amx:
-      return {amx::run<Format>, amx::group_size<Format>, amx::least_tokens<Format>};
+      {isa::level::amx, amx::entry_of<Format>},
 #  endif
-    case isa::level::avx512vbmi:
-      return {avx512vbmi::run<Format>, avx512vbmi::group_size};
-    case isa::level::avx512vnni:
-      return {avx512vnni::run<Format>, avx512vnni::group_size};
-    case isa::level::avx512bw:
-      return {avx512bw::run<Format>, avx512bw::group_size};
-    case isa::level::avxvnni:
-      return {avxvnni::run<Format>, avxvnni::group_size};
-    case isa::level::avx2:
-      return {avx2::run<Format>, avx2::group_size};
-    case isa::level::sse41:
-      return {sse41::run<Format>, sse41::group_size};
 #elif TERN_AARCH64
-    case isa::level::neon_dotprod:
-      return {neon_dotprod::run<Format>, neon_dotprod::group_size};
-    case isa::level::neon:
-      if constexpr (Format::max_digit == 2) return {neon::run<Format>, neon::group_size};
-      [[fallthrough]];  // such CPUs are too slow for wider digits to matter
+      // CPUs without dot products are too slow for wider digits to matter.
+      {isa::level::neon,
+       [] {
+         if constexpr (Format::max_digit == 2)
+           return neon::entry_of<Format>;
+         else
+           return scalar::entry_of<Format>;
+       }()},
+      {isa::level::neon_dotprod, neon_dotprod::entry_of<Format>},
 #endif
-    default:
-      return {scalar::run<Format>, scalar::group_size};
-  }
-}
+};
 
 }  // namespace kernel
 
@@ -149,7 +135,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     return;
   }
 
-  const auto kernel = kernel::entry_of<Format>(level);
+  const kernel::entry<Format> kernel = kernel::kernels<Format>.at(level);
   const std::size_t most = kernel.group_size(x.rows);
   const bool tiled = x.rows >= kernel.tiled_from;
   const kernel::token_partition parts(x.rows, most != 0 ? most : x.rows);
@@ -166,7 +152,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   };
   const kernel::column_runs<Format> runs(whole(products[0]), x, tiled, workspace, ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
-                        const kernel::problem<Format>& mine, std::size_t i) {
+                        const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);
     const auto sums = p.out.block(token, row, tokens, rows);
     for (std::size_t r = 0; r < runs.size(); ++r) {
@@ -174,7 +160,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
       run.weights = p.weights.run_view(r);
       run.out = p.out.data;
       run.out_stride = p.out.row_stride;
-      kernel.run(run, i, i + 1);
+      kernel.run(run, i, i + 1, bytes);
       p.epilogue({token, row, sums, r});
     }
   };
@@ -185,10 +171,12 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
   ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
+                    const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
                     for (const auto& p : products) {
                       const kernel::problem<Format> mine = whole(p);
                       const std::size_t count = mine.tasks();
-                      for (std::size_t i = begin; i < std::min(end, count); ++i) task(p, mine, i);
+                      for (std::size_t i = begin; i < std::min(end, count); ++i)
+                        task(p, mine, i, unpacked.data<std::uint8_t>());
                       begin -= std::min(begin, count);
                       end -= std::min(end, count);
                     }

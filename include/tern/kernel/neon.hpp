@@ -16,34 +16,20 @@
 // holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/isa/registers/neon.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_AARCH64
-#  include <arm_neon.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 // No region: every translation unit may use these.
 namespace tern::inline TERN_ABI::kernel::neon {
 
-#  include "tern/kernel/generic/vector_pair.inl"
-
-struct ops : vector_pair {
+struct ops : isa::neon::integers {
   struct sum {
-    int16x8_t a, b, c, d;  // two rows each
+    int16x8_t a, b, c, d;  // each has the sums of two rows
   };
-  static constexpr std::size_t tile_tokens = 3, matvec_panels = 2;
-  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+  static constexpr std::size_t tile_tokens = 3, matvec_tokens = 1, matvec_panels = 2;
   static constexpr std::size_t max_dots = 128;
-  static constexpr int max_digit = 2;  // that `dot` is exact for
+  static constexpr int max_digit = 2;
 
   TERN_INLINE static sum zero() {
     const int16x8_t a = vdupq_n_s16(0);
@@ -71,13 +57,7 @@ struct ops : vector_pair {
   }
 };
 
-#  include "tern/kernel/generic/two_bit.inl"
-
-#  include "tern/kernel/generic/base3.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
+#  include "tern/kernel/generic/all.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::neon
 #endif

@@ -14,33 +14,20 @@
 // matvec, base3: 20 products, 68 operations to decode for 16 rows x 20 columns: 44 cycles of N1.
 #pragma once
 
-#include "tern/isa/target.hpp"
-#include "tern/kernel/base3_tables.hpp"
-#include "tern/kernel/problem.hpp"
-#include "tern/pack/base3.hpp"
-#include "tern/pack/eight_bit.hpp"
-#include "tern/pack/four_bit.hpp"
-#include "tern/pack/two_bit.hpp"
+#include "tern/isa/registers/neon.hpp"
+#include "tern/kernel/generic/prelude.hpp"
 
 #if TERN_AARCH64
-#  include <arm_neon.h>
-
-#  include <cstring>
-#  include <limits>
-#  include <utility>
-
 TERN_TARGET_BEGIN(TERN_TARGET_DOTPROD)
 namespace tern::inline TERN_ABI::kernel::neon_dotprod {
 
-#  include "tern/kernel/generic/vector_pair.inl"
-
-struct ops : vector_pair {
-  static constexpr std::size_t tile_tokens = 5, matvec_panels = 1;
-  static constexpr std::size_t matvec_tokens = 1;  // up to which each has its own matvec
+struct ops : isa::neon::integers {
+  static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_panels = 1;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
-  static constexpr int max_digit = 127;  // that `dot` is exact for
+  static constexpr int max_digit = 127;
 
-  /// 16 columns of a token, of which `dot` takes those of the plane; planes past them stand alone.
+  /// 16 columns of a token, from which `dot` takes the four of the plane. Columns of a plane past
+  /// the sixteenth column stand in all places.
   template <int plane>
   struct indexed {
     int8x16_t x;
@@ -58,12 +45,13 @@ struct ops : vector_pair {
   TERN_INLINE static reg dot(reg sum, reg digits, indexed<plane> columns) {
     sum.low = vdotq_laneq_s32(sum.low, as_bytes(digits.low), columns.x, plane);
     sum.high = vdotq_laneq_s32(sum.high, as_bytes(digits.high), columns.x, plane);
-    // In this order, else g++ moves loads ahead until registers run out.
+    // Keeps the order: else g++ moves loads ahead until registers run out.
     __asm__ volatile("" : "+w"(sum.low), "+w"(sum.high));
     return sum;
   }
   TERN_INLINE static reg widen(reg sum) { return sum; }
-  /// The same for digits up to 255: code + 128 is no signed byte, 128 x is added beside the code's.
+  /// The same for digits up to 255. Such a digit is no signed byte: digit - 128 is multiplied by x,
+  /// and 128 x is added as two times 64 x.
   template <int max_digit, int plane>
   TERN_INLINE static reg dot_wide(reg sum, reg digits, indexed<plane> columns) {
     const int32x4_t half = vdupq_n_s32(0x40404040), sign = vdupq_n_s32(std::int32_t(0x80808080));
@@ -72,15 +60,7 @@ struct ops : vector_pair {
   }
 };
 
-#  include "tern/kernel/generic/two_bit.inl"
-
-#  include "tern/kernel/generic/base3.inl"
-
-#  include "tern/kernel/generic/wide.inl"
-
-#  include "tern/kernel/generic/matvec.inl"
-
-#  include "tern/kernel/generic/matmul.inl"
+#  include "tern/kernel/generic/all.inl"
 
 }  // namespace tern::inline TERN_ABI::kernel::neon_dotprod
 TERN_TARGET_END

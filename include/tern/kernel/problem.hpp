@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "tern/pack/packed_matrix.hpp"
 
@@ -74,6 +75,20 @@ struct problem {
     const std::size_t token = parts.first(t.group);
     return {row, row_end - row, token, parts.first(t.group_end) - token};
   }
+};
+
+/// The functions of an instruction-set level for a format.
+template <class Format>
+struct entry {
+  /// Computes tasks [begin, end) of the problem. Where group_size() is not 0, `bytes` points to
+  /// unpacked_bytes of memory that begin at a cache line.
+  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end,
+              std::uint8_t* bytes) = nullptr;
+  /// The most tokens of a group where there are `tokens` in all; 0 where tokens stay rows.
+  std::size_t (*group_size)(std::size_t tokens) = nullptr;
+  std::size_t unpacked_bytes = 0;  ///< memory for digits of weights, for each thread
+  /// From this number of tokens on, groups stand as tile_tokens() makes them.
+  std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
 };
 
 }  // namespace tern::inline TERN_ABI::kernel

@@ -12,7 +12,7 @@ namespace tern::inline TERN_ABI::kernel::scalar {
 inline std::size_t group_size(std::size_t) { return 0; }
 
 template <class Format>
-void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
+void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t*) {
   std::array<std::int8_t, Format::rows * Format::cols> w;
   const std::size_t blocks = p.weights.panel_blocks();
   for (std::size_t i = begin; i < end; ++i) {
@@ -37,5 +37,8 @@ void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
       }
   }
 }
+
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size};
 
 }  // namespace tern::inline TERN_ABI::kernel::scalar

@@ -9,9 +9,10 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
+#include "tern/isa/registers/avx512.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/isa/tile_config.hpp"
-#include "tern/linalg/avx512.hpp"
 
 #if TERN_X86 && defined(__x86_64__)
 #  include <immintrin.h>
@@ -55,7 +56,7 @@ inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) r[i] = _mm512_loadu_ps(tile + 16 * i);
-  avx512::ops::transpose(r);
+  isa::avx512::floats::transpose(r);
 #  pragma GCC unroll 16
   for (std::size_t i = 0; i < brick_lines; ++i) _mm512_storeu_ps(tile + 16 * i, r[i]);
 }
@@ -68,8 +69,9 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
                        const float* factor, std::byte* to, bool exchange) {
   const std::size_t second = AlongLines ? brick_lines * stride : brick_lines;
   const std::size_t outer = AlongLines ? depth : lines, inner = AlongLines ? lines : depth;
-  const __mmask16 left = avx512::ops::first(inner),
-                  right = AlongLines ? left : avx512::ops::first(inner > 16 ? inner - 16 : 0);
+  const __mmask16 left = isa::avx512::floats::first(inner),
+                  right =
+                      AlongLines ? left : isa::avx512::floats::first(inner > 16 ? inner - 16 : 0);
   for (std::size_t i = 0; i < brick_lines; ++i) {
     const T* const at = from + i * stride;
     const bool one = i < outer, two = AlongLines ? i + 16 < outer : one;
@@ -203,13 +205,14 @@ constexpr bool suits(std::size_t rows, std::size_t depth, std::size_t cols) {
 
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times; c row-major, a in
 /// either order, b of floats in either order or of row-major codes. Each operand is packed once to
-/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of the caller's stack
-/// and 48 KB of each thread's.
+/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of thread_scratch
+/// on the caller's thread and 48 KB on each thread that works.
 template <class T>
 void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
           matrix_view<const T> b, matrix_view<float> c, bool accumulate, executor_ref ex) {
   constexpr std::size_t block_cols = 1536 / parts<T>;
-  alignas(64) std::byte right[panel_bytes(parts<T>, block_depth) * block_cols / panel_lines];
+  const thread_scratch columns(panel_bytes(parts<T>, block_depth) * block_cols / panel_lines);
+  auto* const right = columns.data<std::byte>();
   alignas(64) float ones[block_depth], factor[block_depth];
   std::fill_n(ones, block_depth, 1.0f);
   for (std::size_t j = 0; j < c.cols; j += block_cols)
@@ -225,7 +228,8 @@ void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
                      false);
       });
       ex.parallel_for(c.rows, panel_lines, [&](std::size_t r, std::size_t end) {
-        alignas(64) std::byte left[panel_bytes(3, block_depth)];
+        const thread_scratch strip(panel_bytes(3, block_depth));
+        auto* const left = strip.data<std::byte>();
         pack_panel(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left, true);
         multiply_strip<parts<T>>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
                                  accumulate || p > 0);

@@ -7,28 +7,39 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
+#include "tern/isa/dispatch_table.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/linalg/amx.hpp"
 #include "tern/linalg/avx2.hpp"
 #include "tern/linalg/avx512.hpp"
+#include "tern/linalg/gemm_kernel.hpp"
 #include "tern/linalg/portable.hpp"
 
 namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// c = alpha a b (+ c) with c row-major; a and b in either order.
+/// The products of one thread. Only those of floats have code of their own for levels.
+template <class T>
+inline constexpr isa::dispatch_table<gemm_kernel<T>> gemm_kernels{
+    {isa::level::scalar, portable::entry_of<portable::ops<T>>}};
+#if TERN_X86
+template <>
+inline constexpr isa::dispatch_table<gemm_kernel<float>> gemm_kernels<float>{
+    {isa::level::scalar, portable::entry_of<portable::ops<float>>},
+    {isa::level::avx2, avx2::entry_of<avx2::ops>},
+    {isa::level::avx512bw, avx512::entry_of<avx512::ops>}};
+#endif
+
+/// c = alpha a b, or c += alpha a b, on the calling thread. c is row-major, a and b have either
+/// order.
 template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
                 bool accumulate) {
-#if TERN_X86
-  if constexpr (std::is_same_v<T, float>) {
-    const isa::level level = isa::active();
-    if (level >= isa::level::avx512bw) return avx512::gemm<avx512::ops>(alpha, a, b, c, accumulate);
-    if (level >= isa::level::avx2) return avx2::gemm<avx2::ops>(alpha, a, b, c, accumulate);
-  }
-#endif
-  portable::gemm<portable::ops<T>>(alpha, a, b, c, accumulate);
+  const gemm_kernel<T>& kernel = gemm_kernels<T>.at(isa::active());
+  const thread_scratch buffer(kernel.buffer_size * sizeof(T));
+  kernel.multiply(alpha, a, b, c, accumulate, buffer.data<T>());
 }
 
 /// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
@@ -40,7 +51,7 @@ bool gemm_on_tiles([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const 
                    [[maybe_unused]] bool accumulate, [[maybe_unused]] executor_ref ex) {
 #if TERN_X86 && defined(__x86_64__)
   if constexpr (std::is_same_v<T, float>)
-    if (isa::active() == isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
+    if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
       amx::gemm(alpha, a, scale, b, c, accumulate, ex);
       return true;
     }

@@ -9,6 +9,7 @@
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/isa/target.hpp"
+#include "tern/linalg/gemm_kernel.hpp"
 
 namespace tern::inline TERN_ABI::detail::portable {
 

@@ -32,7 +32,7 @@ struct absmax_int8 {
     require_size(scales.size, x.rows, "absmax_int8: scales");
     require_size(row_sums.size, x.rows, "absmax_int8: row sums");
     const bool dense = x.col_stride == 1 && codes.col_stride == 1;
-    const auto row = dense ? quant::absmax_row_of(level) : quant::absmax_row{};
+    const auto row = dense ? quant::absmax_rows.at(level) : quant::absmax_row{};
     for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
       scales[r] = quantize_row<T>(x.row(r), codes.row(r), row_sums[r], row);
     });

@@ -11,26 +11,22 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tern/isa/dispatch_table.hpp"
 #include "tern/isa/level.hpp"
+#include "tern/isa/registers/avx2.hpp"
+#include "tern/isa/registers/avx512.hpp"
 #include "tern/isa/target.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
 
 TERN_TARGET_BEGIN("avx2")
 namespace tern::inline TERN_ABI::quant::avx2 {
 
-struct ops {
-  using reg = __m256i;
+struct ops : isa::avx2::integers {
   static constexpr std::size_t lanes = 8;
 
-  TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
+  using isa::avx2::integers::fill;
   TERN_INLINE static __m256 fill(float v) { return _mm256_set1_ps(v); }
-  TERN_INLINE static void store(void* p, reg a) {
-    _mm256_storeu_si256(static_cast<__m256i*>(p), a);
-  }
-  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
-  TERN_INLINE static reg max(reg a, reg b) { return _mm256_max_epi32(a, b); }
   TERN_INLINE static reg magnitude(const float* p) {
     return _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(p)), fill(0x7FFFFFFF));
   }
@@ -51,19 +47,15 @@ TERN_TARGET_END
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
 namespace tern::inline TERN_ABI::quant::avx512bw {
 
-struct ops {
-  using reg = __m512i;
+struct ops : isa::avx512::integers {
   static constexpr std::size_t lanes = 16;
 
-  // The zero-masked forms: g++ 12 warns of the undefined source inside the plain ones.
-  TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
+  using isa::avx512::integers::fill;
   TERN_INLINE static __m512 fill(float v) { return _mm512_set1_ps(v); }
-  TERN_INLINE static void store(void* p, reg a) { _mm512_storeu_si512(p, a); }
-  TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
-  TERN_INLINE static reg max(reg a, reg b) { return _mm512_maskz_max_epi32(0xFFFF, a, b); }
   TERN_INLINE static reg magnitude(const float* p) {
-    return _mm512_and_si512(_mm512_loadu_si512(p), fill(0x7FFFFFFF));
+    return _mm512_and_si512(load(p), fill(0x7FFFFFFF));
   }
+  // The zero-masked forms, as in isa/registers/avx512.hpp.
   TERN_INLINE static reg round(const float* p, __m512 factor) {
     return _mm512_maskz_cvtps_epi32(0xFFFF, _mm512_mul_ps(_mm512_loadu_ps(p), factor));
   }
@@ -82,21 +74,22 @@ TERN_TARGET_END
 
 namespace tern::inline TERN_ABI::quant {
 
-/// The functions of generic/absmax_row.inl at a level; null where it has none of its own.
+/// The two passes of absmax_int8 over a token, as generic/absmax_row.inl has them; null where a
+/// level has no such functions.
 struct absmax_row {
-  /// Of n elements; their codes at x * factor, whose sum is returned.
+  /// The largest magnitude of n elements.
   float (*max_abs)(const float* x, std::size_t n) = nullptr;
+  /// Stores x * factor, rounded, as codes and returns their sum.
   std::int32_t (*store_codes)(const float* x, std::size_t n, float factor,
                               std::int8_t* codes) = nullptr;
 };
 
-/// Those of the best level not above `level`.
-inline absmax_row absmax_row_of([[maybe_unused]] isa::level level) {
+inline constexpr isa::dispatch_table<absmax_row> absmax_rows {
+  {isa::level::scalar, {}},
 #if TERN_X86
-  if (level >= isa::level::avx512bw) return {avx512bw::max_abs, avx512bw::store_codes};
-  if (level >= isa::level::avx2) return {avx2::max_abs, avx2::store_codes};
+      {isa::level::avx2, {avx2::max_abs, avx2::store_codes}},
+      {isa::level::avx512bw, {avx512bw::max_abs, avx512bw::store_codes}},
 #endif
-  return {};
-}
+};
 
 }  // namespace tern::inline TERN_ABI::quant

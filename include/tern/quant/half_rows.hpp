@@ -8,55 +8,67 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tern/isa/dispatch_table.hpp"
 #include "tern/isa/level.hpp"
+#include "tern/isa/registers/avx2.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/quant/half.hpp"
 
 #if TERN_X86
-#  include <immintrin.h>
+TERN_TARGET_BEGIN("avx2,fma,f16c")
+namespace tern::inline TERN_ABI::quant::avx2 {
 
-TERN_TARGET_BEGIN("avx2,f16c")
-namespace tern::inline TERN_ABI::detail::f16c {
-
-/// Whole groups of eight; returns how many elements were converted.
-inline std::size_t to_float(const std::uint16_t* from, float* to, std::size_t n) {
+/// Converts whole groups of eight numbers and returns how many numbers they are.
+inline std::size_t from_f16(const std::uint16_t* from, float* to, std::size_t n) {
+  using floats = isa::avx2::floats;
   std::size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(to + i,
-                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  for (; i + floats::lanes <= n; i += floats::lanes) floats::store(to + i, floats::load(from + i));
   return i;
 }
 
-inline std::size_t from_float(const float* from, std::uint16_t* to, std::size_t n) {
+inline std::size_t to_f16(const float* from, std::uint16_t* to, std::size_t n) {
+  using floats = isa::avx2::floats;
   std::size_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
-                     _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  for (; i + floats::lanes <= n; i += floats::lanes) floats::store(to + i, floats::load(from + i));
   return i;
 }
 
-}  // namespace tern::inline TERN_ABI::detail::f16c
+}  // namespace tern::inline TERN_ABI::quant::avx2
 TERN_TARGET_END
 #endif
 
 namespace tern::inline TERN_ABI {
 
+namespace quant {
+
+/// Conversions of the first numbers of a row; they return how many numbers they have converted.
+/// Null where a level has no such functions.
+struct half_row {
+  std::size_t (*from_f16)(const std::uint16_t* from, float* to, std::size_t n) = nullptr;
+  std::size_t (*to_f16)(const float* from, std::uint16_t* to, std::size_t n) = nullptr;
+};
+
+inline constexpr isa::dispatch_table<half_row> half_rows {
+  {isa::level::scalar, {}},
+#if TERN_X86
+      {isa::level::avx2, {avx2::from_f16, avx2::to_f16}},
+#endif
+};
+
+}  // namespace quant
+
 /// to[i] = from[i], exactly, i < n.
 inline void from_f16(const std::uint16_t* from, float* to, std::size_t n) {
-  std::size_t i = 0;
-#if TERN_X86
-  if (isa::active() >= isa::level::avx2) i = detail::f16c::to_float(from, to, n);
-#endif
-  for (; i < n; ++i) to[i] = from_f16(from[i]);
+  const auto convert = quant::half_rows.at(isa::active()).from_f16;
+  for (std::size_t i = convert != nullptr ? convert(from, to, n) : 0; i < n; ++i)
+    to[i] = from_f16(from[i]);
 }
 
-/// to[i] = from[i] rounded as the single to_f16() does, i < n.
+/// to[i] = from[i], rounded as to_f16() rounds a single number, i < n.
 inline void to_f16(const float* from, std::uint16_t* to, std::size_t n) {
-  std::size_t i = 0;
-#if TERN_X86
-  if (isa::active() >= isa::level::avx2) i = detail::f16c::from_float(from, to, n);
-#endif
-  for (; i < n; ++i) to[i] = to_f16(from[i]);
+  const auto convert = quant::half_rows.at(isa::active()).to_f16;
+  for (std::size_t i = convert != nullptr ? convert(from, to, n) : 0; i < n; ++i)
+    to[i] = to_f16(from[i]);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -1,8 +1,8 @@
 // Digits of `base3` blocks by tables of sixteen bytes, included once per level inside its region,
 // after two_bit.inl. All digits of a register come at once, 18 operations, plain: 0, 1, 2.
 
-template <>
-struct decoder<base3> {
+template <std::same_as<base3> Format>
+struct decoder<Format> {
   /// Two where dot products take long and would wait for each other.
   static constexpr std::size_t sums = ops::max_dots < 1000 ? 1 : 2;
   static constexpr std::size_t most_scaled = 1;

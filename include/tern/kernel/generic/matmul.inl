@@ -153,12 +153,22 @@ inline std::size_t group_size(std::size_t tokens) {
   return tokens <= ops::matvec_tokens ? 0 : ops::tile_tokens;
 }
 
-/// Tasks [begin, end) of the problem.
+/// Blocks of columns whose digits are unpacked at a time: at most 64, and no more than may be added
+/// up before `widen`.
 template <class Format>
-inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
-  constexpr std::size_t exact = max_dots<Format> / (Format::cols / 4),
-                        most = exact < 64 ? exact : 64;
-  alignas(64) std::uint8_t bytes[most * plain_digits<Format>::block_bytes];
+inline constexpr std::size_t unpacked_blocks =
+    max_dots<Format> / (Format::cols / 4) < 64 ? max_dots<Format> / (Format::cols / 4) : 64;
+
+/// Bytes of their digits.
+template <class Format>
+inline constexpr std::size_t unpacked_bytes =
+    unpacked_blocks<Format> * plain_digits<Format>::block_bytes;
+
+/// Tasks [begin, end) of the problem. Where tokens stand in groups, `bytes` points to
+/// unpacked_bytes<Format> of memory that begin at a cache line.
+template <class Format>
+inline void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes) {
+  constexpr std::size_t most = unpacked_blocks<Format>;
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
   for (std::size_t i = begin; i < end; ++i) {
@@ -174,3 +184,7 @@ inline void run(const problem<Format>& p, std::size_t begin, std::size_t end) {
         group(p, t, row, row_end, b, blocks - b < chunk ? blocks - b : chunk, bytes);
   }
 }
+
+/// The functions of the level.
+template <class Format>
+inline constexpr entry<Format> entry_of{run<Format>, group_size, unpacked_bytes<Format>};

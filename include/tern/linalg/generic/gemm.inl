@@ -12,6 +12,14 @@ template <class Ops>
 inline constexpr std::size_t block_rows =
     1024 / sizeof(typename Ops::scalar) / Ops::tile_rows * Ops::tile_rows;
 
+/// Elements of the packed block of A, and of all that gemm() needs. The block has a register more
+/// than its elements: the last store of a narrower panel is as wide.
+template <class Ops>
+inline constexpr std::size_t packed_block =
+    (block_rows<Ops> * block_depth + Ops::lanes + 15) / 16 * 16;
+template <class Ops>
+inline constexpr std::size_t buffer_size = packed_block<Ops> + block_depth * tile_cols<Ops>;
+
 /// Step p of up to a register of lines to to[p * width + i], zeros past the last line. A line is a
 /// row of A or a column of B; element p of line i lies at from[i * line + p * step], one of the two
 /// being 1. Where a width is less than a register, the next step's elements cover the zeros.
@@ -84,14 +92,13 @@ void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t 
 }
 
 /// c = alpha a b, or c += alpha a b; c row-major, a and b in either order. An element's sum depends
-/// on its row and its column alone: no way to split the product changes its bits.
+/// on its row and its column alone: no way to split the product changes its bits. `buffer` has
+/// buffer_size<Ops> elements and begins at a cache line.
 template <class Ops, class T = typename Ops::scalar>
 void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
-          bool accumulate) {
+          bool accumulate, T* buffer) {
   constexpr std::size_t tile_rows = Ops::tile_rows;
-  // A register more than the block: the last store of a narrower panel is as wide.
-  alignas(64) T left[block_rows<Ops> * block_depth + Ops::lanes];
-  alignas(64) T right[block_depth * tile_cols<Ops>];
+  T *const left = buffer, *const right = buffer + packed_block<Ops>;
   std::size_t p = 0;
   do {
     const std::size_t depth = std::min(block_depth, a.cols - p);
@@ -117,3 +124,7 @@ void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T
     p += block_depth;
   } while (p < a.cols);
 }
+
+/// The product of the level.
+template <class Ops, class T = typename Ops::scalar>
+inline constexpr gemm_kernel<T> entry_of{gemm<Ops>, buffer_size<Ops>};

@@ -1,15 +1,28 @@
-// Pairs of 128-bit registers: what the AArch64 levels share, included once per level inside its
-// region.
+// Operations on pairs of 128-bit registers with the Advanced SIMD of every AArch64. They stand in
+// no region, since every translation unit for AArch64 may use these instructions.
+#pragma once
 
-struct vector_pair {
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/isa/target.hpp"
+#include "tern/version.hpp"
+
+#if TERN_AARCH64
+#  include <arm_neon.h>
+
+#  include <cstring>
+
+namespace tern::inline TERN_ABI::isa::neon {
+
+/// 32 bytes, or 8 numbers of 32 bits.
+struct integers {
   struct reg {
     int32x4_t low, high;
   };
   static constexpr std::size_t bytes = 32;
 
   TERN_INLINE static int8x16_t as_bytes(int32x4_t a) { return vreinterpretq_s8_s32(a); }
-  TERN_INLINE static uint8x16_t as_u8(int32x4_t a) { return vreinterpretq_u8_s32(a); }
-  TERN_INLINE static int32x4_t as_words(uint8x16_t a) { return vreinterpretq_s32_u8(a); }
   TERN_INLINE static reg load(const void* p) {
     const auto* words = static_cast<const std::int32_t*>(p);
     return {vld1q_s32(words), vld1q_s32(words + 4)};
@@ -19,7 +32,7 @@ struct vector_pair {
     vst1q_s32(words, a.low);
     vst1q_s32(words + 4, a.high);
   }
-  /// Four bytes in every lane.
+  /// The four bytes at x, in each 32 bits of one register.
   TERN_INLINE static int8x16_t four(const std::int8_t* x) {
     std::int32_t word;
     std::memcpy(&word, x, sizeof word);
@@ -41,20 +54,35 @@ struct vector_pair {
     return {as_words(vminq_u8(as_u8(a.low), as_u8(b.low))),
             as_words(vminq_u8(as_u8(a.high), as_u8(b.high)))};
   }
-  /// 255 where bytes are equal, else 0.
+  /// Each byte becomes 255 where a and b are equal, else 0.
   TERN_INLINE static reg equal_bytes(reg a, reg b) {
     return {as_words(vceqq_u8(as_u8(a.low), as_u8(b.low))),
             as_words(vceqq_u8(as_u8(a.high), as_u8(b.high)))};
   }
-  /// Sixteen bytes, again and again.
+  /// Sixteen bytes, twice.
   TERN_INLINE static uint8x16x2_t repeat(const std::uint8_t* p) {
     return {vld1q_u8(p), vld1q_u8(p)};
   }
-  /// Bytes of a repeated table: of an index below 32 the low four bits count; more give 0.
+  /// For each byte i of `index` byte i of a repeated table; the low four bits of i count, and the
+  /// result is 0 where i is 32 or more.
   TERN_INLINE static reg look_up(uint8x16x2_t table, reg index) {
     return {as_words(vqtbl2q_u8(table, as_u8(index.low))),
             as_words(vqtbl2q_u8(table, as_u8(index.high)))};
   }
+  /// In each byte the bits from `first` on that are set in `mask`.
+  template <int first, int mask>
+  TERN_INLINE static reg field(reg q) {
+    return {field<first, mask>(q.low), field<first, mask>(q.high)};
+  }
+  /// Each int32 shifted to the right, with its sign.
+  template <int bits>
+  TERN_INLINE static reg shift_sums(reg a) {
+    return {vshrq_n_s32(a.low, bits), vshrq_n_s32(a.high, bits)};
+  }
+
+ private:
+  TERN_INLINE static uint8x16_t as_u8(int32x4_t a) { return vreinterpretq_u8_s32(a); }
+  TERN_INLINE static int32x4_t as_words(uint8x16_t a) { return vreinterpretq_s32_u8(a); }
   template <int first, int mask>
   TERN_INLINE static int32x4_t field(int32x4_t q) {
     uint8x16_t d = as_u8(q);
@@ -62,13 +90,7 @@ struct vector_pair {
     if constexpr (mask != 0xFF >> first) d = vandq_u8(d, vdupq_n_u8(mask));
     return as_words(d);
   }
-  /// Bits of every byte: `mask` of those from bit `first` on.
-  template <int first, int mask>
-  TERN_INLINE static reg field(reg q) {
-    return {field<first, mask>(q.low), field<first, mask>(q.high)};
-  }
-  template <int bits>
-  TERN_INLINE static reg shift_sums(reg a) {
-    return {vshrq_n_s32(a.low, bits), vshrq_n_s32(a.high, bits)};
-  }
 };
+
+}  // namespace tern::inline TERN_ABI::isa::neon
+#endif
