@@ -19,6 +19,7 @@
 #include "tern/checkpoint/load_gguf.hpp"
 #include "tern/checkpoint/packed_checkpoint.hpp"
 #include "tern/checkpoint/plausible.hpp"
+#include "tern/checkpoint/transformers_fit.hpp"
 #include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/safetensors_writer.hpp"
 #include "tern/model/decoder.hpp"
@@ -32,15 +33,6 @@ enum class storage {
 };
 
 namespace detail {
-
-/// The same decoder under the name by which transformers computes it: Llama with SubLN is its
-/// BitNet, which has one eps for all norms and attention as wide as the hidden states.
-inline model_config transformers_config(model_config c) {
-  if (c.model_type == "llama" && c.sub_ln == norm_placement::subln && !c.attention_bias &&
-      c.q_width() == c.hidden_size && c.sub_ln_eps == c.rms_norm_eps && c.sliding_layers.empty())
-    c.model_type = "bitnet";
-  return c;
-}
 
 /// Packed weights of one projection, alive until the file is written.
 template <class T>
@@ -129,6 +121,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   using T = scalar_of<Owner>;
   const bool deployed = kind == storage::deployed;
   const dtype type = deployed ? dtype::f16 : dtype_of<T>();
+  const model_config written = deployed ? transformers_config(model.config()) : model.config();
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) throw io_error("cannot make '" + directory.string() + "': " + error.message());
@@ -155,8 +148,6 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     }
   });
   file.write(directory / "model.safetensors");
-  const model_config written =
-      ternary.empty() ? model.config() : detail::transformers_config(model.config());
   // What transformers computes in by default: in F16, the sums of a bitlinear can be infinite.
   auto config = to_json(written, detail::torch_name(ternary.empty() ? type : dtype::f32));
   if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(written);

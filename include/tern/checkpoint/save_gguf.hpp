@@ -11,7 +11,9 @@
 
 #include "tern/checkpoint/gguf_fit.hpp"
 #include "tern/checkpoint/gguf_names.hpp"
+#include "tern/checkpoint/gguf_rope.hpp"
 #include "tern/checkpoint/gguf_tokenizer_writer.hpp"
+#include "tern/checkpoint/write_gguf_config.hpp"
 #include "tern/gguf/writer.hpp"
 #include "tern/model/decoder.hpp"
 
