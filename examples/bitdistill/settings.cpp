@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "presets.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
 #include "tern/recipe/run_config_json.hpp"
 
 namespace bitdistill {

@@ -5,7 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/quant/half.hpp"
@@ -245,7 +248,7 @@ TEST_CASE("a folder that cannot be looked into") {
   const auto loop = scratch.path() / "model.safetensors.index.json";
   std::filesystem::create_symlink(loop, loop);
   const auto says = tern_test::message_of<tern::io_error>(
-      [&] { tern::checkpoint_reader reader(scratch.path()); });
+      [&] { tern::safetensors_shards reader(scratch.path()); });
   CHECK(says.starts_with("cannot look at '" + loop.string() + "': "));
 }
 

@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tern/model/pack_model.hpp"

@@ -1,6 +1,6 @@
 // Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
 // llama.cpp.
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 
 #include <cmath>
 #include <fstream>

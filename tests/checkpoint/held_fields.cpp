@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"

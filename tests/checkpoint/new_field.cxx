@@ -2,8 +2,8 @@
 // describe(), but no other change (tests/cmake/new_field.cmake). Nothing may lose the field: every
 // exporter refuses a model that has it set, and tern's own folders bring it back.
 #include "tern/checkpoint/config_json.hpp"
-#include "tern/checkpoint/gguf_fit.hpp"
-#include "tern/checkpoint/transformers_fit.hpp"
+#include "tern/checkpoint/gguf_architecture_for.hpp"
+#include "tern/checkpoint/transformers_config.hpp"
 #include "tern/model/config_fields.hpp"
 #include "tern/model/model_family.hpp"
 #include "tests/message.hpp"

@@ -52,8 +52,9 @@ std::vector<float> numbers() {
   return out;
 }
 
-tern::gguf_tensor tensor(tern::ggml_type type, std::vector<std::size_t> shape, const bytes& data) {
-  return {"w", "m.gguf", type, std::move(shape), data};
+tern::gguf_tensor tensor(tern::ggml_type type, std::vector<std::size_t> shape, const bytes& data,
+                         tern::i2_s_layout layout = tern::i2_s_layout::x86) {
+  return {"w", "m.gguf", type, std::move(shape), data, layout};
 }
 
 bytes encoded(const std::vector<float>& values, tern::ggml_type type) {
@@ -130,11 +131,11 @@ TEST_CASE("ternary blocks: golden vectors, llama.cpp's blocks, and back", "[ggml
     CHECK(to_hex(data) == golden);
     std::vector<std::int8_t> again(codes.size());
     std::array<float, 1> scale{};
-    tern::read_ternary(tensor(type, {1, 256}, data), {again.data(), 1, 256}, {scale.data(), 1, 1},
-                       layout);
+    tern::read_ternary(tensor(type, {1, 256}, data, layout), {again.data(), 1, 256},
+                       {scale.data(), 1, 1});
     CHECK(again == codes);
     CHECK(scale[0] == 0.5f);
-    const auto values = tern::read_values(tensor(type, {1, 256}, data), layout);
+    const auto values = tern::read_values(tensor(type, {1, 256}, data, layout));
     REQUIRE(values.size() == 256);
     for (std::size_t i = 0; i < 256; ++i) CHECK(values[i] == 0.5f * static_cast<float>(codes[i]));
   };

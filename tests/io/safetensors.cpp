@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "tern/adapt/eigen.hpp"
-#include "tern/io/checkpoint_reader.hpp"
+#include "tern/io/safetensors_shards.hpp"
 #include "tern/io/safetensors_writer.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
@@ -249,7 +249,7 @@ TEST_CASE("a file of the Python package", "[safetensors]") {
   CHECK(file.at("i64").shape.empty());
 }
 
-TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
+TEST_CASE("checkpoints in one file and in shards", "[safetensors_shards]") {
   const tern_test::scratch_dir dir;
   const auto a = counting(2, 2), b = counting(3, 1);
   tern::safetensors_writer first, second;
@@ -262,11 +262,11 @@ TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
     tern::write_json(index, {{"metadata", {{"total_size", 28}}},
                              {"weight_map", {{"a", "model-1.safetensors"}, {"b", file_of_b}}}});
   };
-  const auto open = [&] { tern::checkpoint_reader reader(dir.path()); };
+  const auto open = [&] { tern::safetensors_shards reader(dir.path()); };
 
   CHECK_THROWS_AS(open(), tern::io_error);
   map_to("model-2.safetensors");
-  const tern::checkpoint_reader reader(dir.path());
+  const tern::safetensors_shards reader(dir.path());
   CHECK(reader.names() == std::vector<std::string>{"a", "b"});
   CHECK(reader.files().size() == 2);
   tern::matrix<float> back = tern::matrix<float>::Zero(3, 1);
@@ -287,6 +287,6 @@ TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
         index.string() + ": key \"a\" stands twice in one object");
   fs::remove(index);
   second.write(dir.path() / "model.safetensors");
-  CHECK(tern::checkpoint_reader(dir.path()).names() == std::vector<std::string>{"b"});
-  CHECK(tern::checkpoint_reader(dir.path() / "model-1.safetensors").contains("a"));
+  CHECK(tern::safetensors_shards(dir.path()).names() == std::vector<std::string>{"b"});
+  CHECK(tern::safetensors_shards(dir.path() / "model-1.safetensors").contains("a"));
 }

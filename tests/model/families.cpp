@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/checkpoint/save_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/quant/half.hpp"
 #include "tests/message.hpp"

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "tern/checkpoint/gguf_fit.hpp"
+#include "tern/checkpoint/gguf_architecture_for.hpp"
 #include "tern/checkpoint/gguf_names.hpp"
 #include "tern/gguf/writer.hpp"
 #include "tern/model/config.hpp"

@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_model.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/model/surgery.hpp"
