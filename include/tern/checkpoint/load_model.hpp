@@ -13,6 +13,7 @@
 #include "tern/checkpoint/read_packed.hpp"
 #include "tern/checkpoint/require_plausible.hpp"
 #include "tern/io/safetensors_shards.hpp"
+#include "tern/json/read_json.hpp"
 #include "tern/model/decoder.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -16,6 +16,7 @@
 #include "tern/checkpoint/torch_name.hpp"
 #include "tern/checkpoint/transformers_config.hpp"
 #include "tern/io/safetensors_writer.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/model/decoder.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -10,6 +10,7 @@
 #include "tern/checkpoint/make_folder.hpp"
 #include "tern/checkpoint/torch_name.hpp"
 #include "tern/io/safetensors_writer.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/pack/packed_bytes.hpp"
 

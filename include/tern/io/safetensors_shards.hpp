@@ -13,7 +13,7 @@
 #include "tern/core/error.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/io/safetensors.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
 
 namespace tern::inline TERN_ABI {
 

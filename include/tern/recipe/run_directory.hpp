@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "tern/core/os_error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -1,4 +1,6 @@
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_json.hpp"
 
 #include "tests/message.hpp"
 #include "tests/support.hpp"
