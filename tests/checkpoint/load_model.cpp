@@ -77,20 +77,24 @@ void check_says(const std::filesystem::path& folder, const std::string& text) {
 }  // namespace
 
 TEST_CASE("masters come back bit for bit") {
+  const auto placement = GENERATE(norm_placement::subln, norm_placement::all);
   const tern_test::scratch_dir scratch;
-  for (const auto placement : {norm_placement::subln, norm_placement::all}) {
-    auto model = ternary_model(placement);
-    save_model(model, scratch.path() / "m", storage::master);
-    auto again = load_model<>(scratch.path() / "m");
-    CHECK(again.config().ternary);
-    CHECK(again.config().sub_ln == placement);
-    CHECK(again.config().sub_ln_eps == 1e-6);
-    CHECK(hidden(again) == hidden(model));
-    std::vector<std::string> names, read;
-    model.for_each_parameter([&](auto& p) { names.push_back(p.name); });
-    again.for_each_parameter([&](auto& p) { read.push_back(p.name); });
-    CHECK(names == read);
-  }
+  auto model = ternary_model(placement);
+  save_model(model, scratch.path() / "m", storage::master);
+  auto again = load_model<>(scratch.path() / "m");
+  CHECK(differing_fields(again.config(), model.config()).empty());
+  CHECK(hidden(again) == hidden(model));
+}
+
+TEST_CASE("masters come back under the same names, in the same order") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::all);
+  save_model(model, scratch.path() / "m", storage::master);
+  auto again = load_model<>(scratch.path() / "m");
+  std::vector<std::string> names, read;
+  model.for_each_parameter([&](auto& p) { names.push_back(p.name); });
+  again.for_each_parameter([&](auto& p) { read.push_back(p.name); });
+  CHECK(names == read);
 }
 
 TEST_CASE("a master in double says so") {
@@ -122,12 +126,25 @@ TEST_CASE("a deployed model computes the bits of the training graph") {
   auto deployed = load_model<>(scratch.path() / "d");
   REQUIRE(deployed.blocks()[1].down.packed);
   CHECK(hidden(deployed) == hidden(model));
+}
 
-  const auto size = std::filesystem::file_size(scratch.path() / "d" / "model.safetensors");
+TEST_CASE("a deployed model takes less than a third of its masters' file") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, scratch.path() / "d", storage::deployed);
   save_model(model, scratch.path() / "m", storage::master);
-  CHECK(3 * size < std::filesystem::file_size(scratch.path() / "m" / "model.safetensors"));
-  CHECK_THROWS_AS(save_model(deployed, scratch.path() / "again", storage::deployed), config_error);
+  const auto size = [&](const char* folder) {
+    return std::filesystem::file_size(scratch.path() / folder / "model.safetensors");
+  };
+  CHECK(3 * size("d") < size("m"));
+}
 
+TEST_CASE("a deployed model has no masters to save, and no gradient") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, scratch.path() / "d", storage::deployed);
+  auto deployed = load_model<>(scratch.path() / "d");
+  CHECK_THROWS_AS(save_model(deployed, scratch.path() / "again", storage::deployed), config_error);
   tape<float> recording;
   token_batch batch;
   batch.add(std::vector<std::int32_t>{1, 2});
@@ -162,94 +179,104 @@ TEST_CASE("a packed model computes the bits of the training graph where its file
   CHECK((hidden(again) - expected).cwiseAbs().maxCoeff() < 1e-4);
 }
 
-TEST_CASE("what is wrong with a packed model is said") {
+TEST_CASE("only a packed model is saved as such") {
   const tern_test::scratch_dir scratch;
-  const auto folder = scratch.path() / "p", file = folder / "model.safetensors";
   auto model = ternary_model(norm_placement::subln);
-  const auto not_packed =
-      tern_test::message_of<config_error>([&] { save_packed_model(model, folder); });
-  CHECK(not_packed.find("q_proj.weight' is not packed") != std::string::npos);
-  pack_ternary<two_bit>(model);
-  save_packed_model(model, folder);
-  const auto bytes = std::string(mapped_file(file).text());
-  const auto damage = [&](std::size_t at, const char* text) {
-    const auto where = bytes.find("TERN");
-    REQUIRE(where % 64 == 0);
-    auto broken = bytes;
-    broken[where + at] ^= 1;
-    write_file(file, broken);
-    const auto message = loading_says(folder);
-    INFO(message);
-    CHECK(
-        message.starts_with(file.string() + ": tensor 'model.layers.0.self_attn.q_proj.weight': "));
-    CHECK(message.find(text) != std::string::npos);
-  };
-  damage(0, "packed weights: ");
-  damage(6, "packed weights: ");
-  damage(8, "packed weights: ");
-  write_file(file, bytes);
-  replace_in(folder / "config.json", "\"intermediate_size\": 50", "\"intermediate_size\": 51");
-  check_says(folder, "holds 50 x 24 weights, expected 51 x 24");
+  const auto message =
+      tern_test::message_of<config_error>([&] { save_packed_model(model, scratch.path()); });
+  INFO(message);
+  CHECK(message.find("q_proj.weight' is not packed") != std::string::npos);
 }
 
-TEST_CASE("what is wrong with a model folder is said") {
+TEST_CASE("packed weights with a damaged header are refused by file and tensor") {
+  const auto [name, at] = GENERATE(
+      table<std::string, std::size_t>({{"its magic", 0}, {"its format", 6}, {"its rows", 8}}));
+  INFO(name);
   const tern_test::scratch_dir scratch;
-  const auto folder = scratch.path() / "m";
   auto model = ternary_model(norm_placement::subln);
-  save_model(model, folder, storage::master);
-  const auto config = folder / "config.json";
-  const auto says = [&](const std::string& text) { check_says(folder, text); };
-  replace_in(config, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3");
-  says("must be a multiple of num_key_value_heads (3)");
-  replace_in(config, "\"num_key_value_heads\": 3", "\"num_key_value_heads\": 4");
-  says("tensor 'model.layers.0.self_attn.k_proj.weight': expected shape [24, 24], got [12, 24]");
-  replace_in(config, "\"hidden_size\": 24", "\"hidden_size\": \"24\"");
-  says("key 'hidden_size': expected a positive integer, got \"24\"");
-  replace_in(config, "\"hidden_size\": \"24\"", "\"hidden_size\": 24");
-  replace_in(config, "\"qwen3\"", "\"mamba\"");
-  says("key 'model_type': expected one of qwen3, qwen2, llama, gemma3_text, bitnet, got mamba");
-  replace_in(config, "\"mamba\"", "\"qwen3\"");
-  replace_in(config, "\"num_key_value_heads\": 4", "\"num_key_value_heads\": 2");
-  replace_in(config, "\"silu\"", "\"silo\"");
-  says("key 'hidden_act': expected one of silu, swish, gelu");
-  replace_in(config, "\"silo\"", "\"silu\"");
-  CHECK(loading_says(folder) == "no error");
-  std::filesystem::remove(folder / "model.safetensors");
-  says("holds neither");
+  pack_ternary<two_bit>(model);
+  save_packed_model(model, scratch.path());
+  const auto file = scratch.path() / "model.safetensors";
+  auto bytes = std::string(mapped_file(file).text());
+  const auto first = bytes.find("TERN");
+  REQUIRE(first % 64 == 0);
+  bytes[first + at] ^= 1;
+  write_file(file, bytes);
+  const auto message = loading_says(scratch.path());
+  INFO(message);
+  CHECK(message.starts_with(file.string() +
+                            ": tensor 'model.layers.0.self_attn.q_proj.weight': packed weights: "));
+}
+
+TEST_CASE("packed weights of another shape than the configuration's are refused") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  pack_ternary<two_bit>(model);
+  save_packed_model(model, scratch.path());
+  replace_in(scratch.path() / "config.json", "\"intermediate_size\": 50",
+             "\"intermediate_size\": 51");
+  check_says(scratch.path(), "holds 50 x 24 weights, expected 51 x 24");
+}
+
+TEST_CASE("a config.json that does not fit is refused by its key or tensor") {
+  const auto [from, to, message] = GENERATE(table<std::string, std::string, std::string>({
+      {"\"tern\"", "\"tern\"", "no error"},
+      {"\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3",
+       "must be a multiple of num_key_value_heads (3)"},
+      {"\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4",
+       "tensor 'model.layers.0.self_attn.k_proj.weight': expected shape [24, 24], got [12, 24]"},
+      {"\"hidden_size\": 24", "\"hidden_size\": \"24\"",
+       "key 'hidden_size': expected a positive integer, got \"24\""},
+      {"\"qwen3\"", "\"mamba\"",
+       "key 'model_type': expected one of qwen3, qwen2, llama, gemma3_text, bitnet, got mamba"},
+      {"\"silu\"", "\"silo\"", "key 'hidden_act': expected one of silu, swish, gelu"},
+      {"\"sub_ln_eps\"", "\"sub_ln_epsilon\"", "unknown key 'tern.sub_ln_epsilon'"},
+  }));
+  INFO(to);
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, scratch.path(), storage::master);
+  replace_in(scratch.path() / "config.json", from, to);
+  check_says(scratch.path(), message);
+}
+
+TEST_CASE("a folder without weights says which files it looked for") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, scratch.path(), storage::master);
+  std::filesystem::remove(scratch.path() / "model.safetensors");
+  check_says(scratch.path(), "holds neither model.safetensors.index.json nor model.safetensors");
+}
+
+TEST_CASE("a folder that does not exist is an io_error") {
+  const tern_test::scratch_dir scratch;
   CHECK_THROWS_AS(load_model<>(scratch.path() / "nowhere"), io_error);
 }
 
-TEST_CASE("quantization_config and weights must agree") {
+TEST_CASE("a quantization_config that contradicts the weights or the rest is refused") {
+  const auto [from, to, message] = GENERATE(table<std::string, std::string, std::string>({
+      {"\"bitnet\"", "\"bitnet\"", "no error"},
+      {"\"bitnet\"", "\"gptq\"",
+       "key 'quantization_config.quant_method': expected bitnet or tern, got gptq"},
+      {"\"ternary\": true", "\"ternary\": false", "key 'tern.ternary': expected true"},
+      {"quantization_config", "quantisation_config", "q_proj.weight': is packed, but"},
+  }));
+  INFO(to);
   const tern_test::scratch_dir scratch;
-  const auto deployed = scratch.path() / "d" / "config.json", master = scratch.path() / "m";
   auto model = ternary_model(norm_placement::subln);
-  save_model(model, deployed.parent_path(), storage::deployed);
-  save_model(model, master, storage::master);
-  const auto says = [&](const std::string& text) { check_says(deployed.parent_path(), text); };
-  const auto weights = [](const std::filesystem::path& folder) {
-    return folder / "model.safetensors";
-  };
-  replace_in(deployed, "\"bitnet\"", "\"gptq\"");
-  says("key 'quantization_config.quant_method': expected bitnet or tern, got gptq");
-  replace_in(deployed, "\"gptq\"", "\"bitnet\"");
-  replace_in(deployed, "\"ternary\": true", "\"ternary\": false");
-  says("key 'tern.ternary': expected true");
-  replace_in(deployed, "\"ternary\": false", "\"ternary\": true");
-  replace_in(deployed, "quantization_config", "quantisation_config");
-  says("q_proj.weight': is packed, but");
-  replace_in(deployed, "quantisation_config", "quantization_config");
-  CHECK(loading_says(deployed.parent_path()) == "no error");
-  std::filesystem::rename(weights(master), weights(deployed.parent_path()));
-  says("q_proj.weight': is not packed, but");
+  save_model(model, scratch.path(), storage::deployed);
+  replace_in(scratch.path() / "config.json", from, to);
+  check_says(scratch.path(), message);
 }
 
-TEST_CASE("a folder that cannot be looked into") {
+TEST_CASE("a quantization_config beside masters is refused") {
   const tern_test::scratch_dir scratch;
-  const auto loop = scratch.path() / "model.safetensors.index.json";
-  std::filesystem::create_symlink(loop, loop);
-  const auto says = tern_test::message_of<tern::io_error>(
-      [&] { tern::safetensors_shards reader(scratch.path()); });
-  CHECK(says.starts_with("cannot look at '" + loop.string() + "': "));
+  const auto deployed = scratch.path() / "d", master = scratch.path() / "m";
+  auto model = ternary_model(norm_placement::subln);
+  save_model(model, deployed, storage::deployed);
+  save_model(model, master, storage::master);
+  std::filesystem::rename(master / "model.safetensors", deployed / "model.safetensors");
+  check_says(deployed, "q_proj.weight': is not packed, but");
 }
 
 TEST_CASE("real configurations are understood") {
