@@ -153,9 +153,9 @@ TEST_CASE("every family comes back from a GGUF file bit for bit", "[gguf_model]"
   INFO(family);
   auto model = random_model(tiny(family));
   save_gguf(model, dir.path() / "m.gguf", exact);
-  CHECK(to_json(load_config(dir.path() / "m.gguf"), "") == to_json(model.config(), ""));
+  CHECK(differing_fields(load_config(dir.path() / "m.gguf"), model.config()).empty());
   auto again = load_model<>(dir.path() / "m.gguf");
-  CHECK(to_json(again.config(), "") == to_json(model.config(), ""));
+  CHECK(differing_fields(again.config(), model.config()).empty());
   std::vector<matrix<float>> values;
   model.for_each_parameter([&](auto& p) { values.push_back(p.value); });
   std::size_t i = 0;
@@ -175,7 +175,7 @@ TEST_CASE("biases of Llama come back, those of q and k in their order", "[gguf_m
   auto model = random_model(c);
   save_gguf(model, dir.path() / "m.gguf", exact);
   auto again = load_model<>(dir.path() / "m.gguf");
-  CHECK(to_json(again.config(), "") == to_json(c, ""));
+  CHECK(differing_fields(again.config(), c).empty());
   CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
@@ -221,7 +221,7 @@ TEST_CASE("ternary weights keep their codes, and their scale as the type has it"
   auto masters = random_model(bitnet(act));
   save_gguf(packed ? model : masters, dir.path() / "m.gguf", storage);
   auto again = load_gguf<>(dir.path() / "m.gguf", storage.layout);
-  CHECK(to_json(again.config(), "") == to_json(model.config(), ""));
+  CHECK(differing_fields(again.config(), model.config()).empty());
   CHECK(gguf_file(dir.path() / "m.gguf").metadata().get<std::string>("general.architecture") ==
         (act == activation::silu ? "bitnet" : "bitnet-b1.58"));
   for (std::size_t i = 0; i < 2; ++i) {
@@ -261,7 +261,7 @@ TEST_CASE("ternary Llamas, Qwens and Gemmas without SubLN are files too", "[gguf
   pack_ternary<two_bit>(model);
   save_gguf(model, dir.path() / "m.gguf", {ggml_type::i2_s, ggml_type::f32});
   auto again = load_model<>(dir.path() / "m.gguf");
-  CHECK(to_json(again.config(), "") == to_json(c, ""));
+  CHECK(differing_fields(again.config(), c).empty());
   CHECK(logits_of_two(again) == logits_of_two(model));
 }
 
