@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/save_model.hpp"
 #include "tern/model/surgery.hpp"
 
 int main(int argc, char** argv) {

@@ -10,7 +10,8 @@
 
 #include "commands.hpp"
 #include "machine.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/model/pack_model.hpp"

@@ -2,7 +2,7 @@
 #include <filesystem>
 
 #include "settings.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
 
 namespace bitdistill {
 namespace {

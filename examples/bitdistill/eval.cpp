@@ -8,7 +8,7 @@
 #include "format.hpp"
 #include "progress_bar.hpp"
 #include "settings.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/thread_pool.hpp"

@@ -8,9 +8,11 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
+#include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/core/thread_pool.hpp"
 
 namespace bitdistill {

@@ -9,7 +9,7 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"

@@ -10,8 +10,8 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "parameter_table.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
-#include "tern/io/checkpoint_reader.hpp"
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/io/safetensors_shards.hpp"
 #include "tern/io/text_file.hpp"
 #include "tern/recipe/result_row.hpp"
 
@@ -46,7 +46,7 @@ void print_model(const fs::path& model) {
              tern::name_of(config.sub_ln, tern::norm_placement_names));
   print_parameter_table(config);
   if (tern::is_gguf(model)) return print_tensors(tern::gguf_file(model));
-  const tern::checkpoint_reader reader(model);
+  const tern::safetensors_shards reader(model);
   for (const auto& file : reader.files()) {
     fmt::print("{}\n", file.path().string());
     print_tensors(file);

@@ -4,7 +4,7 @@
 
 #include "tern/core/error.hpp"
 #include "tern/data/named_task.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
 
 namespace bitdistill {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "recipes.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_config.hpp"
 #include "tern/json/write_fields.hpp"
 #include "tern/recipe/recipe_file.hpp"
 #include "tern/recipe/setting.hpp"

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "tern/io/text_file.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
 #include "tests/support.hpp"
 
 namespace tern_test {

@@ -1,7 +1,7 @@
 // A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
 #include "tern/gguf/file.hpp"
 
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/checkpoint/load_gguf.hpp"
 #include "tern/gguf/ternary.hpp"
 #include "tests/fuzz/memory_file.hpp"
@@ -17,7 +17,7 @@ void attempt(F&& f) {
   }
 }
 
-void read_as_ternary(const tern::gguf_tensor& t) {
+void read_as_ternary(tern::gguf_tensor t) {
   if (t.shape.size() != 2 || !tern::is_ternary(t.type)) return;
   const std::size_t rows = t.shape[0], cols = t.shape[1];
   const auto n = tern::scale_extents({rows, cols}, tern::ternary_scale_block(t.type, rows, cols));
@@ -25,7 +25,8 @@ void read_as_ternary(const tern::gguf_tensor& t) {
   std::vector<float> scales(n.rows * n.cols);
   for (const auto layout : {tern::i2_s_layout::x86, tern::i2_s_layout::arm})
     attempt([&] {
-      tern::read_ternary(t, {codes.data(), rows, cols}, {scales.data(), n.rows, n.cols}, layout);
+      t.layout = layout;
+      tern::read_ternary(t, {codes.data(), rows, cols}, {scales.data(), n.rows, n.cols});
     });
 }
 

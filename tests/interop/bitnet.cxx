@@ -5,10 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "tern/quant/half.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
+#include "tern/quant/half.hpp"
 
 namespace {
 

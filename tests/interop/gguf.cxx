@@ -12,10 +12,10 @@
 #include <string_view>
 #include <vector>
 
-#include "tern/gguf/writer.hpp"
-#include "tern/checkpoint/checkpoint.hpp"
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
+#include "tern/gguf/writer.hpp"
 
 namespace {
 

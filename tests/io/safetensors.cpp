@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "tern/adapt/eigen.hpp"
-#include "tern/io/checkpoint_reader.hpp"
 #include "tern/io/safetensors_writer.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
@@ -169,65 +168,76 @@ TEST_CASE("damage is found", "[safetensors]") {
   CHECK(error_of(path) == "1 bytes after the last tensor");
 }
 
-TEST_CASE("headers that lie", "[safetensors]") {
-  const tern_test::scratch_dir dir;
-  const auto check = [&](const std::string& header, std::size_t data_size,
-                         const std::string& expected) {
-    INFO(header);
-    CHECK(error_of(raw_file(dir, header, data_size)) == expected);
-  };
+TEST_CASE("a header is refused where it lies, and names the tensor", "[safetensors]") {
   const auto tensor = [](const std::string& name, const std::string& rest) {
     return "\"" + name + "\":{\"dtype\":\"F32\"," + rest + "}";
   };
+  const auto a = [&](const std::string& rest) { return "{" + tensor("a", rest) + "}"; };
   const std::string one = R"("shape":[1],"data_offsets":[0,4])";
   const std::string two = R"("shape":[1],"data_offsets":[4,8])";
+  const auto [name, header, data_size,
+              expected] = GENERATE_COPY(table<std::string, std::string, std::size_t, std::string>({
+      {"two tensors and trailing spaces", "{" + tensor("a", one) + "," + tensor("b", two) + "}  ",
+       8, "opens"},
+      {"tensors in another order than their data",
+       "{" + tensor("a", two) + "," + tensor("b", one) + "}", 8, "opens"},
+      {"nothing at all", "{}", 0, "opens"},
+      {"metadata alone", R"({"__metadata__":{"a":"1"}})", 0, "opens"},
+      {"data that no tensor has", "{}", 3, "3 bytes after the last tensor"},
+      {"two tensors in one place", "{" + tensor("a", one) + "," + tensor("b", one) + "}", 8,
+       "tensor 'b': overlaps another tensor"},
+      {"a hole in the data", "{" + tensor("b", two) + "}", 8,
+       "tensor 'b': a hole lies before it in the data"},
+      {"a name twice", "{" + tensor("a", one) + "," + tensor("a", two) + "}", 8,
+       "tensor 'a': stands twice"},
+      {"a key twice", a(one + ",\"shape\":[1]"), 4, "tensor 'a': key 'shape' stands twice"},
+      {"data that is cut off", "{" + tensor("a", one) + "," + tensor("b", two) + "}", 7,
+       "tensor 'b': cut off: ends beyond the end of the file"},
+      {"a shape that is not as large as the data", a(R"("shape":[2],"data_offsets":[0,4])"), 4,
+       "tensor 'a': dtype and shape make 8 bytes, data_offsets 4"},
+      {"a size that overflows", a(R"("shape":[4611686018427387904,4],"data_offsets":[0,0])"), 0,
+       "tensor 'a': its size overflows"},
+      {"an end before the beginning", a(R"("shape":[1],"data_offsets":[4,0])"), 4,
+       "tensor 'a': data_offsets must be [begin, end]"},
+      {"three offsets", a(R"("shape":[1],"data_offsets":[0,4,8])"), 4,
+       "tensor 'a': data_offsets must be [begin, end]"},
+      {"no offsets", a(R"("shape":[1])"), 4, "tensor 'a': 'data_offsets' is missing"},
+      {"an unknown key", a(one + R"(,"x":"y")"), 4, "tensor 'a': unexpected a string at 'x'"},
+      {"a negative extent", a(R"("shape":[-1],"data_offsets":[0,4])"), 4,
+       "tensor 'a': unexpected a negative number at 'shape'"},
+      {"an extent that is no integer", a(R"("shape":[1.5],"data_offsets":[0,4])"), 4,
+       "tensor 'a': unexpected a number that is not a 64-bit integer at 'shape'"},
+      {"a list in the shape", a(R"("shape":[[1]],"data_offsets":[0,4])"), 4,
+       "tensor 'a': unexpected a list at 'shape'"},
+      {"an object for a shape", a(R"("shape":{},"data_offsets":[0,4])"), 4,
+       "tensor 'a': unexpected an object at 'shape'"},
+      {"an object in the shape", a(R"("shape":[{}],"data_offsets":[0,4])"), 4,
+       "tensor 'a': unexpected an object at 'shape'"},
+      {"an unknown dtype", R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4,
+       "tensor 'a': unknown dtype 'F33'"},
+      {"a list for a tensor", R"({"a":[]})", 0, "tensor 'a': unexpected a list"},
+      {"a number for a tensor", R"({"a":1})", 0, "tensor 'a': unexpected a number"},
+      {"metadata that is a number", R"({"__metadata__":{"a":1}})", 0,
+       "tensor '__metadata__': unexpected a number at 'a'"},
+      {"metadata that is a string", R"({"__metadata__":"a"})", 0,
+       "tensor '__metadata__': unexpected a string"},
+      {"a header without its end", "{", 0, "the header is not valid JSON at its byte 2"},
+      {"two headers", "{} {}", 0, "the header is not valid JSON at its byte 4"},
+      {"a name that is not UTF-8", "{\"\xFF\":1}", 0, "the header is not valid JSON at its byte 3"},
+      {"a space before the header", " {}", 0,
+       "not a safetensors file: the header does not begin with '{'"},
+  }));
+  INFO(name);
+  const tern_test::scratch_dir dir;
+  CHECK(error_of(raw_file(dir, header, data_size)) == expected);
+}
 
-  check("{" + tensor("a", one) + "," + tensor("b", two) + "}  ", 8, "opens");
-  check("{" + tensor("a", two) + "," + tensor("b", one) + "}", 8, "opens");
-  check("{}", 0, "opens");
-  check("{}", 3, "3 bytes after the last tensor");
-  check("{" + tensor("a", one) + "," + tensor("b", one) + "}", 8,
-        "tensor 'b': overlaps another tensor");
-  check("{" + tensor("b", two) + "}", 8, "tensor 'b': a hole lies before it in the data");
-  check("{" + tensor("a", one) + "," + tensor("a", two) + "}", 8, "tensor 'a': stands twice");
-  check("{" + tensor("a", one + ",\"shape\":[1]") + "}", 4, "tensor 'a': key 'shape' stands twice");
-  check("{" + tensor("a", one) + "," + tensor("b", two) + "}", 7,
-        "tensor 'b': cut off: ends beyond the end of the file");
-  check("{" + tensor("a", R"("shape":[2],"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': dtype and shape make 8 bytes, data_offsets 4");
-  check("{" + tensor("a", R"("shape":[4611686018427387904,4],"data_offsets":[0,0])") + "}", 0,
-        "tensor 'a': its size overflows");
-  check("{" + tensor("a", R"("shape":[1],"data_offsets":[4,0])") + "}", 4,
-        "tensor 'a': data_offsets must be [begin, end]");
-  check("{" + tensor("a", R"("shape":[1],"data_offsets":[0,4,8])") + "}", 4,
-        "tensor 'a': data_offsets must be [begin, end]");
-  check("{" + tensor("a", R"("shape":[1])") + "}", 4, "tensor 'a': 'data_offsets' is missing");
-  check("{" + tensor("a", one + R"(,"x":"y")") + "}", 4, "tensor 'a': unexpected a string at 'x'");
-  check("{" + tensor("a", R"("shape":[-1],"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': unexpected a negative number at 'shape'");
-  check("{" + tensor("a", R"("shape":[1.5],"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': unexpected a number that is not a 64-bit integer at 'shape'");
-  check("{" + tensor("a", R"("shape":[[1]],"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': unexpected a list at 'shape'");
-  check("{" + tensor("a", R"("shape":{},"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': unexpected an object at 'shape'");
-  check("{" + tensor("a", R"("shape":[{}],"data_offsets":[0,4])") + "}", 4,
-        "tensor 'a': unexpected an object at 'shape'");
-  check(R"({"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}})", 4,
-        "tensor 'a': unknown dtype 'F33'");
-  check(R"({"a":[]})", 0, "tensor 'a': unexpected a list");
-  check(R"({"a":1})", 0, "tensor 'a': unexpected a number");
-  check(R"({"__metadata__":{"a":1}})", 0, "tensor '__metadata__': unexpected a number at 'a'");
-  check(R"({"__metadata__":{"a":"1"}})", 0, "opens");
-  check(R"({"__metadata__":"a"})", 0, "tensor '__metadata__': unexpected a string");
-  check("{", 0, "the header is not valid JSON at its byte 2");
-  check("{} {}", 0, "the header is not valid JSON at its byte 4");
-  check("{\"\xFF\":1}", 0, "the header is not valid JSON at its byte 3");
-  check(" {}", 0, "not a safetensors file: the header does not begin with '{'");
-  CHECK(error_of(raw_file(dir, "{}", 0, 100'000'001)) ==
-        "not a safetensors file: header of 100000001 bytes");
-  CHECK(error_of(raw_file(dir, "{}", 0, 3)) ==
-        "cut off: the header ends beyond the end of the file");
+TEST_CASE("a header's size is refused where it cannot be", "[safetensors]") {
+  const auto [size, expected] = GENERATE(table<std::uint64_t, std::string>(
+      {{100'000'001, "not a safetensors file: header of 100000001 bytes"},
+       {3, "cut off: the header ends beyond the end of the file"}}));
+  const tern_test::scratch_dir dir;
+  CHECK(error_of(raw_file(dir, "{}", 0, size)) == expected);
 }
 
 TEST_CASE("a file of the Python package", "[safetensors]") {
@@ -247,46 +257,4 @@ TEST_CASE("a file of the Python package", "[safetensors]") {
   CHECK(tern::read_values<std::uint8_t>(file.at("u8")) == std::vector<std::uint8_t>{0, 7, 255});
   CHECK(tern::read_values<std::int64_t>(file.at("i64")) == std::vector<std::int64_t>{-5});
   CHECK(file.at("i64").shape.empty());
-}
-
-TEST_CASE("checkpoints in one file and in shards", "[checkpoint_reader]") {
-  const tern_test::scratch_dir dir;
-  const auto a = counting(2, 2), b = counting(3, 1);
-  tern::safetensors_writer first, second;
-  first.add_matrix<float>("a", a);
-  second.add_matrix<float>("b", b);
-  first.write(dir.path() / "model-1.safetensors");
-  second.write(dir.path() / "model-2.safetensors");
-  const auto index = dir.path() / "model.safetensors.index.json";
-  const auto map_to = [&](const std::string& file_of_b) {
-    tern::write_json(index, {{"metadata", {{"total_size", 28}}},
-                             {"weight_map", {{"a", "model-1.safetensors"}, {"b", file_of_b}}}});
-  };
-  const auto open = [&] { tern::checkpoint_reader reader(dir.path()); };
-
-  CHECK_THROWS_AS(open(), tern::io_error);
-  map_to("model-2.safetensors");
-  const tern::checkpoint_reader reader(dir.path());
-  CHECK(reader.names() == std::vector<std::string>{"a", "b"});
-  CHECK(reader.files().size() == 2);
-  tern::matrix<float> back = tern::matrix<float>::Zero(3, 1);
-  tern::read_matrix<float>(reader.at("b"), back);
-  CHECK(back == b);
-  CHECK_THROWS_AS(reader.at("c"), tern::format_error);
-
-  map_to("model-1.safetensors");
-  CHECK(message_of<tern::format_error>(open) ==
-        index.string() + ": tensor 'b' is not in 'model-1.safetensors'");
-  map_to("model-3.safetensors");
-  CHECK_THROWS_AS(open(), tern::io_error);
-  map_to("../model-2.safetensors");
-  CHECK(message_of<tern::format_error>(open).find("is not the name of a file beside it") !=
-        std::string::npos);
-  tern::write_file(index, R"({"weight_map": {"a": "x", "a": "y"}})");
-  CHECK(message_of<tern::format_error>(open) ==
-        index.string() + ": key \"a\" stands twice in one object");
-  fs::remove(index);
-  second.write(dir.path() / "model.safetensors");
-  CHECK(tern::checkpoint_reader(dir.path()).names() == std::vector<std::string>{"b"});
-  CHECK(tern::checkpoint_reader(dir.path() / "model-1.safetensors").contains("a"));
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tern/checkpoint/save_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tests/model/reference.hpp"
 

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
 #include "tern/distill/objective.hpp"
+#include "tern/io/safetensors.hpp"
 #include "tests/support.hpp"
 
 namespace tern_test {
@@ -41,7 +42,7 @@ struct problem {
 
 /// Largest difference between a matrix and a stored tensor, relative to the tensor's largest value.
 template <class T>
-double difference(matrix_view<const T> got, const tensor_info& tensor) {
+double difference(matrix_view<const T> got, const safetensors_tensor& tensor) {
   const auto want = read_values<T>(tensor);
   REQUIRE(want.size() == got.size());
   double worst = 0, scale = 1e-30;

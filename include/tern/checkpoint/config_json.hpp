@@ -1,6 +1,6 @@
 // model_config from and to a Hugging Face config.json. Options that would change the result and are
-// not understood are refused, other unknown keys are the file's own business. What tern adds stands
-// under "tern" and "quantization_config".
+// not understood are refused; other unknown keys are ignored. What tern adds stands under "tern"
+// and "quantization_config".
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,11 @@
 
 #include "tern/checkpoint/quantization_config.hpp"
 #include "tern/checkpoint/rope_json.hpp"
-#include "tern/json/json.hpp"
+#include "tern/core/differing_fields.hpp"
+#include "tern/json/json_fields.hpp"
+#include "tern/json/read_fields.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_fields.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/config_fields.hpp"
 #include "tern/model/model_family.hpp"
@@ -18,17 +22,6 @@
 namespace tern::inline TERN_ABI {
 
 namespace detail {
-
-/// f(key, flag) for what "tern" says where it is not what the family's name says.
-template <class Config, class F>
-void for_each_flag(Config& c, F&& f) {
-  f("qk_norm", c.qk_norm);
-  f("attention_bias", c.attention_bias);
-  f("output_bias", c.output_bias);
-  f("unit_offset", c.unit_offset);
-  f("output_norms", c.output_norms);
-  f("scaled_embedding", c.scaled_embedding);
-}
 
 /// By "model_type", or where that is missing by "architectures"; both must fit.
 inline const model_family& family_of(const json_fields& f) {
@@ -99,28 +92,12 @@ inline void read_sizes(const json_fields& f, model_config& c) {
   c.max_position_embeddings = f.positive_or("max_position_embeddings", c.max_position_embeddings);
 }
 
-/// What only tern writes: stage 1, and flags that are not those of the family.
-inline void read_own(const json_fields& f, model_config& c) {
-  if (!f.has("tern")) return;
-  const json_fields own = f.object("tern");
-  const bool packed = c.ternary;
-  c.ternary = own.get_or<bool>("ternary", false);
-  if (packed && !c.ternary) own.fail("ternary", "true beside quantization_config", "false");
-  for_each_flag(c, [&](const char* key, bool& flag) { flag = own.get_or<bool>(key, flag); });
-  c.sub_ln_eps = own.get_or<double>("sub_ln_eps", c.sub_ln_eps);
-  c.quantizer_eps = own.get_or<double>("quantizer_eps", 0);
-  if (own.has("sub_ln")) c.sub_ln = own.choice("sub_ln", norm_placement_names);
-}
-
-}  // namespace detail
-
-/// Throws config_error naming `file` and the key.
-inline model_config model_config_from_json(const nlohmann::json& json, const std::string& file) {
-  const json_fields f(json, file);
-  const model_family& family = detail::family_of(f);
+/// What the keys of Hugging Face say, without a quantization_config.
+inline model_config hugging_face_config(const json_fields& f) {
+  const model_family& family = family_of(f);
   model_config c = family.defaults;
-  detail::refuse_unsupported(f);
-  detail::read_sizes(f, c);
+  refuse_unsupported(f);
+  read_sizes(f, c);
   c.rms_norm_eps = f.get_or<double>("rms_norm_eps", c.rms_norm_eps);
   if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // sub-norms of the family
   c.initializer_range = f.get_or<double>("initializer_range", c.initializer_range);
@@ -131,22 +108,25 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
     c.attention_bias = c.output_bias = f.get_or<bool>("attention_bias", false);
   if (f.has(family.activation_key))
     c.hidden_act = f.choice(family.activation_key, activation_names);
-  detail::read_windows(f, family, c);
+  read_windows(f, family, c);
   read_rope(f, c);
-  apply_quantization(f, c);
-  detail::read_own(f, c);
-  c.validate();
   return c;
 }
 
-/// Reads a config.json. Throws io_error, format_error or config_error naming it.
-inline model_config read_model_config(const std::filesystem::path& path) {
-  return model_config_from_json(read_json(path), path.string());
+/// The object "tern": fields that the keys of Hugging Face do not say, by their names in the one
+/// list of fields.
+inline void read_own(const json_fields& f, model_config& c) {
+  if (!f.has("tern")) return;
+  const json_fields own = f.object("tern");
+  const bool packed = c.ternary;
+  c.ternary = false;
+  c.quantizer_eps = 0;
+  read_fields(c, own);
+  if (packed && !c.ternary) own.fail("ternary", "true beside quantization_config", "false");
 }
 
-/// `storage_dtype` is what the weights beside it are stored as ("float32", "float64", "float16").
-/// Throws config_error where model_type is none of model_families().
-inline nlohmann::json to_json(const model_config& c, const std::string& storage_dtype) {
+/// The keys of Hugging Face. Throws config_error where model_type is none of model_families().
+inline nlohmann::json hugging_face_json(const model_config& c, const std::string& storage_dtype) {
   const model_family* family = find_family(c.model_type);
   if (family == nullptr) throw config_error("config: unknown model_type '" + c.model_type + "'");
   nlohmann::json j = {
@@ -175,20 +155,46 @@ inline nlohmann::json to_json(const model_config& c, const std::string& storage_
       j["layer_types"].push_back(c.sliding(i) ? "sliding_attention" : "full_attention");
   }
   write_rope(c, j);
-  nlohmann::json own;
-  model_config named = family->defaults;
-  if (!named.attention_bias) named.attention_bias = named.output_bias = c.attention_bias;
-  std::vector<bool> flags;
-  detail::for_each_flag(named, [&](const char*, bool flag) { flags.push_back(flag); });
-  detail::for_each_flag(c, [&, i = 0u](const char* key, bool flag) mutable {
-    if (flag != flags[i++]) own[key] = flag;
-  });
-  if (c.ternary || c.sub_ln != norm_placement::none || !own.empty()) {
-    own["ternary"] = c.ternary;
-    own["sub_ln"] = name_of(c.sub_ln, norm_placement_names);
-    own["sub_ln_eps"] = c.sub_ln_eps;
-    if (c.quantizer_eps != 0) own["quantizer_eps"] = c.quantizer_eps;
-    j["tern"] = own;
+  return j;
+}
+
+}  // namespace detail
+
+/// Throws config_error naming `file` and the key.
+inline model_config model_config_from_json(const nlohmann::json& json, const std::string& file) {
+  const json_fields f(json, file);
+  model_config c = detail::hugging_face_config(f);
+  apply_quantization(f, c);
+  detail::read_own(f, c);
+  c.validate();
+  return c;
+}
+
+/// Reads a config.json. Throws io_error, format_error or config_error naming it.
+inline model_config read_model_config(const std::filesystem::path& path) {
+  return model_config_from_json(read_json(path), path.string());
+}
+
+/// Paths of the fields that the keys of Hugging Face do not say: how stage 1 was applied, where the
+/// model departs from its family, and any field that is not written here as such a key.
+inline std::vector<std::string> fields_unknown_to_hugging_face(const model_config& c) {
+  const auto keys = detail::hugging_face_json(c, "");
+  return differing_fields(c, detail::hugging_face_config({keys, "config.json"}));
+}
+
+/// `storage_dtype` is what the weights beside it are stored as ("float32", "float64", "float16").
+/// Every field comes back: those that the keys of Hugging Face do not say stand in an object
+/// "tern". Throws config_error where model_type is none of model_families().
+inline nlohmann::json to_json(const model_config& c, const std::string& storage_dtype) {
+  nlohmann::json j = detail::hugging_face_json(c, storage_dtype);
+  std::vector<std::string> own = fields_unknown_to_hugging_face(c);
+  if (c.ternary || c.sub_ln != norm_placement::none || !own.empty())
+    own.insert(own.end(), {"ternary", "sub_ln", "sub_ln_eps"});
+  if (own.empty()) return j;
+  const nlohmann::json all = write_fields(c);
+  for (const std::string& path : own) {
+    const std::string key = path.substr(0, path.find('.'));
+    j["tern"][key] = all.at(key);
   }
   return j;
 }

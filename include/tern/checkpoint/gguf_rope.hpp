@@ -40,7 +40,7 @@ inline double decimal(float x) {
 inline rope_scaling read_rope_factors(const gguf_file& file, const std::string& architecture,
                                       const model_config& c) {
   const gguf_tensor& stored = file.at(gguf_rope_factors);
-  require_gguf_shape(stored, {c.head_dim / 2});
+  require_stored_shape(stored, {c.head_dim / 2});
   const auto factors = read_values(stored);
   rope_scaling s{rope_scaling_kind::llama3};
   s.factor = decimal(factors.back());

@@ -5,14 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "tern/checkpoint/gguf_config.hpp"
 #include "tern/checkpoint/gguf_names.hpp"
-#include "tern/checkpoint/plausible.hpp"
+#include "tern/checkpoint/model_config_from_gguf.hpp"
+#include "tern/checkpoint/read_parameters.hpp"
+#include "tern/checkpoint/require_plausible.hpp"
 #include "tern/gguf/file.hpp"
 #include "tern/gguf/ternary.hpp"
 #include "tern/model/decoder.hpp"
@@ -23,14 +22,13 @@ namespace detail {
 
 /// Codes as they stand in the file, beside the one scale they have.
 template <class T>
-shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, i2_s_layout layout,
-                                  std::size_t rotated_head) {
+shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, std::size_t rotated_head) {
   const extents n = scale_extents(shape, ternary_scale_block(t.type, shape.rows, shape.cols));
   std::vector<std::int8_t> codes(shape.rows * shape.cols);
   std::vector<float> scales(n.rows * n.cols);
   const matrix_view<std::int8_t> w(codes.data(), shape.rows, shape.cols);
   const matrix_view<float> s(scales.data(), n.rows, n.cols);
-  read_ternary(t, w, s, layout);
+  read_ternary(t, w, s);
   const std::array<T, 1> scale{static_cast<T>(single_scale(t).value_or(0))};
   if (n.cols > 1 || n.rows > 1)  // a block of zeros may have a scale of 0 and any codes
     for (std::size_t r = 0; r < w.rows; ++r)
@@ -41,15 +39,6 @@ shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, i2_s_layo
       matrix_view<const std::int8_t>(w), matrix_view<const T>(scale.data(), 1, 1), shape));
 }
 
-template <class Model>
-void require_known_tensors(Model& model, const gguf_file& file, std::string_view architecture) {
-  std::set<std::string, std::less<>> known;
-  model.for_each_parameter([&](auto& p) { known.insert(gguf_name(model.config(), p.name)); });
-  for (const gguf_tensor& t : file.tensors())
-    if (!known.contains(t.name) && t.name != gguf_rope_factors)
-      t.fail("has no place in a model of architecture " + std::string(architecture));
-}
-
 }  // namespace detail
 
 /// Ternary weights (TQ1_0, TQ2_0, I2_S) stay codes where all linears of the blocks are such and
@@ -58,45 +47,33 @@ void require_known_tensors(Model& model, const gguf_file& file, std::string_view
 template <class Model = decoder<>>
 Model load_gguf(const std::filesystem::path& path, i2_s_layout layout = i2_s_layout::x86) {
   using T = typename Model::scalar;
-  const gguf_file file(path);
+  const gguf_file file(path, layout);
   const auto& architecture = architecture_of(file);
   const model_config config = model_config_from_gguf(file);
-  double bytes = 0;
-  for (const gguf_tensor& t : file.tensors()) bytes += static_cast<double>(t.data.size());
-  detail::require_plausible(config, bytes, path.string() + ": its metadata");
+  detail::require_plausible(config, stored_bytes(file), path.string() + ": its metadata");
 
   Model model(config, false);
-  const auto at = [&](const std::string& name) -> const gguf_tensor& {
-    return file.at(gguf_name(config, name));
-  };
+  const auto name_of = [&](const std::string& name) { return gguf_name(config, name); };
   const auto rotated = [&](const std::string& name) {
     return architecture.adjacent && is_rotated(name) ? config.head_dim : 0;
   };
-  model.for_each_parameter([&](auto& p) {
-    const extents n = p.shape;
-    detail::require_gguf_shape(at(p.name),
-                               p.is_vector() ? std::vector{n.cols} : std::vector{n.rows, n.cols});
-  });
-  detail::require_known_tensors(model, file, architecture.name);
   model.for_each_projection([&](auto& p) {
     if (p.ternary)
-      p.pack(detail::read_gguf_trits<T>(at(p.weight.name), p.weight.shape, layout,
+      p.pack(detail::read_gguf_trits<T>(file.at(name_of(p.weight.name)), p.weight.shape,
                                         rotated(p.weight.name)));
-    else
-      p.weight.allocate();
   });
-  model.for_each_parameter([&](auto& p) {
-    const matrix_view<T> w = p.view();
-    if (w.size() == 0) return;
-    if (p.is_vector())
-      read_row<T>(at(p.name), w.row(0));
-    else
-      read_matrix<T>(at(p.name), w, layout);
-    const matrix_view<T> rows = p.is_vector() ? w.transposed() : w;
-    if (const std::size_t head = rotated(p.name)) reorder_heads(rows, head, rope_order::to_halves);
-    if (config.unit_offset && p.is_vector() && p.name.ends_with("norm.weight"))
-      for (std::size_t i = 0; i < w.cols; ++i) w(0, i) -= 1;
-  });
+  detail::read_parameters(
+      model, file, name_of,
+      [&](auto& p) {
+        const matrix_view<T> w = p.view();
+        const matrix_view<T> rows = p.is_vector() ? w.transposed() : w;
+        if (const std::size_t head = rotated(p.name))
+          reorder_heads(rows, head, rope_order::to_halves);
+        if (config.unit_offset && p.is_vector() && p.name.ends_with("norm.weight"))
+          for (std::size_t i = 0; i < w.cols; ++i) w(0, i) -= 1;
+      },
+      {std::string(gguf_rope_factors)},
+      "a model of architecture " + std::string(architecture.name));
   return model;
 }
 

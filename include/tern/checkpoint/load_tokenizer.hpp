@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/gguf/file.hpp"
 #include "tern/text/tokenizer_json.hpp"
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/model/config.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/config_fields.hpp"
 

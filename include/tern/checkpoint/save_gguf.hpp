@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "tern/checkpoint/gguf_fit.hpp"
+#include "tern/checkpoint/gguf_architecture_for.hpp"
 #include "tern/checkpoint/gguf_names.hpp"
-#include "tern/checkpoint/gguf_tokenizer_writer.hpp"
+#include "tern/checkpoint/gguf_rope.hpp"
+#include "tern/checkpoint/write_gguf_config.hpp"
+#include "tern/checkpoint/write_gguf_tokenizer.hpp"
 #include "tern/gguf/writer.hpp"
 #include "tern/model/decoder.hpp"
 

@@ -15,7 +15,7 @@
 #include "tern/data/json_lines.hpp"
 #include "tern/data/quoted_list.hpp"
 #include "tern/io/text_file.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
 
 namespace tern::inline TERN_ABI {
 

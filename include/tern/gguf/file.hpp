@@ -26,8 +26,10 @@ static_assert(std::endian::native == std::endian::little, "GGUF data is little-e
 /// One open file. Metadata and tensors refer into the mapped file and live as long as this object.
 class gguf_file {
  public:
-  /// Throws io_error where the file cannot be read and format_error where it is not sound.
-  explicit gguf_file(const std::filesystem::path& path) : file_(path) {
+  /// `layout`: how I2_S tensors are laid out, which the file does not say. Throws io_error where
+  /// the file cannot be read and format_error where it is not sound.
+  explicit gguf_file(const std::filesystem::path& path, i2_s_layout layout = i2_s_layout::x86)
+      : file_(path), layout_(layout) {
     auto header = parse_gguf_header(file_.bytes(), path.string());
     version_ = header.version;
     alignment_ = header.alignment;
@@ -45,6 +47,13 @@ class gguf_file {
 
   /// In the order of the header.
   [[nodiscard]] std::span<const gguf_tensor> tensors() const { return tensors_; }
+  /// Names of the tensors, in the same order.
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    result.reserve(tensors_.size());
+    for (const auto& t : tensors_) result.push_back(t.name);
+    return result;
+  }
   /// Whether there is such a tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
   /// Throws format_error where there is none of that name.
@@ -59,7 +68,8 @@ class gguf_file {
   void place(std::vector<gguf_entry> entries, std::span<const std::byte> data) {
     tensors_.reserve(entries.size());  // the index refers to the names
     for (auto& e : entries) {
-      tensors_.push_back({std::move(e.name), path().string(), e.type, std::move(e.shape), {}});
+      tensors_.push_back(
+          {std::move(e.name), path().string(), e.type, std::move(e.shape), {}, layout_});
       const gguf_tensor& tensor = tensors_.back();
       if (!index_.emplace(tensor.name, tensors_.size() - 1).second) tensor.fail("stands twice");
       if (e.offset > data.size() || e.size > data.size() - e.offset)
@@ -80,12 +90,15 @@ class gguf_file {
   }
 
   mapped_file file_;
+  i2_s_layout layout_;
   std::uint32_t version_ = 0;
   std::size_t alignment_ = 0;
   gguf_metadata metadata_;
   std::vector<gguf_tensor> tensors_;
   std::unordered_map<std::string_view, std::size_t> index_;
 };
+
+static_assert(tensor_source<gguf_file>);
 
 /// By its name, a model in one file rather than a folder.
 inline bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }

@@ -1,5 +1,5 @@
-// A tensor inside a GGUF file: what it is and where its bytes lie, decoded to floating-point
-// numbers or, where it is ternary, to codes and scales.
+// A tensor in a GGUF file: what it is, where its bytes lie, and how they decode to numbers. Ternary
+// ones can also be read as codes and scales, see ternary.hpp.
 #pragma once
 
 #include <bit>
@@ -12,21 +12,24 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/core/tensor.hpp"
 #include "tern/gguf/block32.hpp"
 #include "tern/gguf/k_quants.hpp"
 #include "tern/gguf/ternary_blocks.hpp"
-#include "tern/io/tensor_info.hpp"
+#include "tern/io/tensor_source.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// `data` refers into the mapped file. `shape` is row-major as everywhere in tern, (rows, cols):
-/// the reverse of the order in the file.
+/// The processor whose I2_S a file holds: its blocks are as wide as that processor's vectors. No
+/// file says which one.
+enum class i2_s_layout { x86, arm };
+
+/// `data` refers into the mapped file.
 struct gguf_tensor {
-  std::string name, file;           ///< `file` for messages
-  ggml_type type = ggml_type::f32;  ///< of its blocks
-  std::vector<std::size_t> shape;   ///< at most 4 extents
-  std::span<const std::byte> data;  ///< blocks, row after row
+  std::string name, file;                 ///< name as in the file; path of the file, for messages
+  ggml_type type = ggml_type::f32;        ///< type of its blocks
+  std::vector<std::size_t> shape;         ///< at most 4 extents, reversed from the file's order
+  std::span<const std::byte> data;        ///< blocks, row after row
+  i2_s_layout layout = i2_s_layout::x86;  ///< layout where the type is I2_S
 
   /// Number of elements.
   [[nodiscard]] std::size_t size() const {
@@ -34,15 +37,23 @@ struct gguf_tensor {
     for (const std::size_t extent : shape) n *= extent;
     return n;
   }
+  /// "TQ2_0".
+  [[nodiscard]] std::string type_name() const { return ggml_type_name(type); }
+
+  /// Throws format_error where the type has no decoder.
+  template <std::floating_point T>
+  void require_readable_as() const;
+  /// Reads out.size() elements from number `first` on, both multiples of a row: exactly the floats
+  /// that ggml computes. Throws format_error where a row is not whole blocks or a value is not
+  /// finite, which also finds scales that are not.
+  template <std::floating_point T>
+  void decode(std::size_t first, std::span<T> out) const;
 
   /// Throws format_error that names file and tensor.
   [[noreturn]] void fail(const std::string& what) const {
     throw format_error(file + ": tensor '" + name + "': " + what);
   }
 };
-
-/// Whose I2_S a file holds: its blocks are as wide as that processor's vectors.
-enum class i2_s_layout { x86, arm };
 
 namespace detail {
 
@@ -81,74 +92,47 @@ inline bool all_finite(std::span<const float> values) {
   return special == 0;
 }
 
-/// Decodes row r of a tensor into place(r), `cols` floats, then calls done(r). Throws where a value
-/// is not finite, which also finds scales that are not.
-template <class Place, class Done>
-void decode_rows(const gguf_tensor& t, std::size_t cols, i2_s_layout layout, Place&& place,
-                 Done&& done) {
-  if (t.size() == 0) return;
-  const auto run = [&]<class Block>(Block, auto decode_block) {
-    require_whole_blocks<Block>(t, cols);
-    const std::byte* from = t.data.data();
-    for (std::size_t r = 0, rows = t.size() / cols; r < rows; ++r) {
-      float* const to = place(r);
-      for (std::size_t c = 0; c < cols; c += Block::count, from += Block::size)
-        decode_block(from, to + c);
-      if (!all_finite({to, cols}))
-        t.fail("row " + std::to_string(r) + " has a value that is not finite");
-      done(r);
-    }
-  };
-  if (t.type == ggml_type::i2_s)
-    with_i2_s_block(layout, [&]<class Block>(Block block) {
-      run(block, [scale = i2_s_scale(t)](const std::byte* from, float* to) {
-        Block::decode(from, scale, to);
-      });
-    });
-  else if (!with_ggml_block(t.type, [&]<class Block>(Block block) { run(block, Block::decode); }))
-    t.fail("type " + ggml_type_name(t.type) + " cannot be decoded");
-}
-
-inline void require_gguf_shape(const gguf_tensor& t, const std::vector<std::size_t>& shape) {
-  if (t.shape != shape)
-    t.fail("expected shape " + shape_text(shape) + ", got " + shape_text(t.shape));
+/// f(Block{}, decode) for the codec of the tensor's type, where decode(bytes, floats) reads a
+/// block. False where there is none.
+template <class F>
+bool with_decoder(const gguf_tensor& t, F&& f) {
+  if (t.type != ggml_type::i2_s)
+    return with_ggml_block(t.type, [&]<class Block>(Block block) { f(block, Block::decode); });
+  with_i2_s_block(t.layout, [&]<class Block>(Block block) {
+    const float scale = t.data.empty() ? 0 : i2_s_scale(t);
+    f(block, [scale](const std::byte* from, float* to) { Block::decode(from, scale, to); });
+  });
+  return true;
 }
 
 }  // namespace detail
 
-/// Reads a tensor of shape [rows, cols]: exactly the floats that ggml computes. Throws format_error
-/// naming file and tensor where the shape does not fit, the type has no decoder or a value is not
-/// finite.
-template <class T>
-void read_matrix(const gguf_tensor& t, matrix_view<T> out, i2_s_layout layout = i2_s_layout::x86) {
-  detail::require_gguf_shape(t, {out.rows, out.cols});
-  if constexpr (std::same_as<T, float>)
-    if (out.col_stride == 1)
-      return detail::decode_rows(
-          t, out.cols, layout, [&](std::size_t r) { return &out(r, 0); }, [](std::size_t) {});
-  std::vector<float> row(out.cols);
-  detail::decode_rows(
-      t, out.cols, layout, [&](std::size_t) { return row.data(); },
-      [&](std::size_t r) {
-        for (std::size_t c = 0; c < out.cols; ++c) out(r, c) = static_cast<T>(row[c]);
-      });
+template <std::floating_point T>
+void gguf_tensor::require_readable_as() const {
+  if (!detail::with_decoder(*this, [](auto, auto) {}))
+    fail("type " + type_name() + " cannot be decoded");
 }
 
-/// All elements in row-major order, whatever the shape.
-inline std::vector<float> read_values(const gguf_tensor& t, i2_s_layout layout = i2_s_layout::x86) {
-  const std::size_t cols = t.shape.empty() ? 1 : t.shape.back();
-  std::vector<float> out(t.size());
-  detail::decode_rows(
-      t, cols, layout, [&](std::size_t r) { return out.data() + r * cols; }, [](std::size_t) {});
-  return out;
+template <std::floating_point T>
+void gguf_tensor::decode(std::size_t first, std::span<T> out) const {
+  const std::size_t cols = shape.empty() ? 1 : shape.back();
+  detail::with_decoder(*this, [&]<class Block>(Block, auto decode_block) {
+    detail::require_whole_blocks<Block>(*this, cols);
+    const std::byte* from = data.data() + first / Block::count * Block::size;
+    std::vector<float> row(std::same_as<T, float> ? 0 : cols);
+    for (std::size_t begin = 0; begin < out.size(); begin += cols) {
+      float* to = row.data();
+      if constexpr (std::same_as<T, float>) to = out.data() + begin;
+      for (std::size_t c = 0; c < cols; c += Block::count, from += Block::size)
+        decode_block(from, to + c);
+      if (!detail::all_finite({to, cols}))
+        fail("row " + std::to_string((first + begin) / cols) + " has a value that is not finite");
+      if constexpr (!std::same_as<T, float>)
+        for (std::size_t c = 0; c < cols; ++c) out[begin + c] = static_cast<T>(to[c]);
+    }
+  });
 }
 
-/// Reads a tensor of shape [size] in the same way.
-template <class T>
-void read_row(const gguf_tensor& t, row_view<T> out) {
-  detail::require_gguf_shape(t, {out.size});
-  const auto values = read_values(t);
-  for (std::size_t i = 0; i < out.size; ++i) out[i] = static_cast<T>(values[i]);
-}
+static_assert(stored_tensor<gguf_tensor>);
 
 }  // namespace tern::inline TERN_ABI

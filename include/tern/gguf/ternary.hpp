@@ -82,14 +82,14 @@ inline std::optional<float> single_scale(const gguf_tensor& t) {
 /// scale_extents({rows, cols}, ternary_scale_block(...)). Throws format_error naming file and
 /// tensor where type or shape do not fit, a digit is no trit or a scale not finite.
 inline void read_ternary(const gguf_tensor& t, matrix_view<std::int8_t> codes,
-                         matrix_view<float> scales, i2_s_layout layout = i2_s_layout::x86) {
+                         matrix_view<float> scales) {
   if (!is_ternary(t.type)) t.fail("type " + ggml_type_name(t.type) + " is not ternary");
-  detail::require_gguf_shape(t, {codes.rows, codes.cols});
+  require_stored_shape(t, {codes.rows, codes.cols});
   const auto n =
       scale_extents({codes.rows, codes.cols}, ternary_scale_block(t.type, codes.rows, codes.cols));
   require_shape(scales, n.rows, n.cols, "read_ternary: scales");
   if (t.size() == 0) return;
-  detail::with_ternary_block(t.type, layout, [&](auto block) {
+  detail::with_ternary_block(t.type, t.layout, [&](auto block) {
     detail::require_whole_blocks<decltype(block)>(t, codes.cols);
     for (std::size_t r = 0; r < codes.rows; ++r)
       detail::read_ternary_row<decltype(block)>(t, r, codes.row(r), scales.row(r % n.rows));

@@ -19,7 +19,7 @@
 #include "tern/core/mapped_file.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
-#include "tern/io/tensor_info.hpp"
+#include "tern/io/safetensors_tensor.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -50,7 +50,7 @@ class safetensors_file {
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   /// In the order of the data.
-  [[nodiscard]] std::span<const tensor_info> tensors() const { return tensors_; }
+  [[nodiscard]] std::span<const safetensors_tensor> tensors() const { return tensors_; }
   /// Of the tensors, in the same order.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
@@ -61,7 +61,7 @@ class safetensors_file {
   /// Whether there is such a tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
   /// Throws format_error where there is none of that name.
-  [[nodiscard]] const tensor_info& at(std::string_view name) const {
+  [[nodiscard]] const safetensors_tensor& at(std::string_view name) const {
     const auto found = index_.find(name);
     if (found == index_.end()) fail("no tensor '" + std::string(name) + "'");
     return tensors_[found->second];
@@ -112,8 +112,10 @@ class safetensors_file {
   mapped_file file_;
   std::string_view header_;
   std::map<std::string, std::string> metadata_;
-  std::vector<tensor_info> tensors_;
+  std::vector<safetensors_tensor> tensors_;
   std::map<std::string, std::size_t, std::less<>> index_;
 };
+
+static_assert(tensor_source<safetensors_file>);
 
 }  // namespace tern::inline TERN_ABI

@@ -20,7 +20,7 @@
 #include "tern/io/dtype.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/write_json.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "tern/core/describe.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 
 namespace tern::inline TERN_ABI {
 

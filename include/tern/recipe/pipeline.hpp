@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "tern/checkpoint/checkpoint.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_model.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/evaluate.hpp"

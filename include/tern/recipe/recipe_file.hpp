@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/json/read_fields.hpp"
 #include "tern/recipe/recipe.hpp"
 

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
+#include "tern/json/read_json.hpp"
 #include "tern/recipe/evaluate.hpp"
 #include "tern/recipe/stage.hpp"
 

@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "tern/core/os_error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/recipe/result_row.hpp"
 #include "tern/train/trainer.hpp"
 

@@ -11,7 +11,8 @@
 
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"

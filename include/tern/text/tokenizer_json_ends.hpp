@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/tokenizer_json_steps.hpp"
 

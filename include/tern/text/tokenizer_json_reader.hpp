@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/text/bpe_model.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/string_map.hpp"

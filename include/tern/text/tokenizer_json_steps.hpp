@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/json_fields.hpp"
 #include "tern/text/normalizer.hpp"
 #include "tern/text/pretokenizer.hpp"
 

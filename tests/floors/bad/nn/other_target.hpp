@@ -1,2 +1,2 @@
 // The floors test must report that a folder of tern::tern includes a lower folder of tern::io.
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"

@@ -4,49 +4,17 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <memory>
-#include <span>
-#include <string>
 #include <utility>
 
 #include "tern/checkpoint/config_json.hpp"
+#include "tern/checkpoint/make_folder.hpp"
+#include "tern/checkpoint/torch_name.hpp"
 #include "tern/io/safetensors_writer.hpp"
-#include "tern/io/tensor_info.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/pack/packed_bytes.hpp"
 
 namespace tern::inline TERN_ABI {
-
-namespace detail {
-
-/// The packed weights that a tensor holds, used where they are.
-template <class T>
-shared_weights<T> map_packed(const tensor_info& tensor, extents shape,
-                             std::shared_ptr<const void> owner) {
-  try {
-    const shared_weights<T> w(tensor.data, std::move(owner));
-    if (w.rows() != shape.rows || w.cols() != shape.cols)
-      tensor.fail("holds " + std::to_string(w.rows()) + " x " + std::to_string(w.cols()) +
-                  " weights, expected " + std::to_string(shape.rows) + " x " +
-                  std::to_string(shape.cols));
-    return w;
-  } catch (const config_error&) {
-    tensor.fail("packed weights are not at a multiple of 64 bytes");
-  } catch (const format_error& e) {
-    const std::string what = e.what();
-    if (what.starts_with(tensor.file)) throw;
-    tensor.fail(what);
-  }
-}
-
-inline std::string torch_name(dtype type) {
-  return type == dtype::f16    ? "float16"
-         : type == dtype::bf16 ? "bfloat16"
-         : type == dtype::f64  ? "float64"
-                               : "float32";
-}
-
-}  // namespace detail
 
 /// Writes `directory` (made if missing): model.safetensors, then config.json, each atomically.
 /// Packed projections are stored as they are (see pack_model.hpp), other matrices as `dense`, gains
@@ -55,10 +23,7 @@ template <class Owner, class WeightQ, class ActQ>
 void save_packed_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
                        dtype dense = dtype::f16) {
   using T = scalar_of<Owner>;
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) throw io_error("cannot make '" + directory.string() + "': " + error.message());
-
+  make_folder(directory);
   safetensors_writer file;
   file.metadata("format", "pt");
   model.for_each_projection([&](projection<Owner>& p) {
@@ -78,7 +43,7 @@ void save_packed_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesyst
       file.add_matrix<T>(p.name, p.value, dense);
   });
   file.write(directory / "model.safetensors");
-  auto config = to_json(model.config(), detail::torch_name(dense));
+  auto config = to_json(model.config(), torch_name(dense));
   config["quantization_config"] = {{"quant_method", "tern"}};
   write_json(directory / "config.json", config);
 }

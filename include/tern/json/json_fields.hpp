@@ -1,79 +1,25 @@
-// JSON files with errors a person can act on: file, line, key, what was expected and what stood
-// there. Doubled keys, which most parsers merge silently, are refused.
+// The members of a JSON object as values of C++ types, with errors that a person can act on: they
+// name the file, the key, what was expected and what stood there.
 #pragma once
 
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include "tern/core/atomic_file.hpp"
 #include "tern/core/enum_names.hpp"
 #include "tern/core/error.hpp"
-#include "tern/core/mapped_file.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// Deepest nesting that is read: what walks a value recurses.
-inline constexpr int max_json_depth = 256;
-
-/// Parses a text; throws format_error naming `file`. Json: nlohmann::json, or
-/// nlohmann::ordered_json to keep the order of keys.
-template <class Json = nlohmann::json>
-Json parse_json(std::string_view text, const std::string& file) {
-  std::vector<std::unordered_set<std::string>> open_objects;
-  const auto watch = [&](int depth, typename Json::parse_event_t event, Json& value) {
-    if (depth > max_json_depth)
-      throw format_error(file + ": nested deeper than " + std::to_string(max_json_depth));
-    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
-    if (event == Json::parse_event_t::key &&
-        !open_objects.back().insert(value.template get_ref<const std::string&>()).second)
-      throw format_error(file + ": key " + value.dump() + " stands twice in one object");
-    return true;
-  };
-  try {
-    return Json::parse(text, watch);
-  } catch (const nlohmann::json::exception& e) {
-    const std::string_view what = e.what();  // "[json.exception.<name>.<id>] <message>"
-    throw format_error(file + ": not valid JSON: " + std::string(what.substr(what.find(']') + 2)));
-  }
-}
-
-/// Throws io_error or format_error.
-template <class Json = nlohmann::json>
-Json read_json(const std::filesystem::path& path) {
-  const mapped_file file(path);
-  return parse_json<Json>(file.text(), path.string());
-}
-
-/// `value` as text, in one line or with an indent. Throws config_error naming `file` where a string
-/// is not UTF-8.
-template <class Json>
-std::string json_text(const Json& value, const std::string& file, int indent = -1) {
-  try {
-    return value.dump(indent);
-  } catch (const nlohmann::json::exception&) {
-    throw config_error(file + ": text that is not UTF-8 cannot be written as JSON");
-  }
-}
-
-/// Writes atomically, indented by two. Throws io_error, and config_error as json_text().
-inline void write_json(const std::filesystem::path& path, const nlohmann::json& value) {
-  write_file(path, json_text(value, path.string(), 2) + "\n");
-}
-
 namespace detail {
 
-/// What a JSON value must be to become a T, or nothing where it is.
+/// What a JSON value must be to become a T, or an empty string where it is that.
 template <class T>
 std::string json_mismatch(const nlohmann::json& v) {
   if constexpr (std::same_as<T, bool>) {
@@ -98,8 +44,8 @@ std::string json_mismatch(const nlohmann::json& v) {
 
 }  // namespace detail
 
-/// Typed access to the fields of one JSON object. Whatever does not fit throws config_error
-/// "<file>: key '<key>': expected <what>, got <value>". Refers to the object, does not copy it.
+/// Typed access to the members of one JSON object, which is referred to, not copied. Whatever does
+/// not fit throws config_error "<file>: key '<key>': expected <what>, got <value>".
 class json_fields {
  public:
   /// `prefix` stands before each key in messages, such as "quantization_config.".
@@ -109,35 +55,35 @@ class json_fields {
       throw config_error(file_ + ": expected an object, got " + show(object));
   }
 
-  /// Present and not null.
+  /// Whether the key is present and not null.
   [[nodiscard]] bool has(const std::string& key) const {
     return object_->contains(key) && !object_->at(key).is_null();
   }
 
-  /// T: bool, std::string, an integer or a floating-point type.
+  /// The value of a key. T: bool, std::string, an integer or a floating-point type.
   template <class T>
   [[nodiscard]] T get(const std::string& key) const {
     return value<T>(required(key), key);
   }
-  /// The same; `fallback` where the key is missing or null.
+  /// The value of a key, or `fallback` where it is missing or null.
   template <class T>
   [[nodiscard]] T get_or(const std::string& key, T fallback) const {
     return has(key) ? get<T>(key) : fallback;
   }
 
-  /// An integer of at least 1.
+  /// The value of a key, which must be an integer of at least 1.
   [[nodiscard]] std::size_t positive(const std::string& key) const {
     const auto& v = required(key);
     if (!detail::json_mismatch<std::size_t>(v).empty() || v.get<std::size_t>() == 0)
       fail(key, "a positive integer", show(v));
     return v.get<std::size_t>();
   }
-  /// The same; `fallback` where the key is missing or null.
+  /// The same, or `fallback` where the key is missing or null.
   [[nodiscard]] std::size_t positive_or(const std::string& key, std::size_t fallback) const {
     return has(key) ? positive(key) : fallback;
   }
 
-  /// The value named, which must be one of `names`.
+  /// The value of an enum, which the key must name by one of `names`.
   template <class E>
   [[nodiscard]] E choice(const std::string& key, enum_names<E> names) const {
     const auto text = get<std::string>(key);
@@ -190,7 +136,7 @@ class json_fields {
     }
   }
 
-  /// For checks of the caller's own: throws the same config_error.
+  /// Throws the same config_error, for checks that the caller makes.
   [[noreturn]] void fail(const std::string& key, const std::string& expected,
                          const std::string& got) const {
     throw config_error(file_ + ": key '" + prefix_ + key + "': expected " + expected + ", got " +

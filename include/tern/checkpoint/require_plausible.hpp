@@ -10,9 +10,11 @@
 namespace tern::inline TERN_ABI::detail {
 
 /// Throws config_error where the configuration describes far more than the files hold, before
-/// memory is taken for it. `what`: what describes it, for the message.
-inline void require_plausible(const model_config& c, double bytes, const std::string& what) {
+/// memory is taken for it. `stored`: bytes of all tensors. `what`: what describes it, for the
+/// message.
+inline void require_plausible(const model_config& c, std::size_t stored, const std::string& what) {
   const auto real = [](std::size_t n) { return static_cast<double>(n); };
+  const double bytes = real(stored);
   const double block = real(c.hidden_size) * (2 * real(c.num_attention_heads) * real(c.head_dim) +
                                               2 * real(c.num_key_value_heads) * real(c.head_dim) +
                                               3 * real(c.intermediate_size));

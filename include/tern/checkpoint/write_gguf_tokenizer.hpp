@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/core/error.hpp"
 #include "tern/gguf/writer.hpp"
 #include "tern/text/bpe_tokenizer.hpp"

@@ -1,5 +1,5 @@
-// The weights of a model, wherever its tensors lie: one safetensors file, or a directory as
-// Hugging Face writes it, with shards named by `model.safetensors.index.json`.
+// The weights of a model in one safetensors file or in several, the shards, which a folder of
+// Hugging Face's names in `model.safetensors.index.json`.
 #pragma once
 
 #include <cstddef>
@@ -13,17 +13,17 @@
 #include "tern/core/error.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/io/safetensors.hpp"
-#include "tern/json/json.hpp"
+#include "tern/json/read_json.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// All tensors under one roof. Their bytes live as long as this object.
-class checkpoint_reader {
+/// The tensors of all files under their names. Their bytes live as long as this object.
+class safetensors_shards {
  public:
   /// `path`: a .safetensors file, an index (.json), or a directory with
   /// model.safetensors.index.json or model.safetensors. Throws io_error and format_error naming the
   /// file at fault.
-  explicit checkpoint_reader(const std::filesystem::path& path) : path_(path) {
+  explicit safetensors_shards(const std::filesystem::path& path) : path_(path) {
     const auto file = find(path);
     if (file.extension() == ".json")
       open_shards(file);
@@ -31,10 +31,10 @@ class checkpoint_reader {
       open_single(file);
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< the folder
-  /// Its safetensors files.
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< as it was given
+  /// The safetensors files, in the order of their first tensors' names.
   [[nodiscard]] const std::vector<safetensors_file>& files() const { return files_; }
-  /// Sorted.
+  /// Names of all tensors, sorted.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
     result.reserve(where_.size());
@@ -44,7 +44,7 @@ class checkpoint_reader {
   /// Whether one of the files has the tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return where_.contains(name); }
   /// Throws format_error where there is none of that name.
-  [[nodiscard]] const tensor_info& at(std::string_view name) const {
+  [[nodiscard]] const safetensors_tensor& at(std::string_view name) const {
     const auto found = where_.find(name);
     if (found == where_.end())
       throw format_error(path_.string() + ": no tensor '" + std::string(name) + "'");
@@ -91,5 +91,7 @@ class checkpoint_reader {
   std::vector<safetensors_file> files_;
   std::map<std::string, std::size_t, std::less<>> where_;
 };
+
+static_assert(tensor_source<safetensors_shards>);
 
 }  // namespace tern::inline TERN_ABI

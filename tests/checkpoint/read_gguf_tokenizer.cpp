@@ -1,6 +1,6 @@
 // Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
 // llama.cpp.
-#include "tern/checkpoint/gguf_tokenizer.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 
 #include <cmath>
 #include <fstream>
@@ -65,19 +65,29 @@ std::string slurp(const std::filesystem::path& path) {
 
 }  // namespace
 
-TEST_CASE("a small tokenizer of a GGUF file", "[gguf_tokenizer]") {
+TEST_CASE("a small tokenizer of a GGUF file encodes and decodes", "[gguf_tokenizer]") {
   const auto t = small{}.load();
   CHECK(t.vocab_size() == 8);
   CHECK(t.encode("a ab<e>b<u>") == ids{0, 3, 1, 4, 1, 6});
   CHECK(t.decode(ids{0, 3, 4, 6, 5}) == "a a<e><u>");
-  CHECK(t.decode(ids{0, 3, 4, 6}, true) == "a a<u>");  // user-defined is not special
   CHECK(t.encode("77") == ids{7, 7});
-  small llama;
-  llama.pre = "llama-bpe";
-  llama.bos = 4;
-  CHECK(llama.load().definition().whole_words);
-  CHECK(llama.load().encode("a", tern::added_text::plain, tern::special_tokens::add) == ids{4, 0});
-  CHECK(llama.load().encode("a") == ids{0});
+}
+
+TEST_CASE("a token that the user defined is not special", "[gguf_tokenizer]") {
+  CHECK(small{}.load().decode(ids{0, 3, 4, 6}, true) == "a a<u>");
+}
+
+TEST_CASE("llama-bpe keeps whole words and adds its first token on demand", "[gguf_tokenizer]") {
+  small file;
+  file.pre = "llama-bpe";
+  file.bos = 4;
+  const auto llama = file.load();
+  CHECK(llama.definition().whole_words);
+  CHECK(llama.encode("a", tern::added_text::plain, tern::special_tokens::add) == ids{4, 0});
+  CHECK(llama.encode("a") == ids{0});
+}
+
+TEST_CASE("qwen2 normalizes as its tokenizer.json does, gpt-2 does not", "[gguf_tokenizer]") {
   small qwen;
   qwen.pre = "qwen2";
   CHECK(qwen.load().definition().normalizer == tern::bpe_definition{}.normalizer);
@@ -95,33 +105,47 @@ TEST_CASE("SmolLM cuts digits out first", "[gguf_tokenizer]") {
   CHECK(file.load().encode("  77 7") == ids{2, 9, 7, 9});
 }
 
-TEST_CASE("tokenizers of GGUF files that are refused", "[gguf_tokenizer]") {
-  CHECK(error_of([](small& f) { f.model = "bert"; }) ==
-        "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE) or llama (SentencePiece), got "
-        "bert");
-  CHECK(error_of([](small& f) {
-          f.pre = "grok";
-        }).starts_with("key 'tokenizer.ggml.pre': expected one"));
-  CHECK(error_of([](small& f) { f.types.pop_back(); }) ==
-        "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7");
+TEST_CASE("a tokenizer of byte-level BPE is refused by the key at fault", "[gguf_tokenizer]") {
+  using change = std::function<void(small&)>;
+  const std::string tokens = "key 'tokenizer.ggml.tokens': token 1 ";
+  const auto [name, damage, message] = GENERATE_COPY(table<std::string, change, std::string>({
+      {"another model", [](small& f) { f.model = "bert"; },
+       "key 'tokenizer.ggml.model': expected gpt2 (byte-level BPE) or llama (SentencePiece), got "
+       "bert"},
+      {"an unknown split", [](small& f) { f.pre = "grok"; },
+       "key 'tokenizer.ggml.pre': expected one"},
+      {"a type too few", [](small& f) { f.types.pop_back(); },
+       "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7"},
+      {"a byte of SentencePiece's", [](small& f) { f.types[1] = 6; },
+       tokens + "'b' has type 6, which this kind of tokenizer has not"},
+      {"an unknown type", [](small& f) { f.types[1] = 99; },
+       tokens + "'b' has type 99, which this kind of tokenizer has not"},
+      {"a token that is not UTF-8", [](small& f) { f.tokens[1] = "\xFF"; },
+       tokens + "is not UTF-8"},
+      {"a token twice", [](small& f) { f.tokens[1] = "a"; }, tokens + "stands twice"},
+      {"a merge to a token that is missing", [](small& f) { f.merges[0] = "a b"; },
+       "key 'tokenizer.ggml"},
+      {"an added token twice", [](small& f) { f.tokens[5] = "<e>", f.types[5] = 3; },
+       "key 'tokenizer.ggml': added token \"<e>\""},
+  }));
+  INFO(name);
+  const auto what = error_of(damage);
+  INFO(what);
+  CHECK(what.starts_with(message));
+}
+
+TEST_CASE("a token that is not spelled in byte-level characters is refused", "[gguf_tokenizer]") {
+  const std::string bad = GENERATE(" b", "");
+  INFO('"' << bad << '"');
   CHECK(
-      error_of([](small& f) { f.types[1] = 6; }) ==
-      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
-  CHECK(error_of([](small& f) {
-          f.types[1] = 99;
-        }).ends_with("has type 99, which this kind of tokenizer has not"));
-  CHECK(error_of([](small& f) { f.tokens[1] = "\xFF"; }).ends_with("token 1 is not UTF-8"));
-  CHECK(
-      error_of([](small& f) { f.tokens[1] = " b"; }).ends_with("spelled in byte-level characters"));
-  CHECK(error_of([](small& f) { f.tokens[1] = ""; }).ends_with("spelled in byte-level characters"));
-  CHECK(error_of([](small& f) { f.tokens[1] = "a"; }).ends_with("token 1 stands twice"));
-  for (const std::string bad : {"a", "a ", " a", "a q", "a b c", ""})
-    CHECK(error_of([&](small& f) { f.merges[0] = bad; }) ==
-          "key 'tokenizer.ggml.merges': merge 0 is not two tokens with a space between them");
-  CHECK(error_of([](small& f) { f.merges[0] = "a b"; }).find("concatenation") != std::string::npos);
-  CHECK(error_of([](small& f) {
-          f.tokens[5] = "<e>", f.types[5] = 3;
-        }).starts_with("key 'tokenizer.ggml': added token \"<e>\""));
+      error_of([&](small& f) { f.tokens[1] = bad; }).ends_with("spelled in byte-level characters"));
+}
+
+TEST_CASE("a merge that is not two tokens is refused", "[gguf_tokenizer]") {
+  const std::string bad = GENERATE("a", "a ", " a", "a q", "a b c", "");
+  INFO('"' << bad << '"');
+  CHECK(error_of([&](small& f) { f.merges[0] = bad; }) ==
+        "key 'tokenizer.ggml.merges': merge 0 is not two tokens with a space between them");
 }
 
 TEST_CASE("SentencePiece's BPE from a GGUF file gives SentencePiece's ids", "[gguf_tokenizer]") {
@@ -137,25 +161,26 @@ TEST_CASE("SentencePiece's BPE from a GGUF file gives SentencePiece's ids", "[gg
   CHECK(tokenizer.encode("", tern::added_text::plain, tern::special_tokens::add) == ids{1});
 }
 
-TEST_CASE("tokenizers of SentencePiece that are refused", "[gguf_tokenizer]") {
-  const auto scored = [](const std::function<void(small&)>& change) {
-    return error_of([&](small& f) {
-      f.model = "llama";
-      f.scores.assign(f.tokens.size(), 0.0f);
-      change(f);
-    });
-  };
-  CHECK(scored([](small&) {}) == "no error");
-  CHECK(scored([](small& f) { f.scores.clear(); }).find("tokenizer.ggml.scores") !=
-        std::string::npos);
-  CHECK(scored([](small& f) { f.scores.pop_back(); }) ==
-        "key 'tokenizer.ggml.scores': expected as many as there are tokens, 8, got 7");
-  CHECK(scored([](small& f) { f.scores[3] = std::nanf(""); }) ==
-        "key 'tokenizer.ggml.scores': expected numbers, got NaN");
-  CHECK(
-      scored([](small& f) { f.types[1] = 6; }) ==
-      "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not");
-  CHECK(scored([](small& f) { f.tokens[1] = ""; }).ends_with("token 1 is empty"));
+TEST_CASE("a tokenizer of SentencePiece is refused by the key at fault", "[gguf_tokenizer]") {
+  using change = std::function<void(small&)>;
+  const auto [name, damage, message] = GENERATE(table<std::string, change, std::string>({
+      {"nothing is wrong", [](small&) {}, "no error"},
+      {"no scores", [](small& f) { f.scores.clear(); }, "key 'tokenizer.ggml.scores': is missing"},
+      {"a score too few", [](small& f) { f.scores.pop_back(); },
+       "key 'tokenizer.ggml.scores': expected as many as there are tokens, 8, got 7"},
+      {"a score that is no number", [](small& f) { f.scores[3] = std::nanf(""); },
+       "key 'tokenizer.ggml.scores': expected numbers, got NaN"},
+      {"a byte that is none", [](small& f) { f.types[1] = 6; },
+       "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not"},
+      {"an empty token", [](small& f) { f.tokens[1] = ""; },
+       "key 'tokenizer.ggml.tokens': token 1 is empty"},
+  }));
+  INFO(name);
+  CHECK(error_of([&, &run = damage](small& f) {
+          f.model = "llama";
+          f.scores.assign(f.tokens.size(), 0.0f);
+          run(f);
+        }) == message);
 }
 
 TEST_CASE("GPT-2's tokenizer from a GGUF file gives llama.cpp's ids", "[gguf_tokenizer]") {

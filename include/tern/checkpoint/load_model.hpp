@@ -1,0 +1,55 @@
+// A model from a folder or a GGUF file. There is one reader for each way to store weights.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "tern/checkpoint/config_json.hpp"
+#include "tern/checkpoint/load_gguf.hpp"
+#include "tern/checkpoint/quantization_config.hpp"
+#include "tern/checkpoint/read_autobitlinear.hpp"
+#include "tern/checkpoint/read_bitlinear.hpp"
+#include "tern/checkpoint/read_masters.hpp"
+#include "tern/checkpoint/read_packed.hpp"
+#include "tern/checkpoint/require_plausible.hpp"
+#include "tern/io/safetensors_shards.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/model/decoder.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Reads what save_model, save_packed_model, save_gguf or Hugging Face wrote. Checksums must be
+/// right where there are any, except that of the library's own packed weights: they stay in the
+/// mapped file, unread until a product needs them. A file *.gguf is read as load_gguf does. Throws
+/// io_error, config_error or format_error naming the file and the key or tensor.
+template <class Model = decoder<>>
+Model load_model(const std::filesystem::path& path) {
+  if (is_gguf(path)) return load_gguf<Model>(path);
+  const auto config_path = path / "config.json";
+  const auto json = read_json(config_path);
+  const model_config config = model_config_from_json(json, config_path.string());
+  const auto kind =
+      read_bitnet_weights({json, config_path.string()}).value_or(bitnet_weights::masters);
+  const auto files = std::make_shared<const safetensors_shards>(path);
+  detail::require_plausible(config, stored_bytes(*files), path.string() + ": config.json");
+  if (kind != bitnet_weights::own)
+    for (const auto& file : files->files()) file.verify();
+  Model model(config, false);
+  switch (kind) {
+    case bitnet_weights::masters:
+      detail::read_masters(model, *files);
+      break;
+    case bitnet_weights::multiply:
+      detail::read_autobitlinear(model, *files);
+      break;
+    case bitnet_weights::divide:
+      detail::read_bitlinear(model, *files);
+      break;
+    case bitnet_weights::own:
+      detail::read_packed(model, files);
+      break;
+  }
+  return model;
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,91 @@
+// A model as a Hugging Face folder: config.json and model.safetensors. Masters are F32; deployed
+// models are F16, their ternary weights packed to 2 bits in the `bitnet` layout beside one scale.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <utility>
+#include <vector>
+
+#include "tern/checkpoint/bitnet_layout.hpp"
+#include "tern/checkpoint/config_json.hpp"
+#include "tern/checkpoint/make_folder.hpp"
+#include "tern/checkpoint/torch_name.hpp"
+#include "tern/checkpoint/transformers_config.hpp"
+#include "tern/io/safetensors_writer.hpp"
+#include "tern/json/write_json.hpp"
+#include "tern/model/decoder.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What is in the weights file of a model folder.
+enum class storage {
+  master,    ///< F32, for training on
+  deployed,  ///< F16, ternary weights packed
+};
+
+namespace detail {
+
+/// Packed weights of one projection, alive until the file is written.
+template <class T>
+struct bitnet_tensor {
+  std::vector<std::uint8_t> bytes;
+  std::array<double, 1> divisor;  ///< F64, of which the scale comes back to the last bit
+
+  template <class WeightQ>
+  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w)
+      : bytes(bitnet_rows(w.rows) * w.cols) {
+    if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
+      throw config_error("the bitnet layout needs one weight scale per tensor");
+    std::vector<std::int8_t> codes(w.size());
+    T factor = 0;
+    const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
+    quantizer.template quantize<T>(w, view, matrix_view<T>(&factor, 1, 1), {});
+    pack_bitnet(view, {bytes.data(), bitnet_rows(w.rows), w.cols});
+    divisor = {1 / static_cast<double>(factor)};
+  }
+};
+
+}  // namespace detail
+
+/// Writes `directory` (made if missing): model.safetensors, then config.json, each atomically.
+template <class Owner, class WeightQ, class ActQ>
+void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
+                storage kind) {
+  using T = scalar_of<Owner>;
+  const bool deployed = kind == storage::deployed;
+  const dtype type = deployed ? dtype::f16 : dtype_of<T>();
+  const model_config written = deployed ? transformers_config(model.config()) : model.config();
+  make_folder(directory);
+  safetensors_writer file;
+  file.metadata("format", "pt");
+  std::list<detail::bitnet_tensor<T>> packed;
+  std::vector<const parameter<Owner>*> ternary;
+  for (auto& block : model.blocks())
+    block.for_each_projection([&](auto& p) {
+      if (p.packed) throw config_error("save_model: a packed model has no master weights");
+      if (p.ternary && deployed) ternary.push_back(&p.weight);
+    });
+  model.for_each_parameter([&](parameter<Owner>& p) {
+    if (std::ranges::find(ternary, &p) != ternary.end()) {
+      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
+      file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
+                                    tensor.bytes);
+      file.add_row<double>(p.name + "_scale", tensor.divisor);
+    } else if (p.is_vector()) {
+      file.add_row<T>(p.name, std::as_const(p).view().row(0), type);
+    } else {
+      file.add_matrix<T>(p.name, p.value, type);
+    }
+  });
+  file.write(directory / "model.safetensors");
+  // What transformers computes in by default: in F16, the sums of a bitlinear can be infinite.
+  auto config = to_json(written, torch_name(ternary.empty() ? type : dtype::f32));
+  if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(written);
+  write_json(directory / "config.json", config);
+}
+
+}  // namespace tern::inline TERN_ABI
