@@ -40,7 +40,7 @@ TEST_CASE("logits_loss's gradient agrees with central differences") {
                  options};
   const auto loss = [&] { return 0.5 * c.forward(); };
   for (const std::size_t columns : {1u, 16u, 37u}) {
-    CHECK(loss() > 0);  // and saves what the gradient needs
+    CHECK(loss() > 0);  // this call also saves what the gradient needs
     check_gradient(loss, c.student, c.gradient(0.5, columns));
   }
 }
@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, 
 #undef CASE
 }
 
-TEST_CASE("logits_loss is the mean over rows, with tau squared where asked") {
+TEST_CASE("logits_loss is the mean over rows, times tau squared if the options say so") {
   call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
   const double one = c.forward();
   call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
@@ -70,7 +70,7 @@ TEST_CASE("logits_loss is the mean over rows, with tau squared where asked") {
   CHECK(c.forward() == 0);
 }
 
-TEST_CASE("logits_loss in float keeps its digits where the distributions are close") {
+TEST_CASE("logits_loss in float keeps its digits for close distributions") {
   const matrix<double> teacher = random_matrix<double>(64, 500, 1),
                        student = teacher + random_matrix<double>(64, 500, 2, 1e-3);
   call<double> exact{

@@ -1,4 +1,4 @@
-// Generation against the argmax of the training graph, what ends it, and perplexity.
+// Tests of generation (the argmax of the training graph, what ends an answer) and of perplexity.
 #include "tern/infer/generate.hpp"
 
 #include <cmath>
@@ -71,13 +71,13 @@ TEST_CASE("greedy text is the argmax of the training graph", "[generate]") {
   CHECK(result.finish == finish_reason::length);
 }
 
-TEST_CASE("what ends a text", "[generate]") {
+TEST_CASE("an answer ends for the reason that it names", "[generate]") {
   auto model = small_model();
   const auto prompt = tokenizer().encode("the cat");
   session s(model, {.capacity = 20, .storage = kv_storage::f32});
   const auto whole = generate(s, tokenizer(), prompt, {.max_tokens = 100}, ignore);
-  CHECK(whole.finish == finish_reason::length);      // of the session
-  CHECK(prompt.size() + whole.tokens.size() == 21);  // the last needs no place
+  CHECK(whole.finish == finish_reason::length);      // the session's capacity was reached
+  CHECK(prompt.size() + whole.tokens.size() == 21);  // the last token needs no place in the cache
 
   const auto again = [&](const generation_options& o, auto&& on_text) {
     s.truncate(0, 0);
@@ -129,7 +129,7 @@ TEST_CASE("perplexity is the exponential of the training loss", "[perplexity]") 
   CHECK(whole.tokens == tokens.size() - 1);
   CHECK(whole.perplexity == Approx(std::exp(loss_of(tokens))).epsilon(1e-5));
 
-  // Two windows, and a last token that nothing predicts from.
+  // There are two windows, and a last token that predicts nothing.
   const std::size_t half = (tokens.size() - 1) / 2;
   const auto first = std::span(tokens).first(half), second = std::span(tokens).subspan(half, half);
   const auto cut = perplexity(model, std::span(tokens).first(2 * half + 1), half);

@@ -38,7 +38,7 @@ TEST_CASE("tokens are drawn with the probabilities of transformers") {
   }
 }
 
-TEST_CASE("greedy is the largest logit, and the penalty counts") {
+TEST_CASE("greedy takes the largest logit after the penalty") {
   std::vector<float> scores{1, 5, 5, 4};
   sampler greedy({}, 4);
   CHECK(greedy(row(scores), {}) == 1);
@@ -67,11 +67,11 @@ TEST_CASE("top-p over a large flat vocabulary keeps its share") {
   for (int i = 0; i < 200; ++i) {
     const std::int32_t t = draw(row(flat), {});
     CHECK(t % 2 == 0);
-    CHECK(t < 4000);  // 0.4 of the weight: the first 2,000 even tokens or so
+    CHECK(t < 4000);  // about the first 2,000 even tokens have 0.4 of the weight
   }
 }
 
-TEST_CASE("bad options and logits are errors") {
+TEST_CASE("options and logits out of range are refused") {
   using tern_test::message_of;
   const auto complaint = [](const sampling_options& o) {
     return message_of<config_error>([&] { sampler(o, 4); });

@@ -12,7 +12,7 @@ using namespace tern_test;
 
 namespace {
 
-/// The whole gradient, in blocks of `columns`.
+/// The whole gradient, computed in blocks of `columns`.
 template <class T>
 matrix<T> gradient(const matrix<T>& logits, const std::vector<std::int32_t>& targets,
                    std::vector<T>& lse, T scale, std::size_t columns, executor_ref ex = {}) {
@@ -39,7 +39,7 @@ TEST_CASE("cross_entropy's gradient agrees with central differences in blocks of
   }
 }
 
-TEMPLATE_TEST_CASE("cross_entropy equals PyTorch's", "", float, double) {
+TEMPLATE_TEST_CASE("cross_entropy equals PyTorch", "", float, double) {
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
   const matrix<T> logits = wave<T>(5, 11, 1, 4);
@@ -49,7 +49,7 @@ TEMPLATE_TEST_CASE("cross_entropy equals PyTorch's", "", float, double) {
         Approx(cross_entropy_case::loss).epsilon(tolerance));
   CHECK(distance(gradient(logits, targets, lse, T(1), 4), cross_entropy_case::gradient) <
         tolerance);
-  // column-major logits and a strided lse
+  // Column-major logits and a strided lse give the same.
   const Eigen::Matrix<T, -1, -1> by_column = logits;
   matrix<T> wide = matrix<T>::Zero(5, 3);
   CHECK(cross_entropy<T>::forward(by_column, targets, matrix_view<T>(wide).col(1)) ==
@@ -66,7 +66,7 @@ TEST_CASE("cross_entropy does not overflow") {
   CHECK(gradient(logits, {0, 1}, lse, 1.0f, 3).isZero(0));
 }
 
-TEST_CASE("cross_entropy counts no ignored rows and adds to what is there") {
+TEST_CASE("cross_entropy skips ignored rows and adds to the gradient that is there") {
   const matrix<double> logits = random_matrix<double>(2, 9, 2);
   std::vector<double> lse(2);
   const std::vector<std::int32_t> none{-100, -100}, one{-100, 4};

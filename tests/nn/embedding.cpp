@@ -1,4 +1,4 @@
-// Embedding lookup: values, gradients with repeated tokens, threads, ids outside the table.
+// Tests of the embedding: values, gradients with repeated tokens, threads, ids outside the table.
 #include "tern/nn/embedding.hpp"
 
 #include <vector>

@@ -1,4 +1,5 @@
-// Gated activations: values of PyTorch, gradients, extremes, any layout, any number of threads.
+// Tests of gated activations: values of PyTorch, gradients, extreme inputs, any layout, any number
+// of threads.
 #include "tern/nn/feed_forward.hpp"
 
 #include <cmath>
@@ -73,11 +74,12 @@ TEST_CASE("gated_activation and its gradients equal PyTorch", "[feed_forward]") 
   check(activation::relu2, v::relu2_y, v::relu2_dgate, v::relu2_dup);
 }
 
-TEST_CASE("gated_activation gradients", "[feed_forward][gradient]") {
+TEST_CASE("gated_activation's gradients agree with central differences",
+          "[feed_forward][gradient]") {
   const activation a = any_activation();
   auto gate = random_matrix<double>(4, 11, 1, 2), up = random_matrix<double>(4, 11, 2);
   CAPTURE(static_cast<int>(a));
-  // Differences must not straddle the kink of relu2.
+  // No difference may cross the kink of relu2.
   for (double& g : gate.reshaped()) g += g < 0 ? -0.01 : 0.01;
   const auto dy = random_matrix<double>(4, 11, 3);
   const auto loss = [&] {
@@ -96,7 +98,7 @@ TEST_CASE("gated_activation gradients", "[feed_forward][gradient]") {
   CHECK((dup_alone - dup).cwiseAbs().maxCoeff() < 1e-14);
 }
 
-TEST_CASE("gated_activation stays finite at extremes", "[feed_forward]") {
+TEST_CASE("gated_activation is finite for extreme inputs", "[feed_forward]") {
   const activation a = GENERATE(activation::silu, activation::gelu_tanh, activation::gelu);
   tern::matrix<float> gate(1, 4), up = tern::matrix<float>::Ones(1, 4), y(1, 4), dy = up,
                                   dgate = tern::matrix<float>::Zero(1, 4);

@@ -1,4 +1,4 @@
-// The linear layer against plain loops, its gradients, any layout, any number of threads.
+// Tests of the linear layer: plain loops, gradients, any layout, any number of threads.
 #include "tern/nn/linear.hpp"
 
 #include <vector>
@@ -30,7 +30,7 @@ TEST_CASE("linear computes x w^T + b for row- and column-major operands", "[line
   CHECK((y - y_columns).cwiseAbs().maxCoeff() < 1e-13);
 }
 
-TEST_CASE("linear gradients", "[linear][gradient]") {
+TEST_CASE("linear's gradients agree with central differences", "[linear][gradient]") {
   auto x = random_matrix<double>(5, 7, 1), w = random_matrix<double>(3, 7, 2);
   std::vector<double> b{0.5, -1, 2};
   const auto dy = random_matrix<double>(5, 3, 3);

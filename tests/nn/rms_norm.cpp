@@ -1,4 +1,4 @@
-// RMSNorm / SubLN: values of PyTorch, gradients, any layout, any number of threads.
+// Tests of RMSNorm (SubLN): values of PyTorch, gradients, any layout, any number of threads.
 #include "tern/nn/rms_norm.hpp"
 
 #include <cmath>
@@ -34,7 +34,7 @@ TEST_CASE("rms_norm equals Hugging Face's Qwen3RMSNorm", "[rms_norm]") {
   CHECK(largest_difference(gain_gradient, dgain) < 2e-6);
 }
 
-TEST_CASE("rms_norm gradients", "[rms_norm][gradient]") {
+TEST_CASE("rms_norm's gradients agree with central differences", "[rms_norm][gradient]") {
   auto x = random_matrix<double>(4, 13, 1);
   auto gain = random_matrix<double>(1, 13, 2);
   const auto dy = random_matrix<double>(4, 13, 3);
@@ -55,7 +55,7 @@ TEST_CASE("rms_norm gradients", "[rms_norm][gradient]") {
   if (with_gain) check_row_gradient(loss, gain_row, dgain);
 }
 
-TEST_CASE("rms_norm takes any layout, in place, and without saving", "[rms_norm]") {
+TEST_CASE("rms_norm takes any layout, works in place and needs no saved values", "[rms_norm]") {
   const auto x = random_matrix<double>(6, 37, 4), gain = random_matrix<double>(1, 37, 5);
   const tern::row_view<const double> g = tern::matrix_view<const double>(gain).row(0);
   tern::matrix<double> y(6, 37);

@@ -1,4 +1,4 @@
-// RoPE: values of Hugging Face, both pairings, gradient, relative positions, threads.
+// Tests of RoPE: values of Hugging Face, both pairings, gradient, relative positions, threads.
 #include "tern/nn/rope.hpp"
 
 #include <cmath>
@@ -13,7 +13,7 @@ using tern::rope_pairing;
 using tern_test::random_matrix;
 using op = tern::rope<double>;
 
-TEST_CASE("rope turns each pair by position * theta^(-2i/D)", "[rope]") {
+TEST_CASE("rope rotates each pair by position * theta^(-2i/D)", "[rope]") {
   const auto pairing = GENERATE(rope_pairing::halves, rope_pairing::adjacent);
   const std::size_t heads = 3, d = 10, half = d / 2;
   const tern::rope_table<double> table(d, 1e4, 100, pairing);
@@ -46,20 +46,21 @@ TEST_CASE("rope equals Hugging Face's Qwen3", "[rope]") {
   CHECK(tern_test::largest_difference(x, rope_values::y) < 1e-5);
 }
 
-TEST_CASE("scaled frequencies", "[rope]") {
+TEST_CASE("frequencies are scaled as the rule says", "[rope]") {
   using tern::rope_scaling;
   using tern::rope_scaling_kind;
   const rope_scaling linear{rope_scaling_kind::linear, 4}, none;
   CHECK(linear.scaled(0.6) == Approx(0.15));
   CHECK(none.scaled(0.6) == 0.6);
-  // Llama 3.1, as Hugging Face gives them: the frequencies 5e5^(-2i/128), i = 10, 31, 33, 50.
+  // The frequencies 5e5^(-2i/128) of Llama 3.1 for i = 10, 31, 33 and 50, as Hugging Face scales
+  // them.
   const rope_scaling llama3{rope_scaling_kind::llama3, 8, 1, 4, 8192};
   const auto at = [](double i) { return std::pow(5e5, -2 * i / 128); };
   CHECK(llama3.scaled(at(10)) == at(10));
   CHECK(llama3.scaled(at(31)) == Approx(0.00085675146).epsilon(1e-6));
   CHECK(llama3.scaled(at(33)) == Approx(0.00031269365).epsilon(1e-6));
   CHECK(llama3.scaled(at(50)) == at(50) / 8);
-  // A table turns by them.
+  // A table uses the scaled frequencies.
   const tern::rope_table<double> table(2, 1e4, 9, rope_pairing::halves, linear);
   CHECK(table.sines(8)[0] == Approx(std::sin(2.0)));
   const auto bad = GENERATE(rope_scaling{rope_scaling_kind::linear, 0},
@@ -69,7 +70,7 @@ TEST_CASE("scaled frequencies", "[rope]") {
                   tern::config_error);
 }
 
-TEST_CASE("rope gradient", "[rope][gradient]") {
+TEST_CASE("rope's gradient agrees with central differences", "[rope][gradient]") {
   const tern::rope_table<double> table(6, 100, 50);
   const std::vector<std::int32_t> positions{3, 0, 49};
   auto x = random_matrix<double>(3, 12, 1);
@@ -85,7 +86,7 @@ TEST_CASE("rope gradient", "[rope][gradient]") {
       x, dx);
 }
 
-TEST_CASE("rope: scores depend on the distance alone", "[rope]") {
+TEST_CASE("scores of rotated vectors depend on the distance of their positions alone", "[rope]") {
   const tern::rope_table<double> table(64, 1e6, 400);
   const auto q = random_matrix<double>(1, 64, 1), k = random_matrix<double>(1, 64, 2);
   const auto score = [&](std::int32_t at_q, std::int32_t at_k) {
@@ -113,7 +114,7 @@ TEST_CASE("rope is bit-identical for any number of threads", "[rope][threads]") 
   }
 }
 
-TEST_CASE("rope refuses what its table does not hold", "[rope]") {
+TEST_CASE("rope refuses positions that its table does not hold", "[rope]") {
   CHECK_THROWS_AS(tern::rope_table<float>(7, 1e4, 10), tern::config_error);
   CHECK_THROWS_AS(tern::rope_table<float>(8, 0, 10), tern::config_error);
   const tern::rope_table<double> table(4, 1e4, 10);

@@ -1,4 +1,5 @@
-// tokenizer.json: what is written is read back, both spellings of merges, and every refusal.
+// Tests of tokenizer.json: what is written is read back, both spellings of merges are read, and
+// every refusal.
 #include "tern/text/tokenizer_json.hpp"
 
 #include <fstream>
@@ -32,7 +33,7 @@ class written {
   tern_test::scratch_dir scratch_;
 };
 
-/// Loading fails with a message that names the file and holds `part`.
+/// Checks that loading fails with a message that names the file and contains `part`.
 void refused(const std::string& content, const std::string& part) {
   const written file(content);
   try {
@@ -54,7 +55,7 @@ void refused(void (*change)(json&), const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("a small tokenizer.json, its merges in both spellings", "[text]") {
+TEST_CASE("merges are read in both spellings", "[text]") {
   auto file = minimal();
   CHECK(written(file.dump()).load().encode("a ab<e>") == ids{0, 2, 3, 4});
   file["model"]["merges"] = json::array({json::array({"\u0120", "a"})});
@@ -65,7 +66,7 @@ TEST_CASE("a small tokenizer.json, its merges in both spellings", "[text]") {
   CHECK(written(file.dump()).load().definition().normalizer.empty());
 }
 
-TEST_CASE("what is saved is loaded", "[text]") {
+TEST_CASE("a saved tokenizer is loaded again", "[text]") {
   tern::bpe_train_options options{.vocab_size = 290, .special_tokens = {"<|e|>", "\u2581x y"}};
   for (const bool whole : {false, true})
     for (const bool nfc : {false, true})
@@ -80,14 +81,14 @@ TEST_CASE("what is saved is loaded", "[text]") {
         const tern_test::scratch_dir scratch;
         const auto path = scratch.path() / "t.json";
         t.save(path);
-        t.save(path);  // over the old one
+        t.save(path);  // replaces the old file
         CHECK(tern::bpe_tokenizer::load(path).definition() == t.definition());
         const auto files = std::filesystem::directory_iterator(scratch.path());
         CHECK(std::distance(begin(files), end(files)) == 1);
       }
 }
 
-TEST_CASE("files that cannot be read or written", "[text]") {
+TEST_CASE("a file that cannot be read or written is refused", "[text]") {
   const tern_test::scratch_dir scratch;
   CHECK_THROWS_AS(tern::bpe_tokenizer::load(scratch.path() / "none.json"), tern::io_error);
   CHECK_THROWS_AS(tern::bpe_tokenizer::load(scratch.path()), tern::io_error);
@@ -95,7 +96,7 @@ TEST_CASE("files that cannot be read or written", "[text]") {
   CHECK_THROWS_AS(t.save(scratch.path() / "no folder" / "t.json"), tern::io_error);
 }
 
-TEST_CASE("files that are no tokenizer of this kind", "[text]") {
+TEST_CASE("a file that is no supported tokenizer of bytes is refused", "[text]") {
   refused("", "not valid JSON");
   refused("{\"model\": ", "not valid JSON");
   refused("[]", "expected an object");
@@ -121,7 +122,7 @@ TEST_CASE("files that are no tokenizer of this kind", "[text]") {
   refused([](json& f) { f["pre_tokenizer"]["use_regex"] = 7; }, "expected true or false, got 7");
 }
 
-/// A tokenizer of characters with byte fallback.
+/// The file of a tokenizer of characters with byte fallback.
 json of_characters() {
   return {
       {"added_tokens", {{{"id", 0}, {"content", "<s>"}, {"special", true}}}},
@@ -149,12 +150,12 @@ void refused_characters(void (*change)(json&), const std::string& part) {
   refused(file.dump(), part);
 }
 
-TEST_CASE("files of characters that are no tokenizer of this kind", "[text]") {
+TEST_CASE("a file that is no supported tokenizer of characters is refused", "[text]") {
   const auto t = written(of_characters().dump()).load();
   CHECK(t.encode("a a!", tern::added_text::recognise, tern::special_tokens::add) ==
         ids{0, 1, 3, 4});
   CHECK(t.decode(ids{1, 3, 4}) == "a a!");
-  CHECK(t.encode("a?") == t.encode("a"));  // neither token nor byte nor <unk>
+  CHECK(t.encode("a?") == t.encode("a"));  // there is no token, no byte and no <unk> for it
 
   const auto bad = refused_characters;
   bad(
@@ -212,7 +213,7 @@ TEST_CASE("files of characters that are no tokenizer of this kind", "[text]") {
       "key 'model.byte_fallback'");
 }
 
-TEST_CASE("merges that lead nowhere or in a circle, ids twice or out of range", "[text]") {
+TEST_CASE("merges and ids that cannot be are refused", "[text]") {
   const auto bad = refused_characters;
   bad(
       [](json& f) {
@@ -229,14 +230,14 @@ TEST_CASE("merges that lead nowhere or in a circle, ids twice or out of range", 
   refused("{\"model\": {\"type\": \"\xC3\"}}", "not valid JSON");
   refused(R"({"model": {"type": "\ud800"}})", "not valid JSON");
 
-  auto hole = of_characters();  // as real vocabularies have: the id is of no text
+  auto hole = of_characters();  // an id without text, as real vocabularies have
   hole["model"]["vocab"]["z"] = 9;
   const auto t = written(hole.dump()).load();
   CHECK(t.vocab_size() == 10);
   CHECK(t.decode(ids{1, 7, 9}) == "az");
 }
 
-TEST_CASE("files that contradict themselves", "[text]") {
+TEST_CASE("a file that contradicts itself is refused", "[text]") {
   refused([](json& f) { f["model"]["vocab"]["b"] = 2; }, "model.vocab");
   refused([](json& f) { f["model"]["vocab"]["b"] = -1; }, "expected a token id, got -1");
   refused([](json& f) { f["model"]["vocab"]["b"] = 1u << 31; }, "expected a token id");
