@@ -1,5 +1,5 @@
-// How work is spread over threads. The partition depends on (n, grain) alone, never on the number
-// of threads, so results have the same bits for any number of threads.
+// Executors, which spread work over threads. The partition depends on (n, grain) alone, never on
+// the number of threads, so results have the same bits for any number of threads.
 #pragma once
 
 #include <algorithm>

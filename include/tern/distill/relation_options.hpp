@@ -8,7 +8,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How states s (T, D) become the rows whose KL divergence is taken.
+/// The function of states s (T, D) whose rows are compared by KL divergence.
 enum class relation_form {
   cosine,      ///< softmax(s s^T / temperature), rows of s L2-normalised (Algorithm 1, code)
   scaled_dot,  ///< softmax(A A^T / (sqrt(D) temperature)) (Eq. 11; MiniLMv2 at temperature 1)

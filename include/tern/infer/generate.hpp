@@ -22,9 +22,9 @@ concept token_reader = requires(const T& tokenizer, std::int32_t token) {
   { tokenizer.token_text(token) } -> std::convertible_to<std::string_view>;
 };
 
-/// How tokens are chosen, and when an answer ends.
+/// Options that say how tokens are chosen and when an answer ends.
 struct generation_options {
-  sampling_options sampling = {};  ///< how each token is chosen
+  sampling_options sampling = {};  ///< options of the sampler
   std::size_t max_tokens = 256;    ///< most tokens of an answer
   /// Tokens that end an answer and are not part of it; see end_tokens().
   std::vector<std::int32_t> stop_tokens = {};
@@ -32,7 +32,7 @@ struct generation_options {
   std::vector<std::string> stop_strings = {};
 };
 
-/// Why an answer ended.
+/// The reason for which an answer ended.
 enum class finish_reason {
   length,       ///< max_tokens or the session's capacity was reached
   stop_token,   ///< the model chose a stop token
@@ -44,7 +44,7 @@ enum class finish_reason {
 struct generation {
   std::string text;                              ///< the text of `tokens`, up to a stop string
   std::vector<std::int32_t> tokens;              ///< tokens without the stop token
-  finish_reason finish = finish_reason::length;  ///< why it ended
+  finish_reason finish = finish_reason::length;  ///< reason for which it ended
 };
 
 /// Appends the prompt to a sequence of the session and generates an answer.

@@ -14,7 +14,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How well a model predicts the tokens of a text.
+/// The result of perplexity().
 struct perplexity_result {
   double perplexity = 0;   ///< exp of the mean of -log p(token)
   std::size_t tokens = 0;  ///< number of predicted tokens

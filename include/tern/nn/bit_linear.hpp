@@ -36,7 +36,7 @@ template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm
 struct bit_linear {
   static_assert(require_weight_quantizer<WeightQ, T>() && require_activation_quantizer<ActQ, T>());
 
-  /// What the backward pass needs: both operands as codes.
+  /// The values that the backward pass needs: both operands as codes.
   struct saved {
     matrix_view<std::int8_t> x_codes;  ///< (N, K)
     row_view<T> x_scales;              ///< N
@@ -113,7 +113,7 @@ template <class T, class WeightQ, class ActQ>
 struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
   using product = bit_linear<T, WeightQ, ActQ>;  ///< the product without the norm
 
-  /// What the backward pass needs.
+  /// The values that the backward pass needs.
   struct saved {
     typename product::saved codes;  ///< codes of sub_ln(x) and of w
     row_view<T> inv_rms;            ///< N, one for each row of x

@@ -26,14 +26,14 @@ enum class rope_pairing {
   adjacent,  ///< (2i, 2i + 1): the RoFormer paper, Meta's Llama, llama2.c
 };
 
-/// How a model's context was extended.
+/// The rule by which a model's context was extended.
 enum class rope_scaling_kind {
   none,
   linear,  ///< all frequencies divided by the factor (position interpolation, arXiv 2306.15595)
   llama3,  ///< long waves divided, short ones kept, middle ones in part (Llama 3.1)
 };
 
-/// How frequencies change for a longer context. The last three fields are for llama3 only: the
+/// The change of frequencies for a longer context. The last three fields are for llama3 only: the
 /// frequencies of waves longer than original_positions / low_freq_factor are divided by `factor`,
 /// and those of waves shorter than original_positions / high_freq_factor stay.
 struct rope_scaling {

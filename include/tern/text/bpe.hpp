@@ -33,7 +33,7 @@ struct bpe_pair_hash {
 /// The merge rules of a tokenizer. They are immutable once they are filled.
 class bpe_rules {
  public:
-  /// How a pair is merged.
+  /// The merge of a pair.
   struct rule {
     std::int32_t rank;    ///< lower ranks are merged first
     std::int32_t result;  ///< id of the merged token

@@ -1,4 +1,4 @@
-// What a BPE tokenizer consists of. bpe_definition is plain data, which a trainer makes and a file
+// The parts of a BPE tokenizer. bpe_definition is plain data, which a trainer makes and a file
 // holds. bpe_model has the lookup tables that encoding needs.
 #pragma once
 
@@ -22,7 +22,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How ids of a vocabulary of characters become text. A vocabulary of bytes needs no such rules.
+/// Rules that turn ids of a vocabulary of characters into text. A vocabulary of bytes needs no such
+/// rules.
 struct decode_rules {
   std::optional<replace_all> replace = {};  ///< replacement in the spelling of each token
   bool byte_fallback = false;               ///< whether `<0x0A>` spells a byte

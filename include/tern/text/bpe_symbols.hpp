@@ -35,7 +35,7 @@ inline std::optional<char> fallback_byte(std::string_view token) {
   return static_cast<char>(digit(3) * 16 + digit(4));
 }
 
-/// What becomes of a character that the vocabulary lacks.
+/// Rules for characters that the vocabulary lacks.
 struct unknown_rules {
   bool byte_fallback = false;  ///< whether its bytes are used, if the vocabulary has all of them
   std::optional<std::int32_t> token = {};  ///< the unknown token, which is used otherwise

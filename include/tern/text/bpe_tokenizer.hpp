@@ -25,7 +25,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What to do with added tokens (`<|im_end|>`) that occur in a text.
+/// Treatment of added tokens (`<|im_end|>`) that occur in a text.
 enum class added_text {
   recognise,  ///< they become their ids
   plain       ///< they are ordinary text, for input that must not contain control tokens

@@ -20,7 +20,7 @@ struct counted_word {
   std::uint64_t count;
 };
 
-/// How often each pair occurs, and in which words.
+/// The number of occurrences of each pair, and the words that it occurs in.
 class pair_counts {
  public:
   /// A pair and its count. The pair with the greater count is merged first, and of equal ones that

@@ -34,13 +34,13 @@ inline constexpr std::string_view gpt2_pattern =
 /// The visible space of SentencePiece, U+2581.
 inline constexpr std::string_view metaspace = "\u2581";
 
-/// What a split does with the matches of its pattern.
+/// Treatment of the matches of a split's pattern.
 enum class split_behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
 /// Step that splits a text where a pattern matches.
 struct split_step {
   std::string pattern;                                 ///< a PCRE2 regular expression
-  split_behavior behavior = split_behavior::isolated;  ///< what is done with matches
+  split_behavior behavior = split_behavior::isolated;  ///< treatment of matches
   /// Whether matches and the text between matches change their roles.
   bool invert = false;
   bool operator==(const split_step&) const = default;

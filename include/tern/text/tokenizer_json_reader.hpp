@@ -151,7 +151,7 @@ class tokenizer_json_reader {
     }
   }
 
-  static constexpr std::uint64_t max_id = 1u << 22;  // so that a wrong id cannot take all memory
+  static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not take all memory
   std::string file_;
   bpe_definition made_;
   bool byte_level_ = false;
