@@ -168,8 +168,8 @@ TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
              dy = random_matrix<float>(n, m, 3);
   const Eigen::MatrixXf x_columns = x, w_columns = w;
   const std::vector<float> b(m, 0.5f);
-  const auto run = [&](tern::matrix_view<const float> in, tern::matrix_view<const float> weights,
-                       tern::executor_ref ex) {
+  const auto results = [&](tern::matrix_view<const float> in,
+                           tern::matrix_view<const float> weights, tern::executor_ref ex) {
     tern::arena memory;
     const auto s = layer::make_saved(memory, n, k, m);
     tern::matrix<float> y(n, m), dx = tern::matrix<float>::Zero(n, k),
@@ -178,12 +178,12 @@ TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
     layer::backward(dy, s, dx, dw, {}, memory, ex);
     return std::vector{y, dx, dw};
   };
-  const auto serial = run(x, w, {});
+  const auto serial = results(x, w, {});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(x, w, pool) == serial);
+    CHECK(results(x, w, pool) == serial);
   }
-  CHECK(run(x_columns, w_columns, {}) == serial);
+  CHECK(results(x_columns, w_columns, {}) == serial);
 }
 
 TEST_CASE("bit_linear allocates nothing after its first step", "[bit_linear]") {

@@ -120,15 +120,15 @@ TEST_CASE("gated_activation is bit-identical for any number of threads",
   const activation a = any_activation();
   const auto gate = random_matrix<float>(300, 250, 1), up = random_matrix<float>(300, 250, 2),
              dy = random_matrix<float>(300, 250, 3);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(300, 250), dgate = tern::matrix<float>::Zero(300, 250), dup = dgate;
     tern::gated_activation<float>::forward(a, gate, up, y, ex);
     tern::gated_activation<float>::backward(a, dy, gate, up, dgate, dup, ex);
     return std::vector{y, dgate, dup};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }

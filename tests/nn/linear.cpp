@@ -60,7 +60,7 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
   const auto x = random_matrix<float>(300, 190, 1), w = random_matrix<float>(270, 190, 2),
              dy = random_matrix<float>(300, 270, 3);
   const std::vector<float> b(270, 0.1f);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(300, 270), dx = tern::matrix<float>::Zero(300, 190),
                                      dw = tern::matrix<float>::Zero(270, 190), db(1, 270);
     db.setZero();
@@ -68,10 +68,10 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
     tern::linear<float>::backward(dy, x, w, dx, dw, tern::matrix_view<float>(db).row(0), ex);
     return std::vector{y, dx, dw, db};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }
 

@@ -80,7 +80,7 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
   const auto x = random_matrix<float>(400, 200, 1), gain = random_matrix<float>(1, 200, 2),
              dy = random_matrix<float>(400, 200, 3);
   const auto g = tern::matrix_view<const float>(gain).row(0);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(400, 200), dx = tern::matrix<float>::Zero(400, 200),
                                      dg = tern::matrix<float>::Zero(1, 200);
     std::vector<float> inv(400);
@@ -88,9 +88,9 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
     tern::rms_norm<float>::backward(dy, x, g, inv, dx, tern::matrix_view<float>(dg).row(0), ex);
     return std::vector{y, dx, dg};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }

@@ -52,11 +52,11 @@ struct ste {
                          const Quantizer& quantizer, executor_ref ex) {
     const matrix_view<std::int8_t> codes = scratch.template matrix<std::int8_t>(x.rows, x.cols);
     if constexpr (weight_quantizer<Quantizer, T>) {
-      const extents block = Quantizer::scale_block(x.rows, x.cols);
-      const extents n = scale_extents({x.rows, x.cols}, block);
+      const extents scale_block = Quantizer::scale_block(x.rows, x.cols);
+      const extents n = scale_extents({x.rows, x.cols}, scale_block);
       const matrix_view<T> scales = scratch.template matrix<T>(n.rows, n.cols);
       quantizer.template quantize<T>(x, codes, scales, ex);
-      dequantize<T>(codes, scales, block, out, ex);
+      dequantize<T>(codes, scales, scale_block, out, ex);
     } else {
       const row_view<T> scales(scratch.template allocate<T>(x.rows), x.rows);
       const row_view<std::int32_t> sums(scratch.template allocate<std::int32_t>(x.rows), x.rows);

@@ -66,12 +66,13 @@ struct bit_linear {
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
     activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
     const arena_scope temporaries(scratch);
-    const extents block = WeightQ::scale_block(w.rows, w.cols);
-    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, block.cols};
-    auto* blocks = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
+    const extents scale_block = WeightQ::scale_block(w.rows, w.cols);
+    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, scale_block.cols};
+    auto* packed = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
     using product = packed_linear<T, ActQ>;
     const typename product::template output<two_bit> to{
-        pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales, block.rows, bias, y};
+        pack<two_bit>(s.w_codes, scale_block.cols, packed, ex), s.w_scales, scale_block.rows, bias,
+        y};
     product::template multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
   }
 
