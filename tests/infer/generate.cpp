@@ -56,10 +56,10 @@ struct answers {
   decoder<> model = small_model();
   std::vector<std::int32_t> prompt = tokenizer().encode("the cat");
   session<> s{model, {.capacity = 20, .storage = kv_storage::f32}};
-  generation whole = again({.max_tokens = 100});
+  generation whole = again({.max_tokens = 100}, ignore);
 
-  template <class F = decltype(ignore)>
-  generation again(const generation_options& options, F&& on_text = ignore) {
+  template <class F>
+  generation again(const generation_options& options, F on_text) {
     s.truncate(0, 0);
     return generate(s, tokenizer(), prompt, options, on_text);
   }
@@ -94,7 +94,7 @@ TEST_CASE("an answer ends where the session is full", "[generate]") {
 
 TEST_CASE("an answer ends before a stop token", "[generate]") {
   answers a;
-  const auto result = a.again({.max_tokens = 100, .stop_tokens = {a.whole.tokens[3]}});
+  const auto result = a.again({.max_tokens = 100, .stop_tokens = {a.whole.tokens[3]}}, ignore);
   CHECK(result.finish == finish_reason::stop_token);
   CHECK(result.tokens.size() <= 3);
   CHECK(a.whole.text.starts_with(result.text));
@@ -103,7 +103,7 @@ TEST_CASE("an answer ends before a stop token", "[generate]") {
 TEST_CASE("an answer ends before a stop string", "[generate]") {
   answers a;
   const std::string stop = a.whole.text.substr(2, 3);
-  const auto result = a.again({.max_tokens = 100, .stop_strings = {stop}});
+  const auto result = a.again({.max_tokens = 100, .stop_strings = {stop}}, ignore);
   CHECK(result.finish == finish_reason::stop_string);
   CHECK(result.text == a.whole.text.substr(0, a.whole.text.find(stop)));
 }
