@@ -1,7 +1,8 @@
-# Finds third-party packages; used by the build and by the installed package alike. A target that the
-# parent project already has wins, then an installed package, then (TERN_FETCH=ON) a pinned download.
+# Finds third-party packages, for the build and for the installed package. The first choice is a
+# target that the parent project already has, then an installed package, then (TERN_FETCH=ON) a
+# pinned download.
 
-# name: target, lowest version, packages of apt, vcpkg and Conan
+# TERN_DEPENDENCY_<name>: target, lowest version, names of the packages in apt, vcpkg and Conan
 set(TERN_DEPENDENCY_Eigen3 Eigen3::Eigen 3.4 libeigen3-dev eigen3 eigen)
 set(TERN_DEPENDENCY_xsimd xsimd 8.1 "libxsimd-dev xtl-dev" xsimd xsimd)
 set(TERN_DEPENDENCY_Threads Threads::Threads 0 libc6-dev pthreads -)
@@ -15,7 +16,7 @@ set(TERN_DEPENDENCY_fmt fmt::fmt 9.1 libfmt-dev fmt fmt)
 set(TERN_DEPENDENCY_CLI11 CLI11::CLI11 2.1 libcli11-dev cli11 cli11)
 set(TERN_DEPENDENCY_benchmark benchmark::benchmark 1.7 libbenchmark-dev benchmark benchmark)
 
-# Header-only ones can be downloaded: name: address, SHA-256
+# TERN_FETCH_<name>: address and SHA-256 of a header-only package that can be downloaded
 set(TERN_FETCH_Eigen3
     https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.bz2
     b4c198460eba6f28d34894e3a5710998818515104d6e74e5cc331ce31e46e626)
@@ -26,7 +27,7 @@ set(TERN_FETCH_nlohmann_json
     https://github.com/nlohmann/json/archive/v3.11.2.tar.gz
     d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273)
 
-# Many systems have these two without a CMake package: header and library are enough.
+# Many systems have PCRE2 and utf8proc without a CMake package. Then header and library are enough.
 function(tern_find_plain target header library version_regex out_version)
   find_path(TERN_${library}_INCLUDE_DIR ${header})
   find_library(TERN_${library}_LIBRARY ${library})
@@ -44,7 +45,7 @@ function(tern_find_plain target header library version_regex out_version)
   endif()
 endfunction()
 
-# Makes the target of one package exist. Sets out_problem to "" or to one message saying what to
+# Makes the target of one package exist. Sets out_problem to "", or to a message that says what to
 # install.
 function(tern_find name out_problem)
   list(POP_FRONT TERN_DEPENDENCY_${name} target minimum apt vcpkg conan)
@@ -52,16 +53,16 @@ function(tern_find name out_problem)
   if(TARGET ${target})
     return()
   endif()
-  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # visible to whoever links tern, in any directory
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # for projects that link tern in another directory
   set(version "")
-  if(name MATCHES "^(Threads|ZLIB)$")  # CMake brings the find module
+  if(name MATCHES "^(Threads|ZLIB)$")  # CMake itself has the find module
     find_package(${name} QUIET)
     set(version "${ZLIB_VERSION_STRING}")
   else()
     if(name STREQUAL "xsimd")
-      find_package(xtl QUIET CONFIG)  # Debian's xsimd links it and does not look for it
+      find_package(xtl QUIET CONFIG)  # Debian's xsimd links it without looking for it
     endif()
-    # No version here: "3.4" would refuse Eigen 5, "3.4...5" refuses Eigen 3.4.
+    # No version is given, since "3.4" would refuse Eigen 5 and "3.4...5" refuses Eigen 3.4.
     find_package(${name} QUIET CONFIG)
     set(version "${${name}_VERSION}")
     if(NOT TARGET ${target} AND name STREQUAL "PCRE2")
@@ -93,7 +94,7 @@ function(tern_find name out_problem)
       PARENT_SCOPE)
 endfunction()
 
-# tern_require(name...): all of them, or the configuration ends here.
+# tern_require(name...) makes the targets of all these packages exist, or ends the configuration.
 function(tern_require)
   foreach(name IN LISTS ARGN)
     tern_find(${name} problem)

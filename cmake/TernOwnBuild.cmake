@@ -1,4 +1,5 @@
-# How tern's own tests, examples and benchmarks are compiled. Nothing of this reaches a consumer.
+# How tern's own tests, examples and benchmarks are compiled. Projects that use tern get nothing of
+# this.
 include(CheckCXXSourceRuns)
 
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -17,7 +18,7 @@ endif()
 add_library(tern_own_build INTERFACE)
 target_compile_options(tern_own_build INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                                                 -Werror)
-# g++ 12 sees overlap in `"text" + string` where there is none (GCC bug 105651).
+# g++ 12 warns of an overlap in `"text" + string` that does not exist (GCC bug 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(tern_own_build INTERFACE -Wno-restrict)
 endif()
@@ -27,7 +28,7 @@ endif()
 add_library(tern_small_frames INTERFACE)
 target_compile_options(tern_small_frames INTERFACE $<$<CONFIG:Release>:-Wframe-larger-than=16384>)
 
-# x86-64-v3 rather than native: what the results of docs/ are measured with.
+# x86-64-v3 is preferred to native, since the results in docs/ are measured with it.
 if(TERN_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_CROSSCOMPILING)
   check_cxx_source_runs("
     int main() {
@@ -38,8 +39,9 @@ if(TERN_NATIVE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT CMAKE_C
                          -march=$<IF:$<BOOL:${TERN_RUNS_X86_64_V3}>,x86-64-v3,native>)
 endif()
 
-# tern_unite(target sources...): these of its sources instantiate the same templates; compiled as one
-# unit they take a third of the time (and an edit of one costs the time of all: off by default).
+# tern_unite(target sources...) compiles these sources of the target as one unit if TERN_UNITE is
+# on. They instantiate the same templates, so this takes a third of the time. It is off by default,
+# because an edit of one source then compiles all of them again.
 function(tern_unite target)
   if(TERN_UNITE)
     set_source_files_properties(${ARGN} PROPERTIES UNITY_GROUP united)
@@ -47,13 +49,14 @@ function(tern_unite target)
   endif()
 endfunction()
 
-# Measured: saves about 4 s for each scalar in each unit that multiplies matrices.
+# By measurement this saves about 4 s for each scalar type in each unit that multiplies matrices.
 add_library(tern_instances STATIC "${CMAKE_CURRENT_LIST_DIR}/instances.cpp")
 target_link_libraries(tern_instances PRIVATE tern tern_own_build tern_small_frames)
 target_compile_definitions(tern_instances PUBLIC TERN_EXTERN_GEMM)
 
-# libtorch, for the test of its adapter and an example; in a function, since its package sets much.
-# Not for sanitizers, which it is not built for, nor version 1 for clang, to which it is no C++20.
+# Finds libtorch for the test of its adapter and for an example. This is a function, because
+# libtorch's package sets many variables. libtorch is not built for sanitizers, and clang refuses
+# the headers of version 1 as C++20.
 function(tern_find_torch)
   if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")
     return()

@@ -1,6 +1,7 @@
-# Every ```cpp block of the given Markdown files is compiled with our warnings; one that has a main()
-# is also run as a test. A comment `<!-- snippet: name -->` on the line before names it; those of the
-# README (`readme_...`) are short. `<!-- snippet: name with FILE -->` gives main() that file of the repository.
+# tern_snippets(pattern...) compiles every ```cpp block of these Markdown files with our warnings. A
+# block with a main() is also run as a test. A comment `<!-- snippet: name -->` on the line before
+# gives a block its name; blocks named `readme_...` must have fewer than 20 lines. `<!-- snippet:
+# name with FILE -->` passes that file of the repository to main().
 
 function(tern_snippets)
   file(GLOB documents CONFIGURE_DEPENDS ${ARGN})

@@ -1,5 +1,5 @@
-# cmake -P cmake/amalgamate.cmake OUT: writes the core (tern/tern.hpp and all that it includes) to
-# the file OUT.
+# `cmake -P cmake/amalgamate.cmake OUT` writes the core (tern/tern.hpp and everything that it
+# includes) to the file OUT.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
@@ -8,9 +8,9 @@ if(NOT out)
   message(FATAL_ERROR "usage: cmake -P cmake/amalgamate.cmake OUT")
 endif()
 
-# Headers come once, after those they include; they collect in `code`, what they include of the
-# outside in `outside`. An .inl file stays where it is included, each time: every instruction set has
-# a region and a namespace of its own around it.
+# Appends a header to `code`, once and after the headers that it includes. `outside` collects the
+# headers of other libraries. An .inl file is inserted at every place that includes it, since each
+# instruction set includes it in its own region and namespace.
 function(expand file)
   if(file MATCHES "\\.hpp$")
     if(file IN_LIST seen)

@@ -1,4 +1,4 @@
-// What our own builds instantiate once instead of in every unit (see TERN_EXTERN_GEMM).
+// Our own builds instantiate these templates once instead of in every unit (see TERN_EXTERN_GEMM).
 #include "tern/kernel/matmul.hpp"
 #include "tern/linalg/gemm.hpp"
 

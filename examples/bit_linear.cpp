@@ -1,5 +1,5 @@
-// One ternary layer: trained on full-precision weights, deployed on packed ones. Both forwards sum
-// whole numbers, so they give the same bits.
+// One ternary layer is trained with full-precision weights and deployed with packed ones. Both
+// forward passes add integers, so they give the same bits.
 #include <iostream>
 #include <vector>
 

@@ -1,5 +1,6 @@
-// Both distillation losses of BitDistill without a tape, as another autograd would call them: a
-// student's logits and queries descend to those of a teacher twice as wide.
+// Both distillation losses of BitDistill without a tape, as another autograd system would call
+// them. Gradient descent brings a student's logits and queries close to those of a teacher that is
+// twice as wide.
 #include <iostream>
 #include <vector>
 

@@ -1,4 +1,4 @@
-// Turns a model file of llama2.c or bitllama2.c into a folder that tern and transformers load:
+// Converts a model file of llama2.c or bitllama2.c to a folder that tern and transformers load:
 //   example_llama2c stories260K.bin stories260K
 #include "llama2c.hpp"
 

@@ -1,6 +1,6 @@
-// Two model files of C programs as decoders: llama2.c's first format, in floats, and that of
-// bitllama2.c, ternary. Both turn adjacent pairs of q and k; Hugging Face turns pairs half a head
-// apart, so the rows of q_proj and k_proj change places.
+// Reads model files of two C programs: llama2.c's first format, in floats, and the ternary format
+// of bitllama2.c. Both rotate adjacent pairs of elements of q and k. Hugging Face rotates pairs
+// that are half a head apart, so the rows of q_proj and k_proj are reordered.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace llama2c {
 
-/// Values one after another, as the C programs read them.
+/// Reads values one after another, as the C programs do.
 class input {
  public:
   explicit input(const std::filesystem::path& path) : file_(path) {}
@@ -49,7 +49,8 @@ inline bool is_ternary(const std::filesystem::path& path) {
   return input(path).value<std::uint32_t>() == ternary_magic;
 }
 
-/// The seven numbers of the header. A negative vocabulary stands for an output head of its own.
+/// Reads the seven numbers of the header. A negative vocabulary size means that the model has its
+/// own output head.
 inline tern::model_config read_config(input& in) {
   std::array<std::int32_t, 7> n{};
   for (auto& each : n) each = in.value<std::int32_t>();
@@ -72,7 +73,8 @@ inline tern::model_config read_config(input& in) {
           .tie_word_embeddings = n[5] > 0};
 }
 
-/// Row `r` of a projection in the decoder; element 2i of a head goes to i, 2i + 1 to i + half.
+/// The row in the decoder of row `r` of a projection in the file. Element 2i of a head becomes i,
+/// and 2i + 1 becomes i + head_dim / 2.
 inline std::size_t place(std::size_t r, const tern::parameter<tern::matrix<float>>& p,
                          std::size_t head_dim) {
   if (p.name.find("q_proj") == p.name.npos && p.name.find("k_proj") == p.name.npos) return r;
@@ -80,7 +82,7 @@ inline std::size_t place(std::size_t r, const tern::parameter<tern::matrix<float
   return r - j + j / 2 + j % 2 * (head_dim / 2);
 }
 
-/// The parameter of a name; throws format_error where the model has none.
+/// The parameter with this name. Throws format_error if the model has none.
 inline tern::parameter<tern::matrix<float>>& parameter_of(tern::decoder<>& model,
                                                           const std::string& name) {
   tern::parameter<tern::matrix<float>>* found = nullptr;
@@ -89,7 +91,7 @@ inline tern::parameter<tern::matrix<float>>& parameter_of(tern::decoder<>& model
   return *found;
 }
 
-/// Floats: all layers of one tensor, then of the next.
+/// Reads a model in floats. The file has one tensor for all layers, then the next tensor.
 inline tern::decoder<> read_floats(const std::filesystem::path& path) {
   input in(path);
   tern::decoder<> model(read_config(in));
@@ -103,13 +105,14 @@ inline tern::decoder<> read_floats(const std::filesystem::path& path) {
       for (std::size_t r = 0; r < p.view().rows; ++r) in.row(p.view().row(place(r, p, c.head_dim)));
     }
   in.matrix(parameter_of(model, "model.norm.weight").view());
-  in.take(4 * c.max_position_embeddings * c.head_dim);  // cosines and sines
+  in.take(4 * c.max_position_embeddings * c.head_dim);  // skips the cosines and sines
   if (!c.tie_word_embeddings) in.matrix(model.head().view());
   return model;
 }
 
-/// Ternary: a scale and codes of two bits, lowest first, 0 = 0, 1 = +1, 3 = -1. Before every linear
-/// stands a norm without weights that divides by its width as well.
+/// Reads a ternary model. A tensor is a scale and codes of two bits, the lowest bits first: 0 = 0,
+/// 1 = +1, 3 = -1. Before every linear there is a norm without weights that also divides by its
+/// width.
 inline tern::decoder<> read_ternary(const std::filesystem::path& path) {
   input in(path);
   if (in.value<std::uint32_t>() != ternary_magic || in.value<std::int32_t>() != 1)

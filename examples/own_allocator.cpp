@@ -1,5 +1,6 @@
-// Memory of one's own: weights, gradients and moments live in vectors with the user's allocator,
-// here one that keeps a budget. Where it is spent, std::bad_alloc reaches the caller.
+// Weights, gradients and moments can live in vectors with your own allocator. The allocator of this
+// example has a budget; when it is spent, std::bad_alloc reaches the caller. Allocators for huge
+// pages, NUMA nodes or memory that is shared with a device are used in the same way.
 #include <iostream>
 #include <new>
 #include <numeric>
@@ -9,7 +10,7 @@
 #include "tern/nn/bit_linear.hpp"
 #include "tern/train/adamw.hpp"
 
-inline std::size_t budget = 100'000;  // bytes; huge pages, NUMA nodes, device-shared memory: alike
+inline std::size_t budget = 100'000;  // bytes
 
 template <class T>
 struct budgeted {
@@ -57,7 +58,7 @@ int main() {
     std::vector<float> y(32);
     tern::arena memory;
     const auto saved = layer::make_saved(memory, 1, 64, 32);
-    for (int step = 0; step < 20; ++step) {  // |y|^2 / 2 descends
+    for (int step = 0; step < 20; ++step) {  // gradient descent on |y|^2 / 2
       layer::forward({x.data(), 1, 64}, m.weight.value, {}, {y.data(), 1, 32}, saved, memory);
       last = std::inner_product(y.begin(), y.end(), y.begin(), 0.0f);
       if (step == 0) first = last;
@@ -72,7 +73,7 @@ int main() {
     refused = true;
   }
   std::cout << 100'000 - left << " bytes of the budget, |y|^2 " << first << " -> " << last << '\n';
-  // Weight, gradient and two moments; all given back.
+  // Weight, gradient and two moments took memory, and all of it was given back.
   return left == 100'000 - 4 * 32 * 64 * sizeof(float) && budget == 100'000 && refused &&
                  last < first / 2
              ? 0

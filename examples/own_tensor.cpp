@@ -1,5 +1,5 @@
-// A matrix type of one's own: once tern knows its shape and memory, it can hold a whole model, and
-// the model trains in it. Here each row is padded to 64 bytes.
+// Your own matrix type can hold a whole model, and the model is trained in it, once tensor_traits
+// tells tern its shape and memory. The rows of this type are padded to 64 bytes.
 #include <iostream>
 #include <vector>
 

@@ -1,4 +1,5 @@
-// Packs a matrix to 2 bits a weight, multiplies int8 activations with it by this CPU's best kernel.
+// Packs a matrix to 2 bits per weight and multiplies it by int8 activations with the best kernel of
+// this CPU.
 #include <iostream>
 #include <vector>
 
@@ -19,9 +20,9 @@ int main() {
 
   tern::matrix<std::int32_t> sums(8, 512);
   tern::matrix<float> y(8, 512), exact = x * w.transpose();
-  const auto trits = packed.view().trits;
-  std::vector<std::byte> workspace(tern::ternary_matmul_workspace(trits, codes));
-  tern::ternary_matmul(trits, codes, code_sums, sums, workspace, {}, tern::isa::active(),
+  const auto w_packed = packed.view().trits;
+  std::vector<std::byte> workspace(tern::ternary_matmul_workspace(w_packed, codes));
+  tern::ternary_matmul(w_packed, codes, code_sums, sums, workspace, {}, tern::isa::active(),
                        tern::rescale<float>(scales, packed.view().scales(), {}, y));
 
   const float correlation = y.cwiseProduct(exact).sum() / (y.norm() * exact.norm());

@@ -1,4 +1,5 @@
-// A network on the tape: record, run back, update. After the first step nothing is allocated.
+// Trains a network on a tape: each step records the forward pass, computes the gradients and
+// updates the weights. After the first step nothing is allocated.
 #include <iostream>
 
 #include "tern/adapt/eigen.hpp"
@@ -7,7 +8,8 @@
 
 int main() {
   using matrix = tern::matrix<float>;
-  matrix x = matrix::Random(64, 8), wanted = x.array().square().rowwise().sum();  // to learn
+  matrix x = matrix::Random(64, 8),
+         wanted = x.array().square().rowwise().sum();  // the function to learn
   matrix up = matrix::Random(32, 8), gate = matrix::Random(32, 8), down = matrix::Zero(1, 32);
   matrix d_up = matrix::Zero(32, 8), d_gate = matrix::Zero(32, 8), d_down = matrix::Zero(1, 32);
 
@@ -17,7 +19,7 @@ int main() {
   std::size_t after_one_step = 0;
   for (int step = 0; step < 200; ++step) {
     t.reset();
-    const auto g = tern::graph::linear<float>(t, {x, {}}, {gate, d_gate});  // {} : no gradient
+    const auto g = tern::graph::linear<float>(t, {x, {}}, {gate, d_gate});  // {}: no gradient
     const auto u = tern::graph::linear<float>(t, {x, {}}, {up, d_up});
     const auto h = tern::graph::gated_activation(t, tern::activation::silu, g, u);
     const auto y = tern::graph::linear<float>(t, h, {down, d_down});

@@ -1,5 +1,6 @@
-// tern's ops in libtorch's autograd: each forward and backward pair is a torch::autograd::Function,
-// what lies between them is saved in tensors, and gradients have the bits of those on tern's tape.
+// tern's ops in libtorch's autograd. Each pair of forward and backward is a
+// torch::autograd::Function, the values that the backward pass needs are saved in tensors, and the
+// gradients have the same bits as on tern's tape.
 #include <torch/torch.h>
 
 #include <iostream>
@@ -14,7 +15,7 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// A tensor of one dimension as ops take it; null where it is undefined.
+/// A tensor of one dimension as a row_view, or a null view if it is undefined.
 template <class T>
 tern::row_view<T> row(Tensor t) {
   const tern::matrix_view<T> m = t;
@@ -78,7 +79,7 @@ struct bit_linear : torch::autograd::Function<bit_linear> {
   }
 };
 
-/// Of one sequence.
+/// The relation loss of one sequence.
 struct relation_loss : torch::autograd::Function<relation_loss> {
   using op = tern::relation_loss<float>;
 
@@ -109,7 +110,7 @@ struct relation_loss : torch::autograd::Function<relation_loss> {
   }
 };
 
-/// The same network on the tape, its parameters and gradients in the memory of tensors.
+/// The same network on tern's tape. Its parameters and gradients are in the memory of tensors.
 void on_the_tape(const variable_list& values, variable_list& gradients, Tensor& teacher) {
   tern::tape<float> t;
   const auto parameter = [&](std::size_t i) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the test programs with counters, runs them and prints the line coverage of each header of
-# include/, the least covered last. Fails below 95 % in all.
+# Builds the test programs with counters, runs them, and prints the line coverage of each header of
+# include/, the least covered one last. Fails if the total is below 95 %.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -10,10 +10,12 @@ mapfile -t folders < <(cd tests && printf '%s\n' */*.cpp | cut -d/ -f1 | sort -u
 cmake --preset coverage
 cmake --build --preset coverage -j "$(build_jobs)" --target "${folders[@]/#/test_}"
 find build/coverage -name '*.gcda' -delete
-# Without those that kill and resume the program over and over: they run few other lines.
+# The tests that kill and resume the program many times are left out, since they reach few other
+# lines.
 ctest --preset coverage -j 2 -R "^($(IFS='|' && echo "${folders[*]}"))/" -E '^bitdistill/(resume|output)'
 
-# Kernels of other architectures are not compiled in; this machine may lack the instructions of others.
+# Kernels of other architectures are not compiled, and this machine may lack instructions of the
+# rest.
 absent=(neon)
 while read -r header flag; do
   grep -qw "$flag" /proc/cpuinfo || absent+=("$header")

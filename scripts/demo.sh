@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a fresh clone to the table: pretrains a small model on the embedded language, then compares
-# FP-SFT, BitNet-SFT and BitDistill. Arguments go to `bitdistill demo`; results are in runs/demo.
+# Builds the program in a fresh clone, pretrains a small model on the embedded language, then
+# compares FP-SFT, BitNet-SFT and BitDistill in a table. Arguments are passed to `bitdistill demo`;
+# the results are in runs/demo.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fuzzing programs and runs each for a minute, or for as many seconds as the argument says.
+# Builds the fuzzing programs and runs each of them for a minute, or for the number of seconds that
+# the argument gives.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Downloads the newest Eigen, xsimd, fmt and Catch2 that Debian has into build/newer, where the test
-# consume/newer looks for them. Installs nothing.
+# consume/newer looks for them. It installs nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +9,7 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
   grep '/debian/\?$' | head -1) || true
 [[ -n "$archive" && -f "$keys" ]] || {
-  echo "error: apt knows no archive of Debian here" >&2
+  echo "error: apt on this machine has no Debian archive" >&2
   exit 2
 }
 
@@ -34,7 +34,7 @@ apt-get -c apt.conf -qq download libeigen3-dev libxsimd-dev xtl-dev libfmt-dev
 for package in *.deb; do
   dpkg -x "$package" ..
 done
-# Its library is for a newer C library than this machine's: built from source.
+# Catch2 is built from source, since the library in the package needs a newer C library.
 apt-get -c apt.conf -qq source --download-only catch2
 mkdir ../catch2
 tar -xf catch2_*.orig.tar.* --strip-components=1 -C ../catch2

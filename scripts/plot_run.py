@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws a run directory as an SVG: accuracy of each method, loss of the stages that logged often.
+"""Draws a run directory as an SVG: the accuracy of each method, and the loss of stages with enough log entries.
 
     scripts/plot_run.py runs/demo docs/pictures/run.svg
 """
@@ -11,7 +11,7 @@ import sys
 
 WIDTH, HEIGHT, TOP, BOTTOM = 860, 300, 58, 252
 COLORS = ["#4878a8", "#c8643c", "#3f8f5f", "#8a6bb0", "#b09030", "#707070"]
-LEAST_POINTS = 10  # of a curve
+LEAST_POINTS = 10  # a stage with fewer log entries has no curve
 
 
 def text(x, y, words, anchor="start", weight="normal", color="#333"):
@@ -24,7 +24,7 @@ def line(x1, y1, x2, y2, color="#ddd"):
 
 
 def bars(rows, left, right):
-    """From 0 to 100 %, with the size of the weights file below."""
+    """A bar for each row, from 0 to 100 %, with the size of its weights file below."""
     out = [text(left, 24, "Accuracy on the task, %", weight="bold")]
     step = (right - left) / len(rows)
     for i, row in enumerate(rows):
@@ -41,7 +41,7 @@ def bars(rows, left, right):
 
 
 def curves(stages, left, right):
-    """Stages one after another along the steps; the loss in a logarithmic scale."""
+    """The losses of all stages, one after another along the steps, on a logarithmic scale."""
     stages = {name: log for name, log in stages.items() if len(log) >= LEAST_POINTS}
     losses = [loss for log in stages.values() for _, _, loss in log if loss > 0]
     if not losses:

@@ -1,6 +1,6 @@
-# Sourced by the other scripts: goes to the repository's root and installs the Debian or Ubuntu
-# packages that are missing (nothing to do where all are there).
-# shellcheck shell=bash
+# The other scripts source this file. It goes to the root of the repository and defines functions,
+# of which setup_packages installs the Debian or Ubuntu packages that are missing. shellcheck
+# shell=bash
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
@@ -12,12 +12,12 @@ die() {
   exit 2
 }
 
-# Arguments: packages wanted besides those of every build.
+# setup_packages [PACKAGE...] installs what every build needs and these packages.
 setup_packages() {
   local missing=() name as_root=()
   packages+=("$@")
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "No apt here; going on with what is installed. Needed: ${packages[*]}"
+    echo "There is no apt here, so nothing is installed. These packages are needed: ${packages[*]}"
     return
   fi
   for name in "${packages[@]}"; do
@@ -32,9 +32,9 @@ setup_packages() {
     as_root=(sudo)
   fi
   as_root+=(env DEBIAN_FRONTEND=noninteractive)
-  "${as_root[@]}" apt-get update -qq || echo "warning: apt-get update failed; trying with the lists at hand" >&2
+  "${as_root[@]}" apt-get update -qq || echo "warning: apt-get update failed; the old package lists are used" >&2
   for name in "${missing[@]}"; do
-    # Not a pipe into grep -q: it closes the pipe early, and pipefail would call that a failure.
+    # grep -q in a pipe would close it early, which pipefail treats as a failure.
     [[ "$(apt-cache policy "$name")" =~ Candidate:\ [^\(] ]] ||
       die "apt knows no package '$name' (on Ubuntu, enable 'universe'; tern needs Debian 12, Ubuntu 24.04 or newer)"
   done
@@ -42,7 +42,8 @@ setup_packages() {
     die "apt could not install: ${missing[*]}"
 }
 
-# Compilation jobs: one per processor, but at least 1.5 GB of memory each.
+# build_jobs prints the number of compilation jobs: one per processor, but each with at least 1.5 GB
+# of memory.
 build_jobs() {
   local processors memory
   processors=$(nproc)

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds everything and runs every test. Arguments go to ctest: scripts/test.sh -R nn/
+# Builds everything and runs every test. Arguments are passed to ctest, as in scripts/test.sh -R nn/
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-# Emulated processors, the other compiler, adapters. libtorch brings 150 packages, clang 19 as much to
-# compile again: tested where they are installed, and by continuous integration.
+# These are for emulated processors, the other compiler and the adapters. libtorch needs 150
+# packages, and clang 19 doubles what clang compiles, so only continuous integration installs them;
+# they are used wherever they are installed.
 setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev libxtensor-dev libarmadillo-dev \
   ${CI:+libtorch-dev clang-19}
 cmake --preset release
@@ -13,10 +14,10 @@ cmake --build --preset release -j "$(build_jobs)"
 status=0
 ctest --preset release -j 2 "$@" || status=$?
 
-# Tests of data or tools that are not here pass with a message; say so once, below the suite's own
-# closing lines.
+# Tests that lack data or tools pass with a message. These messages are repeated once below ctest's
+# summary.
 log=build/release/Testing/Temporary/LastTest.log
 if skipped=$(grep -ho 'skipped: .*' "$log" | sort -u); then
-  printf '\nNot run for lack of data or tools:\n%s\n' "$skipped"
+  printf '\nThese tests lacked data or tools:\n%s\n' "$skipped"
 fi
 exit "$status"

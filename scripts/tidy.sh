@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# clang-tidy over include/, by way of a unit of all headers and of some that instantiate ops, models and
-# kernels. Arguments: other units.
+# Runs clang-tidy on include/: on a translation unit that includes all headers, and on some that
+# instantiate ops, models and kernels. Arguments are other translation units.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 setup_packages clang-16 clang-tidy-16
-cmake --preset dev-clang >/dev/null  # writes the first of them, too
+cmake --preset dev-clang >/dev/null  # also writes the first unit
 units=("$@")
 (($#)) || units=(build/dev-clang/tests/headers/all.cpp examples/{tape,quantize}.cpp)
 status=0

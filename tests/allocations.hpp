@@ -1,4 +1,4 @@
-// Counts what the whole program takes from the system. One source file of a program may include it.
+// Counts the allocations of the whole program. Only one source file of a program may include it.
 #pragma once
 
 #include <atomic>
@@ -26,8 +26,8 @@ inline void release(void* p) noexcept {
 
 }  // namespace tern_test
 
-// The whole program counts what it takes from the system. Out of line: where g++ inlines only one
-// of a pair, it takes the other for the wrong one.
+// These replace the operators of the whole program. They are not inlined, because g++ warns of a
+// mismatched pair when it inlines only one of new and delete.
 [[gnu::noinline]] void* operator new(std::size_t n) {
   return tern_test::counted(n, alignof(std::max_align_t));
 }

@@ -1,4 +1,4 @@
-// What every executor must do.
+// The checks that every executor must pass.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace tern_test {
 
 using chunks = std::set<std::pair<std::size_t, std::size_t>>;
 
-/// The chunks that f saw; each index once.
+/// The chunks that f was called with. Each index must be in one of them, once.
 inline chunks chunks_of(tern::executor_ref ex, std::size_t n, std::size_t grain) {
   std::mutex mutex;
   chunks seen;
@@ -29,7 +29,7 @@ inline chunks chunks_of(tern::executor_ref ex, std::size_t n, std::size_t grain)
   return seen;
 }
 
-/// The chunks of the serial executor, and exceptions that arrive.
+/// Checks that the chunks are those of the serial executor and that exceptions reach the caller.
 template <tern::executor E>
 void check_executor(E& ex) {
   for (const auto& [n, grain] :
@@ -41,7 +41,7 @@ void check_executor(E& ex) {
     });
   };
   CHECK_THROWS_WITH(fail(), "57");
-  CHECK(chunks_of(ex, 50, 3).size() == 17);  // and it still works
+  CHECK(chunks_of(ex, 50, 3).size() == 17);  // it still works after the exception
 }
 
 }  // namespace tern_test

@@ -1,4 +1,4 @@
-// Central differences against an analytic gradient, and random operands for such tests.
+// Compares analytic gradients with central differences, and makes random operands for such tests.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace tern_test {
 
-/// Independent normal entries.
+/// A matrix of independent normal entries.
 template <class T>
 tern::matrix<T> random_matrix(std::size_t rows, std::size_t cols, std::uint64_t seed,
                               double deviation = 1.0) {
@@ -23,7 +23,7 @@ tern::matrix<T> random_matrix(std::size_t rows, std::size_t cols, std::uint64_t 
   return m;
 }
 
-/// sum y * r: a scalar loss whose gradient with respect to y is r.
+/// The sum of y * r, a scalar loss whose gradient with respect to y is r.
 template <class T>
 double weighted_sum(tern::matrix_view<const T> y, tern::matrix_view<const T> r) {
   double total = 0;
@@ -42,7 +42,7 @@ tern::matrix<T> values(const double (&array)[N], std::size_t rows, std::size_t c
   return m;
 }
 
-/// max |x - expected| over a dense container or matrix.
+/// Largest |x - expected| over the elements of a dense container or matrix.
 template <class X, std::size_t N>
 double largest_difference(const X& x, const double (&expected)[N]) {
   tern::require_size(static_cast<std::size_t>(x.size()), N, "largest_difference");
@@ -52,8 +52,9 @@ double largest_difference(const X& x, const double (&expected)[N]) {
   return largest;
 }
 
-/// Largest relative error of `gradient` = d f() / d x over all elements of x, which f reads.
-/// Five-point central differences; elements far below the largest are compared with 1/1000 of it.
+/// Largest relative error of `gradient` = d f() / d x over all elements of x, which f reads. The
+/// reference is five-point central differences. The error of elements far below the largest one is
+/// relative to 1/1000 of that.
 template <class F>
 double gradient_error(F&& f, tern::matrix_view<double> x, tern::matrix_view<const double> gradient,
                       double step = 1e-3) {
@@ -90,7 +91,7 @@ void check_gradient(F&& f, tern::matrix_view<double> x, tern::matrix_view<const 
   CHECK(gradient_error(f, x, gradient, step) < 1e-6);
 }
 
-/// The same for a vector: a gain, a bias.
+/// The same for a vector, such as a gain or a bias.
 template <class F>
 void check_row_gradient(F&& f, tern::row_view<double> x, tern::row_view<const double> gradient,
                         double step = 1e-3) {

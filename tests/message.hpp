@@ -1,4 +1,4 @@
-// What an operation says when it fails.
+// The message of an operation that fails.
 #pragma once
 
 #include <string>

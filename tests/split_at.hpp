@@ -1,4 +1,4 @@
-// The parts of a text between separators.
+// Splits a text at separators.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What every test includes: Catch2 (v2 or v3) and where the optional real data lies.
+// Every test includes this: Catch2 (v2 or v3), and the place of the optional real data.
 #pragma once
 
 #if __has_include(<catch2/catch_all.hpp>)
@@ -14,7 +14,7 @@ using Catch::Approx;
 
 namespace tern_test {
 
-/// TERN_DATA_DIR, else `shared/data` beside the checkout; may not exist.
+/// TERN_DATA_DIR, or `shared/data` beside the checkout if that is not set. It may not exist.
 inline std::filesystem::path data_dir() {
   if (const char* dir = std::getenv("TERN_DATA_DIR")) return dir;
   return std::filesystem::path(__FILE__)
@@ -25,7 +25,7 @@ inline std::filesystem::path data_dir() {
          "shared" / "data";
 }
 
-/// Path of a real data file; warns and gives an empty path where it is missing, so that the
+/// Path of a real data file. If it is missing, this warns and returns an empty path, so that the
 /// calling test can `return`.
 inline std::filesystem::path data_file(const std::string& relative) {
   auto path = data_dir() / relative;
@@ -34,7 +34,7 @@ inline std::filesystem::path data_file(const std::string& relative) {
   return {};
 }
 
-/// A fresh directory below the system's temporary one, removed with the object.
+/// A fresh directory below the system's temporary directory. It is removed with the object.
 class scratch_dir {
  public:
   scratch_dir() {

@@ -1,4 +1,4 @@
-// What every matrix-like must do: be seen in place, through every way into the view.
+// The checks that every matrix-like must pass: each conversion to a view refers to its own memory.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace tern_test {
 
-/// v(r, c) == 10 r + c + first everywhere.
+/// Checks that every element v(r, c) is 10 r + c + first.
 template <class T = float>
 void check_values(std::type_identity_t<tern::matrix_view<const T>> v, std::size_t rows,
                   std::size_t cols, std::type_identity_t<T> first = 0) {
@@ -30,14 +30,15 @@ void check_values(std::type_identity_t<tern::matrix_view<const T>> v, std::size_
     }
 }
 
-/// Writes those values, through the view.
+/// Writes these values through the view.
 template <class T = float>
 void fill(std::type_identity_t<tern::matrix_view<T>> v) {
   for (std::size_t r = 0; r < v.rows; ++r)
     for (std::size_t c = 0; c < v.cols; ++c) v(r, c) = 10 * static_cast<T>(r) + static_cast<T>(c);
 }
 
-/// A policy and an op make of the view what they make of the same elements in dense rows.
+/// Checks that a policy and an op give the same results for the view as for the same elements in
+/// dense rows.
 template <class T = float>
 void check_used(std::type_identity_t<tern::matrix_view<const T>> v) {
   std::vector<T> copy(v.size());

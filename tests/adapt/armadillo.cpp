@@ -2,7 +2,7 @@
 #include "tests/view_check.hpp"
 
 #if __has_include(<armadillo>)
-// Its headers alone, no library behind them.
+// Only the headers of Armadillo are used, not its library.
 #  define ARMA_DONT_USE_WRAPPER
 #  define ARMA_DONT_USE_BLAS
 #  define ARMA_DONT_USE_LAPACK

@@ -1,4 +1,5 @@
-// Eigen in both storage orders: what has memory is seen in place, what has none does not convert.
+// Tests of Eigen in both storage orders: expressions with memory are seen in place, others do not
+// convert.
 #include "tern/adapt/eigen.hpp"
 
 #include <utility>
@@ -61,7 +62,7 @@ TEST_CASE("maps with both strides are seen in place", "[eigen]") {
   CHECK(memory[40 * 3 + 3 * 5] == 35);
 }
 
-TEST_CASE("vectors are a column or a row, a diagonal is a column", "[eigen]") {
+TEST_CASE("a vector is a column or a row, and a diagonal is a column", "[eigen]") {
   columns m(5, 5);
   fill(m);
   const Eigen::VectorXf column = m.col(0);
@@ -80,7 +81,7 @@ TEST_CASE("column-major operands give the right product or a clear error", "[eig
   tern::linear<float>::forward(x, w, {}, y);
   CHECK((y - x * w.transpose()).norm() < 1e-5f);
 
-  // Neither rows nor columns of it are contiguous.
+  // Neither its rows nor its columns are contiguous.
   const Eigen::Map<const columns, 0, strides> sparse(x.data(), 2, 3, strides(4, 2));
   const columns v = columns::Random(3, 3);
   y.resize(2, 3);

@@ -1,4 +1,4 @@
-// A struct that describes memory as ggml does.
+// Tests of a struct that describes memory as ggml does.
 #include "tern/adapt/ggml.hpp"
 
 #include <array>
@@ -46,20 +46,20 @@ static_assert(std::convertible_to<const tensor&, matrix_view<const double>>);
 static_assert(!std::convertible_to<const tensor&, matrix_view<float>>);
 static_assert(!std::convertible_to<tensor&, matrix_view<std::uint64_t>>);
 
-TEST_CASE("ggml tensors are seen in place, the fastest dimension as columns", "[ggml]") {
+TEST_CASE("ggml tensors are seen in place, with the fastest dimension as columns", "[ggml]") {
   std::vector<float> memory(24);
   tensor t = dense(f32, memory, 4, 6);
   fill(t);
   check_values(std::as_const(t), 4, 6);
   CHECK(memory[9] == 13);
-  std::swap(t.ne[0], t.ne[1]);  // ggml_transpose
+  std::swap(t.ne[0], t.ne[1]);  // as ggml_transpose does
   std::swap(t.nb[0], t.nb[1]);
   CHECK(matrix_view<const float>(t).rows == 6);
   CHECK(matrix_view<const float>(t)(3, 1) == 13);
   tern_test::check_used(t);
 }
 
-TEST_CASE("ggml tensors of other elements", "[ggml]") {
+TEST_CASE("a ggml tensor of other elements is refused or seen by its type", "[ggml]") {
   std::vector<double> memory(24);
   tensor t = dense(f64, memory, 4, 6);
   fill<double>(t);
@@ -72,7 +72,7 @@ TEST_CASE("ggml tensors of other elements", "[ggml]") {
   CHECK(matrix_view<const std::int32_t>(t)(1, 0) == 3);
 }
 
-TEST_CASE("ggml tensors that have no view", "[ggml]") {
+TEST_CASE("a ggml tensor that has no view is refused", "[ggml]") {
   std::vector<float> memory(24);
   tensor t = dense(f32, memory, 4, 6);
   CHECK(refusal<double>(t) == "ggml tensor: expected type 28, got 0");

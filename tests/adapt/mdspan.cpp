@@ -1,4 +1,4 @@
-// The adapter's concept, met by the least that an mdspan has.
+// Tests of the adapter's concept with a type that has the least members of an mdspan.
 #include "tern/adapt/mdspan.hpp"
 
 #include <array>
@@ -58,7 +58,7 @@ TEMPLATE_TEST_CASE("an mdspan of any strides is seen in place", "[mdspan]", floa
   CHECK(memory[static_cast<std::size_t>(3 * row + 5 * col)] == 35);
 }
 
-TEST_CASE("a layout without strides", "[mdspan]") {
+TEST_CASE("a layout without strides is refused", "[mdspan]") {
   float x = 0;
   const span_of<float> m{&x, {1, 1}, {1, 1}, false};
   CHECK(tern_test::message_of<tern::shape_error>([&] { matrix_view<float>{m}; }) ==
@@ -71,7 +71,7 @@ TEST_CASE("a layout without strides", "[mdspan]") {
 #ifdef __cpp_lib_mdspan
 static_assert(tern::matrix_like<std::mdspan<float, std::dextents<int, 2>, std::layout_left>>);
 
-TEST_CASE("std::mdspan", "[mdspan]") {
+TEST_CASE("std::mdspan is seen in place", "[mdspan]") {
   std::vector<float> memory(24);
   const std::mdspan<float, std::dextents<int, 2>, std::layout_left> m(memory.data(), 4, 6);
   fill(m);

@@ -1,4 +1,4 @@
-// Ranges with extents: vectors own, spans refer, wrong sizes throw.
+// Tests of ranges with extents: vectors own, spans refer, wrong sizes throw.
 #include "tern/adapt/shaped.hpp"
 
 #include <array>
@@ -39,7 +39,7 @@ TEST_CASE("a span with extents is a view", "[shaped]") {
   CHECK(memory[9] == 13);
 }
 
-TEST_CASE("extents that do not fit the range", "[shaped]") {
+TEST_CASE("extents that do not fit the range are refused", "[shaped]") {
   std::vector<float> memory(24);
   CHECK(tern_test::message_of<tern::shape_error>([&] {
           matrix_view<float>(shaped{std::span(memory), 5, 5});

@@ -1,4 +1,5 @@
-// libtorch's tensors; a program of its own, since libtorch's headers and libraries are large.
+// Tests of libtorch's tensors. They are a program of their own, since libtorch's headers and
+// libraries are large.
 #include "tern/adapt/torch.hpp"
 
 #include <ATen/ATen.h>
@@ -41,7 +42,7 @@ TEST_CASE("torch's tensors of any strides are seen in place", "[torch]") {
   CHECK((expanded.rows == 3 && expanded(2, 5) == 15));
 }
 
-TEST_CASE("torch's tensors of other elements", "[torch]") {
+TEST_CASE("a torch tensor of other elements is refused or seen by its type", "[torch]") {
   at::Tensor m = at::zeros({4, 6}, at::kDouble);
   fill<double>(m);
   check_values<double>(m, 4, 6);
@@ -50,7 +51,7 @@ TEST_CASE("torch's tensors of other elements", "[torch]") {
   CHECK(matrix_view<const std::int32_t>(sums)(1, 1) == 1);
 }
 
-TEST_CASE("an undefined tensor is not wanted", "[torch]") {
+TEST_CASE("an undefined tensor is the null view", "[torch]") {
   CHECK(!matrix_view<const float>(at::Tensor()));
   const at::Tensor x = at::randn({5, 7}), w = at::randn({3, 7});
   at::Tensor y = at::empty({5, 3});
@@ -59,7 +60,7 @@ TEST_CASE("an undefined tensor is not wanted", "[torch]") {
   CHECK(at::allclose(y, at::matmul(x, w.t()), 1e-5, 1e-6));
 }
 
-TEST_CASE("torch's tensors that have no view", "[torch]") {
+TEST_CASE("a torch tensor that has no view is refused", "[torch]") {
   CHECK(refusal(at::zeros({4, 6}, at::kDouble)) ==
         "torch tensor: expected elements of type Float, got Double");
   CHECK(refusal(at::zeros({4, 6}, at::kHalf)) ==

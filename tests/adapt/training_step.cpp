@@ -1,5 +1,6 @@
-// A whole training step whose every matrix has a foreign owner type: a ternary layer with SubLN,
-// both distillation losses, AdamW. Its weights are those of the same step over tern's own matrix.
+// A whole training step in which every matrix has an owner type that tern does not know: a ternary
+// layer with SubLN, both distillation losses, AdamW. Its weights are those of the same step with
+// tern's own matrix type.
 #include <cstddef>
 #include <span>
 #include <tuple>
@@ -17,7 +18,7 @@
 
 namespace {
 
-/// An owner tern knows nothing of: rows far apart, with other numbers between them.
+/// An owner that tern does not know. Its rows are far apart, with other numbers between them.
 template <class T>
 struct padded {
   std::size_t rows = 0, cols = 0;
@@ -45,7 +46,7 @@ struct tern::tensor_traits<padded<Scalar>> {
 
 namespace {
 
-/// y = bit_linear(sub_ln(x)): the least model that the optimizer takes.
+/// y = bit_linear(sub_ln(x)), the smallest model that the optimizer takes.
 template <class Owner>
 struct student {
   using scalar = tern::scalar_of<Owner>;
@@ -63,7 +64,7 @@ struct student {
   }
 };
 
-/// Everything a step leaves behind.
+/// Everything that a step changes.
 struct outcome {
   double logits = 0, relations = 0;
   std::vector<double> parameters;
@@ -130,7 +131,7 @@ std::vector<outcome> train() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a training step over a foreign owner has the bits of tern's own", "[adapt]",
+TEMPLATE_TEST_CASE("a training step with a foreign owner has the bits of tern's own", "[adapt]",
                    float, double) {
   const auto own = train<tern::matrix<TestType>>();
   CHECK(own.back().logits < own.front().logits);

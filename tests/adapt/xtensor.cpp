@@ -49,7 +49,7 @@ TEST_CASE("memory adapted by xtensor is seen in place", "[xtensor]") {
   CHECK(memory[9] == 13);
 }
 
-TEST_CASE("xtensor's arrays that are no matrix", "[xtensor]") {
+TEST_CASE("an xtensor array that is no matrix is refused", "[xtensor]") {
   const xt::xarray<float> cube = xt::zeros<float>({2, 3, 4});
   CHECK(tern_test::message_of<tern::shape_error>([&] { matrix_view<const float>{cube}; }) ==
         "xtensor: expected 2 dimensions, got 3");

@@ -1,6 +1,6 @@
-# cmake -D COMPILER=g++ -D SOURCE=case.cpp -D "FLAGS=-I...;..." -P check.cmake: SOURCE compiles, in
-# strangers' flags. Where it says `// refused: REGEX` it must not, and the first line of the errors
-# matches; where it says `// flags: FLAGS`, these are added.
+# `cmake -D COMPILER=g++ -D SOURCE=case.cpp -D "FLAGS=-I...;..." -P check.cmake` checks that SOURCE compiles
+# with the flags of a stranger's project. If it contains `// refused: REGEX`, it must not compile, and the
+# first error must match. A line `// flags: FLAGS` in it adds flags.
 cmake_minimum_required(VERSION 3.25)
 
 file(STRINGS "${SOURCE}" refused REGEX "^// refused: ")

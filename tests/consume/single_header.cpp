@@ -1,4 +1,4 @@
-// A stranger's program over the core in one file: no -m flag, all warnings are
+// A stranger's program that uses the core in one file, without an -m flag and with all warnings as
 // errors.
 #include <cstdint>
 #include <span>
@@ -12,7 +12,7 @@
 
 namespace {
 
-/// Somebody's own tensor.
+/// A tensor type of the stranger.
 struct table {
   std::size_t rows, cols;
   std::vector<float> cells;

@@ -1,4 +1,5 @@
-// The arena: alignment, disjoint memory, scopes, and no system allocation once warm.
+// Tests of the arena: alignment, disjoint memory, scopes, and no system allocation after the first
+// step.
 #include "tern/core/arena.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 
 namespace {
 
-/// One step of mixed sizes, with a scope of temporaries; returns a checksum of what it wrote.
+/// One step with mixed sizes and a scope of temporaries. Returns a checksum of what it wrote.
 int step(tern::arena& memory) {
   std::vector<int*> kept;
   for (const std::size_t n : {3u, 1000u, 0u, 70000u, 17u}) {
@@ -45,14 +46,14 @@ TEST_CASE("an arena keeps values apart and reuses its memory", "[arena]") {
   }
 }
 
-TEST_CASE("a scope gives memory back, a position across chunks too", "[arena]") {
+TEST_CASE("a scope gives memory back, even across chunks", "[arena]") {
   tern::arena memory(256);
   const int* first = memory.allocate<int>(1);
   int* inner = nullptr;
   {
     const tern::arena_scope temporaries(memory);
     inner = memory.allocate<int>(1);
-    memory.allocate<char>(100000);  // a new chunk
+    memory.allocate<char>(100000);  // takes a new chunk
   }
   CHECK(memory.allocate<int>(1) == inner);
   CHECK(first != inner);

@@ -23,7 +23,8 @@ std::size_t files_in(const fs::path& directory) {
       std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
 }
 
-/// No file may grow beyond `bytes` while this lives: writes fail in the middle, as on a full disk.
+/// While this object lives, no file may grow beyond `bytes`, so writes fail in the middle as on a
+/// full disk.
 class file_size_limit {
  public:
   explicit file_size_limit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -73,7 +74,7 @@ TEST_CASE("without commit nothing changes", "[atomic_file]") {
   CHECK(files_in(dir.path()) == 1);
 }
 
-TEST_CASE("what a killed writer left is written over", "[atomic_file]") {
+TEST_CASE("the temporary of a killed writer is overwritten", "[atomic_file]") {
   const tern_test::scratch_dir dir;
   std::ofstream(dir.path() / "f.tmp") << "much longer than the new content";
   tern::write_file(dir.path() / "f", "new");
@@ -81,7 +82,7 @@ TEST_CASE("what a killed writer left is written over", "[atomic_file]") {
   CHECK(files_in(dir.path()) == 1);
 }
 
-TEST_CASE("two writers of one path are refused", "[atomic_file]") {
+TEST_CASE("a second writer of a path is refused", "[atomic_file]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "f";
   {
@@ -91,7 +92,7 @@ TEST_CASE("two writers of one path are refused", "[atomic_file]") {
             tern::write_file(path, "second");
           }).find("being written already") != std::string::npos);
     first.commit();
-    tern::write_file(path, "third");  // the first is done
+    tern::write_file(path, "third");  // the first writer is done
   }
   CHECK(content(path) == "third");
 }
@@ -111,7 +112,7 @@ TEST_CASE("a failing write names path and reason and leaves the old file", "[ato
   CHECK(files_in(dir.path()) == 1);
 }
 
-TEST_CASE("paths that cannot be written", "[atomic_file]") {
+TEST_CASE("a path that cannot be written is refused", "[atomic_file]") {
   const tern_test::scratch_dir dir;
   const auto missing = dir.path() / "no" / "f";
   CHECK(message_of<tern::io_error>([&] { tern::write_file(missing, "x"); }) ==
@@ -122,17 +123,23 @@ TEST_CASE("paths that cannot be written", "[atomic_file]") {
         "cannot write '/dev/null': not a regular file");
 }
 
-TEST_CASE("mapped files", "[mapped_file]") {
+TEST_CASE("an empty file is mapped to no bytes", "[mapped_file]") {
   const tern_test::scratch_dir dir;
   tern::write_file(dir.path() / "empty", "");
   CHECK(tern::mapped_file(dir.path() / "empty").bytes().empty());
+}
+
+TEST_CASE("a path that cannot be mapped is refused", "[mapped_file]") {
+  const tern_test::scratch_dir dir;
   const auto missing = (dir.path() / "none").string();
   CHECK(message_of<tern::io_error>([&] { tern::mapped_file f(missing); }) ==
         "cannot read '" + missing + "': No such file or directory");
-  CHECK(message_of<tern::io_error>([&] {
-          tern::mapped_file f(dir.path());
-        }).find("not a regular file") != std::string::npos);
+  CHECK(message_of<tern::io_error>([&] { tern::mapped_file f(dir.path()); }) ==
+        "cannot read '" + dir.path().string() + "': not a regular file");
+}
 
+TEST_CASE("a mapping survives a move and the replacement of its file", "[mapped_file]") {
+  const tern_test::scratch_dir dir;
   tern::write_file(dir.path() / "f", "content");
   std::optional<tern::mapped_file> first(dir.path() / "f");
   const tern::mapped_file second = std::move(*first);

@@ -1,4 +1,5 @@
-// The thread pool: each index once, the same chunks for any number of threads, exceptions, nesting.
+// Tests of the thread pool: each index once, the same chunks for any number of threads, exceptions
+// and nested calls.
 #include "tern/core/executor.hpp"
 #include "tern/core/thread_pool.hpp"
 
@@ -29,9 +30,10 @@ TEST_CASE("every executor makes the same chunks, each index once", "[executor]")
 TEST_CASE("a pool uses its threads", "[executor]") {
   thread_pool pool(3);
   for (int repeat = 0; repeat < 3; ++repeat) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2 * repeat));  // workers sleep, too
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(2 * repeat));  // long enough for the workers to sleep
     std::atomic<int> arrived = 0;
-    // Each chunk waits for the others: only three threads at once get past.
+    // Each chunk waits for the others, so the test passes only with three threads at a time.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     pool.parallel_for(3, 1, [&](std::size_t, std::size_t) {
       ++arrived;
@@ -41,7 +43,7 @@ TEST_CASE("a pool uses its threads", "[executor]") {
   }
 }
 
-TEST_CASE("an exception of a job reaches the caller and the pool goes on", "[executor]") {
+TEST_CASE("an exception of a job reaches the caller and the pool still works", "[executor]") {
   thread_pool pool(3);
   for (int repeat = 0; repeat < 50; ++repeat) {
     CHECK_THROWS_AS(pool.parallel_for(100, 1,
@@ -53,7 +55,7 @@ TEST_CASE("an exception of a job reaches the caller and the pool goes on", "[exe
   }
 }
 
-TEST_CASE("a call from inside a job runs serially, also after an exception", "[executor]") {
+TEST_CASE("a call from inside a job is serial, even after an exception", "[executor]") {
   thread_pool pool(3);
   std::atomic<int> total = 0;
   const auto nested = [&](std::size_t, std::size_t) {

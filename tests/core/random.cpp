@@ -1,4 +1,4 @@
-// Philox against known answers; distributions; a saved state continues the sequence.
+// Tests of philox: known answers, distributions, and saved states that continue a sequence.
 #include "tern/core/random.hpp"
 
 #include <algorithm>
@@ -53,12 +53,12 @@ TEST_CASE("below is uniform over its range", "[random]") {
     }
     if (n == 7)
       for (const int c : count) CHECK(std::abs(c - 10000) < 500);
-    if (n == 3u << 30)  // a remainder would take the first third twice as often
+    if (n == 3u << 30)  // a plain remainder would give the first third twice as often
       for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(count[i] - 11667) < 500);
   }
 }
 
-TEST_CASE("uniform and normal have their moments", "[random]") {
+TEST_CASE("uniform and normal have the right moments", "[random]") {
   philox random(11);
   const int n = 200000;
   double mean = 0, square = 0, fourth = 0, uniform = 0;
@@ -77,7 +77,7 @@ TEST_CASE("uniform and normal have their moments", "[random]") {
   CHECK(fourth == Approx(3).margin(0.15));
 }
 
-TEST_CASE("shuffle permutes, each order equally often", "[random]") {
+TEST_CASE("shuffle gives each permutation equally often", "[random]") {
   philox random(2);
   std::array<int, 6> count{};
   for (int i = 0; i < 60000; ++i) {

@@ -1,4 +1,5 @@
-// The vector loops against plain ones: every tail, any stride and alignment, in place.
+// Compares the vector loops with plain ones: tails of every size, any stride and alignment, in
+// place.
 #include "tern/core/simd.hpp"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ using tern::row_view;
 
 namespace {
 
-/// n random numbers `stride` apart, `offset` elements into their memory.
+/// n random numbers that are `stride` apart. The first is `offset` elements into the memory.
 template <class T>
 struct spread {
   std::vector<T> memory;
@@ -28,7 +29,7 @@ struct spread {
   }
   row_view<T> view() { return {memory.data() + offset, n, stride}; }
   row_view<const T> in() { return view(); }
-  /// Elements between and after those of the view.
+  /// Whether the elements between and after those of the view have their first values.
   bool gaps_untouched() {
     for (std::size_t i = 0; i < memory.size(); ++i)
       if ((i < offset || (i - offset) % stride != 0 || (i - offset) / stride >= n) &&
@@ -61,7 +62,7 @@ TEMPLATE_TEST_CASE("transform and axpy equal plain loops", "[simd]", float, doub
       CHECK(z.gaps_untouched());
 
       simd::transform(
-          a.view(), [](const auto& u) { return u + u; }, a.in());  // in place
+          a.view(), [](const auto& u) { return u + u; }, a.in());  // writes in place
       CHECK(a.gaps_untouched());
       spread<T> once(n, stride, n % 5, 1);
       for (std::size_t i = 0; i < n; ++i) equal = equal && a.in()[i] == 2 * once.in()[i];
@@ -69,7 +70,8 @@ TEMPLATE_TEST_CASE("transform and axpy equal plain loops", "[simd]", float, doub
     }
 }
 
-TEMPLATE_TEST_CASE("one pass to several rows, inputs among them", "[simd]", float, double) {
+TEMPLATE_TEST_CASE("transform writes several rows in one pass, even its inputs", "[simd]", float,
+                   double) {
   using T = TestType;
   for (const std::size_t stride : {1u, 3u})
     for (std::size_t n = 0; n <= 70; ++n) {
@@ -115,10 +117,10 @@ TEMPLATE_TEST_CASE("sums, dots and maxima equal plain loops", "[simd]", float, d
     }
 }
 
-TEST_CASE("padding lanes never reach a result", "[simd]") {
+TEST_CASE("padding lanes never influence a result", "[simd]") {
   for (std::size_t n = 1; n < 40; ++n) {
     const std::vector<float> ones(n, 1.0f), negative(n, -3.0f);
-    // exp(0) = 1 in a lane past the end would count.
+    // A lane past the end would add exp(0) = 1.
     const auto total =
         simd::sum([](const auto& v) { return xsimd::exp(v - v); }, row_view<const float>(ones));
     CHECK(total == static_cast<float>(n));

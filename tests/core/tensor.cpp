@@ -1,4 +1,5 @@
-// Views over Eigen types and over an owner tern knows nothing of; what must not convert.
+// Tests of views of Eigen types and of an owner that tern does not know, and of conversions that
+// must not exist.
 #include "tern/core/tensor.hpp"
 
 #include <concepts>
@@ -11,7 +12,7 @@
 
 namespace {
 
-/// A foreign owner with a padded row stride.
+/// An owner that tern does not know, with a padded row stride.
 struct padded {
   std::size_t rows = 0, cols = 0;
   std::vector<float> values;
@@ -75,7 +76,7 @@ TEMPLATE_TEST_CASE("an owner is made zeroed and seen through a view", "[tensor]"
   check_values(v.col_block(2, 4), 4, 4, 2);
 }
 
-TEST_CASE("null views and shape errors", "[tensor]") {
+TEST_CASE("a null view is false, and require_shape names what does not fit", "[tensor]") {
   CHECK(!matrix_view<float>());
   CHECK(!row_view<float>());
   tern::matrix<float> m(2, 3);

@@ -1,5 +1,7 @@
 #include "tern/distill/logits.hpp"
 
+#include <span>
+#include <tuple>
 #include <vector>
 
 #include "../gradient_check.hpp"
@@ -34,43 +36,48 @@ struct call {
 
 }  // namespace
 
-TEST_CASE("logits_loss's gradient agrees with central differences") {
+TEST_CASE("logits_loss's gradient agrees with central differences in blocks of any width") {
   const logits_options options = GENERATE(logits_options{}, logits_options{2, true});
+  const std::size_t columns = GENERATE(1u, 16u, 37u);
   call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
                  options};
   const auto loss = [&] { return 0.5 * c.forward(); };
-  for (const std::size_t columns : {1u, 16u, 37u}) {
-    CHECK(loss() > 0);  // and saves what the gradient needs
-    check_gradient(loss, c.student, c.gradient(0.5, columns));
-  }
+  CHECK(loss() > 0);  // this call also saves what the gradient needs
+  check_gradient(loss, c.student, c.gradient(0.5, columns));
 }
 
 TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, double) {
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
-#define CASE(n, ...)                                                      \
-  {                                                                       \
-    call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), {__VA_ARGS__}}; \
-    CHECK(c.forward() == Approx(n::loss).epsilon(tolerance));             \
-    CHECK(distance(c.gradient(1, 4), n::gradient) < tolerance);           \
-  }
-  CASE(logits_paper);
-  CASE(logits_code, 2, true);
-#undef CASE
+  using row = std::tuple<const char*, logits_options, double, std::span<const double>>;
+  const auto [name, options, loss, gradient] =
+      GENERATE(values<row>({{"paper", {}, logits_paper::loss, logits_paper::gradient},
+                            {"code", {2, true}, logits_code::loss, logits_code::gradient}}));
+  INFO(name);
+  call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), options};
+  CHECK(c.forward() == Approx(loss).epsilon(tolerance));
+  CHECK(distance(c.gradient(1, 4), gradient) < tolerance);
 }
 
-TEST_CASE("logits_loss is the mean over rows, with tau squared where asked") {
+TEST_CASE("logits_loss is the mean over rows") {
   call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
-  const double one = c.forward();
   call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
-  CHECK(twice.forward() == Approx(one));
+  CHECK(twice.forward() == Approx(c.forward()));
+}
+
+TEST_CASE("logits_loss is multiplied by tau squared if the options say so") {
+  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  const double paper = c.forward();
   c.options.tau_squared = true;
-  CHECK(c.forward() == Approx(9 * one));
-  c.student = c.teacher;
+  CHECK(c.forward() == Approx(9 * paper));
+}
+
+TEST_CASE("logits_loss is 0 for equal distributions") {
+  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 1), {}};
   CHECK(c.forward() == 0);
 }
 
-TEST_CASE("logits_loss in float keeps its digits where the distributions are close") {
+TEST_CASE("logits_loss in float keeps its digits for close distributions") {
   const matrix<double> teacher = random_matrix<double>(64, 500, 1),
                        student = teacher + random_matrix<double>(64, 500, 2, 1e-3);
   call<double> exact{
@@ -87,13 +94,18 @@ TEST_CASE("logits_loss gives the same bits on any number of threads") {
   CHECK(a.gradient(1, 128) == b.gradient(1, 128, pool));
 }
 
-TEST_CASE("logits_loss refuses what does not fit") {
+TEST_CASE("logits_loss refuses a temperature of 0") {
   call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {0, false}};
   CHECK_THROWS_AS(c.forward(), config_error);
-  c.options.tau = 1;
-  c.teacher = random_matrix<float>(3, 9, 2);
+}
+
+TEST_CASE("logits_loss refuses a teacher of another vocabulary") {
+  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 9, 2), {}};
   CHECK_THROWS_AS(c.forward(), shape_error);
-  c.teacher = random_matrix<float>(3, 8, 2);
+}
+
+TEST_CASE("logits_loss refuses saved values of another size") {
+  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {}};
   c.lse_t.pop_back();
   CHECK_THROWS_AS(c.forward(), shape_error);
 }

@@ -1,6 +1,6 @@
-# cmake -D ROOT=include/tern -P check.cmake: every #include points down. A folder may use itself, the
-# folders of lower floors and version.hpp; adapt/ sees core/ alone, and only adapt/eigen.hpp, the
-# default owner, is seen by others.
+# `cmake -D ROOT=include/tern -P check.cmake` checks that every #include points down. A folder may
+# include itself, the folders of lower floors and version.hpp. adapt/ may include core/ only, and
+# only adapt/eigen.hpp, which defines the default owner, may be included by others.
 cmake_minimum_required(VERSION 3.25)
 
 # The floor of each folder, and the CMake target that brings it.
@@ -18,8 +18,9 @@ foreach(line IN LISTS floors)
   set(target_${CMAKE_MATCH_1} ${CMAKE_MATCH_3})
 endforeach()
 
-# The folders of a target may include those of the targets that it links, and these libraries of the
-# outside. Command-line and formatting libraries belong to programs.
+# links_<target>: the targets whose folders this target's folders may include. outside_<library>:
+# the folders that may include this library. Libraries for command lines and formatting belong to
+# programs.
 set(links_tern tern)
 set(links_io io tern)
 set(links_text text io tern)
@@ -33,11 +34,11 @@ set(outside_utf8proc text)
 set(outside_fmt "")
 set(outside_CLI "")
 
-# The only arrows between folders of one floor: "<including folder> <included folder>".
+# The only includes between folders of one floor: "<including folder> <included folder>".
 set(listed
-    "isa core"     # a level that cannot be had is an error of core/error.hpp
-    "pack quant"   # a quantizer policy rounds the weights that are packed
-    "linalg quant" # a product with codes dequantizes them where the CPU has no better way
+    "isa core"     # a level that this CPU lacks is an error of core/error.hpp
+    "pack quant"   # a quantizer policy rounds the weights before they are packed
+    "linalg quant" # a product with codes dequantizes them if the CPU has no better way
     "text json"    # a tokenizer is read from tokenizer.json
     "data io")     # data sets are read through io/text_file.hpp
 
@@ -99,7 +100,7 @@ foreach(header IN LISTS headers)
     endif()
   endforeach()
 endforeach()
-# kernel/ and quant/ and pack/ compile without Eigen, so not through adapt/eigen.hpp either.
+# kernel/, quant/ and pack/ compile without Eigen, so they must not include adapt/eigen.hpp either.
 foreach(header IN LISTS headers)
   if(header MATCHES "^(kernel|quant|pack)/")
     file(STRINGS "${ROOT}/${header}" lines REGEX "#[ \t]*include \"tern/(adapt|linalg)/")

@@ -1,4 +1,4 @@
-// Straight-through nodes against the closed formula x + lambda (Q(x) - x).
+// Compares ste with the closed formula x + lambda (Q(x) - x).
 #include "tern/grad/ste.hpp"
 
 #include <cmath>
@@ -58,10 +58,16 @@ void check(Formula formula) {
 
 }  // namespace
 
-TEST_CASE("ste of absmean", "[ste]") { check<tern::absmean>(absmean_formula); }
-TEST_CASE("ste of per_channel", "[ste]") { check<tern::per_channel>(per_channel_formula); }
-TEST_CASE("ste of block", "[ste]") { check<tern::block<16>>(block_formula<16>); }
-TEST_CASE("ste of absmax_int8", "[ste]") { check<tern::absmax_int8>(absmax_formula); }
+TEST_CASE("ste of absmean follows the formula", "[ste]") { check<tern::absmean>(absmean_formula); }
+TEST_CASE("ste of per_channel follows the formula", "[ste]") {
+  check<tern::per_channel>(per_channel_formula);
+}
+TEST_CASE("ste of block follows the formula", "[ste]") {
+  check<tern::block<16>>(block_formula<16>);
+}
+TEST_CASE("ste of absmax_int8 follows the formula", "[ste]") {
+  check<tern::absmax_int8>(absmax_formula);
+}
 
 TEST_CASE("ste refuses outputs of another shape", "[ste]") {
   const auto x = random_matrix<float>(2, 3, 1);

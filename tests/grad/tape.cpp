@@ -1,4 +1,5 @@
-// The tape: order of the backward, accumulation, and a steady state without any allocation.
+// Tests of the tape: order of the backward pass, accumulation, and later steps without any
+// allocation.
 #include "tern/grad/tape.hpp"
 
 #include <vector>
@@ -12,7 +13,7 @@ using tern::variable;
 
 namespace {
 
-/// y = a * b, elementwise: a small op as a user would write one.
+/// y = a * b, element by element: a small op as a user would write it.
 variable<double> multiply(tern::tape<double>& t, variable<double> a, variable<double> b) {
   const variable<double> y = t.make(a.rows(), a.cols());
   const auto product = [](matrix_view<const double> u, matrix_view<const double> v,
@@ -31,7 +32,7 @@ variable<double> multiply(tern::tape<double>& t, variable<double> a, variable<do
 
 }  // namespace
 
-TEST_CASE("the tape runs closures backwards and values accumulate gradients", "[tape]") {
+TEST_CASE("the tape calls closures backwards and values accumulate gradients", "[tape]") {
   auto x = tern_test::random_matrix<double>(3, 4, 1), w = tern_test::random_matrix<double>(3, 4, 2);
   tern::tape<double> t;
   const auto f = [&](tern::matrix<double>& dx, tern::matrix<double>& dw) {
@@ -57,7 +58,7 @@ TEST_CASE("the tape runs closures backwards and values accumulate gradients", "[
   tern_test::check_gradient([&] { return f(unused, unused_too); }, x, dx);
 }
 
-TEST_CASE("a tape allocates nothing in the steady state", "[tape]") {
+TEST_CASE("a tape allocates nothing after its first step", "[tape]") {
   auto x = tern_test::random_matrix<double>(30, 40, 1);
   tern::matrix<double> dx = tern::matrix<double>::Zero(30, 40);
   tern::tape<double> t;
@@ -67,7 +68,7 @@ TEST_CASE("a tape allocates nothing in the steady state", "[tape]") {
     variable<double> y = leaf;
     for (int i = 0; i < 50; ++i) {
       y = multiply(t, y, leaf);
-      t.record([&t] { t.memory().allocate<double>(5000); });  // a temporary of a backward
+      t.record([&t] { t.memory().allocate<double>(5000); });  // a temporary of a backward pass
     }
     t.backward();
   };
@@ -79,7 +80,7 @@ TEST_CASE("a tape allocates nothing in the steady state", "[tape]") {
   CHECK(after == before);
   CHECK(t.memory().system_allocations() == taken);
   std::vector<int> seen(3);
-  CHECK(tern_test::allocations > after);  // the counter counts
+  CHECK(tern_test::allocations > after);  // shows that the counter works
 }
 
 TEST_CASE("a tape that does not record holds values only", "[tape]") {

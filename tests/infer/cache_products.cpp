@@ -9,7 +9,7 @@ using namespace tern;
 
 namespace {
 
-/// Exact in every storage.
+/// Values that every storage represents exactly.
 template <class E>
 E stored(int v) {
   if constexpr (std::same_as<E, std::uint16_t>)
@@ -79,7 +79,7 @@ void compare(const operands<E>& o, isa::level level) {
   }
   CHECK(wrong == 0);
 
-  // Head by head, and in two pieces: the same bits.
+  // Computing head by head and in two pieces gives the same bits.
   std::vector<float> s2(s.size(), untouched), y2(y.size(), untouched);
   const std::size_t cut = o.n / 2;
   stored_rows<E> rest = o.rows(o.n);
@@ -100,7 +100,8 @@ void compare(const operands<E>& o, isa::level level) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("products with rows of a cache", "", float, std::uint16_t, std::int8_t) {
+TEMPLATE_TEST_CASE("products with rows of a cache are those of plain loops", "", float,
+                   std::uint16_t, std::int8_t) {
   for (const isa::level level : isa::levels) {
     if (!isa::supported(level)) continue;
     for (const std::size_t heads : {1u, 2u, 3u, 7u, 8u})

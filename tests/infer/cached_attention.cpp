@@ -31,7 +31,7 @@ struct inputs {
   }
 };
 
-/// From the definition, in double.
+/// The results as the definition says, computed in double.
 std::vector<double> expected(const inputs& x, std::size_t window) {
   std::vector<double> y(x.q.size());
   for (std::size_t i = 0; i < total; ++i)
@@ -54,7 +54,7 @@ std::vector<double> expected(const inputs& x, std::size_t window) {
   return y;
 }
 
-/// Both sequences get the same tokens, in chunks of the sizes given, over and over.
+/// The results of two sequences that get the same tokens, in chunks whose sizes repeat.
 std::vector<float> cached(const inputs& x, std::size_t window, kv_storage storage,
                           const std::vector<std::size_t>& chunks, executor_ref ex = {}) {
   kv_cache cache({.layers = 2,
@@ -110,14 +110,14 @@ TEST_CASE("attention over the cache is attention") {
     }
 }
 
-TEST_CASE("threads do not change cached attention") {
+TEST_CASE("cached attention gives the same bits on any number of threads") {
   const inputs x;
   thread_pool pool(3);
   for (const std::size_t n : {1u, 90u})
     CHECK(cached(x, 20, kv_storage::f16, {n}) == cached(x, 20, kv_storage::f16, {n}, pool));
 }
 
-TEST_CASE("a cache says what it cannot do") {
+TEST_CASE("a cache refuses what it cannot do") {
   using tern_test::message_of;
   const inputs x;
   kv_cache cache({.layers = 1,
@@ -134,7 +134,7 @@ TEST_CASE("a cache says what it cannot do") {
   for (int i = 0; i < 5; ++i) fill(4);
   CHECK(message_of<config_error>([&] { fill(1); }) ==
         "kv_cache: no room for 1 tokens after 20 (capacity 20, 4 at a time)");
-  cache.truncate(0, 16);  // sees 12 ... 15, and the ring holds 11 ... 19
+  cache.truncate(0, 16);  // the last token sees 12 ... 15, and the ring holds 11 ... 19
   CHECK(cache.length(0) == 16);
   fill(4);
   CHECK(message_of<config_error>([&] { cache.truncate(0, 15); }) ==

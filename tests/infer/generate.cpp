@@ -1,4 +1,4 @@
-// Generation against the argmax of the training graph, what ends it, and perplexity.
+// Tests of generation (the argmax of the training graph, what ends an answer) and of perplexity.
 #include "tern/infer/generate.hpp"
 
 #include <cmath>
@@ -51,6 +51,20 @@ std::int32_t most_probable(decoder<>& model, const std::vector<std::int32_t>& to
 
 constexpr auto ignore = [](std::string_view) {};
 
+/// Answers to one prompt, in a session that holds 20 tokens.
+struct answers {
+  decoder<> model = small_model();
+  std::vector<std::int32_t> prompt = tokenizer().encode("the cat");
+  session<> s{model, {.capacity = 20, .storage = kv_storage::f32}};
+  generation whole = again({.max_tokens = 100}, ignore);
+
+  template <class F>
+  generation again(const generation_options& options, F on_text) {
+    s.truncate(0, 0);
+    return generate(s, tokenizer(), prompt, options, on_text);
+  }
+};
+
 }  // namespace
 
 TEST_CASE("greedy text is the argmax of the training graph", "[generate]") {
@@ -71,31 +85,34 @@ TEST_CASE("greedy text is the argmax of the training graph", "[generate]") {
   CHECK(result.finish == finish_reason::length);
 }
 
-TEST_CASE("what ends a text", "[generate]") {
-  auto model = small_model();
-  const auto prompt = tokenizer().encode("the cat");
-  session s(model, {.capacity = 20, .storage = kv_storage::f32});
-  const auto whole = generate(s, tokenizer(), prompt, {.max_tokens = 100}, ignore);
-  CHECK(whole.finish == finish_reason::length);      // of the session
-  CHECK(prompt.size() + whole.tokens.size() == 21);  // the last needs no place
+TEST_CASE("an answer ends where the session is full", "[generate]") {
+  answers a;
+  CHECK(a.whole.finish == finish_reason::length);
+  // The last token needs no place in the cache, which has 20.
+  CHECK(a.prompt.size() + a.whole.tokens.size() == 21);
+}
 
-  const auto again = [&](const generation_options& o, auto&& on_text) {
-    s.truncate(0, 0);
-    return generate(s, tokenizer(), prompt, o, on_text);
-  };
-  const auto at_token = again({.max_tokens = 100, .stop_tokens = {whole.tokens[3]}}, ignore);
-  CHECK(at_token.finish == finish_reason::stop_token);
-  CHECK(at_token.tokens.size() <= 3);
-  CHECK(whole.text.starts_with(at_token.text));
+TEST_CASE("an answer ends before a stop token", "[generate]") {
+  answers a;
+  const auto result = a.again({.max_tokens = 100, .stop_tokens = {a.whole.tokens[3]}}, ignore);
+  CHECK(result.finish == finish_reason::stop_token);
+  CHECK(result.tokens.size() <= 3);
+  CHECK(a.whole.text.starts_with(result.text));
+}
 
-  const std::string stop = whole.text.substr(2, 3);
-  const auto at_string = again({.max_tokens = 100, .stop_strings = {stop}}, ignore);
-  CHECK(at_string.finish == finish_reason::stop_string);
-  CHECK(at_string.text == whole.text.substr(0, whole.text.find(stop)));
+TEST_CASE("an answer ends before a stop string", "[generate]") {
+  answers a;
+  const std::string stop = a.whole.text.substr(2, 3);
+  const auto result = a.again({.max_tokens = 100, .stop_strings = {stop}}, ignore);
+  CHECK(result.finish == finish_reason::stop_string);
+  CHECK(result.text == a.whole.text.substr(0, a.whole.text.find(stop)));
+}
 
+TEST_CASE("an answer ends when the callback says so", "[generate]") {
+  answers a;
   int calls = 0;
-  const auto cancelled = again({.max_tokens = 100}, [&](std::string_view) { return ++calls < 2; });
-  CHECK(cancelled.finish == finish_reason::cancelled);
+  const auto result = a.again({.max_tokens = 100}, [&](std::string_view) { return ++calls < 2; });
+  CHECK(result.finish == finish_reason::cancelled);
   CHECK(calls == 2);
 }
 
@@ -129,7 +146,7 @@ TEST_CASE("perplexity is the exponential of the training loss", "[perplexity]") 
   CHECK(whole.tokens == tokens.size() - 1);
   CHECK(whole.perplexity == Approx(std::exp(loss_of(tokens))).epsilon(1e-5));
 
-  // Two windows, and a last token that nothing predicts from.
+  // There are two windows, and a last token that predicts nothing.
   const std::size_t half = (tokens.size() - 1) / 2;
   const auto first = std::span(tokens).first(half), second = std::span(tokens).subspan(half, half);
   const auto cut = perplexity(model, std::span(tokens).first(2 * half + 1), half);

@@ -38,15 +38,15 @@ TEST_CASE("tokens are drawn with the probabilities of transformers") {
   }
 }
 
-TEST_CASE("greedy is the largest logit, and the penalty counts") {
-  std::vector<float> scores{1, 5, 5, 4};
+TEST_CASE("greedy takes the largest logit, and the lowest of equal ones") {
   sampler greedy({}, 4);
-  CHECK(greedy(row(scores), {}) == 1);
+  CHECK(greedy(row({1, 5, 5, 4}), {}) == 1);
+}
+
+TEST_CASE("greedy takes the largest logit after the penalty") {
   sampler penal({.repetition_penalty = 1.5}, 4);
-  const std::vector<std::int32_t> seen{1, 2, 1};
-  CHECK(penal(row(scores), seen) == 3);
-  scores = {-4, -1, -1.2f, -9};
-  CHECK(penal(row(scores), std::vector<std::int32_t>{1}) == 2);
+  CHECK(penal(row({1, 5, 5, 4}), std::vector<std::int32_t>{1, 2, 1}) == 3);
+  CHECK(penal(row({-4, -1, -1.2f, -9}), std::vector<std::int32_t>{1}) == 2);
 }
 
 TEST_CASE("the same seed draws the same tokens") {
@@ -67,22 +67,30 @@ TEST_CASE("top-p over a large flat vocabulary keeps its share") {
   for (int i = 0; i < 200; ++i) {
     const std::int32_t t = draw(row(flat), {});
     CHECK(t % 2 == 0);
-    CHECK(t < 4000);  // 0.4 of the weight: the first 2,000 even tokens or so
+    CHECK(t < 4000);  // about the first 2,000 even tokens have 0.4 of the weight
   }
 }
 
-TEST_CASE("bad options and logits are errors") {
-  using tern_test::message_of;
-  const auto complaint = [](const sampling_options& o) {
-    return message_of<config_error>([&] { sampler(o, 4); });
-  };
-  CHECK(complaint({.temperature = -1}) == "sampling: temperature must be 0 or more");
-  CHECK(complaint({.top_p = 0}) == "sampling: top_p must be above 0 and at most 1");
-  CHECK(complaint({.min_p = 1.5}) == "sampling: min_p must be between 0 and 1");
-  CHECK(complaint({.repetition_penalty = 0}) == "sampling: repetition_penalty must be positive");
-  sampler s({.repetition_penalty = 2}, 4);
-  const std::vector<float> nan{0, 1, NAN, INFINITY}, good{0, 1, 2, 3};
-  CHECK_THROWS_AS(s(row(nan), {}), numeric_error);
+TEST_CASE("an option out of range is refused by its name") {
+  const auto [options, message] = GENERATE(table<sampling_options, const char*>(
+      {{{.temperature = -1}, "sampling: temperature must be 0 or more"},
+       {{.top_p = 0}, "sampling: top_p must be above 0 and at most 1"},
+       {{.min_p = 1.5}, "sampling: min_p must be between 0 and 1"},
+       {{.repetition_penalty = 0}, "sampling: repetition_penalty must be positive"}}));
+  CHECK(tern_test::message_of<config_error>([o = options] { sampler(o, 4); }) == message);
+}
+
+TEST_CASE("a largest logit that is not finite is refused") {
+  sampler s({}, 4);
+  CHECK_THROWS_AS(s(row({0, 1, NAN, INFINITY}), {}), numeric_error);
+}
+
+TEST_CASE("another number of logits than tokens is refused") {
+  sampler s({}, 4);
   CHECK_THROWS_AS(s(row(logits), {}), shape_error);
-  CHECK_THROWS_AS(s(row(good), std::vector<std::int32_t>{4}), shape_error);
+}
+
+TEST_CASE("a history with a token outside of the vocabulary is refused") {
+  sampler s({.repetition_penalty = 2}, 4);
+  CHECK_THROWS_AS(s(row({0, 1, 2, 3}), std::vector<std::int32_t>{4}), shape_error);
 }

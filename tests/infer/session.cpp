@@ -1,5 +1,5 @@
-// Sessions against Hugging Face transformers and against the training graph: every position,
-// however its tokens come in.
+// Compares sessions with Hugging Face transformers and with the training graph at every position,
+// for any way to append the tokens.
 #include "tern/infer/session.hpp"
 
 #include <algorithm>
@@ -19,12 +19,12 @@ using namespace tern_test;
 
 namespace {
 
-/// Token s of a batch's sequences.
+/// The tokens of sequence s of a batch.
 std::span<const std::int32_t> sequence(const token_batch& batch, std::size_t s) {
   return std::span(batch.tokens).subspan(batch.offsets[s], batch.offsets[s + 1] - batch.offsets[s]);
 }
 
-/// Logits of all positions, of a prompt of one token and then token by token.
+/// Logits of all positions, from a prompt of one token and then token by token.
 matrix<float> stepwise(session<>& s, const token_batch& batch) {
   const auto vocabulary = static_cast<Eigen::Index>(s.model().config().vocab_size);
   matrix<float> all(static_cast<Eigen::Index>(batch.tokens.size()), vocabulary);
@@ -53,7 +53,7 @@ double worst(const matrix<float>& a, const matrix<float>& b) {
 
 }  // namespace
 
-TEST_CASE("logits of every family are those of transformers, token by token", "[session]") {
+TEST_CASE("the logits of every family are those of transformers, token by token", "[session]") {
   const std::string name = GENERATE("qwen3_tiny", "qwen2_tiny", "llama_tiny", "gemma3_tiny",
                                     "bitnet_tiny", "bitnet_offline_tiny");
   INFO(name);
@@ -63,7 +63,7 @@ TEST_CASE("logits of every family are those of transformers, token by token", "[
   CHECK(difference<float>(stepwise(s, p.batch), p.expected.at("full.logits")) < 1e-5);
 }
 
-TEST_CASE("prompts in chunks and sequences side by side", "[session]") {
+TEST_CASE("prompts in chunks and sequences in one pass give the same logits", "[session]") {
   const std::string name = GENERATE("qwen3_tiny", "gemma3_tiny");
   INFO(name);
   const problem p(oracle_folder(name));
@@ -106,7 +106,7 @@ TEST_CASE("a packed model gives the logits of the training graph", "[session]") 
   session<> s(model, exact(p.batch));
   CHECK(worst(stepwise(s, p.batch), expected) < 1e-4);
 
-  // Caches of fewer bits are close, not equal.
+  // Caches of fewer bits give close, not equal logits.
   for (const auto& [storage, bound] : {std::pair(kv_storage::f16, 0.02), {kv_storage::int8, 0.2}}) {
     auto options = exact(p.batch);
     options.storage = storage;
@@ -117,7 +117,7 @@ TEST_CASE("a packed model gives the logits of the training graph", "[session]") 
   }
 }
 
-TEST_CASE("a token costs no allocation", "[session]") {
+TEST_CASE("a token needs no allocation", "[session]") {
   const problem p(oracle_folder("qwen3_tiny"));
   auto model = load_model<>(oracle_folder("qwen3_tiny"));
   make_ternary(model);
@@ -132,7 +132,7 @@ TEST_CASE("a token costs no allocation", "[session]") {
   CHECK(after == before);
 }
 
-TEST_CASE("what a session cannot take leaves it as it was", "[session]") {
+TEST_CASE("tokens that a session refuses leave it as it was", "[session]") {
   const problem p(oracle_folder("qwen3_tiny"));
   auto model = load_model<>(oracle_folder("qwen3_tiny"));
   auto options = exact(p.batch);

@@ -1,6 +1,8 @@
 #include "tern/nn/attention.hpp"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <vector>
 
 #include "../gradient_check.hpp"
@@ -42,7 +44,7 @@ struct call {
   }
 };
 
-/// The definition, element by element.
+/// Attention as its definition says, computed element by element.
 template <class T>
 matrix<T> plain(const call<T>& c) {
   matrix<T> y = matrix<T>::Zero(c.q.rows(), c.q.cols());
@@ -64,23 +66,79 @@ matrix<T> plain(const call<T>& c) {
   return y;
 }
 
+/// A case of oracle/attention.py.
+struct oracle_row {
+  const char* name;
+  attention_shape shape;
+  std::span<const double> y, dq, dk, dv;
+
+  /// The operands that the script uses.
+  template <class T>
+  [[nodiscard]] call<T> operands() const {
+    call<T> c(shape, {0, 3, 4, 11});
+    c.q = wave<T>(11, shape.q_heads * shape.head_dim, 1);
+    c.k = wave<T>(11, shape.kv_heads * shape.head_dim, 2);
+    c.v = wave<T>(11, shape.kv_heads * shape.head_dim, 3);
+    c.dy = wave<T>(11, shape.q_heads * shape.head_dim, 4);
+    return c;
+  }
+};
+
+#define ROW(n) \
+  oracle_row { #n, {n::q_heads, n::kv_heads, n::head_dim, n::scale}, n::y, n::dq, n::dk, n::dv }
+const std::array oracle_rows{ROW(grouped), ROW(one_kv_head), ROW(equal_heads)};
+#undef ROW
+
+template <class T>
+constexpr double oracle_tolerance = sizeof(T) == 4 ? 2e-6 : 1e-13;
+
+/// The operands of a call as columns of wider matrices, and its results there.
+struct in_wide_matrices {
+  call<double>& c;
+  matrix<double> qkv{40, 64}, out{40, 50}, lse{40, 9};
+
+  explicit in_wide_matrices(call<double>& from) : c(from) {
+    qkv << c.q, c.k, c.v;
+    attention<double>::forward(q(), k(), v(), c.offsets, c.shape, y(), l(), c.scratch);
+  }
+
+  void backward(matrix_view<double> dq, matrix_view<double> dk, matrix_view<double> dv) {
+    attention<double>::backward(c.dy, q(), k(), v(), y(), l(), c.offsets, c.shape, dq, dk, dv,
+                                c.scratch);
+  }
+
+ private:
+  [[nodiscard]] matrix_view<const double> q() const { return all().col_block(0, 32); }
+  [[nodiscard]] matrix_view<const double> k() const { return all().col_block(32, 16); }
+  [[nodiscard]] matrix_view<const double> v() const { return all().col_block(48, 16); }
+  [[nodiscard]] matrix_view<const double> all() const { return qkv; }
+  matrix_view<double> y() { return matrix_view<double>(out).col_block(7, 32); }
+  matrix_view<double> l() { return matrix_view<double>(lse).col_block(2, 4); }
+};
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("attention follows its definition at every length", "", float, double) {
   using T = TestType;
-  for (const attention_shape shape :
-       {attention_shape{4, 2, 16}, attention_shape{3, 1, 5, 0.3}, attention_shape{2, 1, 8, 0, 1},
-        attention_shape{2, 1, 8, 0, 7}, attention_shape{2, 1, 8, 0, 64},
-        attention_shape{2, 1, 8, 0, 100}}) {
-    call<T> c(shape, {0, 1, 1, 17, 80, 144, 300});
-    c.forward();
-    CHECK((c.y - plain(c)).cwiseAbs().maxCoeff() < (sizeof(T) == 4 ? 2e-6 : 1e-14));
-  }
+  const auto [name, shape] = GENERATE(
+      table<const char*, attention_shape>({{"two query heads per key head", {4, 2, 16}},
+                                           {"an odd head_dim and a scale", {3, 1, 5, 0.3}},
+                                           {"a window of the token itself", {2, 1, 8, 0, 1}},
+                                           {"a window below a tile", {2, 1, 8, 0, 7}},
+                                           {"a window of a tile", {2, 1, 8, 0, 64}},
+                                           {"a window above a tile", {2, 1, 8, 0, 100}}}));
+  INFO(name);
+  call<T> c(shape, {0, 1, 1, 17, 80, 144, 300});
+  c.forward();
+  CHECK((c.y - plain(c)).cwiseAbs().maxCoeff() < (sizeof(T) == 4 ? 2e-6 : 1e-14));
 }
 
 TEST_CASE("attention's gradients agree with central differences") {
-  const attention_shape shape = GENERATE(attention_shape{4, 2, 6}, attention_shape{2, 2, 3, 0.7},
-                                         attention_shape{2, 1, 3, 0, 5});
+  const auto [name, shape] =
+      GENERATE(table<const char*, attention_shape>({{"two query heads per key head", {4, 2, 6}},
+                                                    {"a scale", {2, 2, 3, 0.7}},
+                                                    {"a window", {2, 1, 3, 0, 5}}}));
+  INFO(name);
   call<double> c(shape, {0, 2, 9, 76});
   c.forward();
   c.backward();
@@ -93,82 +151,108 @@ TEST_CASE("attention's gradients agree with central differences") {
   check_gradient(loss, c.v, c.dv);
 }
 
-TEMPLATE_TEST_CASE("attention equals PyTorch's, gradients too", "", float, double) {
-  using T = TestType;
-  const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-13;
-#define CASE(n)                                                                 \
-  {                                                                             \
-    call<T> c({n::q_heads, n::kv_heads, n::head_dim, n::scale}, {0, 3, 4, 11}); \
-    c.q = wave<T>(11, n::q_heads * n::head_dim, 1),                             \
-    c.k = wave<T>(11, n::kv_heads * n::head_dim, 2);                            \
-    c.v = wave<T>(11, n::kv_heads * n::head_dim, 3),                            \
-    c.dy = wave<T>(11, n::q_heads * n::head_dim, 4);                            \
-    c.forward();                                                                \
-    c.backward();                                                               \
-    CHECK(distance(c.y, n::y) < tolerance);                                     \
-    CHECK(distance(c.dq, n::dq) < tolerance);                                   \
-    CHECK(distance(c.dk, n::dk) < tolerance);                                   \
-    CHECK(distance(c.dv, n::dv) < tolerance);                                   \
-  }
-  CASE(grouped);
-  CASE(one_kv_head);
-  CASE(equal_heads);
-#undef CASE
+TEMPLATE_TEST_CASE("attention equals PyTorch", "", float, double) {
+  const oracle_row& row = GENERATE(from_range(oracle_rows));
+  INFO(row.name);
+  auto c = row.operands<TestType>();
+  c.forward();
+  CHECK(distance(c.y, row.y) < oracle_tolerance<TestType>);
 }
 
-TEST_CASE("attention reads and writes column blocks, adds, and leaves out null gradients") {
+TEMPLATE_TEST_CASE("attention's gradients equal PyTorch's", "", float, double) {
+  const oracle_row& row = GENERATE(from_range(oracle_rows));
+  INFO(row.name);
+  auto c = row.operands<TestType>();
+  c.forward();
+  c.backward();
+  CHECK(distance(c.dq, row.dq) < oracle_tolerance<TestType>);
+  CHECK(distance(c.dk, row.dk) < oracle_tolerance<TestType>);
+  CHECK(distance(c.dv, row.dv) < oracle_tolerance<TestType>);
+}
+
+TEST_CASE("attention reads and writes columns of wider matrices") {
+  call<double> c({4, 2, 8}, {0, 5, 40});
+  c.forward();
+  const in_wide_matrices wide(c);
+  CHECK(wide.out.middleCols(7, 32) == c.y);
+  CHECK(wide.lse.middleCols(2, 4) == c.lse);
+}
+
+TEST_CASE("attention adds its gradients to what is there") {
   call<double> c({4, 2, 8}, {0, 5, 40});
   c.forward();
   c.backward();
-  // q, k, v and their gradients as neighbours in wide matrices
-  matrix<double> qkv(40, 64), d = matrix<double>::Ones(40, 64), out(40, 50), lse(40, 9);
-  qkv << c.q, c.k, c.v;
-  const matrix_view<double> all = qkv, grad = d;
-  const auto q = all.col_block(0, 32), k = all.col_block(32, 16), v = all.col_block(48, 16);
-  const auto y = matrix_view<double>(out).col_block(7, 32);
-  const auto l = matrix_view<double>(lse).col_block(2, 4);
-  attention<double>::forward(q, k, v, c.offsets, c.shape, y, l, c.scratch);
-  CHECK(out.middleCols(7, 32) == c.y);
-  CHECK(lse.middleCols(2, 4) == c.lse);
-  attention<double>::backward(c.dy, q, k, v, y, l, c.offsets, c.shape, grad.col_block(0, 32),
-                              grad.col_block(32, 16), grad.col_block(48, 16), c.scratch);
-  matrix<double> expected(40, 64);
+  in_wide_matrices wide(c);
+  matrix<double> d = matrix<double>::Ones(40, 64), expected(40, 64);
+  const matrix_view<double> grad = d;
+  wide.backward(grad.col_block(0, 32), grad.col_block(32, 16), grad.col_block(48, 16));
   expected << c.dq, c.dk, c.dv;
   CHECK((d - expected).isOnes(1e-12));
+}
 
+TEST_CASE("attention leaves out null gradients") {
+  call<double> c({4, 2, 8}, {0, 5, 40});
+  c.forward();
+  c.backward();
+  in_wide_matrices wide(c);
   matrix<double> only_k = matrix<double>::Zero(40, 16);
-  attention<double>::backward(c.dy, q, k, v, y, l, c.offsets, c.shape, {}, only_k, {}, c.scratch);
+  wide.backward({}, only_k, {});
   CHECK(only_k == c.dk);
 }
 
-TEST_CASE("attention needs scratch linear in the sequence's length and gives it back") {
+TEST_CASE("attention takes scratch that is linear in the sequence's length") {
   const auto used = [](std::size_t length) {
     call<float> c({1, 1, 8}, {0, length});
     c.scratch = arena(64);
     c.forward();
     c.backward();
-    CHECK(c.scratch.mark().used == 0);
     return c.scratch.capacity();
   };
   CHECK(2 * used(2048) < 5 * used(1024));
 }
 
-TEST_CASE("attention refuses what does not fit") {
+TEST_CASE("attention gives its scratch back") {
+  call<float> c({1, 1, 8}, {0, 100});
+  c.forward();
+  c.backward();
+  CHECK(c.scratch.mark().used == 0);
+}
+
+TEST_CASE("attention refuses heads that do not divide") {
   call<float> c({4, 2, 8}, {0, 5, 12});
   c.shape.kv_heads = 3;
   CHECK_THROWS_AS(c.forward(), shape_error);
-  c.shape = {4, 2, 7};
+}
+
+TEST_CASE("attention refuses operands of another head_dim") {
+  call<float> c({4, 2, 8}, {0, 5, 12});
+  c.shape.head_dim = 7;
   CHECK_THROWS_AS(c.forward(), shape_error);
-  c.shape = {4, 2, 8};
-  for (const auto& bad : {std::vector<std::size_t>{}, {0}, {0, 11}, {1, 12}, {0, 9, 5, 12}}) {
-    c.offsets = bad;
-    CHECK_THROWS_AS(c.forward(), shape_error);
-    CHECK_THROWS_AS(c.backward(), shape_error);
-  }
-  c.offsets = {0, 12};
+}
+
+TEST_CASE("attention refuses bounds that are not those of its sequences") {
+  const auto [name, bad] = GENERATE(
+      table<const char*, std::vector<std::size_t>>({{"no bounds", {}},
+                                                    {"an end below the number of tokens", {0, 11}},
+                                                    {"one bound", {0}},
+                                                    {"a start above 0", {1, 12}},
+                                                    {"a descending bound", {0, 9, 5, 12}}}));
+  INFO(name);
+  call<float> c({4, 2, 8}, {0, 5, 12});
+  c.offsets = bad;
+  CHECK_THROWS_AS(c.forward(), shape_error);
+  CHECK_THROWS_AS(c.backward(), shape_error);
+}
+
+TEST_CASE("attention refuses a gradient of another shape") {
+  call<float> c({4, 2, 8}, {0, 12});
   c.forward();
   c.dk.resize(12, 15);
   CHECK_THROWS_AS(c.backward(), shape_error);
+}
+
+TEST_CASE("attention refuses rows that are not contiguous") {
+  call<float> c({4, 2, 8}, {0, 12});
   const matrix<float> by_column(32, 12);
   CHECK_THROWS_AS(attention<float>::forward(matrix_view<const float>(by_column).transposed(), c.k,
                                             c.v, c.offsets, c.shape, c.y, c.lse, c.scratch),

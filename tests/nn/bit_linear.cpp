@@ -1,5 +1,5 @@
-// BitLinear: whole-number products, PyTorch's fake quantization and its straight-through gradient,
-// packed inference bit for bit, scales of any block, any layout, any number of threads.
+// Tests of BitLinear: integer products, PyTorch's fake quantization and its straight-through
+// gradient, the bits of packed inference, any scale block, any layout, any number of threads.
 #include "tern/nn/bit_linear.hpp"
 
 #include <vector>
@@ -18,7 +18,8 @@ using tern_test::values;
 
 namespace {
 
-/// A user's policy: trits by sign against a fixed threshold, one scale to Rows x Cols weights.
+/// A policy of a user. A trit is the sign of a weight above a fixed threshold, and Rows x Cols
+/// weights share a scale.
 template <std::size_t Rows, std::size_t Cols>
 struct threshold {
   static tern::extents scale_block(std::size_t, std::size_t cols) {
@@ -85,7 +86,7 @@ TEMPLATE_PRODUCT_TEST_CASE(
       const tern::matrix_view<T> expected_view(expected);
       for (std::size_t i = 0; i < n; ++i)
         for (std::size_t j = 0; j < m; ++j) {
-          volatile T total = 0;  // volatile: no contraction
+          volatile T total = 0;  // volatile, so that the compiler contracts nothing
           for (std::size_t first = 0; first < k; first += block.cols) {
             int sum = 0;
             for (std::size_t c = first; c < std::min(k, first + block.cols); ++c)
@@ -167,8 +168,8 @@ TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
              dy = random_matrix<float>(n, m, 3);
   const Eigen::MatrixXf x_columns = x, w_columns = w;
   const std::vector<float> b(m, 0.5f);
-  const auto run = [&](tern::matrix_view<const float> in, tern::matrix_view<const float> weights,
-                       tern::executor_ref ex) {
+  const auto results = [&](tern::matrix_view<const float> in,
+                           tern::matrix_view<const float> weights, tern::executor_ref ex) {
     tern::arena memory;
     const auto s = layer::make_saved(memory, n, k, m);
     tern::matrix<float> y(n, m), dx = tern::matrix<float>::Zero(n, k),
@@ -177,15 +178,15 @@ TEST_CASE("bit_linear is bit-identical for any layout and number of threads",
     layer::backward(dy, s, dx, dw, {}, memory, ex);
     return std::vector{y, dx, dw};
   };
-  const auto serial = run(x, w, {});
+  const auto serial = results(x, w, {});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(x, w, pool) == serial);
+    CHECK(results(x, w, pool) == serial);
   }
-  CHECK(run(x_columns, w_columns, {}) == serial);
+  CHECK(results(x_columns, w_columns, {}) == serial);
 }
 
-TEST_CASE("bit_linear allocates nothing in the steady state", "[bit_linear]") {
+TEST_CASE("bit_linear allocates nothing after its first step", "[bit_linear]") {
   using layer = tern::bit_linear<float>;
   const auto x = random_matrix<float>(9, 33, 1), w = random_matrix<float>(17, 33, 2);
   tern::matrix<float> y(9, 17), dx = tern::matrix<float>::Zero(9, 33), dw(17, 33);

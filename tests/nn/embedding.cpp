@@ -1,4 +1,4 @@
-// Embedding lookup: values, gradients with repeated tokens, threads, ids outside the table.
+// Tests of the embedding: values, gradients with repeated tokens, threads, ids outside the table.
 #include "tern/nn/embedding.hpp"
 
 #include <vector>
@@ -35,16 +35,16 @@ TEST_CASE("embedding's gradient is bit-identical for any number of threads",
   std::vector<std::int32_t> tokens(2000);
   for (auto& t : tokens) t = static_cast<std::int32_t>(random.below(50));
   const auto dy = random_matrix<float>(2000, 70, 4), table = random_matrix<float>(50, 70, 5);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(2000, 70), dtable = tern::matrix<float>::Zero(50, 70);
     tern::embedding<float>::forward(tokens, table, y, ex);
     tern::embedding<float>::backward(dy, tokens, dtable, ex);
     return std::vector{y, dtable};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }
 

@@ -1,4 +1,5 @@
-// Gated activations: values of PyTorch, gradients, extremes, any layout, any number of threads.
+// Tests of gated activations: values of PyTorch, gradients, extreme inputs, any layout, any number
+// of threads.
 #include "tern/nn/feed_forward.hpp"
 
 #include <cmath>
@@ -73,11 +74,12 @@ TEST_CASE("gated_activation and its gradients equal PyTorch", "[feed_forward]") 
   check(activation::relu2, v::relu2_y, v::relu2_dgate, v::relu2_dup);
 }
 
-TEST_CASE("gated_activation gradients", "[feed_forward][gradient]") {
+TEST_CASE("gated_activation's gradients agree with central differences",
+          "[feed_forward][gradient]") {
   const activation a = any_activation();
   auto gate = random_matrix<double>(4, 11, 1, 2), up = random_matrix<double>(4, 11, 2);
   CAPTURE(static_cast<int>(a));
-  // Differences must not straddle the kink of relu2.
+  // No difference may cross the kink of relu2.
   for (double& g : gate.reshaped()) g += g < 0 ? -0.01 : 0.01;
   const auto dy = random_matrix<double>(4, 11, 3);
   const auto loss = [&] {
@@ -96,7 +98,7 @@ TEST_CASE("gated_activation gradients", "[feed_forward][gradient]") {
   CHECK((dup_alone - dup).cwiseAbs().maxCoeff() < 1e-14);
 }
 
-TEST_CASE("gated_activation stays finite at extremes", "[feed_forward]") {
+TEST_CASE("gated_activation is finite for extreme inputs", "[feed_forward]") {
   const activation a = GENERATE(activation::silu, activation::gelu_tanh, activation::gelu);
   tern::matrix<float> gate(1, 4), up = tern::matrix<float>::Ones(1, 4), y(1, 4), dy = up,
                                   dgate = tern::matrix<float>::Zero(1, 4);
@@ -118,15 +120,15 @@ TEST_CASE("gated_activation is bit-identical for any number of threads",
   const activation a = any_activation();
   const auto gate = random_matrix<float>(300, 250, 1), up = random_matrix<float>(300, 250, 2),
              dy = random_matrix<float>(300, 250, 3);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(300, 250), dgate = tern::matrix<float>::Zero(300, 250), dup = dgate;
     tern::gated_activation<float>::forward(a, gate, up, y, ex);
     tern::gated_activation<float>::backward(a, dy, gate, up, dgate, dup, ex);
     return std::vector{y, dgate, dup};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }

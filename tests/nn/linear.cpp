@@ -1,4 +1,4 @@
-// The linear layer against plain loops, its gradients, any layout, any number of threads.
+// Tests of the linear layer: plain loops, gradients, any layout, any number of threads.
 #include "tern/nn/linear.hpp"
 
 #include <vector>
@@ -30,7 +30,7 @@ TEST_CASE("linear computes x w^T + b for row- and column-major operands", "[line
   CHECK((y - y_columns).cwiseAbs().maxCoeff() < 1e-13);
 }
 
-TEST_CASE("linear gradients", "[linear][gradient]") {
+TEST_CASE("linear's gradients agree with central differences", "[linear][gradient]") {
   auto x = random_matrix<double>(5, 7, 1), w = random_matrix<double>(3, 7, 2);
   std::vector<double> b{0.5, -1, 2};
   const auto dy = random_matrix<double>(5, 3, 3);
@@ -60,7 +60,7 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
   const auto x = random_matrix<float>(300, 190, 1), w = random_matrix<float>(270, 190, 2),
              dy = random_matrix<float>(300, 270, 3);
   const std::vector<float> b(270, 0.1f);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(300, 270), dx = tern::matrix<float>::Zero(300, 190),
                                      dw = tern::matrix<float>::Zero(270, 190), db(1, 270);
     db.setZero();
@@ -68,10 +68,10 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
     tern::linear<float>::backward(dy, x, w, dx, dw, tern::matrix_view<float>(db).row(0), ex);
     return std::vector{y, dx, dw, db};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }
 

@@ -1,4 +1,4 @@
-// RMSNorm / SubLN: values of PyTorch, gradients, any layout, any number of threads.
+// Tests of RMSNorm (SubLN): values of PyTorch, gradients, any layout, any number of threads.
 #include "tern/nn/rms_norm.hpp"
 
 #include <cmath>
@@ -34,7 +34,7 @@ TEST_CASE("rms_norm equals Hugging Face's Qwen3RMSNorm", "[rms_norm]") {
   CHECK(largest_difference(gain_gradient, dgain) < 2e-6);
 }
 
-TEST_CASE("rms_norm gradients", "[rms_norm][gradient]") {
+TEST_CASE("rms_norm's gradients agree with central differences", "[rms_norm][gradient]") {
   auto x = random_matrix<double>(4, 13, 1);
   auto gain = random_matrix<double>(1, 13, 2);
   const auto dy = random_matrix<double>(4, 13, 3);
@@ -55,7 +55,7 @@ TEST_CASE("rms_norm gradients", "[rms_norm][gradient]") {
   if (with_gain) check_row_gradient(loss, gain_row, dgain);
 }
 
-TEST_CASE("rms_norm takes any layout, in place, and without saving", "[rms_norm]") {
+TEST_CASE("rms_norm takes any layout, works in place and needs no saved values", "[rms_norm]") {
   const auto x = random_matrix<double>(6, 37, 4), gain = random_matrix<double>(1, 37, 5);
   const tern::row_view<const double> g = tern::matrix_view<const double>(gain).row(0);
   tern::matrix<double> y(6, 37);
@@ -80,7 +80,7 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
   const auto x = random_matrix<float>(400, 200, 1), gain = random_matrix<float>(1, 200, 2),
              dy = random_matrix<float>(400, 200, 3);
   const auto g = tern::matrix_view<const float>(gain).row(0);
-  const auto run = [&](tern::executor_ref ex) {
+  const auto results = [&](tern::executor_ref ex) {
     tern::matrix<float> y(400, 200), dx = tern::matrix<float>::Zero(400, 200),
                                      dg = tern::matrix<float>::Zero(1, 200);
     std::vector<float> inv(400);
@@ -88,9 +88,9 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
     tern::rms_norm<float>::backward(dy, x, g, inv, dx, tern::matrix_view<float>(dg).row(0), ex);
     return std::vector{y, dx, dg};
   };
-  const auto serial = run({});
+  const auto serial = results({});
   for (const std::size_t threads : {1u, 2u, 3u}) {
     tern::thread_pool pool(threads);
-    CHECK(run(pool) == serial);
+    CHECK(results(pool) == serial);
   }
 }

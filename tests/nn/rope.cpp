@@ -1,8 +1,9 @@
-// RoPE: values of Hugging Face, both pairings, gradient, relative positions, threads.
+// Tests of RoPE: values of Hugging Face, both pairings, gradient, relative positions, threads.
 #include "tern/nn/rope.hpp"
 
 #include <cmath>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "tern/core/thread_pool.hpp"
@@ -13,7 +14,7 @@ using tern::rope_pairing;
 using tern_test::random_matrix;
 using op = tern::rope<double>;
 
-TEST_CASE("rope turns each pair by position * theta^(-2i/D)", "[rope]") {
+TEST_CASE("rope rotates each pair by position * theta^(-2i/D)", "[rope]") {
   const auto pairing = GENERATE(rope_pairing::halves, rope_pairing::adjacent);
   const std::size_t heads = 3, d = 10, half = d / 2;
   const tern::rope_table<double> table(d, 1e4, 100, pairing);
@@ -46,30 +47,41 @@ TEST_CASE("rope equals Hugging Face's Qwen3", "[rope]") {
   CHECK(tern_test::largest_difference(x, rope_values::y) < 1e-5);
 }
 
-TEST_CASE("scaled frequencies", "[rope]") {
-  using tern::rope_scaling;
-  using tern::rope_scaling_kind;
-  const rope_scaling linear{rope_scaling_kind::linear, 4}, none;
-  CHECK(linear.scaled(0.6) == Approx(0.15));
-  CHECK(none.scaled(0.6) == 0.6);
-  // Llama 3.1, as Hugging Face gives them: the frequencies 5e5^(-2i/128), i = 10, 31, 33, 50.
-  const rope_scaling llama3{rope_scaling_kind::llama3, 8, 1, 4, 8192};
+TEST_CASE("frequencies are scaled as the rule says", "[rope]") {
+  using enum tern::rope_scaling_kind;
+  const tern::rope_scaling linear_4{linear, 4}, llama3_8{llama3, 8, 1, 4, 8192};
+  // Frequency i of Llama 3.1. The scaled ones are those of Hugging Face.
   const auto at = [](double i) { return std::pow(5e5, -2 * i / 128); };
-  CHECK(llama3.scaled(at(10)) == at(10));
-  CHECK(llama3.scaled(at(31)) == Approx(0.00085675146).epsilon(1e-6));
-  CHECK(llama3.scaled(at(33)) == Approx(0.00031269365).epsilon(1e-6));
-  CHECK(llama3.scaled(at(50)) == at(50) / 8);
-  // A table turns by them.
-  const tern::rope_table<double> table(2, 1e4, 9, rope_pairing::halves, linear);
+  const auto [name, scaling, frequency, scaled, tolerance] =
+      GENERATE_COPY(table<const char*, tern::rope_scaling, double, double, double>(
+          {{"none", {}, 0.6, 0.6, 0},
+           {"linear", linear_4, 0.6, 0.15, 1e-6},
+           {"llama3, a short wave", llama3_8, at(10), at(10), 0},
+           {"llama3, a middle wave", llama3_8, at(31), 0.00085675146, 1e-6},
+           {"llama3, another middle wave", llama3_8, at(33), 0.00031269365, 1e-6},
+           {"llama3, a long wave", llama3_8, at(50), at(50) / 8, 0}}));
+  INFO(name);
+  CHECK(scaling.scaled(frequency) == Approx(scaled).epsilon(tolerance));
+}
+
+TEST_CASE("a table uses the scaled frequencies", "[rope]") {
+  const tern::rope_table<double> table(2, 1e4, 9, rope_pairing::halves,
+                                       {tern::rope_scaling_kind::linear, 4});
   CHECK(table.sines(8)[0] == Approx(std::sin(2.0)));
-  const auto bad = GENERATE(rope_scaling{rope_scaling_kind::linear, 0},
-                            rope_scaling{rope_scaling_kind::llama3, 8, 4, 4, 8192},
-                            rope_scaling{rope_scaling_kind::llama3, 8, 1, 4, 0});
+}
+
+TEST_CASE("a table refuses factors out of range", "[rope]") {
+  using enum tern::rope_scaling_kind;
+  const auto [name, bad] = GENERATE(table<const char*, tern::rope_scaling>(
+      {{"no factor", {linear, 0}},
+       {"no frequencies between", {llama3, 8, 4, 4, 8192}},
+       {"no context of pretraining", {llama3, 8, 1, 4, 0}}}));
+  INFO(name);
   CHECK_THROWS_AS(tern::rope_table<float>(8, 1e4, 10, rope_pairing::halves, bad),
                   tern::config_error);
 }
 
-TEST_CASE("rope gradient", "[rope][gradient]") {
+TEST_CASE("rope's gradient agrees with central differences", "[rope][gradient]") {
   const tern::rope_table<double> table(6, 100, 50);
   const std::vector<std::int32_t> positions{3, 0, 49};
   auto x = random_matrix<double>(3, 12, 1);
@@ -85,7 +97,7 @@ TEST_CASE("rope gradient", "[rope][gradient]") {
       x, dx);
 }
 
-TEST_CASE("rope: scores depend on the distance alone", "[rope]") {
+TEST_CASE("scores of rotated vectors depend on the distance of their positions alone", "[rope]") {
   const tern::rope_table<double> table(64, 1e6, 400);
   const auto q = random_matrix<double>(1, 64, 1), k = random_matrix<double>(1, 64, 2);
   const auto score = [&](std::int32_t at_q, std::int32_t at_k) {
@@ -113,19 +125,34 @@ TEST_CASE("rope is bit-identical for any number of threads", "[rope][threads]") 
   }
 }
 
-TEST_CASE("rope refuses what its table does not hold", "[rope]") {
+TEST_CASE("a table refuses an odd head_dim and a theta of 0", "[rope]") {
   CHECK_THROWS_AS(tern::rope_table<float>(7, 1e4, 10), tern::config_error);
   CHECK_THROWS_AS(tern::rope_table<float>(8, 0, 10), tern::config_error);
+}
+
+TEST_CASE("rope refuses positions that its table does not hold", "[rope]") {
+  const std::int32_t position = GENERATE(10, -1);
   const tern::rope_table<double> table(4, 1e4, 10);
-  tern::matrix<double> x(1, 8), odd(1, 6);
-  CHECK_THROWS_WITH(op::forward(x, std::vector{10}, table),
-                    "rope: position 10 is outside the table of 10");
-  tern::rope_table<double> extended = table;
+  tern::matrix<double> x(1, 8);
+  CHECK_THROWS_WITH(op::forward(x, std::vector{position}, table),
+                    "rope: position " + std::to_string(position) + " is outside the table of 10");
+}
+
+TEST_CASE("rope refuses rows that are not whole heads", "[rope]") {
+  const tern::rope_table<double> table(4, 1e4, 10);
+  tern::matrix<double> odd(1, 6);
+  CHECK_THROWS_AS(op::forward(odd, std::vector{0}, table), tern::shape_error);
+}
+
+TEST_CASE("an extended table has the values of a larger one", "[rope]") {
+  tern::rope_table<double> extended(4, 1e4, 10);
+  extended.extend(11);
+  CHECK(extended.max_positions() == 11);
+  CHECK(extended.sines(10)[1] == tern::rope_table<double>(4, 1e4, 11).sines(10)[1]);
+}
+
+TEST_CASE("a table that is extended to fewer positions stays as it is", "[rope]") {
+  tern::rope_table<double> extended(4, 1e4, 10);
   extended.extend(5);
   CHECK(extended.max_positions() == 10);
-  extended.extend(11);
-  op::forward(x, std::vector{10}, extended);
-  CHECK(extended.sines(10)[1] == tern::rope_table<double>(4, 1e4, 11).sines(10)[1]);
-  CHECK_THROWS_AS(op::forward(x, std::vector{-1}, table), tern::config_error);
-  CHECK_THROWS_AS(op::forward(odd, std::vector{0}, table), tern::shape_error);
 }

@@ -1,15 +1,16 @@
-// The operands of the PyTorch scripts, made here by the same formula: see values.py.
+// The operands of the PyTorch scripts, computed here with the formula of values.py.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "tern/adapt/eigen.hpp"
 
 namespace tern_test {
 
-/// amplitude * sin(0.37 (i^2 mod 211) + seed), i the row-major index.
+/// Elements amplitude * sin(0.37 (i^2 mod 211) + seed), where i is the row-major index.
 template <class T>
 tern::matrix<T> wave(std::size_t rows, std::size_t cols, double seed, double amplitude = 1) {
   auto m = tern::tensor_traits<tern::matrix<T>>::make(rows, cols);
@@ -20,12 +21,13 @@ tern::matrix<T> wave(std::size_t rows, std::size_t cols, double seed, double amp
   return m;
 }
 
-/// Largest |m - expected| of a matrix and a row-major array of its size.
-template <class T, std::size_t N>
-double distance(const tern::matrix<T>& m, const double (&expected)[N]) {
-  if (m.size() != static_cast<Eigen::Index>(N)) return HUGE_VAL;
+/// Largest |m - expected|, where `expected` holds the elements in row-major order. It is infinite
+/// if the sizes differ.
+template <class T>
+double distance(const tern::matrix<T>& m, std::span<const double> expected) {
+  if (m.size() != static_cast<Eigen::Index>(expected.size())) return HUGE_VAL;
   double worst = 0;
-  for (std::size_t i = 0; i < N; ++i) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
     const double d = std::abs(static_cast<double>(m.data()[i]) - expected[i]);
     worst = d > worst || std::isnan(d) ? d : worst;
     if (std::isnan(worst)) return worst;

@@ -1,4 +1,5 @@
-// The merge algorithm against its definition, carried out literally on random rules.
+// Compares the merge algorithm with its definition, which is carried out literally, on random
+// rules.
 #include "tern/text/bpe.hpp"
 
 #include <random>
@@ -9,7 +10,7 @@ namespace {
 
 using ids = std::vector<std::int32_t>;
 
-/// Join the leftmost pair of lowest rank until there is none.
+/// Joins the leftmost pair of lowest rank until there is none.
 ids merge_literally(const tern::bpe_rules& rules, ids symbols) {
   for (;;) {
     const tern::bpe_rules::rule* best = nullptr;
@@ -50,7 +51,7 @@ TEST_CASE("merging equals its definition on random rules and words", "[text]") {
   }
 }
 
-TEST_CASE("a word of a million symbols is merged without quadratic time", "[text]") {
+TEST_CASE("merging a word of a million symbols does not take quadratic time", "[text]") {
   tern::bpe_rules rules;
   rules.add(0, 0, 1);
   rules.add(1, 1, 2);

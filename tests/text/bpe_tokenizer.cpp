@@ -1,4 +1,5 @@
-// Encoding and decoding: the published test vectors of Qwen's tokenizer, added tokens, bad input.
+// Tests of encoding and decoding: the published test vectors of Qwen's tokenizer, added tokens, bad
+// input.
 #include "tern/text/bpe_tokenizer.hpp"
 
 #include <cstdlib>
@@ -20,7 +21,7 @@ std::string slurp(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Qwen3's tokenizer, loaded once; nothing where the data is missing.
+/// Qwen3's tokenizer, which is loaded once, or null if the data is missing.
 const tern::bpe_tokenizer* qwen3() {
   static const auto loaded = []() -> std::optional<tern::bpe_tokenizer> {
     const auto packed = tern_test::data_file("tokenizers/qwen3/tokenizer.json.gz");
@@ -58,7 +59,8 @@ void check_llama_cpp_vectors(const tern::bpe_tokenizer& tokenizer, const std::st
   }
 }
 
-/// "ab", "abc", " ab" can be merged; two added tokens, one the start of the other.
+/// "ab", "abc" and " ab" can be merged. There are two added tokens, one of which is the beginning
+/// of the other.
 tern::bpe_definition small() {
   tern::bpe_definition d;
   for (int byte = 0; byte < 256; ++byte) d.tokens.emplace_back(1, static_cast<char>(byte));
@@ -110,9 +112,9 @@ TEST_CASE("llama.cpp's vectors for GPT-2 encode to their ids", "[text]") {
   check_llama_cpp_vectors(tern::bpe_tokenizer::load(scratch.path() / "t.json"), "gpt-2");
 }
 
-TEST_CASE("merges go by rank, then from the left", "[text]") {
+TEST_CASE("merges are done by rank, then from the left", "[text]") {
   const tern::bpe_tokenizer t(small());
-  CHECK(t.encode("abc") == ids{257});  // bc has the lower rank, then a + bc
+  CHECK(t.encode("abc") == ids{257});  // bc has the lower rank; then a + bc is merged
   CHECK(t.encode("abab") == ids{256, 256});
   CHECK(t.encode("x ab") == ids{'x', 258});
   CHECK(t.encode("x abc") == ids{'x', ' ', 257});
@@ -123,7 +125,7 @@ TEST_CASE("merges go by rank, then from the left", "[text]") {
   CHECK(twice == ids{7, 256, 256});
 }
 
-TEST_CASE("added tokens: the longest at each place, or plain text on demand", "[text]") {
+TEST_CASE("an added token is the longest at its place, or plain text on demand", "[text]") {
   const tern::bpe_tokenizer t(small());
   CHECK(t.encode("ab<x>ab<x>yab") == ids{256, 260, 256, 261, 256});
   CHECK(t.encode("<x") == ids{'<', 'x'});
@@ -137,7 +139,7 @@ TEST_CASE("added tokens: the longest at each place, or plain text on demand", "[
   CHECK(t.vocab_size() == 262);
 }
 
-TEST_CASE("added tokens are sought before normalization or after it", "[text]") {
+TEST_CASE("an added token is found before normalization or after it, as it says", "[text]") {
   auto d = small();
   const std::string composed = "\u00e9", decomposed = "e\u0301";
   d.added = {{composed, 260}};
@@ -150,7 +152,7 @@ TEST_CASE("added tokens are sought before normalization or after it", "[text]") 
   CHECK(tern::bpe_tokenizer(d).encode(decomposed) == ids{'e', 0xCC, 0x81});
 }
 
-TEST_CASE("whole words come before merges", "[text]") {
+TEST_CASE("a whole word comes before merges", "[text]") {
   auto d = small();
   d.tokens.push_back(" abx");
   d.added.clear();
@@ -174,7 +176,7 @@ TEST_CASE("text that is not UTF-8 is refused with the offset", "[text]") {
   }
 }
 
-TEST_CASE("a byte without a token is left out, an id out of range refused", "[text]") {
+TEST_CASE("a byte without a token is left out, and an id out of range is refused", "[text]") {
   auto d = small();
   d.tokens['q'].clear();
   const tern::bpe_tokenizer t(d);
@@ -199,7 +201,7 @@ TEST_CASE("definitions that contradict themselves are refused", "[text]") {
   refused([](auto& d) { d.pretokenizer = {tern::split_step{"(["}}; });
 }
 
-TEST_CASE("threads share a tokenizer", "[text]") {
+TEST_CASE("threads can share a tokenizer", "[text]") {
   const tern::bpe_tokenizer t(small());
   std::string text;
   for (int i = 0; i < 2000; ++i) text += " ab" + std::to_string(i * 7919) + "abc<x>";

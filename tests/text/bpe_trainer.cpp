@@ -1,4 +1,5 @@
-// Training: against the Hugging Face trainer, against recounting from scratch, and its options.
+// Tests of training: the results of the Hugging Face trainer, recounting from scratch, and the
+// options.
 #include "tern/text/bpe_trainer.hpp"
 
 #include <map>
@@ -21,7 +22,8 @@ const nlohmann::json& oracle() {
   return parsed;
 }
 
-/// The same by counting all pairs anew for each merge, over words of the letters a = 0 and b = 1.
+/// Learns merges by counting all pairs again for each merge, over words of the letters a = 0 and b
+/// = 1.
 pairs learn_literally(std::vector<ids> words, std::size_t vocab_size) {
   std::vector<std::string> tokens{"a", "b"};
   pairs learned;
@@ -50,7 +52,7 @@ pairs learn_literally(std::vector<ids> words, std::size_t vocab_size) {
 
 }  // namespace
 
-TEST_CASE("learns the merges and ids of the Hugging Face trainer", "[text]") {
+TEST_CASE("the trainer learns the merges and ids of the Hugging Face trainer", "[text]") {
   tern::bpe_train_options options;
   options.vocab_size = oracle().at("vocab_size");
   options.special_tokens = {"<|endoftext|>", "<|pad|>"};
@@ -91,10 +93,10 @@ TEST_CASE("frequent words become tokens with their leading space", "[text]") {
   const auto t = tern::bpe_tokenizer::train(corpus, {.vocab_size = 400});
   CHECK(t.encode("every sparrow sings") ==
         ids{*t.token_id("every"), *t.token_id(" sparrow"), *t.token_id(" sings")});
-  CHECK(t.vocab_size() < 400);  // nothing more to learn
+  CHECK(t.vocab_size() < 400);  // there is nothing more to learn
 }
 
-TEST_CASE("the order and the cut of the texts do not matter", "[text]") {
+TEST_CASE("the order and the division of the texts do not matter", "[text]") {
   const tern::bpe_train_options options{.vocab_size = 280, .special_tokens = {"<|e|>"}};
   tern::bpe_trainer forward(options), backward(options), joined(options);
   const std::string a = "the cat sat on the mat", b = "that hat is flat";
@@ -107,7 +109,7 @@ TEST_CASE("the order and the cut of the texts do not matter", "[text]") {
   CHECK(forward.finish() == joined.finish());
 }
 
-TEST_CASE("training is refused where it cannot be", "[text]") {
+TEST_CASE("options that no vocabulary can meet are refused", "[text]") {
   using options = tern::bpe_train_options;
   CHECK_THROWS_AS(tern::bpe_trainer(options{.vocab_size = 255}), tern::config_error);
   CHECK_THROWS_AS(tern::bpe_trainer(options{.special_tokens = {"a", "a"}}), tern::config_error);

@@ -1,4 +1,5 @@
-// Conversations as transformers renders them with the templates of Qwen2.5 and Qwen3.
+// Compares conversations with those that transformers renders with the templates of Qwen2.5 and
+// Qwen3.
 #include "tern/text/chat_template.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// Tokenizers of each kind against the reference implementation: small ones that are part of the
-// tests, and files of real models where TERN_TOKENIZER_DIR has them.
+// Compares tokenizers of each kind with the reference implementation: small ones that are part of
+// the tests, and files of real models if TERN_TOKENIZER_DIR has them.
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -40,7 +40,7 @@ void check_vectors(const tern::bpe_tokenizer& t, const json& vectors) {
 
 }  // namespace
 
-TEST_CASE("small tokenizers of every kind equal the reference, also once saved", "[text]") {
+TEST_CASE("small tokenizers of every kind equal the reference, even after saving", "[text]") {
   std::size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     CAPTURE(entry.path().string());
@@ -59,7 +59,7 @@ TEST_CASE("small tokenizers of every kind equal the reference, also once saved",
   CHECK(count == 11);
 }
 
-TEST_CASE("long texts without spaces, and pieces of long texts, are merged as a whole", "[text]") {
+TEST_CASE("a long text without spaces is merged as a whole", "[text]") {
   std::ifstream file(folder / "gemma.json");
   const auto t = loaded(json::parse(file).at("tokenizer"));
   std::string text;
@@ -67,18 +67,18 @@ TEST_CASE("long texts without spaces, and pieces of long texts, are merged as a 
   const auto whole = t.encode(text);
   CHECK(t.decode(whole) == text);
   auto definition = t.definition();
-  definition.whole_words = true;  // takes the path without cuts; no token is the whole text
+  definition.whole_words = true;  // so that text is not cut; no token is the whole text
   CHECK(tern::bpe_tokenizer(definition).encode(text) == whole);
 }
 
-TEST_CASE("no cut where a token reaches across a visible space", "[text]") {
+TEST_CASE("a text is not cut where a token has a visible space inside", "[text]") {
   tern::bpe_definition d;
   d.normalizer.clear();
   d.pretokenizer.clear();
   d.tokens = {">", "\u2581", "a", "\u2581a", ">\u2581"};
   d.merges = {{0, 1}, {1, 2}};
   CHECK(tern::bpe_tokenizer(d).encode("a\u2581a>\u2581a") == ids{2, 3, 4, 2});
-  d.tokens[1] = "_";  // without the space itself, unknown characters may run across
+  d.tokens[1] = "_";  // without this token, the space may join unknown characters
   d.merges.clear();
   d.unknown = {.byte_fallback = false, .token = 0, .fuse = true};
   CHECK(tern::bpe_tokenizer(d).encode("a?\u2581?a") == ids{2, 0, 2});
@@ -95,8 +95,8 @@ TEST_CASE("token_text keeps the space that decode cuts from the front", "[text]"
   CHECK(t.token_text(t.token_id("<0x0A>").value()) == "\n");
 }
 
-// Folders, each with tokenizer.json and vectors.jsonl: lines of text, ids, special, decoded,
-// skipped.
+// Each folder holds tokenizer.json and vectors.jsonl, whose lines have text, ids, special, decoded
+// and skipped.
 TEST_CASE("tokenizers of real models equal the reference", "[text]") {
   const char* dir = std::getenv("TERN_TOKENIZER_DIR");
   if (dir == nullptr) {

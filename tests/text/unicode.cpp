@@ -1,4 +1,4 @@
-// UTF-8, NFC, the byte-level spelling and the pre-tokenizer's cuts.
+// Tests of UTF-8, NFC, the byte-level spelling and the cuts of pre-tokenizers.
 #include <chrono>
 
 #include "tern/core/utf8.hpp"
@@ -33,7 +33,7 @@ using strings = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE("all code points go through UTF-8 and back", "[text]") {
+TEST_CASE("every code point survives UTF-8 and back", "[text]") {
   for (char32_t c = 0; c <= 0x10FFFF; ++c) {
     std::string text;
     tern::append_utf8(text, c);
@@ -71,7 +71,7 @@ TEST_CASE("NFC by parts equals NFC of the whole", "[text]") {
       }
 }
 
-TEST_CASE("byte-level spelling", "[text]") {
+TEST_CASE("every byte has its own byte-level character, and is read back", "[text]") {
   CHECK(tern::to_byte_level(" the\n") == "\u0120the\u010a");
   std::string all;
   for (const unsigned char byte : tern::byte_level_order) all.push_back(static_cast<char>(byte));
@@ -84,22 +84,22 @@ TEST_CASE("byte-level spelling", "[text]") {
   CHECK(tern::from_byte_level("\u0143") == "\xAD");
 }
 
-TEST_CASE("the cuts of the Qwen2 and GPT-2 patterns", "[text]") {
+TEST_CASE("the patterns of Qwen2 and GPT-2 cut as documented", "[text]") {
   CHECK(cut("I'll go, 12 x\n\n  y ") ==
         strings{"I", "'ll", " go", ",", " ", "1", "2", " x", "\n\n", " ", " y", " "});
   CHECK(cut("I'll go, 12", tern::gpt2_pattern) == strings{"I", "'ll", " go", ",", " 12"});
   CHECK(cut("xx--yy-", "-") == strings{"xx", "-", "-", "yy", "-"});
-  CHECK(cut("ab", "x*") == strings{"ab"});  // empty matches are none
+  CHECK(cut("ab", "x*") == strings{"ab"});  // an empty match does not count
 }
 
-TEST_CASE("U+180E is no white space, U+0085 and U+00A0 are", "[text]") {
+TEST_CASE("U+180E is no white space, but U+0085 and U+00A0 are", "[text]") {
   CHECK(cut("\u180e\u180e", "\\s") == strings{"\u180e\u180e"});
   CHECK(cut("\u0085\u00a0", "\\s") == strings{"\u0085", "\u00a0"});
   CHECK(cut("a\\s", R"(\\s)") == strings{"a", "\\s"});
   CHECK(cut("a b", R"([^\S]+)") == strings{"a", " ", "b"});
 }
 
-TEST_CASE("megabytes without a cut take linear time", "[text]") {
+TEST_CASE("splitting megabytes without a cut takes linear time", "[text]") {
   for (const char* unit : {" ", "a", "\n", "!", "\u4e00", " \n", "\u00a0", "'"}) {
     std::string text;
     while (text.size() < (1 << 20)) text += unit;
@@ -119,7 +119,8 @@ TEST_CASE("word characters and white space are those of the Unicode properties",
     pattern.split(text, [&](std::string_view, bool matched) { found = matched; });
     return found;
   };
-  // Blocks that have long been complete: PCRE2's version of Unicode may be another than utf8proc's.
+  // These ranges of Unicode have not changed for years, since PCRE2 and utf8proc may have different
+  // versions of it.
   for (const auto& [first, last] : {std::pair{0x0u, 0x500u},
                                     {0x1680u, 0x1690u},
                                     {0x2000u, 0x2065u},

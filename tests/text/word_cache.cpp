@@ -1,4 +1,4 @@
-// The cache may forget, but never gives another word's ids.
+// The cache may forget a word, but it never gives the ids of another word.
 #include "tern/text/word_cache.hpp"
 
 #include <string>
@@ -26,7 +26,7 @@ TEST_CASE("a cached word has its own ids or none", "[text]") {
   CHECK(kept <= 1 << 15);
 }
 
-TEST_CASE("words too long for the cache are passed over", "[text]") {
+TEST_CASE("words too long for the cache are not stored", "[text]") {
   tern::word_cache cache;
   cache.insert("a", std::vector<std::int32_t>{1});
   cache.insert(std::string(39, 'x'), std::vector<std::int32_t>{1});

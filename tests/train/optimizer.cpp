@@ -1,4 +1,4 @@
-// AdamW against PyTorch, schedules at their corners, clipping.
+// Tests of AdamW (against PyTorch), of schedules at their corners and of clipping.
 #include <array>
 #include <cmath>
 
@@ -26,7 +26,7 @@ struct one_matrix {
 
 }  // namespace
 
-TEST_CASE("AdamW with clipping: ten steps as in PyTorch") {
+TEST_CASE("ten steps of AdamW with clipping equal PyTorch's") {
   one_matrix model{{"w", 2, 3}};
   model.weight.value << 0.5, -1.25, 2.0, 0.0, 0.75, -0.1;
   model.weight.grad = matrix<double>::Zero(2, 3);
@@ -65,7 +65,7 @@ TEST_CASE("SGD with momentum is the plain recurrence of its definition") {
   for (int i = 0; i < 3; ++i) CHECK(model.weight.value(0, i) == Approx(w(0, i)).epsilon(1e-14));
 }
 
-TEST_CASE("the gradient's norm: every row, the same bits on any number of threads") {
+TEST_CASE("the gradient's norm has every row, and the same bits on any number of threads") {
   one_matrix model{{"w", 1000, 130}};
   model.weight.grad = matrix<double>::Random(1000, 130);
   const double norm = gradient_norm(model);
@@ -88,7 +88,7 @@ TEST_CASE("vectors are not decayed") {
   CHECK(model.weight.value(0, 0) == 1.0);
 }
 
-TEST_CASE("schedules") {
+TEST_CASE("schedules have their values at their corners") {
   schedule s;
   s.steps = 110;
   s.warmup_steps = 10;

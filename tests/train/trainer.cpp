@@ -1,5 +1,6 @@
-// A stage of distillation end to end: the same bits for any number of threads and after resuming at
-// any step, no allocation once under way, and gradients of the whole objective by differences.
+// Tests of a whole stage of distillation: the same bits for any number of threads and after
+// resuming at any step, no allocation after the first steps, and gradients of the whole objective
+// by differences.
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -57,7 +58,7 @@ loss_options terms(double gamma, bool balance) {
   return o;
 }
 
-/// A ternary student with SubLN under distillation from a wider teacher.
+/// A ternary student with SubLN that is distilled from a wider teacher.
 template <class T>
 struct bench {
   using model = decoder<matrix<T>>;
@@ -141,7 +142,7 @@ TEST_CASE("after the first steps the tape takes no memory from the system") {
   CHECK(t.graph().memory().system_allocations() == before);
 }
 
-TEST_CASE("gradient of the whole objective by central differences") {
+TEST_CASE("the gradient of the whole objective agrees with central differences") {
   bench<double> b(false, {}, terms(3.0, false));
   tape<double> t;
   b.student.train(true);
@@ -166,7 +167,7 @@ TEST_CASE("gradient of the whole objective by central differences") {
   });
 }
 
-TEST_CASE("a loss that is not finite stops the stage and spares the weights") {
+TEST_CASE("a loss that is not finite stops the stage and leaves the weights as they were") {
   bench<float> b(true);
   b.teacher.head().value(7, 0) = std::nanf("");
   trainer<decoder<>> t(b.student, options());

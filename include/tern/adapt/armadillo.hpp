@@ -1,5 +1,5 @@
-// Armadillo's matrices, vectors and contiguous submatrices as matrix-likes. They are column-major:
-// their views have a row stride of 1, and ops that need contiguous rows take the transposed matrix.
+// Armadillo's matrices, vectors and contiguous submatrices as matrix-likes. They are column-major,
+// so their views have a row stride of 1. Ops that need contiguous rows take the transposed matrix.
 #pragma once
 
 #include <armadillo>
@@ -10,7 +10,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// arma::Mat, and Col and Row, which derive from it.
+/// arma::Mat, and arma::Col and arma::Row, which derive from it.
 template <class M>
   requires std::derived_from<M, arma::Mat<typename M::elem_type>>
 struct tensor_traits<M> {
@@ -30,8 +30,8 @@ struct tensor_traits<M> {
   }
 };
 
-/// submat, rows, cols, row, col, head, tail ... of one. Those that pick elements by a list of
-/// indices have another type and no strides.
+/// The results of submat, rows, cols, row, col, head, tail and so on. Functions that choose
+/// elements by a list of indices return another type, which has no strides and no view.
 template <class M>
   requires std::derived_from<M, arma::subview<typename M::elem_type>>
 struct tensor_traits<M> {
@@ -45,7 +45,8 @@ struct tensor_traits<M> {
   static scalar* data(M& m) { return first(const_cast<scalar*>(m.m.memptr()), m); }
 
  private:
-  template <class T>  // a subview refers to its matrix as const, whatever that was
+  // T is const or not, as the caller says: a subview always refers to its matrix as const.
+  template <class T>
   static T* first(T* matrix, const M& m) {
     return matrix + m.aux_row1 + m.aux_col1 * m.m.n_rows;
   }

@@ -1,4 +1,5 @@
-// Eigen dense matrices, maps, refs and blocks as matrix-likes, and the library's default owner.
+// Eigen's dense matrices, maps, refs and blocks as matrix-likes, and the library's default owner
+// type.
 #pragma once
 
 #include <Eigen/Core>
@@ -11,14 +12,14 @@ namespace tern::inline TERN_ABI {
 template <class T>
 using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Every Eigen expression that has memory of its own or refers to some.
+/// Every Eigen expression whose elements are in memory.
 template <class M>
   requires std::derived_from<M, Eigen::DenseBase<M>> &&
            ((static_cast<unsigned>(M::Flags) & static_cast<unsigned>(Eigen::DirectAccessBit)) != 0)
 struct tensor_traits<M> {
-  using scalar = typename M::Scalar;  ///< of an element
+  using scalar = typename M::Scalar;  ///< type of an element
 
-  /// Sizes and strides in elements, either storage order.
+  // Sizes and strides count elements, in either storage order.
   static std::size_t rows(const M& m) { return static_cast<std::size_t>(m.rows()); }
   static std::size_t cols(const M& m) { return static_cast<std::size_t>(m.cols()); }
   static std::size_t row_stride(const M& m) {
@@ -31,7 +32,7 @@ struct tensor_traits<M> {
   static const scalar* data(const M& m) { return m.data(); }
   static auto data(M& m) { return m.data(); }
 
-  /// Zeros. Only of types that own their memory.
+  /// Makes a matrix of zeros, for types that own their memory.
   static M make(std::size_t rows, std::size_t cols)
     requires std::derived_from<M, Eigen::PlainObjectBase<M>>
   {

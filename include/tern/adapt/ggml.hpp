@@ -1,5 +1,5 @@
-// ggml's tensors, and structs that describe memory the same way, as matrix-likes. By a concept: no
-// header of ggml is needed.
+// ggml's tensors, and structs that describe memory in the same way, as matrix-likes. A concept
+// recognises them, so no header of ggml is needed.
 #pragma once
 
 #include <concepts>
@@ -12,8 +12,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Extents `ne` (elements) and strides `nb` (bytes), the fastest dimension first, `data` in host
-/// memory and `type`, numbered as in ggml.
+/// A struct with extents `ne` (elements) and strides `nb` (bytes), both with the fastest dimension
+/// first, with `data` in host memory and with a `type` that is numbered as in ggml.
 template <class M>
 concept ggml_like = std::is_class_v<M> && requires(M& m) {
   { m.ne[0] } -> std::convertible_to<std::int64_t>;
@@ -24,7 +24,7 @@ concept ggml_like = std::is_class_v<M> && requires(M& m) {
   static_cast<int>(m.type);
 };
 
-/// The number of a scalar type in ggml; quantized types have blocks and no view.
+/// The number of a scalar type in ggml, or -1. Quantized types have no view.
 template <class T>
 inline constexpr int ggml_type_of = -1;
 template <>
@@ -36,19 +36,19 @@ inline constexpr int ggml_type_of<std::int32_t> = 26;
 template <>
 inline constexpr int ggml_type_of<double> = 28;
 
-/// (ne[1], ne[0]); permuted and transposed tensors, too. Throws config_error where `type` is not
-/// that of the view asked for or there is no memory yet, shape_error where higher dimensions are
-/// not 1 or bytes are no multiple of an element.
+/// The view is (ne[1], ne[0]). Tensors may be permuted or transposed. Making the view throws
+/// config_error if `type` is not the type of its elements or if no memory has been allocated, and
+/// shape_error if a higher dimension is not 1 or a stride is not a multiple of the element size.
 template <ggml_like M>
 struct tensor_traits<M> {
-  using scalar = void;  // the view's
+  using scalar = void;  // known at run time only
 
   static std::size_t rows(const M& m) { return static_cast<std::size_t>(m.ne[1]); }
   static std::size_t cols(const M& m) { return static_cast<std::size_t>(m.ne[0]); }
   static std::size_t row_stride(const M& m) { return static_cast<std::size_t>(m.nb[1]) / bytes(m); }
   static std::size_t col_stride(const M& m) { return static_cast<std::size_t>(m.nb[0]) / bytes(m); }
 
-  /// Becomes a pointer to the elements where their type is T.
+  /// Converts to a pointer to T, and checks then that the elements are of that type.
   template <class Tensor>
   struct pointer {
     Tensor& tensor;
@@ -64,7 +64,7 @@ struct tensor_traits<M> {
   static pointer<M> data(M& m) { return {m}; }
 
  private:
-  /// Of an element; 1 where check() is going to throw.
+  /// Size of an element in bytes. It is 1 for types that check() refuses.
   static std::size_t bytes(const M& m) {
     switch (static_cast<int>(m.type)) {
       case ggml_type_of<float>:

@@ -1,5 +1,6 @@
-// Two-dimensional mdspan (C++23 or Kokkos) as a matrix-like, any strided layout. By a concept: no
-// header of either is needed, and a type of one's own with the same members is accepted too.
+// Two-dimensional mdspan (C++23 or Kokkos) of any strided layout as a matrix-like. A concept
+// recognises it, so no header of either is needed, and other types with the same members are
+// accepted, too.
 #pragma once
 
 #include <concepts>
@@ -10,8 +11,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Rank 2, and elements that lie where the strides say: an accessor that computes its references
-/// (scaled, conjugated, atomic) or knows of a device's memory space is no matrix-like.
+/// An mdspan of rank 2 whose elements lie in memory at the places that the strides give. An
+/// accessor that computes its references (scaled, conjugated, atomic) or that names the memory
+/// space of a device is refused.
 template <class M>
 concept mdspan_like = requires(const M& m) {
   typename M::element_type;
@@ -23,7 +25,8 @@ concept mdspan_like = requires(const M& m) {
   requires !requires { typename M::accessor_type::memory_space; };
 };
 
-/// Throws shape_error where a layout has no strides. Const is shallow, as mdspan has it.
+/// Making a view throws shape_error if the layout has no strides. A const mdspan does not make its
+/// elements const, as usual for mdspan.
 template <mdspan_like M>
 struct tensor_traits<M> {
   using scalar = std::remove_cv_t<typename M::element_type>;

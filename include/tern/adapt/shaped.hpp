@@ -1,4 +1,5 @@
-// A contiguous range and its extents as a matrix-like: std::vector owns, std::span refers.
+// A contiguous range with its extents as a matrix-like. With std::vector it owns its elements, with
+// std::span it refers to them.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +13,15 @@ namespace tern::inline TERN_ABI {
 
 /// Row-major (rows, cols) over any range with std::data and std::size. `shaped<std::vector<T, A>>`
 /// is a matrix_owner whose memory comes from the allocator A; `shaped{std::span(v), rows, cols}`
-/// looks at memory of others. Its view throws shape_error unless the range has rows * cols
+/// refers to the memory of v. Making a view throws shape_error unless the range has rows * cols
 /// elements.
 template <class Range>
 struct shaped {
-  Range values;                    ///< row-major
-  std::size_t rows = 0, cols = 0;  ///< elements
+  Range values;                    ///< the elements in row-major order
+  std::size_t rows = 0, cols = 0;  ///< extents
 };
 
-/// Takes the range by value.
+/// Deduces the type from a range, which is taken by value.
 template <class Range>
 shaped(Range, std::size_t, std::size_t) -> shaped<Range>;
 

@@ -11,9 +11,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// In the caller's task arena, nested calls included.
+/// Works in the caller's task arena, and so do nested calls.
 struct tbb_executor {
-  /// As `executor` asks; chunks of one call are TBB tasks.
+  /// Calls f on every chunk, as the concept `executor` says. Each chunk is a TBB task.
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     using range = oneapi::tbb::blocked_range<std::size_t>;

@@ -1,5 +1,5 @@
 // libtorch tensors as matrix-likes. Their element type is known at run time only, so it is checked
-// where a view is made.
+// when a view is made.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,14 +13,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A matrix, or a vector as its one row, of any strides. An undefined tensor is the null view:
-/// torch and tern agree that it means "not wanted". Throws config_error where the tensor is not a
-/// dense one in host memory with the elements of the view asked for; shape_error where it has more
-/// than two dimensions (flatten sequences with t.view({-1, width}) first) or is to be written to
-/// though expand() made many elements of one.
+/// A tensor of two dimensions is a matrix of any strides, and a tensor of one dimension is a matrix
+/// of one row. An undefined tensor gives the null view, since both mean "not wanted". Making a view
+/// throws config_error unless the tensor is dense, in host memory and of the view's element type.
+/// It throws shape_error for more than two dimensions (flatten sequences with t.view({-1, width})
+/// first), and for a writable view of a tensor in which expand() repeats an element.
 template <>
 struct tensor_traits<at::Tensor> {
-  using scalar = void;  // the view's
+  using scalar = void;  // known at run time only
 
   static std::size_t rows(const at::Tensor& t) {
     if (!defined(t)) return 0;
@@ -34,7 +34,7 @@ struct tensor_traits<at::Tensor> {
     return defined(t) ? static_cast<std::size_t>(t.stride(-1)) : 1;
   }
 
-  /// Becomes a pointer to the elements where their type is T.
+  /// Converts to a pointer to T, and checks then that the elements are of that type.
   template <class Tensor>
   struct pointer {
     Tensor& tensor;
@@ -62,7 +62,7 @@ struct tensor_traits<at::Tensor> {
     return static_cast<std::size_t>(t.size(i));
   }
 
-  /// Whether there is a tensor; one that has no view does not get past here.
+  /// Whether the tensor is defined. Throws for a tensor that has no view.
   static bool defined(const at::Tensor& t) {
     if (!t.defined()) return false;
     if (t.layout() != at::kStrided || !t.device().is_cpu() || t.is_neg())

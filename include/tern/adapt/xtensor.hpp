@@ -1,5 +1,5 @@
-// xtensor's containers, adaptors and strided views as matrix-likes, any layout. By a concept: its
-// headers moved between versions, and none is needed.
+// xtensor's containers, adaptors and strided views of any layout as matrix-likes. A concept
+// recognises them, so no header of xtensor is needed; their names differ between versions.
 #pragma once
 
 #include <concepts>
@@ -11,8 +11,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What xt::xtensor, xt::xarray, xt::xtensor_fixed, xt::adapt and views of them with strides share;
-/// a lazy expression has no data().
+/// The members that xt::xtensor, xt::xarray, xt::xtensor_fixed, xt::adapt and strided views of them
+/// have in common. A lazy expression has no data().
 template <class M>
 concept xtensor_like = requires(const M& m) {
   typename M::value_type;
@@ -24,8 +24,8 @@ concept xtensor_like = requires(const M& m) {
   requires std::is_arithmetic_v<typename M::value_type>;
 };
 
-/// Throws shape_error unless there are two dimensions (the type of an xarray does not say) and no
-/// reversed one.
+/// Making a view throws shape_error unless there are two dimensions, which the type of an xarray
+/// does not tell, and neither is reversed.
 template <xtensor_like M>
 struct tensor_traits<M> {
   using scalar = typename M::value_type;

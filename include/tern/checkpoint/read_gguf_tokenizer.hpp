@@ -104,7 +104,7 @@ class gguf_tokenizer_reader {
     if (prefix) made_.normalizer.emplace_back(prepend{space});
     made_.normalizer.emplace_back(replace_all{" ", space});
     made_.pretokenizer.clear();
-    made_.decoder = {replace_all{space, " "}, true, prefix ? std::size_t{1} : 0};
+    made_.decode = {replace_all{space, " "}, true, prefix ? std::size_t{1} : 0};
     made_.unknown.byte_fallback = true;
     add_special("bos", true, made_.prefix);
     add_special("eos", false, made_.suffix);

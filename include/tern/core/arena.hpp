@@ -1,5 +1,5 @@
-// Bump allocation for one training step: memory is taken from the system while the first step
-// runs, then reused without another allocation.
+// Bump allocation for one training step: the first step takes memory from the system, and later
+// steps reuse it without another allocation.
 #pragma once
 
 #include <algorithm>
@@ -16,37 +16,40 @@ namespace tern::inline TERN_ABI {
 
 class arena {
  public:
-  static constexpr std::size_t alignment = 64;  ///< of all memory handed out, bytes
+  static constexpr std::size_t alignment = 64;  ///< alignment of all memory, bytes
 
-  /// Chunks grow with use; the first has at least this many bytes.
+  /// The arena takes its memory in chunks, which grow with use. The first one has at least
+  /// `first_chunk_bytes` bytes.
   explicit arena(std::size_t first_chunk_bytes = std::size_t{1} << 20)
       : first_(first_chunk_bytes) {}
 
-  /// `n` uninitialised objects, 64-byte aligned, valid until the arena is rewound past them.
+  /// Returns `n` uninitialised objects, 64-byte aligned. They are valid until the arena is rewound
+  /// past them.
   template <class T>
   T* allocate(std::size_t n) {
     static_assert(std::is_trivially_destructible_v<T>, "the arena never runs destructors");
     return static_cast<T*>(bytes(n * sizeof(T)));
   }
 
-  /// An uninitialised dense row-major matrix.
+  /// Returns an uninitialised dense row-major matrix.
   template <class T>
   matrix_view<T> matrix(std::size_t rows, std::size_t cols) {
     return {allocate<T>(rows * cols), rows, cols};
   }
 
-  /// A position to come back to.
+  /// A position of the arena that rewind() can return to.
   struct position {
-    std::size_t chunk = 0, used = 0;  ///< number of the chunk, bytes taken of it
+    std::size_t chunk = 0, used = 0;  ///< index of the chunk, and bytes of it in use
   };
-  /// Where allocation stands; pass it to rewind().
+  /// Returns the current position, which rewind() takes.
   [[nodiscard]] position mark() const { return at_; }
-  /// Everything allocated since `p` may be handed out again; without it, everything. Frees nothing.
+  /// Makes the memory that was allocated since `p` (without `p`: all of it) available again. It is
+  /// not returned to the system.
   void rewind(position p) { at_ = p; }
   void rewind() { at_ = {}; }
 
-  /// How often memory was taken from the system, and how much is held.
-  [[nodiscard]] std::size_t system_allocations() const { return chunks_.size(); }
+  [[nodiscard]] std::size_t system_allocations() const { return chunks_.size(); }  ///< chunks taken
+  /// Bytes that the arena holds.
   [[nodiscard]] std::size_t capacity() const {
     std::size_t total = 0;
     for (const chunk& c : chunks_) total += c.size;
@@ -82,10 +85,11 @@ class arena {
   position at_;
 };
 
-/// Rewinds an arena at the end of a scope: temporaries of one op.
+/// Rewinds an arena at the end of a scope, which frees the temporaries of one op.
 class arena_scope {
  public:
-  explicit arena_scope(arena& a) : arena_(a), start_(a.mark()) {}  ///< marks `a` here
+  /// Remembers the position of `a`.
+  explicit arena_scope(arena& a) : arena_(a), start_(a.mark()) {}
   arena_scope(const arena_scope&) = delete;
   arena_scope& operator=(const arena_scope&) = delete;
   ~arena_scope() { arena_.rewind(start_); }

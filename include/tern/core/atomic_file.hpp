@@ -1,5 +1,6 @@
-// Files that are either wholly there or not at all: written beside the target, synced to disk,
-// renamed over it, the directory synced. A crash at any moment leaves the old file as it was.
+// Files that are either wholly there or not at all. The content is written to a temporary file
+// beside the target and synced to disk, then the temporary is renamed over the target and the
+// directory is synced. A crash at any moment leaves the old file as it was.
 #pragma once
 
 #include <fcntl.h>
@@ -19,13 +20,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Streaming writer of `path` by way of `<path>.tmp`. Nothing shows at `path` before commit();
-/// destruction without it removes the temporary. What a killed process left is written over by
-/// the next one, and two writers of one path at a time are refused.
-/// Every failure throws io_error naming the path and leaves the old file untouched.
+/// Streaming writer of `path` that writes to `<path>.tmp` first. Nothing appears at `path` before
+/// commit(), and destruction without commit() removes the temporary. A temporary that a killed
+/// process left behind is overwritten by the next writer; a second writer of the same path is
+/// refused. Every failure throws io_error naming the path and leaves the old file untouched.
 class atomic_file {
  public:
-  /// Opens and locks the temporary. Throws io_error where `path` is no regular file.
+  /// Opens and locks the temporary. Throws io_error if `path` exists and is not a regular file.
   explicit atomic_file(std::filesystem::path path)
       : path_(std::move(path)), temporary_(path_.string() + ".tmp") {
     std::error_code unknown;
@@ -39,34 +40,35 @@ class atomic_file {
   atomic_file& operator=(const atomic_file&) = delete;
   ~atomic_file() { discard(); }
 
-  /// Appends.
+  /// Appends bytes to the file.
   void write(std::span<const std::byte> bytes) { put(bytes, size_), size_ += bytes.size(); }
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }  ///< the same
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }  ///< appends text
 
-  /// Replaces bytes written before; [offset, offset + bytes.size()) lies within size().
+  /// Replaces bytes that were written before. [offset, offset + bytes.size()) must lie within
+  /// size().
   void overwrite(std::size_t offset, std::span<const std::byte> bytes) { put(bytes, offset); }
 
-  /// Makes the content durable and visible at the path. Call it once, last.
+  /// Makes the content durable and visible at the path. Call it once, after all other calls.
   void commit() {
     if (::fsync(file_.get()) != 0 || !rename_and_close()) fail();
     sync_directory();
   }
 
   [[nodiscard]] std::size_t size() const { return size_; }  ///< bytes written so far
-  /// Where commit() puts the content.
+  /// The path that commit() puts the content at.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  /// Where the content lies until commit(), for reading it back before.
+  /// The path of the temporary. It can be read back before commit().
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
-  /// False if the file that was locked is no longer the one at `temporary_`: its writer renamed
-  /// it after we had opened it.
+  /// Returns false if the locked file is no longer the one at `temporary_`, because another writer
+  /// renamed it after we had opened it.
   bool open_locked() {
     constexpr int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     file_ = file_descriptor(::open(temporary_.c_str(), flags, 0666));
     if (!file_) throw_os_error("write", path_);
     if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      file_ = file_descriptor();  // the temporary is another writer's
+      file_ = file_descriptor();  // forgets the temporary, since it belongs to another writer
       throw io_error("cannot write '" + path_.string() + "': it is being written already");
     }
     struct stat locked {
@@ -88,7 +90,7 @@ class atomic_file {
 
   bool rename_and_close() {
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return false;
-    file_ = file_descriptor();  // synced: close has nothing left to report
+    file_ = file_descriptor();  // close cannot fail, since the content is synced already
     return true;
   }
 
@@ -96,7 +98,7 @@ class atomic_file {
     const auto parent = path_.parent_path();
     const std::filesystem::path directory = parent.empty() ? "." : parent;
     const file_descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || (::fsync(fd.get()) != 0 && errno != EINVAL))  // EINVAL: a system that need not
+    if (!fd || (::fsync(fd.get()) != 0 && errno != EINVAL))  // EINVAL: this file system need not
       throw_os_error("sync directory of", path_);
   }
 

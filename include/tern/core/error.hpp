@@ -1,5 +1,6 @@
-// The exceptions the library throws, besides std::bad_alloc where there is no memory and whatever
-// the caller's own functions throw. Nothing here prints or ends the process.
+// The exceptions that the library throws. Two others pass through it: std::bad_alloc when memory
+// runs out, and whatever the caller's own functions throw. The library never prints or ends the
+// process.
 #pragma once
 
 #include <cstddef>
@@ -11,32 +12,32 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Base of everything the library throws on purpose.
+/// Base class of all exceptions that the library throws on purpose.
 struct error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Operands whose shapes or strides do not fit together.
+/// The shapes or strides of operands do not fit together.
 struct shape_error : error {
   using error::error;
 };
 
-/// A value outside its documented range, or a configuration that contradicts itself.
+/// A value is outside its documented range, or a configuration contradicts itself.
 struct config_error : error {
   using error::error;
 };
 
-/// The operating system refused: missing file, full disk, no permission.
+/// The operating system refused an operation, such as for a missing file or a full disk.
 struct io_error : error {
   using error::error;
 };
 
-/// The content of a file is not what it must be; the message names file and position.
+/// The content of a file is invalid. The message names the file and the position.
 struct format_error : error {
   using error::error;
 };
 
-/// A computation left the finite numbers (NaN or infinite loss).
+/// A computation gave NaN or infinity, such as a loss that diverged.
 struct numeric_error : error {
   using error::error;
 };

@@ -1,5 +1,5 @@
-// How work is spread over threads. Partition depends on (n, grain) alone, never on the number of
-// threads, so results are the same bits for any of them.
+// Executors, which spread work over threads. The partition depends on (n, grain) alone, never on
+// the number of threads, so results have the same bits for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -12,13 +12,13 @@
 
 namespace tern::inline TERN_ABI {
 
-// __builtin_addressof below: std::addressof would bring <memory>, which costs more than all of
-// this.
+// __builtin_addressof is used below because std::addressof needs <memory>, which takes longer to
+// compile than this whole header.
 
 /// Non-owning reference to a callable `void(std::size_t begin, std::size_t end)`.
 class range_function {
  public:
-  /// Refers to `f`, callable as f(begin, end), which must outlive it.
+  /// Refers to `f`, which is called as f(begin, end) and must outlive the reference.
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, range_function> &&
              std::invocable<F&, std::size_t, std::size_t>)
@@ -28,7 +28,7 @@ class range_function {
           (*static_cast<std::remove_reference_t<F>*>(o))(b, e);
         }) {}
 
-  /// Calls it.
+  /// Calls the function that this object refers to.
   void operator()(std::size_t begin, std::size_t end) const { call_(object_, begin, end); }
 
  private:
@@ -36,44 +36,45 @@ class range_function {
   void (*call_)(void*, std::size_t, std::size_t);
 };
 
-/// Runs f on every chunk [i * grain, min(n, (i + 1) * grain)) exactly once, in any order and on
-/// any threads, and returns when all are done; grain is at least 1. An exception of f reaches the
-/// caller.
+/// An executor's parallel_for calls f on every chunk [i * grain, min(n, (i + 1) * grain)) exactly
+/// once, in any order and on any threads, and returns when all chunks are done. `grain` is at least
+/// 1. If f throws, the caller gets the exception.
 template <class E>
 concept executor = requires(E& e, std::size_t n, std::size_t grain, range_function f) {
   e.parallel_for(n, grain, f);
 };
 
-/// Everything on the calling thread, chunk after chunk.
+/// An executor that does everything on the calling thread, chunk after chunk.
 struct serial_executor {
-  /// As `executor` asks.
+  /// Calls f on every chunk, as the concept `executor` says.
   static void parallel_for(std::size_t n, std::size_t grain, range_function f) {
     grain = std::max<std::size_t>(grain, 1);
     for (std::size_t begin = 0; begin < n; begin += grain) f(begin, std::min(n, begin + grain));
   }
 };
 
-/// Non-owning handle to any executor: what ops take by value. Default: serial.
+/// Non-owning handle to any executor, which ops take by value. The default is serial.
 class executor_ref {
  public:
   executor_ref() = default;
 
-  /// Refers to `e`, which must outlive it.
+  /// Refers to `e`, which must outlive this handle.
   template <executor E>
     requires(!std::same_as<std::remove_cvref_t<E>, executor_ref>)
   executor_ref(E& e)  // NOLINT(google-explicit-constructor): a parameter type
       : object_(__builtin_addressof(e)),
-        run_([](void* o, std::size_t n, std::size_t grain, range_function f) {
+        call_([](void* o, std::size_t n, std::size_t grain, range_function f) {
           static_cast<E*>(o)->parallel_for(n, grain, f);
         }) {}
 
-  /// As `executor` asks; work of one chunk runs on the calling thread.
+  /// Calls f on every chunk, as the concept `executor` says. A single chunk is done on the calling
+  /// thread.
   void parallel_for(std::size_t n, std::size_t grain, range_function f) const {
     grain = std::max<std::size_t>(grain, 1);
     if (n <= grain) {
       if (n > 0) f(0, n);
     } else if (object_ != nullptr) {
-      run_(object_, n, grain, f);
+      call_(object_, n, grain, f);
     } else {
       serial_executor::parallel_for(n, grain, f);
     }
@@ -81,15 +82,16 @@ class executor_ref {
 
  private:
   void* object_ = nullptr;
-  void (*run_)(void*, std::size_t, std::size_t, range_function) = nullptr;
+  void (*call_)(void*, std::size_t, std::size_t, range_function) = nullptr;
 };
 
-/// Rows of `cols` elements that make a chunk worth a thread: about 2^15 elements.
+/// Number of rows of `cols` elements that make one chunk, about 2^15 elements. Smaller chunks would
+/// not be worth a thread.
 constexpr std::size_t rows_per_chunk(std::size_t cols) {
   return std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(cols, 1));
 }
 
-/// f(r) for every row of a matrix, by chunks of rows_per_chunk.
+/// Calls f(r) for every row of a matrix, in chunks of rows_per_chunk(cols) rows.
 template <class F>
 void for_each_row(std::size_t rows, std::size_t cols, executor_ref ex, F f) {
   ex.parallel_for(rows, rows_per_chunk(cols), [&](std::size_t begin, std::size_t end) {

@@ -9,14 +9,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Move-only owner; negative means none.
+/// Move-only owner of a file descriptor. A negative number means that it owns none.
 class file_descriptor {
  public:
-  /// Takes ownership.
+  /// Takes ownership of `fd`.
   explicit file_descriptor(int fd = -1) : fd_(fd) {}
-  /// Leaves the other one without.
+  /// Takes the descriptor of `other`, which then owns none.
   file_descriptor(file_descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  /// Swaps.
+  /// Swaps the descriptors.
   file_descriptor& operator=(file_descriptor&& other) noexcept {
     std::swap(fd_, other.fd_);
     return *this;
@@ -25,8 +25,8 @@ class file_descriptor {
     if (fd_ >= 0) ::close(fd_);
   }
 
-  [[nodiscard]] int get() const { return fd_; }        ///< negative: none
-  explicit operator bool() const { return fd_ >= 0; }  ///< whether there is one
+  [[nodiscard]] int get() const { return fd_; }        ///< negative if there is none
+  explicit operator bool() const { return fd_ >= 0; }  ///< whether it owns a descriptor
 
  private:
   int fd_;

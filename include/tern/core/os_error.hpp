@@ -1,4 +1,5 @@
-// How a refusal of the operating system becomes an io_error: what was tried, the path, why not.
+// Errors of the operating system become io_error, whose message says what was tried, with which
+// path, and why it failed.
 #pragma once
 
 #include <cerrno>
@@ -18,7 +19,7 @@ namespace tern::inline TERN_ABI {
                  "': " + std::generic_category().message(code));
 }
 
-/// Whether there is such a file or folder. Throws io_error where that cannot be told.
+/// Whether the path names a file or folder. Throws io_error if the system does not say.
 inline bool path_exists(const std::filesystem::path& path) {
   std::error_code error;
   const bool found = std::filesystem::exists(path, error);

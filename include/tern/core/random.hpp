@@ -13,11 +13,11 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-/// One object is one independent sequence, named by a seed and a stream number.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). One
+/// object generates one independent sequence, which a seed and a stream number identify.
 class philox {
  public:
-  /// All there is to save and restore: key, stream and how many words were drawn.
+  /// The whole state of a generator: key, stream and how many words were drawn.
   struct state {
     std::uint64_t seed = 0, stream = 0, drawn = 0;  ///< `drawn` counts 32-bit words
     bool operator==(const state&) const = default;
@@ -25,22 +25,23 @@ class philox {
 
   /// Sequences of different streams are independent.
   explicit philox(std::uint64_t seed, std::uint64_t stream = 0) : philox(state{seed, stream, 0}) {}
-  /// Goes on where save() was called.
+  /// Continues the sequence from the point at which save() was called.
   explicit philox(const state& s) : state_(s) {
-    if (state_.drawn % 4 != 0) block_ = generate(state_.drawn / 4);
+    if (state_.drawn % 4 != 0) words_ = generate(state_.drawn / 4);
   }
 
-  [[nodiscard]] const state& save() const { return state_; }  ///< for the constructor above
+  /// The state, from which the constructor above continues.
+  [[nodiscard]] const state& save() const { return state_; }
 
-  /// Uniform over all 32-bit words.
+  /// Draws a word, uniform over all 32-bit words.
   std::uint32_t next() {
     const std::size_t lane = state_.drawn % 4;
-    if (lane == 0) block_ = generate(state_.drawn / 4);
+    if (lane == 0) words_ = generate(state_.drawn / 4);
     ++state_.drawn;
-    return block_[lane];
+    return words_[lane];
   }
 
-  /// Uniform in {0, ..., n - 1}, without modulo bias; n must be positive.
+  /// Draws from {0, ..., n - 1} uniformly, without modulo bias. n must be positive.
   std::uint32_t below(std::uint32_t n) {
     const std::uint32_t reject = (0u - n) % n;  // 2^32 mod n
     std::uint64_t wide = std::uint64_t{next()} * n;
@@ -48,17 +49,18 @@ class philox {
     return static_cast<std::uint32_t>(wide >> 32);
   }
 
-  /// Uniform in [0, 1), multiples of 2^-24 (exact in float).
+  /// Draws from [0, 1) uniformly. The values are multiples of 2^-24, which are exact in float.
   double uniform() { return static_cast<double>(next() >> 8) * 0x1p-24; }
 
-  /// Standard normal by Box-Muller; draws two words, keeps no spare value.
+  /// Draws from the standard normal distribution (Box-Muller). It takes two words and keeps no
+  /// spare value.
   double normal() {
     const double u = (static_cast<double>(next()) + 0.5) * 0x1p-32;
     const double v = static_cast<double>(next()) * 0x1p-32;
     return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
   }
 
-  /// Fisher-Yates over any random-access range.
+  /// Shuffles any random-access range (Fisher-Yates).
   template <class Range>
   void shuffle(Range&& items) {
     for (std::size_t i = std::size(items); i > 1; --i) {
@@ -88,7 +90,7 @@ class philox {
   }
 
   state state_;
-  words block_{};
+  words words_{};
 };
 
 }  // namespace tern::inline TERN_ABI

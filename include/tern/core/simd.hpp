@@ -1,6 +1,6 @@
-// Vectorised float loops over row_views at the instruction set this translation unit is compiled
-// for (xsimd). One function object serves whole vectors and tails alike, strided rows go through
-// a register-sized buffer, and no result depends on the alignment of its data.
+// Vectorised floating-point loops over row_views (xsimd), with the instruction set that this
+// translation unit is compiled for. The same function object is used for whole vectors and for the
+// tail; strided rows are copied through a buffer of one register; no result depends on alignment.
 #pragma once
 
 #include <array>
@@ -13,17 +13,17 @@
 
 namespace tern::inline TERN_ABI::simd {
 
-/// Vector of T of the widest instruction set that this unit is compiled for.
+/// Vector of T for the widest instruction set that this translation unit is compiled for.
 template <class T>
 using batch = xsimd::batch<T, xsimd::default_arch>;
 
-/// Elements of a batch.
+/// Number of elements of a batch.
 template <class T>
 inline constexpr std::size_t lanes = batch<T>::size;
 
 namespace detail {
 
-/// Elements [i, i + n) of r, n <= lanes; lanes past n hold zero.
+/// Loads the elements [i, i + n) of r, n <= lanes. The lanes past n hold zero.
 template <class T>
 batch<std::remove_const_t<T>> load_part(row_view<T> r, std::size_t i, std::size_t n) {
   std::array<std::remove_const_t<T>, lanes<std::remove_const_t<T>>> buffer{};
@@ -50,8 +50,8 @@ bool contiguous(const R&... r) {
 
 }  // namespace detail
 
-/// outs[k][i] = f(in[i]...)[k], f: batches to an array of batches, in one pass. A row of `outs` may
-/// alias an input exactly.
+/// outs[k][i] = f(in[i]...)[k] in one pass. f takes one batch per input and returns an array of K
+/// batches. A row of `outs` may be the same memory as an input, but must not overlap it partly.
 template <class T, std::size_t K, class F, class... In>
 void transform(const std::array<row_view<T>, K>& outs, F&& f, const In&... in) {
   [&]<std::size_t... k>(std::index_sequence<k...>) {
@@ -71,15 +71,17 @@ void transform(const std::array<row_view<T>, K>& outs, F&& f, const In&... in) {
   }(std::make_index_sequence<K>());
 }
 
-/// out[i] = f(in[i]...), f: batches to batch. `out` may alias an input exactly.
+/// out[i] = f(in[i]...). f takes one batch per input and returns a batch. `out` may be the same
+/// memory as an input, but must not overlap it partly.
 template <class T, class F, class... In>
 void transform(row_view<T> out, F&& f, const In&... in) {
   transform(
       std::array{out}, [&](const auto&... v) { return std::array{batch<T>(f(v...))}; }, in...);
 }
 
-/// combine over all i of f(in[i]...), started at `init` (an identity of combine, which takes
-/// batches or scalars). Four accumulators hide latency; the order depends on the size alone.
+/// Combines f(in[i]...) over all i, starting from `init`, which is the identity of `combine`.
+/// `combine` takes two batches or two scalars. Four accumulators hide the latency of the operation;
+/// the order of the operations depends on the size alone.
 template <class T, class Combine, class F, class First, class... In>
 T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
   constexpr std::size_t width = lanes<T>;
@@ -113,18 +115,18 @@ T fold(T init, Combine combine, F&& f, const First& first, const In&... in) {
   return result;
 }
 
-/// For fold(): a + b.
+/// The sum of two values, for fold().
 struct plus {
-  /// Of batches or of elements.
+  /// Adds two batches or two scalars.
   template <class B>
   B operator()(const B& a, const B& b) const {
     return a + b;
   }
 };
 
-/// For fold(): the larger of two.
+/// The larger of two values, for fold().
 struct maximum {
-  /// Element by element.
+  /// Compares element by element.
   template <class T>
   batch<T> operator()(const batch<T>& a, const batch<T>& b) const {
     return xsimd::max(a, b);
@@ -152,7 +154,7 @@ std::remove_const_t<T> dot(row_view<T> x, row_view<U> y) {
   return sum([](const auto& a, const auto& b) { return a * b; }, x, y);
 }
 
-/// Largest |x[i]|; 0 for an empty row.
+/// Largest |x[i]|. It is 0 for an empty row.
 template <class T>
 std::remove_const_t<T> max_abs(row_view<T> x) {
   return fold(

@@ -1,5 +1,6 @@
-// Views and the one customisation point. Ops take `matrix_view`; any type with `tensor_traits`
-// converts to it implicitly, so an op is compiled once per scalar and serves every owner type.
+// Views of vectors and matrices, and the customisation point for other people's types. Ops take
+// `matrix_view`, and any type with `tensor_traits` converts to it implicitly. So an op is compiled
+// once per scalar type and works with every matrix type.
 #pragma once
 
 #include <concepts>
@@ -14,16 +15,16 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What tern must know of a foreign matrix type M; specialise it for yours:
+/// Describes a matrix type M of another library. Specialise it for your type with these members:
 ///   using scalar = float;
 ///   static std::size_t rows(const M&), cols(const M&), row_stride(const M&), col_stride(const M&);
 ///   static const scalar* data(const M&);  static scalar* data(M&);
-/// Strides count elements. An owner (a type the library may create) adds
+/// Strides count elements. A type that the library may create (an owner) also has
 ///   static M make(std::size_t rows, std::size_t cols);   // zero-filled
 template <class M>
 struct tensor_traits;
 
-/// What has the members of tensor_traits: it converts to matrix_view.
+/// A type for which tensor_traits has the members above. It converts to matrix_view.
 template <class M>
 concept matrix_like = requires(const std::remove_cvref_t<M>& m) {
   typename tensor_traits<std::remove_cvref_t<M>>::scalar;
@@ -34,7 +35,7 @@ concept matrix_like = requires(const std::remove_cvref_t<M>& m) {
   tensor_traits<std::remove_cvref_t<M>>::data(m);
 };
 
-/// What the library may also create: tensor_traits<M> has `make`.
+/// A matrix_like that the library may also create, since tensor_traits<M> has `make`.
 template <class M>
 concept matrix_owner = matrix_like<M> && std::movable<M> && requires(std::size_t n) {
   { tensor_traits<M>::make(n, n) } -> std::same_as<M>;
@@ -44,14 +45,15 @@ concept matrix_owner = matrix_like<M> && std::movable<M> && requires(std::size_t
 template <class M>
 using scalar_of = typename tensor_traits<std::remove_cvref_t<M>>::scalar;
 
-/// `size` elements, `stride` apart. A row or a column of a matrix, or a plain vector.
+/// Non-owning view of `size` elements that are `stride` apart: a row or a column of a matrix, or a
+/// plain vector.
 template <class T>
 struct row_view {
-  T* data = nullptr;                 ///< element 0; null: no row
+  T* data = nullptr;                 ///< element 0, or null if there is no row
   std::size_t size = 0, stride = 1;  ///< both in elements
 
   row_view() = default;
-  /// `size_` elements from `data_` on.
+  /// Refers to `size_` elements from `data_` on.
   row_view(T* data_, std::size_t size_, std::size_t stride_ = 1)
       : data(data_), size(size_), stride(stride_) {}
   /// Adds const.
@@ -59,7 +61,7 @@ struct row_view {
     requires(std::is_const_v<T> && std::same_as<const U, T>)
   row_view(const row_view<U>& r)  // NOLINT: adds const
       : row_view(r.data, r.size, r.stride) {}
-  /// From a contiguous range such as std::vector or std::span.
+  /// Refers to a contiguous range such as std::vector or std::span.
   template <class R>
     requires requires(R& r) {
       { std::data(r) } -> std::convertible_to<T*>;
@@ -72,20 +74,21 @@ struct row_view {
   explicit operator bool() const { return data != nullptr; }       ///< false for a null view
 };
 
-/// Non-owning `rows x cols` view with strides in elements. Shallow const, cheap to copy. A null
-/// view (data == nullptr) stands for "not wanted" where an op documents it.
+/// Non-owning `rows x cols` view with strides in elements. It is cheap to copy, and a const view
+/// can still be written through. A null view (data == nullptr) means "not wanted" where an op says
+/// so.
 template <class T>
 struct matrix_view {
   using value_type = std::remove_const_t<T>;  ///< element type
 
-  T* data = nullptr;  ///< element (0, 0); null: no matrix
+  T* data = nullptr;  ///< element (0, 0), or null if there is no matrix
   std::size_t rows = 0, cols = 0, row_stride = 0, col_stride = 1;  ///< elements
 
   matrix_view() = default;
-  /// Dense row-major.
+  /// Refers to a dense row-major matrix.
   matrix_view(T* data_, std::size_t rows_, std::size_t cols_)
       : matrix_view(data_, rows_, cols_, cols_) {}
-  /// Any strides.
+  /// Refers to a matrix of any strides.
   matrix_view(T* data_, std::size_t rows_, std::size_t cols_, std::size_t row_stride_,
               std::size_t col_stride_ = 1)
       : data(data_), rows(rows_), cols(cols_), row_stride(row_stride_), col_stride(col_stride_) {}
@@ -94,7 +97,7 @@ struct matrix_view {
     requires(std::is_const_v<T> && std::same_as<const U, T>)
   matrix_view(const matrix_view<U>& m)  // NOLINT: adds const
       : matrix_view(m.data, m.rows, m.cols, m.row_stride, m.col_stride) {}
-  /// Any matrix-like of the same scalar; a const one only where T is const.
+  /// Refers to any matrix-like of the same scalar type. A const one is accepted only if T is const.
   template <matrix_like M>
     requires requires(M&& m) {
       { tensor_traits<std::remove_cvref_t<M>>::data(m) } -> std::convertible_to<T*>;
@@ -110,33 +113,36 @@ struct matrix_view {
   T& operator()(std::size_t r, std::size_t c) const {
     return data[r * row_stride + c * col_stride];
   }
-  /// Row r; column c.
+  /// Row r, not checked.
   [[nodiscard]] row_view<T> row(std::size_t r) const {
     return {data + r * row_stride, cols, col_stride};
   }
+  /// Column c, not checked.
   [[nodiscard]] row_view<T> col(std::size_t c) const {
     return {data + c * col_stride, rows, row_stride};
   }
-  /// Views of parts, not checked: n_rows x n_cols from (r, c) on, n whole rows, n whole columns.
+  /// The n_rows x n_cols part whose first element is (r, c), not checked.
   [[nodiscard]] matrix_view block(std::size_t r, std::size_t c, std::size_t n_rows,
                                   std::size_t n_cols) const {
     return {data + r * row_stride + c * col_stride, n_rows, n_cols, row_stride, col_stride};
   }
+  /// The n whole rows from row r on, not checked.
   [[nodiscard]] matrix_view row_block(std::size_t r, std::size_t n) const {
     return block(r, 0, n, cols);
   }
+  /// The n whole columns from column c on, not checked.
   [[nodiscard]] matrix_view col_block(std::size_t c, std::size_t n) const {
     return block(0, c, rows, n);
   }
-  /// (cols, rows).
+  /// The transposed view, (cols, rows), of the same memory.
   [[nodiscard]] matrix_view transposed() const {
     return {data, cols, rows, col_stride, row_stride};
   }
-  [[nodiscard]] std::size_t size() const { return rows * cols; }  ///< elements
+  [[nodiscard]] std::size_t size() const { return rows * cols; }  ///< number of elements
   explicit operator bool() const { return data != nullptr; }      ///< false for a null view
 };
 
-/// Throws shape_error unless m is rows x cols.
+/// Throws shape_error naming `what` unless m is rows x cols.
 template <class T>
 void require_shape(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
                    std::string_view what) {

@@ -14,7 +14,7 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// Length of the well-formed UTF-8 sequence at `at` (1 to 4 bytes), or 0 where there is none.
+/// Length of the well-formed UTF-8 sequence at `at` (1 to 4 bytes), or 0 if it is malformed.
 inline std::size_t utf8_sequence_length(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) -> unsigned {
     return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
@@ -37,8 +37,8 @@ inline std::size_t utf8_sequence_length(std::string_view text, std::size_t at) {
 
 }  // namespace detail
 
-/// Offset of the first byte that is not part of well-formed UTF-8; `text.size()` if all is well.
-/// Overlong forms, surrogates and values above U+10FFFF are malformed.
+/// Offset of the first byte that is not part of well-formed UTF-8, or `text.size()` if there is
+/// none. Overlong forms, surrogates and values above U+10FFFF are malformed.
 inline std::size_t find_invalid_utf8(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {

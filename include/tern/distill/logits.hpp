@@ -1,5 +1,6 @@
-// Distillation of logits (BitDistill, stage 3, L_LD): the student's next-token distribution follows
-// the teacher's. Gradients come in blocks of vocabulary columns, as in cross_entropy.hpp.
+// Distillation of logits (BitDistill, stage 3, L_LD): the student's next-token distribution is
+// trained to follow the teacher's. The gradient is computed for a block of vocabulary columns at a
+// time, as in cross_entropy.hpp.
 #pragma once
 
 #include <algorithm>
@@ -15,17 +16,19 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The paper has no tau^2 factor (default), the official code multiplies by it.
+/// The paper has no factor tau^2, which is the default; the official code multiplies by it.
 struct logits_options {
-  double tau = 5;            ///< temperature
-  bool tau_squared = false;  ///< multiply by tau^2
+  double tau = 5;            ///< temperature of both softmaxes
+  bool tau_squared = false;  ///< whether to multiply by tau^2
 };
 
-/// mean_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if asked. student, teacher:
-/// (N, V), all rows count; lse_student, lse_teacher: (N), the saved log-sum-exp of z / tau.
+/// mean_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if the options say so.
+/// student, teacher: (N, V), all rows count; lse_student, lse_teacher: (N), the saved log-sum-exp
+/// of z / tau.
 template <class T>
 struct logits_loss {
-  /// The loss, 0 for no rows. Throws shape_error; config_error unless tau > 0.
+  /// Returns the loss, which is 0 for no rows, and writes the saved values. Throws shape_error, and
+  /// config_error unless tau > 0.
   static double forward(matrix_view<const T> student, matrix_view<const T> teacher,
                         const logits_options& options, row_view<T> lse_student,
                         row_view<T> lse_teacher, executor_ref ex = {}) {
@@ -48,8 +51,9 @@ struct logits_loss {
     return total * weight(options) / static_cast<double>(student.rows);
   }
 
-  /// block += scale * d loss / d student for the columns [first_column, first_column + block.cols):
-  /// (softmax_S - softmax_T) / (tau N), times tau^2 if asked. block: (N, C).
+  /// block += scale * d loss / d student for the columns [first_column, first_column + block.cols).
+  /// The gradient is (softmax_S - softmax_T) / (tau N), times tau^2 if the options say so. block:
+  /// (N, C).
   static void backward_columns(matrix_view<const T> student, matrix_view<const T> teacher,
                                const logits_options& options, row_view<const T> lse_student,
                                row_view<const T> lse_teacher, T scale, std::size_t first_column,
@@ -75,8 +79,8 @@ struct logits_loss {
  private:
   static double weight(const logits_options& o) { return o.tau_squared ? o.tau * o.tau : 1; }
 
-  /// sum_j t_j log(t_j / s_j) + s_j - t_j. The last two cancel in the sum, but with them each term
-  /// is non-negative and of second order in the difference: no cancellation for close
+  /// sum_j t_j log(t_j / s_j) + s_j - t_j. The last two terms cancel in the sum. They make each
+  /// summand non-negative and of second order in the difference, so no digits are lost for close
   /// distributions.
   static T divergence(row_view<const T> student, row_view<const T> teacher, T factor, T lse_s,
                       T lse_t) {

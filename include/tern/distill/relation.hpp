@@ -1,7 +1,7 @@
-// Distillation of attention relations (BitDistill, stage 3, L_AD; MiniLMv2): which tokens the
-// student's Q, K or V vectors of a layer resemble follows the teacher's. Only relations are
-// compared, so widths and head counts may differ. Tiled like attention: memory is linear in
-// sequence length.
+// Distillation of attention relations (BitDistill, stage 3, L_AD; MiniLMv2). A relation says how
+// similar the Q, K or V vectors of two tokens in a layer are; the student's relations are trained
+// to follow the teacher's. Only relations are compared, so widths and head counts of the two models
+// may differ. The computation is tiled like attention, so memory is linear in the sequence length.
 #pragma once
 
 #include <algorithm>
@@ -26,23 +26,28 @@
 
 namespace tern::inline TERN_ABI {
 
-/// One of Q, K, V of one layer: c * sum_a sum_t KL(R_T[a,t,:] || R_S[a,t,:]), c = 1 / (split_heads
-/// * rows that count). Columns are cut into split_heads groups of D; group a of a sequence gives
-/// the relation matrix R[a] of its tokens. With clamped r = max(R, clamp) the divergence of a row
-/// is sum_j r_T log(r_T / r_S), and its gradient is that of this formula: a student's probability
-/// below the clamp receives none through the logarithm (it still takes part in the softmax).
-/// student: (N, ds), teacher: (N, dt), both widths multiples of split_heads; offsets: (B + 1);
-/// lengths: (B) valid tokens, empty for full. Rows must be contiguous.
-/// Scratch: below 32 * T * ((2 ds + dt) / split_heads + 131) elements, T the longest sequence
-/// rounded up to 16; released again.
+/// The loss for one of Q, K, V of one layer: c * sum_a sum_t KL(R_T[a,t,:] || R_S[a,t,:]), where c
+/// = 1 / (split_heads * rows that count). The columns are split into split_heads groups of D
+/// columns each, and group a of a sequence gives the relation matrix R[a] of its tokens. With the
+/// clamped probabilities r = max(R, clamp), the divergence of a row is sum_j r_T log(r_T / r_S).
+/// The gradient is exactly that of this formula: a student's probability below the clamp gets no
+/// gradient through the logarithm, but it still takes part in the softmax.
+///
+/// student: (N, ds), teacher: (N, dt), both widths are multiples of split_heads; offsets: (B + 1)
+/// sequence bounds; lengths: (B) numbers of valid tokens, or empty if all tokens are valid. The
+/// elements of a row must be contiguous. A call takes less than 32 * T * ((2 ds + dt) / split_heads
+/// + 131) elements of `scratch`, where T is the length of the longest sequence rounded up to a
+/// multiple of 16, and gives them back.
 template <class T>
 struct relation_loss {
-  /// Columns of `stats` (N rows): the log-sum-exp of each row of R_S[a], then of each of R_T[a].
+  /// Number of columns of `stats`, which has N rows. Column a holds the log-sum-exp of each row of
+  /// R_S[a], column split_heads + a that of R_T[a].
   static std::size_t stats_columns(const relation_options& options) {
     return 2 * options.split_heads;
   }
 
-  /// The loss, 0 where no row counts. Throws shape_error and config_error.
+  /// Returns the loss, which is 0 if no row counts, and writes stats. Throws shape_error and
+  /// config_error.
   static double forward(matrix_view<const T> student, matrix_view<const T> teacher,
                         std::span<const std::size_t> offsets, std::span<const std::size_t> lengths,
                         const relation_options& options, matrix_view<T> stats, arena& scratch,
@@ -51,16 +56,16 @@ struct relation_loss {
     const arena_scope temporaries(scratch);
     const workspace memory(scratch, p, false);
     const divergence kl(options);
-    std::array<double, sequence_tasks::most_runs> partial{};
+    std::array<double, sequence_tasks::most_chunks> partial{};
     p.tasks.for_each(ex, [&](std::size_t sequence, std::size_t first, std::size_t, std::size_t a,
-                             std::size_t run) {
+                             std::size_t chunk) {
       const std::size_t length = p.valid(sequence);
-      const head s = head::load(p.rows(student, first, length, a), options, memory.student(run)),
-                 t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(run));
+      const head s = head::load(p.rows(student, first, length, a), options, memory.student(chunk)),
+                 t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(chunk));
       for (std::size_t r = 0; r < length; r += score_band::most_rows) {
         const score_band b(r, length, p.causal());
-        const matrix_view<T> zs = memory.student_scores.tile(run, b),
-                             zt = memory.teacher_scores.tile(run, b);
+        const matrix_view<T> zs = memory.student_scores.tile(chunk, b),
+                             zt = memory.teacher_scores.tile(chunk, b);
         s.score(b, zs);
         t.score(b, zt);
         for (std::size_t i = 0; i < b.rows; ++i) {
@@ -68,14 +73,15 @@ struct relation_loss {
           T& lse_t = stats(first + r + i, options.split_heads + a);
           lse_s = log_sum_exp<T>(zs.row(i));
           lse_t = log_sum_exp<T>(zt.row(i));
-          partial[run] += static_cast<double>(kl.value(zs.row(i), zt.row(i), lse_s, lse_t));
+          partial[chunk] += static_cast<double>(kl.value(zs.row(i), zt.row(i), lse_s, lse_t));
         }
       }
     });
     return std::accumulate(partial.begin(), partial.end(), 0.0) * p.weight();
   }
 
-  /// dstudent += scale * d loss / d student, with stats as forward left them; null: nothing to do.
+  /// dstudent += scale * d loss / d student. stats are those of forward(). A null dstudent is
+  /// skipped.
   static void backward(matrix_view<const T> student, matrix_view<const T> teacher,
                        std::span<const std::size_t> offsets, std::span<const std::size_t> lengths,
                        const relation_options& options, matrix_view<const T> stats, T scale,
@@ -88,16 +94,16 @@ struct relation_loss {
     const divergence kl(options);
     const T each = static_cast<T>(static_cast<double>(scale) * p.weight());
     p.tasks.for_each(ex, [&](std::size_t sequence, std::size_t first, std::size_t, std::size_t a,
-                             std::size_t run) {
+                             std::size_t chunk) {
       const std::size_t length = p.valid(sequence);
-      const head s = head::load(p.rows(student, first, length, a), options, memory.student(run)),
-                 t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(run));
-      const matrix_view<T> ds = memory.gradient(run).row_block(0, length);
+      const head s = head::load(p.rows(student, first, length, a), options, memory.student(chunk)),
+                 t = head::load(p.rows(teacher, first, length, a), options, memory.teacher(chunk));
+      const matrix_view<T> ds = memory.gradient(chunk).row_block(0, length);
       std::fill_n(ds.data, ds.size(), T(0));
       for (std::size_t r = 0; r < length; r += score_band::most_rows) {
         const score_band b(r, length, p.causal());
-        const matrix_view<T> zs = memory.student_scores.tile(run, b),
-                             zt = memory.teacher_scores.tile(run, b);
+        const matrix_view<T> zs = memory.student_scores.tile(chunk, b),
+                             zt = memory.teacher_scores.tile(chunk, b);
         s.score(b, zs);
         t.score(b, zt);
         for (std::size_t i = 0; i < b.rows; ++i)
@@ -112,7 +118,7 @@ struct relation_loss {
  private:
   using head = relation_head<T>;
 
-  /// The operands, checked, and how they fall into tasks.
+  /// The checked operands and their division into tasks.
   struct problem {
     std::span<const std::size_t> offsets, lengths;
     const relation_options& options;
@@ -142,14 +148,14 @@ struct relation_loss {
 
     [[nodiscard]] bool causal() const { return options.mask == relation_mask::causal; }
 
-    /// Rows and columns of a sequence that take part.
+    /// Number of rows and columns of a sequence that take part.
     [[nodiscard]] std::size_t valid(std::size_t sequence) const {
       return lengths.empty() || options.mask == relation_mask::all
                  ? offsets[sequence + 1] - offsets[sequence]
                  : lengths[sequence];
     }
 
-    /// Split head a of the tokens [first, first + length).
+    /// The part of m that is split head a of the tokens [first, first + length).
     template <class U>
     matrix_view<U> rows(matrix_view<U> m, std::size_t first, std::size_t length,
                         std::size_t a) const {
@@ -178,42 +184,45 @@ struct relation_loss {
     }
   };
 
-  /// Scratch of all runs: a tile of scores of each side, both heads, the gradient of the student's.
+  /// The scratch memory. Each chunk of tasks has a tile of scores and a head for the student and
+  /// for the teacher, and the gradient of the student's head.
   class workspace {
    public:
     const score_tiles<T> student_scores, teacher_scores;
 
     workspace(arena& memory, const problem& p, bool with_gradient)
-        : student_scores(memory, p.tasks.runs(), p.longest),
-          teacher_scores(memory, p.tasks.runs(), p.longest),
+        : student_scores(memory, p.tasks.chunks(), p.longest),
+          teacher_scores(memory, p.tasks.chunks(), p.longest),
           longest_(p.longest),
           student_width_(p.student_width),
           student_(head::size(p.longest, p.student_width)),
           teacher_(head::size(p.longest, p.teacher_width)),
-          run_(student_ + teacher_ + (with_gradient ? student_ : 0)),
-          data_(memory.template allocate<T>(p.tasks.runs() * run_)) {}
+          size_(student_ + teacher_ + (with_gradient ? student_ : 0)),
+          data_(memory.template allocate<T>(p.tasks.chunks() * size_)) {}
 
-    [[nodiscard]] T* student(std::size_t run) const { return data_ + run * run_; }
-    [[nodiscard]] T* teacher(std::size_t run) const { return student(run) + student_; }
-    [[nodiscard]] matrix_view<T> gradient(std::size_t run) const {
-      return {teacher(run) + teacher_, longest_, student_width_};
+    [[nodiscard]] T* student(std::size_t chunk) const { return data_ + chunk * size_; }
+    [[nodiscard]] T* teacher(std::size_t chunk) const { return student(chunk) + student_; }
+    [[nodiscard]] matrix_view<T> gradient(std::size_t chunk) const {
+      return {teacher(chunk) + teacher_, longest_, student_width_};
     }
 
    private:
-    std::size_t longest_, student_width_, student_, teacher_, run_;
+    std::size_t longest_, student_width_, student_, teacher_, size_;
     T* data_;
   };
 
-  /// KL(R_T || R_S) of one row of scores with clamped probabilities.
+  /// KL(R_T || R_S) of one row of scores, with clamped probabilities.
   struct divergence {
-    simd::batch<T> least, low;  // the clamp and its logarithm, finite even for a clamp of 0
+    // The clamp and its logarithm, which is finite even for a clamp of 0.
+    simd::batch<T> least, low;
 
     explicit divergence(const relation_options& o)
         : least(static_cast<T>(o.clamp)),
           low(o.clamp > 0 ? static_cast<T>(std::log(o.clamp)) : std::numeric_limits<T>::lowest()) {}
 
-    /// R_S - R_T, whose sum is 0, is added to each term: without the clamp each is then
-    /// non-negative and of second order, so close relations do not cancel.
+    /// R_S - R_T is added to each term. These additions sum to 0, and without the clamp each term
+    /// is then non-negative and of second order in the difference, so nothing cancels for close
+    /// relations.
     T value(row_view<const T> zs, row_view<const T> zt, T lse_s, T lse_t) const {
       const simd::batch<T> shift_s(lse_s), shift_t(lse_t);
       return simd::sum(
@@ -226,7 +235,8 @@ struct relation_loss {
           zs, zt);
     }
 
-    /// zs <- d KL / d zs = R_S sum_k m_k - m, where m_j = max(R_T, clamp) if R_S >= clamp, else 0.
+    /// Replaces zs by d KL / d zs = R_S sum_k m_k - m, where m_j = max(R_T, clamp) if R_S >= clamp,
+    /// else 0.
     void gradient(row_view<T> zs, row_view<T> zt, T lse_s, T lse_t) const {
       const simd::batch<T> shift_s(lse_s), shift_t(lse_t), zero(T(0));
       const row_view<const T> s = zs, t = zt;

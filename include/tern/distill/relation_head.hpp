@@ -1,5 +1,5 @@
-// One split head of one sequence in the relation loss: its rows, normalised where the form asks,
-// the scores between them, and the way back through the normalisation.
+// One split head of one sequence in the relation loss: its rows, normalised if the form requires
+// it, the scores between them, and the gradient through both steps.
 #pragma once
 
 #include <algorithm>
@@ -16,15 +16,15 @@ namespace tern::inline TERN_ABI {
 
 template <class T>
 struct relation_head {
-  matrix_view<T> x;     ///< (length, D), dense: rows of the head, of length 1 for cosine
-  row_view<T> inverse;  ///< (length) 1 / |row|; null for scaled_dot
+  matrix_view<T> x;     ///< (length, D), dense: rows of the head, unit vectors for cosine
+  row_view<T> inverse;  ///< (length): 1 / |row|; null for scaled_dot
   T factor;             ///< scores are factor * x x^T
 
-  /// Elements load() needs for sequences of `longest` tokens.
+  /// Number of elements that load() needs for sequences of `longest` tokens and heads of d columns.
   static std::size_t size(std::size_t longest, std::size_t d) { return longest * (d + 1); }
 
-  /// Copies rows (length, D) into memory. Like PyTorch's normalize, a row shorter than 1e-12 is
-  /// divided by 1e-12.
+  /// Copies rows (length, D) into `memory` and normalises them for cosine. A row whose norm is
+  /// below 1e-12 is divided by 1e-12, as in PyTorch's normalize.
   static relation_head load(matrix_view<const T> rows, const relation_options& options, T* memory) {
     const bool cosine = options.form == relation_form::cosine;
     const double root = cosine ? 1 : std::sqrt(static_cast<double>(rows.cols));
@@ -45,13 +45,14 @@ struct relation_head {
     return head;
   }
 
-  /// z = factor * x x^T in the band.
+  /// z = factor * x x^T for the rows of the band, with its mask applied.
   void score(const score_band& b, matrix_view<T> z) const {
     const matrix_view<const T> all = x;
     b.score(factor, all.row_block(b.first, b.rows), all, z);
   }
 
-  /// dx += the gradient of the scores for dz, times scale: x is on both sides of the product.
+  /// dx += scale * the gradient of the scores for dz. It has two terms, since x is on both sides of
+  /// the product.
   void score_backward(T scale, const score_band& b, matrix_view<const T> dz,
                       matrix_view<T> dx) const {
     const matrix_view<const T> all = x, seen = dz.col_block(0, b.cols);
@@ -61,7 +62,7 @@ struct relation_head {
                           dx.row_block(0, b.cols), true);
   }
 
-  /// drows += the gradient through the normalisation, (dx - x (x . dx)) / |row|.
+  /// drows += the gradient through the normalisation, (dx - x (x . dx)) / |row|, or dx without one.
   void load_backward(matrix_view<const T> dx, matrix_view<T> drows) const {
     for (std::size_t i = 0; i < dx.rows; ++i) {
       const T scale = inverse ? inverse[i] : T(1);

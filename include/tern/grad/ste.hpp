@@ -1,5 +1,5 @@
-// Straight-through estimator (Bengio et al. 2013) around a quantizer policy: the forward rounds,
-// the backward is the identity. BitNet: y = x + stop_gradient(Q(x) - x).
+// Straight-through estimator (Bengio et al. 2013) around a quantizer policy: the forward pass
+// rounds, the backward pass is the identity. BitNet writes it as y = x + stop_gradient(Q(x) - x).
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Quantizer: a weight_quantizer or an activation_quantizer of T.
+/// `Quantizer` is a weight_quantizer or an activation_quantizer of T.
 template <class Quantizer, class T = float>
 struct ste {
   static_assert(
@@ -23,8 +23,9 @@ struct ste {
       "quantize(x, codes, scales, row_sums, executor_ref)");
 
   /// y = x + lambda (Q(x) - x), where Q(x) is the dequantised code; exactly Q(x) for lambda = 1.
-  /// lambda = min(step / warm, 1) is the warm-up that turns quantization on gradually. x, y: same
-  /// shape, may be one; `scratch` holds a byte to an element and the scales.
+  /// lambda = min(step / warm, 1) is a warm-up that turns quantization on gradually. x and y have
+  /// the same shape and may be the same matrix. `scratch` takes one byte per element and the
+  /// scales.
   static void forward(matrix_view<const T> x, matrix_view<T> y, arena& scratch, T lambda = T(1),
                       executor_ref ex = {}, const Quantizer& quantizer = {}) {
     require_shape(y, x.rows, x.cols, "ste: y");
@@ -39,7 +40,7 @@ struct ste {
           row_view<const T>(rounded.row(r)));
   }
 
-  /// dx += dy, whatever lambda was. A null dx is skipped.
+  /// dx += dy for any lambda. A null dx is skipped.
   static void backward(matrix_view<const T> dy, matrix_view<T> dx) {
     if (!dx) return;
     require_shape(dx, dy.rows, dy.cols, "ste: dx");
@@ -51,11 +52,11 @@ struct ste {
                          const Quantizer& quantizer, executor_ref ex) {
     const matrix_view<std::int8_t> codes = scratch.template matrix<std::int8_t>(x.rows, x.cols);
     if constexpr (weight_quantizer<Quantizer, T>) {
-      const extents block = Quantizer::scale_block(x.rows, x.cols);
-      const extents n = scale_extents({x.rows, x.cols}, block);
+      const extents scale_block = Quantizer::scale_block(x.rows, x.cols);
+      const extents n = scale_extents({x.rows, x.cols}, scale_block);
       const matrix_view<T> scales = scratch.template matrix<T>(n.rows, n.cols);
       quantizer.template quantize<T>(x, codes, scales, ex);
-      dequantize<T>(codes, scales, block, out, ex);
+      dequantize<T>(codes, scales, scale_block, out, ex);
     } else {
       const row_view<T> scales(scratch.template allocate<T>(x.rows), x.rows);
       const row_view<std::int32_t> sums(scratch.template allocate<std::int32_t>(x.rows), x.rows);

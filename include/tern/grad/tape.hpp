@@ -1,6 +1,6 @@
-// Reverse-mode recording: each op appends the closure that runs its backward. Values, gradients
-// and closures lie in one arena that is rewound after the step, so a steady state allocates
-// nothing.
+// Recording for reverse-mode differentiation: each op appends a closure that computes its backward
+// pass. Values, gradients and closures lie in one arena that is rewound after the step, so later
+// steps allocate nothing.
 #pragma once
 
 #include <algorithm>
@@ -14,37 +14,37 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A value of the graph and where its gradient accumulates; a null gradient means "not wanted".
+/// A value of the graph and the matrix in which its gradient accumulates.
 template <class T>
 struct variable {
-  matrix_view<T> value, grad;  ///< of one shape; a null grad: none is wanted
+  matrix_view<T> value, grad;  ///< have the same shape; a null grad means "not wanted"
 
-  /// Of the value.
-  [[nodiscard]] std::size_t rows() const { return value.rows; }
-  [[nodiscard]] std::size_t cols() const { return value.cols; }
+  [[nodiscard]] std::size_t rows() const { return value.rows; }  ///< rows of the value
+  [[nodiscard]] std::size_t cols() const { return value.cols; }  ///< columns of the value
 };
 
 template <class T>
 class tape {
  public:
-  /// `ex`: what runs the ops; `recording`: see there.
+  /// `ex` executes the ops of this tape. `recording` says whether gradients are wanted.
   explicit tape(executor_ref ex = {}, bool recording = true) : ex_(ex), recording_(recording) {}
 
-  /// Whether gradients are wanted; a tape that does not record is an inference workspace.
+  /// Whether gradients are wanted. A tape that does not record is a workspace for inference.
   [[nodiscard]] bool recording() const { return recording_; }
-  /// What ops of this tape run on.
+  /// The executor of this tape's ops.
   [[nodiscard]] executor_ref executor() const { return ex_; }
-  /// Holds values, gradients and closures; rewound by reset().
+  /// The arena that holds values, gradients and closures. reset() rewinds it.
   [[nodiscard]] arena& memory() { return arena_; }
 
-  /// An uninitialised value with a zeroed gradient (none if not recording), alive until reset().
+  /// Makes an uninitialised value with a zeroed gradient (a null one if the tape does not record).
+  /// Both are valid until reset().
   variable<T> make(std::size_t rows, std::size_t cols) {
     variable<T> v{arena_.matrix<T>(rows, cols), {}};
     if (recording_) v.grad = zeros(rows, cols);
     return v;
   }
 
-  /// A matrix of zeros from the tape's arena.
+  /// Makes a matrix of zeros in the tape's arena.
   matrix_view<T> zeros(std::size_t rows, std::size_t cols) {
     const matrix_view<T> m = arena_.matrix<T>(rows, cols);
     ex_.parallel_for(m.size(), std::size_t{1} << 15, [&](std::size_t begin, std::size_t end) {
@@ -53,8 +53,8 @@ class tape {
     return m;
   }
 
-  /// Appends `backward`, a callable without arguments whose captures are plain data in this
-  /// tape's arena or outlive the step. Dropped when not recording.
+  /// Appends `backward`, a callable without arguments. What its captures refer to lies in this
+  /// tape's arena or outlives the step. It is dropped if the tape does not record.
   template <class F>
   void record(F backward) {
     static_assert(std::is_trivially_destructible_v<F>, "capture views and numbers, not owners");
@@ -65,29 +65,30 @@ class tape {
     ++size_;
   }
 
-  /// Runs every recorded closure, last first. Temporaries of a closure are released after it.
+  /// Calls every recorded closure, the last one first. The temporaries of a closure are released
+  /// after it.
   void backward() {
     for (; last_ != nullptr; last_ = last_->previous) {
       const arena_scope temporaries(arena_);
-      last_->run(last_->closure);
+      last_->call(last_->closure);
     }
     size_ = 0;
   }
 
-  /// Forgets the step; memory stays for the next one.
+  /// Forgets the step. The memory stays for the next one.
   void reset() {
     last_ = nullptr;
     size_ = 0;
     arena_.rewind();
   }
 
-  [[nodiscard]] std::size_t size() const { return size_; }  ///< closures recorded
+  [[nodiscard]] std::size_t size() const { return size_; }  ///< number of recorded closures
 
  private:
   struct node {
     node* previous;
     void* closure;
-    void (*run)(void*);
+    void (*call)(void*);
   };
 
   executor_ref ex_;

@@ -1,4 +1,4 @@
-// Text from a model: a prompt, then token after token until something ends it.
+// Text from a model: it gets a prompt and then generates token after token until the answer ends.
 #pragma once
 
 #include <algorithm>
@@ -16,39 +16,41 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Knows the text of a token, as bpe_tokenizer does.
+/// A tokenizer that gives the text of a token, as bpe_tokenizer does.
 template <class T>
 concept token_reader = requires(const T& tokenizer, std::int32_t token) {
   { tokenizer.token_text(token) } -> std::convertible_to<std::string_view>;
 };
 
-/// How to go on, and when to stop.
+/// Options that say how tokens are chosen and when an answer ends.
 struct generation_options {
-  sampling_options sampling = {};  ///< of each token
-  std::size_t max_tokens = 256;    ///< of the answer
-  std::vector<std::int32_t> stop_tokens =
-      {};  ///< see end_tokens(); none of them is part of the result
-  std::vector<std::string> stop_strings = {};  ///< nor these
+  sampling_options sampling = {};  ///< options of the sampler
+  std::size_t max_tokens = 256;    ///< most tokens of an answer
+  /// Tokens that end an answer and are not part of it; see end_tokens().
+  std::vector<std::int32_t> stop_tokens = {};
+  /// Strings that end an answer and are not part of its text.
+  std::vector<std::string> stop_strings = {};
 };
 
-/// Why an answer ended.
+/// The reason for which an answer ended.
 enum class finish_reason {
-  length,  ///< max_tokens, or the session's capacity
-  stop_token,
-  stop_string,
-  cancelled,  ///< the callback returned false
+  length,       ///< max_tokens or the session's capacity was reached
+  stop_token,   ///< the model chose a stop token
+  stop_string,  ///< the text contained a stop string
+  cancelled,    ///< the callback returned false
 };
 
-/// An answer.
+/// An answer of a model.
 struct generation {
-  std::string text;                              ///< of `tokens`, up to a stop string
-  std::vector<std::int32_t> tokens;              ///< without the stop token
-  finish_reason finish = finish_reason::length;  ///< why it ended
+  std::string text;                              ///< the text of `tokens`, up to a stop string
+  std::vector<std::int32_t> tokens;              ///< tokens without the stop token
+  finish_reason finish = finish_reason::length;  ///< reason for which it ended
 };
 
-/// Appends the prompt to a sequence of the session and answers it. on_text(std::string_view) gets
-/// the text as it grows, in whole characters; it returns nothing, or false to end here. Throws as
-/// session::append and sampler.
+/// Appends the prompt to a sequence of the session and generates an answer.
+/// on_text(std::string_view) gets each new piece of text, in whole characters. It returns nothing,
+/// or a bool that is false to end the answer. Throws the exceptions of session::append() and
+/// sampler.
 template <class Model, token_reader Tokenizer, class F>
 generation generate(session<Model>& s, const Tokenizer& tokenizer,
                     std::span<const std::int32_t> prompt, const generation_options& options,

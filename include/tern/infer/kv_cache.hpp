@@ -1,6 +1,6 @@
-// Keys and values of past tokens, so that a new token costs one pass: preallocated, as F32, F16 or
-// INT8 with a scale to each row of a head. Layers with a sliding window keep a ring of what they
-// can still see.
+// Keys and values of past tokens, so that a new token needs one pass over the model for itself
+// only. The memory is allocated once. Elements are F32, F16, or INT8 with one scale for each row of
+// a head. A layer with a sliding window keeps a ring of the positions that can still be seen.
 #pragma once
 
 #include <algorithm>
@@ -18,34 +18,35 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Of a key or value; int8 has a float scale to each row of a head.
+/// Element type of keys and values. int8 has one float scale for each row of a head.
 enum class kv_storage { f32, f16, int8 };
 
 /// Sizes of a cache.
 struct kv_shape {
-  std::size_t layers = 0, kv_heads = 0, head_dim = 0;  ///< of the model
-  std::size_t sequences = 1;                           ///< independent ones, numbered from 0
-  std::size_t capacity = 0;                            ///< positions of each
-  std::size_t chunk = 512;                             ///< most tokens that one append() brings
-  /// How many positions a token of a layer sees, its own included; 0 or no entry: all before it.
+  std::size_t layers = 0, kv_heads = 0, head_dim = 0;  ///< sizes of the model
+  std::size_t sequences = 1;                           ///< independent sequences, numbered from 0
+  std::size_t capacity = 0;                            ///< positions that each can hold
+  std::size_t chunk = 512;                             ///< most tokens of one append()
+  /// For each layer the number of positions that a token sees, its own included. 0 or a missing
+  /// entry means all positions up to its own.
   std::vector<std::size_t> windows;
 
-  /// Positions a token of the layer sees; 0: all before it.
+  /// Number of positions that a token of the layer sees, or 0 for all.
   [[nodiscard]] std::size_t window(std::size_t layer) const {
     return layer < windows.size() ? windows[layer] : 0;
   }
 };
 
-/// Dense rows of a head as a cache stores them. E: float, F16 as std::uint16_t, or std::int8_t with
-/// a scale to each row.
+/// Dense rows of a head as a cache stores them. E is float, std::uint16_t for F16, or std::int8_t
+/// with one scale for each row.
 template <class E>
 struct stored_rows {
-  const E* data;           ///< rows one after another
-  std::size_t rows, cols;  ///< positions, head_dim
-  const float* scales;     ///< null where all are 1
+  const E* data;           ///< rows, one after another
+  std::size_t rows, cols;  ///< number of positions, and head_dim
+  const float* scales;     ///< one for each row, or null if all are 1
 };
 
-/// to (rows, cols) <- x
+/// Converts x to floats: to (rows, cols) = x.
 template <class E>
 void to_floats(const stored_rows<E>& x, float* to) {
   if constexpr (std::same_as<E, float>)
@@ -60,7 +61,7 @@ void to_floats(const stored_rows<E>& x, float* to) {
 
 class kv_cache {
  public:
-  /// Takes all memory at once. Throws config_error.
+  /// Allocates the memory for all sequences. Throws config_error if a size is 0.
   explicit kv_cache(const kv_shape& shape, kv_storage storage = kv_storage::f16)
       : shape_(shape), storage_(storage), lengths_(shape.sequences) {
     for (const std::size_t n : {shape.layers, shape.kv_heads, shape.head_dim, shape.sequences,
@@ -77,23 +78,23 @@ class kv_cache {
     }
   }
 
-  /// As given, windows and chunk included.
+  /// The sizes that the constructor got.
   [[nodiscard]] const kv_shape& shape() const { return shape_; }
-  /// Throws config_error where there is no such sequence.
+  /// Number of positions that the sequence has. Throws config_error if there is no such sequence.
   [[nodiscard]] std::size_t length(std::size_t sequence) const {
     if (sequence >= shape_.sequences)
       throw config_error("kv_cache: sequence " + std::to_string(sequence) + " of " +
                          std::to_string(shape_.sequences));
     return lengths_[sequence];
   }
-  /// Memory held.
+  /// Bytes that keys, values and scales take.
   [[nodiscard]] std::size_t size_bytes() const {
     std::size_t total = 0;
     for (const layer& l : layers_) total += l.data.size() + l.scales.size() * sizeof(float);
     return total;
   }
 
-  /// Throws config_error unless the sequence has room for n more positions.
+  /// Throws config_error unless n more positions can be appended to the sequence at once.
   void require_room(std::size_t sequence, std::size_t n) const {
     const std::size_t now = this->length(sequence);
     if (n > shape_.chunk || now + n > shape_.capacity)
@@ -102,8 +103,9 @@ class kv_cache {
                          ", " + std::to_string(shape_.chunk) + " at a time)");
   }
 
-  /// Keys (after RoPE) and values of the positions that follow the sequence's length, (n, kv_heads
-  /// * head_dim); once for every layer, then advance(). Throws as require_room(), and shape_error.
+  /// Stores the keys (after RoPE) and values of the n positions that follow the sequence's length.
+  /// k, v: (n, kv_heads * head_dim). Call it once for every layer, then call advance(). Throws like
+  /// require_room(), and shape_error.
   void append(std::size_t layer_index, std::size_t sequence, matrix_view<const float> k,
               matrix_view<const float> v) {
     require_room(sequence, k.rows);
@@ -119,15 +121,15 @@ class kv_cache {
         store(l, at + l.slots, v.row(i).data + h * shape_.head_dim);
       }
   }
-  /// The sequence is n positions longer: what append() brought to every layer counts from now on.
-  /// Throws as require_room().
+  /// Makes the sequence n positions longer, after append() has stored them for every layer. Throws
+  /// like require_room().
   void advance(std::size_t sequence, std::size_t n) {
     require_room(sequence, n);
     lengths_[sequence] += n;
   }
 
-  /// Goes back to an earlier length (0: a new sequence). Throws config_error where a window has
-  /// already dropped what that length sees.
+  /// Goes back to an earlier length; 0 starts a new sequence. Throws config_error if a layer's ring
+  /// has already overwritten positions that the last token of that length sees.
   void truncate(std::size_t sequence, std::size_t length) {
     const std::size_t now = this->length(sequence);
     for (std::size_t i = 0; i < layers_.size() && length > 0; ++i) {
@@ -139,14 +141,16 @@ class kv_cache {
     lengths_[sequence] = length;
   }
 
-  /// f(at, stored_rows<E>) with positions first + at and so on of a head, in order, until all of
-  /// [first, first + n) were passed: at once, or in two pieces where a ring begins anew. They may
-  /// lie beyond length() as far as they were appended.
+  /// Calls f(at, stored_rows<E>) with the keys of a head for the positions first + at and
+  /// following, in order, until it got all of [first, first + n). There is one call, or two if the
+  /// positions wrap around the end of a ring. Positions beyond length() are allowed if they have
+  /// been appended.
   template <class F>
   void visit_keys(std::size_t layer_index, std::size_t sequence, std::size_t head,
                   std::size_t first, std::size_t n, F&& f) const {
     visit(layers_[layer_index], sequence, head, first, n, 0, f);
   }
+  /// Does the same with the values of a head.
   template <class F>
   void visit_values(std::size_t layer_index, std::size_t sequence, std::size_t head,
                     std::size_t first, std::size_t n, F&& f) const {
@@ -155,7 +159,8 @@ class kv_cache {
   }
 
  private:
-  /// Rows of head_dim elements: for each sequence and head the keys of all slots, then the values.
+  /// Rows of head_dim elements: for each sequence and head first the keys of all slots, then the
+  /// values. A position p is in slot p % slots.
   struct layer {
     std::size_t slots;
     std::vector<std::byte> data;
@@ -193,10 +198,10 @@ class kv_cache {
              std::size_t n, std::size_t offset, F& f) const {
     for (std::size_t at = 0; at < n;) {
       const std::size_t row = index(l, sequence, head, first + at) + offset,
-                        run = std::min(n - at, l.slots - (first + at) % l.slots);
+                        piece = std::min(n - at, l.slots - (first + at) % l.slots);
       const std::byte* const data = l.data.data() + row * row_bytes();
       const auto pass = [&]<class E>(const E* rows, const float* scales) {
-        f(at, stored_rows<E>{rows, run, shape_.head_dim, scales});
+        f(at, stored_rows<E>{rows, piece, shape_.head_dim, scales});
       };
       if (storage_ == kv_storage::f32)
         pass(reinterpret_cast<const float*>(data), nullptr);
@@ -204,7 +209,7 @@ class kv_cache {
         pass(reinterpret_cast<const std::uint16_t*>(data), nullptr);
       else
         pass(reinterpret_cast<const std::int8_t*>(data), l.scales.data() + row);
-      at += run;
+      at += piece;
     }
   }
 

@@ -1,4 +1,4 @@
-// How well a model predicts a text: the perplexity of its tokens.
+// The perplexity of a text, which measures how well a model predicts its tokens.
 #pragma once
 
 #include <algorithm>
@@ -14,15 +14,15 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How well a model predicts a text.
+/// The result of perplexity().
 struct perplexity_result {
-  double perplexity = 0;   ///< exp of the mean of -log p
-  std::size_t tokens = 0;  ///< predicted ones
+  double perplexity = 0;   ///< exp of the mean of -log p(token)
+  std::size_t tokens = 0;  ///< number of predicted tokens
 };
 
-/// The text is cut into windows of `length` tokens, the first of which is given and not predicted.
-/// Throws config_error where a window or the text has fewer than two tokens, or a window more
-/// than the model has positions.
+/// Computes the perplexity of a text. The text is cut into windows of `length` tokens, and the
+/// first token of a window is given, not predicted. Throws config_error if `length` or the text is
+/// below two tokens or if `length` is above the number of positions of the model.
 template <class Model>
 perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
                              std::size_t length = 512, executor_ref ex = {}) {
@@ -32,7 +32,7 @@ perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
                        " tokens, expected 2 to " +
                        std::to_string(model.config().max_position_embeddings));
   if (text.size() < 2) throw config_error("perplexity: the text has fewer than two tokens");
-  constexpr std::size_t rows = 64;  // whose logits exist at a time
+  constexpr std::size_t rows = 64;  // number of rows of logits that exist at a time
   tape<T> t(ex, false);
   double sum = 0;
   perplexity_result result;

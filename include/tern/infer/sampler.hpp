@@ -1,5 +1,6 @@
-// The next token from the logits: greedy, or drawn after temperature, top-k, top-p, min-p and a
-// repetition penalty, each as Hugging Face transformers defines it and in its order.
+// The choice of the next token from the logits: the most probable one, or a draw with temperature,
+// top-k, top-p, min-p and repetition penalty. Their definitions and their order are those of
+// Hugging Face transformers.
 #pragma once
 
 #include <algorithm>
@@ -17,16 +18,20 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Applied in this order: penalty, temperature, top_k, top_p, min_p.
+/// Options of a sampler. They are applied in this order: penalty, temperature, top_k, top_p, min_p.
 struct sampling_options {
-  double temperature = 0;  ///< 0: the largest logit, and what follows but the penalty is idle
-  std::size_t top_k = 0;   ///< so many of the most probable tokens; 0: all
-  double top_p = 1;        ///< the fewest most probable ones that have this share together
-  double min_p = 0;        ///< those with at least this share of the most probable one's
-  double repetition_penalty = 1;  ///< of tokens seen: positive logits divided, others multiplied
-  std::uint64_t seed = 0;         ///< of the sampler's random numbers
+  /// Logits are divided by it. 0 chooses the largest logit; then only the penalty has an effect.
+  double temperature = 0;
+  std::size_t top_k = 0;  ///< keeps this number of the most probable tokens; 0 keeps all
+  /// Keeps the most probable tokens, as few as have at least this total probability.
+  double top_p = 1;
+  /// Keeps tokens whose probability is at least this fraction of the largest one.
+  double min_p = 0;
+  /// Positive logits of tokens in the history are divided by it, negative ones multiplied.
+  double repetition_penalty = 1;
+  std::uint64_t seed = 0;  ///< seed of the sampler's random numbers
 
-  /// Throws config_error.
+  /// Throws config_error if an option is outside its range.
   void validate() const {
     const auto require = [](bool good, const char* what) {
       if (!good) throw config_error(std::string("sampling: ") + what);
@@ -39,11 +44,11 @@ struct sampling_options {
   }
 };
 
-/// Draws the tokens of one sequence; allocates nothing once it is made. Of equally probable tokens
-/// top-k and top-p prefer the lower.
+/// Chooses the tokens of one sequence. It allocates memory in the constructor only. Among equally
+/// probable tokens, top-k and top-p prefer the lower id.
 class sampler {
  public:
-  /// Throws config_error.
+  /// Throws config_error if an option is outside its range or the vocabulary is empty.
   sampler(const sampling_options& options, std::size_t vocabulary)
       : options_(options), random_(options.seed), scores_(vocabulary), seen_(vocabulary) {
     options.validate();
@@ -51,8 +56,9 @@ class sampler {
     candidates_.reserve(vocabulary);
   }
 
-  /// logits: one to each token; history: tokens that the penalty is for. Throws shape_error, and
-  /// numeric_error where the largest logit is not finite.
+  /// Returns the next token. logits: one for each token of the vocabulary; history: the tokens that
+  /// the penalty applies to. Throws shape_error, and numeric_error if the largest logit is not
+  /// finite.
   std::int32_t operator()(row_view<const float> logits, std::span<const std::int32_t> history) {
     require_size(logits.size, scores_.size(), "sampler: logits");
     for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i] = logits[i];
@@ -71,7 +77,7 @@ class sampler {
     return scores_[static_cast<std::size_t>(token)];
   }
 
-  /// Once for each token, however often it was seen.
+  /// Applies the penalty once to each token of the history, no matter how often it occurs.
   void penalize(std::span<const std::int32_t> history) {
     const auto factor = static_cast<float>(options_.repetition_penalty);
     if (factor == 1) return;
@@ -84,7 +90,7 @@ class sampler {
     for (const std::int32_t token : history) seen_[static_cast<std::size_t>(token)] = false;
   }
 
-  /// Scores become probabilities relative to the largest.
+  /// Replaces the scores by weights: probabilities relative to the largest one.
   void to_weights(float top) {
     const simd::batch<float> shift(top), slope(static_cast<float>(1 / options_.temperature));
     const row_view<float> row(scores_.data(), scores_.size());
@@ -93,7 +99,7 @@ class sampler {
         row_view<const float>(row));
   }
 
-  /// What top-k and top-p leave.
+  /// Sets the candidates to the tokens that top-k and top-p keep.
   void choose_candidates() {
     const std::size_t n = scores_.size(), k = options_.top_k;
     if (k != 0 && k < n) {
@@ -105,7 +111,7 @@ class sampler {
     std::iota(candidates_.begin(), candidates_.end(), 0);
     if (options_.top_p == 1) return;
     const double share = options_.top_p * total();
-    // Seldom more than a few tokens: the vocabulary is not sorted unless it must be.
+    // Few tokens usually suffice, so the whole vocabulary is sorted only if it must be.
     for (std::size_t few = 64; few < n; few *= 8) {
       take_largest(few);
       if (keep_share(share)) return;
@@ -114,7 +120,7 @@ class sampler {
     keep_share(share);
   }
 
-  /// The n tokens of largest weight, in order.
+  /// Sets the candidates to the n tokens of largest weight, in descending order.
   void take_largest(std::size_t n) {
     candidates_.resize(scores_.size());
     std::iota(candidates_.begin(), candidates_.end(), 0);
@@ -132,7 +138,8 @@ class sampler {
     return sum;
   }
 
-  /// Cuts the candidates, in order, where their weights reach `share`; false where they never do.
+  /// Keeps the first candidates, as few as have the total weight `share`. Returns false if all of
+  /// them have less.
   bool keep_share(double share) {
     double sum = 0;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
@@ -150,12 +157,12 @@ class sampler {
       left -= weight(c);
       if (left < 0) return c;
     }
-    return candidates_.back();  // rounding: the sum was a little less than its parts
+    return candidates_.back();  // rounding can leave a little more than the last weight
   }
 
   sampling_options options_;
   philox random_;
-  std::vector<float> scores_;  ///< logits, then weights
+  std::vector<float> scores_;  ///< first the logits, then the weights
   std::vector<bool> seen_;
   std::vector<std::int32_t> candidates_;
 };

@@ -1,5 +1,5 @@
-// A model at work on token sequences that grow: each new token costs one pass over the weights,
-// what came before stays in a kv_cache.
+// Inference on sequences of tokens that grow. Each new token costs one pass over the weights, since
+// a kv_cache keeps the keys and values of earlier tokens.
 #pragma once
 
 #include <algorithm>
@@ -15,26 +15,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Sizes of the cache.
+/// Sizes of a session and its cache.
 struct session_options {
-  std::size_t sequences = 1;    ///< independent ones, numbered from 0
-  std::size_t capacity = 2048;  ///< positions of each, cut to the model's max_position_embeddings
-  std::size_t chunk = 512;      ///< tokens of one pass; longer prompts take several
-  kv_storage storage = kv_storage::f16;  ///< of keys and values
+  std::size_t sequences = 1;             ///< independent sequences, numbered from 0
+  std::size_t capacity = 2048;           ///< positions of each, at most max_position_embeddings
+  std::size_t chunk = 512;               ///< most tokens of one pass; longer prompts take several
+  kv_storage storage = kv_storage::f16;  ///< element type of keys and values
 };
 
-/// Tokens that follow those which a sequence has.
+/// Tokens to be appended to a sequence.
 struct sequence_tokens {
-  std::size_t sequence = 0;              ///< of the session
-  std::span<const std::int32_t> tokens;  ///< at least one
+  std::size_t sequence = 0;              ///< number of the sequence, from 0 on
+  std::span<const std::int32_t> tokens;  ///< at least one token
 };
 
-/// Uses a model that must outlive it and not change. Several sessions may share one, in threads of
-/// their own, once all are made.
+/// A session uses a model, which must outlive it and must not change. Several sessions may share a
+/// model and be used by different threads, after all of them have been constructed.
 template <class Model = decoder<>>
 class session {
  public:
-  /// Takes the memory of the cache. Throws config_error where a size is 0.
+  /// Allocates the cache. Throws config_error if a size is 0.
   explicit session(Model& model, const session_options& options = {}, executor_ref ex = {})
       : model_(model),
         cache_(shape_of(model.config(), options), options.storage),
@@ -42,18 +42,18 @@ class session {
     model.reserve_positions(cache_.shape().capacity);
   }
 
-  [[nodiscard]] Model& model() { return model_; }                 ///< as given
-  [[nodiscard]] const kv_cache& cache() const { return cache_; }  ///< of all sequences
-  /// Tokens that a sequence has. Throws config_error where there is no such sequence.
+  [[nodiscard]] Model& model() { return model_; }                 ///< the model it uses
+  [[nodiscard]] const kv_cache& cache() const { return cache_; }  ///< cache of all sequences
+  /// Number of tokens that the sequence has. Throws config_error if there is no such sequence.
   [[nodiscard]] std::size_t length(std::size_t sequence = 0) const {
     return cache_.length(sequence);
   }
-  /// Goes back to an earlier length, 0 for a new sequence. Throws as kv_cache::truncate.
+  /// Goes back to an earlier length; 0 starts a new sequence. Throws like kv_cache::truncate().
   void truncate(std::size_t sequence, std::size_t length) { cache_.truncate(sequence, length); }
 
-  /// Logits (1, vocab_size) of what follows the tokens, valid until the next call. Throws
-  /// config_error where there are none, where they do not fit into the cache or are none of the
-  /// vocabulary; the sequence then ends before the chunk at fault.
+  /// Appends tokens and returns the vocab_size logits of the token that follows them, valid until
+  /// the next call. Throws config_error if there are no tokens, if they do not fit into the cache
+  /// or if one is not in the vocabulary; the sequence then ends before the chunk with the error.
   row_view<const float> append(std::span<const std::int32_t> tokens, std::size_t sequence = 0) {
     if (tokens.empty()) throw config_error("session: no tokens to append");
     if (length(sequence) + tokens.size() > cache_.shape().capacity)
@@ -63,15 +63,16 @@ class session {
     const std::size_t chunk = cache_.shape().chunk;
     for (; tokens.size() > chunk; tokens = tokens.subspan(chunk)) {
       const sequence_tokens part{sequence, tokens.first(chunk)};
-      run({&part, 1});
+      pass({&part, 1});
     }
     const sequence_tokens part{sequence, tokens};
     return append({&part, 1}).row(0);
   }
 
-  /// The same for several sequences, each at most once, in one pass: logits (parts, vocab_size).
+  /// Appends tokens to several sequences, each at most once, in one pass. Returns the logits
+  /// (parts, vocab_size).
   matrix_view<const float> append(std::span<const sequence_tokens> parts) {
-    const variable<float> last = run(parts);
+    const variable<float> last = pass(parts);
     return model_.logits(tape_, last).value;
   }
 
@@ -90,8 +91,8 @@ class session {
     return s;
   }
 
-  /// One pass; final hidden states of the last token of each part.
-  variable<float> run(std::span<const sequence_tokens> parts) {
+  /// Makes one pass and returns the final hidden states of the last token of each part.
+  variable<float> pass(std::span<const sequence_tokens> parts) {
     batch_.clear();
     rows_.clear();
     parts_.clear();

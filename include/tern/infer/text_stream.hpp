@@ -1,5 +1,5 @@
-// Text that arrives token by token: passed on in whole characters, and never a part of what may
-// still become a stop string.
+// Text that arrives token by token. It is passed on in whole characters, and text that may be the
+// beginning of a stop string is held back.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@ class text_stream {
     std::erase(stops_, "");
   }
 
-  /// Takes the bytes of a token; returns what may be shown, valid until the next call. Nothing
-  /// comes any more once a stop string is complete: it and what follows are dropped.
+  /// Takes the bytes of a token and returns the text that may be shown, valid until the next call.
+  /// A complete stop string and everything after it are dropped.
   std::string_view push(std::string_view bytes) {
     held_.erase(0, shown_);
     shown_ = 0;
@@ -42,35 +42,35 @@ class text_stream {
     return std::string_view(held_).substr(0, end);
   }
 
-  /// What is still held back when no more tokens come.
+  /// Returns the text that is still held back, after the last token.
   std::string_view finish() {
     held_.erase(0, shown_);
     shown_ = held_.size();
     return held_;
   }
 
-  /// Whether a stop string was complete.
+  /// Whether the text contained a stop string.
   [[nodiscard]] bool stopped() const { return stopped_; }
 
  private:
-  /// Longest end of the text that begins the stop string.
+  /// Length of the longest end of the text that is a beginning of the stop string.
   [[nodiscard]] std::size_t overlap(std::string_view stop) const {
     std::size_t n = std::min(stop.size() - 1, held_.size());
     while (n != 0 && !std::string_view(held_).ends_with(stop.substr(0, n))) --n;
     return n;
   }
 
-  /// At most `end` bytes, without a UTF-8 character that has only begun.
+  /// The largest number of bytes, at most `end`, that does not end inside a UTF-8 character.
   [[nodiscard]] std::size_t whole_characters(std::size_t end) const {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(held_[i]); };
     for (std::size_t back = 1; back <= std::min<std::size_t>(3, end); ++back) {
       const unsigned char lead = byte(end - back);
-      if (lead < 0x80) return end;  // a character of its own
-      if (lead < 0xC0) continue;    // the middle of one
+      if (lead < 0x80) return end;  // a complete character
+      if (lead < 0xC0) continue;    // inside a character
       const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
       return length > back ? end - back : end;
     }
-    return end;  // no UTF-8: nothing to wait for
+    return end;  // not UTF-8, so there is nothing to wait for
   }
 
   std::vector<std::string> stops_;

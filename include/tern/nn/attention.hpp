@@ -1,6 +1,7 @@
-// Causal grouped-query attention over packed sequences. As in FlashAttention (arXiv 2205.14135) no
-// T x T matrix exists: a tile of rows meets all its columns at once, the backward pass makes the
-// probabilities again from the saved log-sum-exp. Memory is linear in T.
+// Causal grouped-query attention over packed sequences of T tokens. As in FlashAttention (arXiv
+// 2205.14135), the T x T matrix of scores is never stored: the scores of a tile of rows are
+// computed with all their columns at once, and the backward pass computes the probabilities again
+// from the saved log-sum-exp. Memory is linear in T.
 #pragma once
 
 #include <array>
@@ -22,13 +23,13 @@ namespace tern::inline TERN_ABI {
 
 /// Query head h reads key/value head h / (q_heads / kv_heads).
 struct attention_shape {
-  std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;  ///< of the model
-  double scale = 0;        ///< of the scores; 0 stands for 1/sqrt(head_dim)
-  std::size_t window = 0;  ///< a token sees so many, itself the last; 0 for all before it
+  std::size_t q_heads = 0, kv_heads = 0, head_dim = 0;  ///< sizes of the model
+  double scale = 0;        ///< factor of the scores; 0 stands for 1/sqrt(head_dim)
+  std::size_t window = 0;  ///< tokens that a token sees, itself included; 0: all
 
-  /// Query heads of one key/value head.
+  /// Number of query heads that read one key/value head.
   [[nodiscard]] std::size_t group() const { return q_heads / kv_heads; }
-  /// What scores are multiplied by.
+  /// The number that scores are multiplied by.
   [[nodiscard]] double factor() const {
     return scale != 0 ? scale : 1 / std::sqrt(static_cast<double>(head_dim));
   }
@@ -36,12 +37,12 @@ struct attention_shape {
 
 /// y_i = sum_j p_ij v_j, p_i = softmax_j(scale * q_i . k_j) over the positions i - window < j <= i
 /// of the same sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N,
-/// q_heads), the saved log-sum-exp; offsets: (B + 1) sequence bounds. Rows must be contiguous, with
-/// any distance. Scratch: at most 32 * 2 * 64 * (T + 16) elements, T the longest sequence, released
-/// again.
+/// q_heads), the saved log-sum-exp; offsets: (B + 1) sequence bounds. The elements of a row must be
+/// contiguous; the row stride is free. A call takes at most 32 * 2 * 64 * (T + 16) elements of
+/// `scratch`, where T is the length of the longest sequence, and gives them back.
 template <class T>
 struct attention {
-  /// Throws shape_error.
+  /// Computes y and lse. Throws shape_error.
   static void forward(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
                       std::span<const std::size_t> offsets, const attention_shape& shape,
                       matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {}) {
@@ -51,16 +52,17 @@ struct attention {
     const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
     const sequence_tasks tasks(offsets, shape.kv_heads);
     const arena_scope temporaries(scratch);
-    const score_tiles<T> scores(scratch, tasks.runs(), longest);
+    const score_tiles<T> scores(scratch, tasks.chunks(), longest);
     const T factor = static_cast<T>(shape.factor());
     tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
-                           std::size_t run) {
+                           std::size_t chunk) {
       const auto keys = k.block(first, kv * d, length, d),
                  values = v.block(first, kv * d, length, d);
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
         for (std::size_t r = 0; r < length; r += score_band::most_rows) {
           const score_band b(r, length, true, shape.window);
-          const matrix_view<T> p = scores.tile(run, b), out = y.block(first + r, h * d, b.rows, d);
+          const matrix_view<T> p = scores.tile(chunk, b),
+                               out = y.block(first + r, h * d, b.rows, d);
           b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p);
           std::array<T, score_band::most_rows> total;
           for (std::size_t i = 0; i < b.rows; ++i)
@@ -73,7 +75,8 @@ struct attention {
     });
   }
 
-  /// Adds to dq, dk, dv (each may be null) the gradients for dy; y and lse as forward left them.
+  /// Adds the gradients for dy to dq, dk and dv, each of which may be null. y and lse are the
+  /// results of forward().
   static void backward(matrix_view<const T> dy, matrix_view<const T> q, matrix_view<const T> k,
                        matrix_view<const T> v, matrix_view<const T> y, matrix_view<const T> lse,
                        std::span<const std::size_t> offsets, const attention_shape& shape,
@@ -89,11 +92,11 @@ struct attention {
     const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
     const sequence_tasks tasks(offsets, shape.kv_heads);
     const arena_scope temporaries(scratch);
-    const score_tiles<T> probabilities(scratch, tasks.runs(), longest),
-        gradients(scratch, tasks.runs(), longest);
+    const score_tiles<T> probabilities(scratch, tasks.chunks(), longest),
+        gradients(scratch, tasks.chunks(), longest);
     const T factor = static_cast<T>(shape.factor());
     tasks.for_each(ex, [&](std::size_t, std::size_t first, std::size_t length, std::size_t kv,
-                           std::size_t run) {
+                           std::size_t chunk) {
       for (std::size_t h = kv * shape.group(); h < (kv + 1) * shape.group(); ++h) {
         for (std::size_t r = 0; r < length; r += score_band::most_rows) {
           const score_band b(r, length, true, shape.window);
@@ -101,7 +104,7 @@ struct attention {
           const auto cols = [&](const auto& m) {
             return m.block(first + b.begin, kv * d, b.cols, d);
           };
-          const matrix_view<T> p = probabilities.tile(run, b), ds = gradients.tile(run, b);
+          const matrix_view<T> p = probabilities.tile(chunk, b), ds = gradients.tile(chunk, b);
           const matrix_view<const T> seen = p.col_block(0, b.cols), slope = ds.col_block(0, b.cols);
           b.score(factor, rows(q), k.block(first, kv * d, length, d), p);
           detail::gemm_block<T>(T(1), rows(dy), cols(v).transposed(), ds.col_block(0, b.cols),
@@ -135,12 +138,13 @@ struct attention {
         row, [&](const auto& a) { return a * factor; }, row_view<const T>(row));
   }
 
-  /// scores s -> probabilities; dp -> dp's gradient p * (dp - delta) with respect to the scores.
+  /// Replaces the scores s by the probabilities p, and dp by p * (dp - delta), the gradient with
+  /// respect to the scores.
   static void softmax_backward(row_view<T> s, row_view<T> dp, T lse, T delta) {
     const simd::batch<T> shift(lse), mean(delta), zero(T(0));
     simd::transform(
         s, [&](const auto& a) { return xsimd::exp(a - shift); }, row_view<const T>(s));
-    // Where p is 0 the padding of dp may hold anything, NaN included.
+    // Where p is 0, the padding of dp may hold any value, even NaN.
     simd::transform(
         dp,
         [&](const auto& g, const auto& p) { return xsimd::select(p > zero, p * (g - mean), zero); },

@@ -1,6 +1,6 @@
 // BitLinear (BitNet b1.58; BitNet Distillation, section 3.1): y = Qa(x) Qw(w)^T + b. The product is
-// taken in whole numbers and scaled once, so training, evaluation and packed inference agree to
-// the last bit; the backward passes both roundings straight through.
+// computed in integers and scaled once, so training, evaluation and packed inference agree to the
+// last bit. The backward pass treats both roundings as the identity (straight-through).
 #pragma once
 
 #include <algorithm>
@@ -26,25 +26,27 @@
 
 namespace tern::inline TERN_ABI {
 
-/// bit_linear without a norm of its own.
+/// Stands for a bit_linear that has no norm of its own.
 struct no_norm {};
 
-/// WeightQ: a weight_quantizer; ActQ: an activation_quantizer; Norm: no_norm or sub_ln<T>, applied
-/// to x first. A warm-up of the quantization is ste on both operands followed by linear.
+/// WeightQ is a weight_quantizer and ActQ an activation_quantizer. Norm is no_norm, or sub_ln<T>,
+/// which is applied to x first. For a warm-up of the quantization use ste on both operands, then
+/// linear.
 template <class T, class WeightQ = absmean, class ActQ = absmax_int8, class Norm = no_norm>
 struct bit_linear {
   static_assert(require_weight_quantizer<WeightQ, T>() && require_activation_quantizer<ActQ, T>());
 
-  /// What the backward needs: both operands as codes.
+  /// The values that the backward pass needs: both operands as codes.
   struct saved {
     matrix_view<std::int8_t> x_codes;  ///< (N, K)
     row_view<T> x_scales;              ///< N
-    row_view<std::int32_t> x_sums;     ///< N, sums of codes
+    row_view<std::int32_t> x_sums;     ///< N, sums of the codes of each row
     matrix_view<std::int8_t> w_codes;  ///< (M, K)
-    matrix_view<T> w_scales;           ///< scale_extents of WeightQ; best one column after another
+    matrix_view<T> w_scales;           ///< scale_extents of WeightQ, best in column-major order
   };
 
-  /// Uninitialised, alive until `memory` is rewound.
+  /// Takes uninitialised memory for N x K activations and M x K weights. It is valid until `memory`
+  /// is rewound.
   static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
     const extents scales = scale_extents({m, k}, WeightQ::scale_block(m, k));
     return {memory.matrix<std::int8_t>(n, k),
@@ -54,8 +56,8 @@ struct bit_linear {
             memory.matrix<T>(scales.cols, scales.rows).transposed()};
   }
 
-  /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about
-  /// K (M / 4 + N) + 4 N M bytes while it runs. Throws shape_error.
+  /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about K (M / 4 + N)
+  /// + 4 N M bytes during the call. Throws shape_error.
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
@@ -64,17 +66,18 @@ struct bit_linear {
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
     activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
     const arena_scope temporaries(scratch);
-    const extents block = WeightQ::scale_block(w.rows, w.cols);
-    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, block.cols};
-    auto* blocks = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
+    const extents scale_block = WeightQ::scale_block(w.rows, w.cols);
+    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, scale_block.cols};
+    auto* packed = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
     using product = packed_linear<T, ActQ>;
     const typename product::template output<two_bit> to{
-        pack<two_bit>(s.w_codes, block.cols, blocks, ex), s.w_scales, block.rows, bias, y};
+        pack<two_bit>(s.w_codes, scale_block.cols, packed, ex), s.w_scales, scale_block.rows, bias,
+        y};
     product::template multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
   }
 
-  /// dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where Wq and Xq are the dequantised
-  /// operands: the straight-through gradient. Null outputs are skipped.
+  /// The straight-through gradient: dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where
+  /// Wq and Xq are the dequantised operands. Null outputs are skipped.
   static void backward(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
                        matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {}) {
     require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
@@ -96,7 +99,7 @@ struct bit_linear {
     return w;
   }
 
-  /// Whether the tensor or each of its rows has one scale.
+  /// Whether there is one scale for the whole matrix or one for each of its rows.
   static bool whole(const saved& s) {
     return s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == s.w_codes.rows);
   }
@@ -106,23 +109,24 @@ struct bit_linear {
   }
 };
 
-/// The same with SubLN before the quantization: y = Qa(sub_ln(x)) Qw(w)^T + b.
+/// BitLinear with SubLN before the quantization: y = Qa(sub_ln(x)) Qw(w)^T + b.
 template <class T, class WeightQ, class ActQ>
 struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
-  using product = bit_linear<T, WeightQ, ActQ>;  ///< without the norm
+  using product = bit_linear<T, WeightQ, ActQ>;  ///< the product without the norm
 
-  /// What the backward needs.
+  /// The values that the backward pass needs.
   struct saved {
-    typename product::saved codes;  ///< of sub_ln(x) and w
-    row_view<T> inv_rms;            ///< N
+    typename product::saved codes;  ///< codes of sub_ln(x) and of w
+    row_view<T> inv_rms;            ///< N, one for each row of x
   };
 
-  /// Uninitialised, alive until `memory` is rewound.
+  /// Takes uninitialised memory for N x K activations and M x K weights. It is valid until `memory`
+  /// is rewound.
   static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
     return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
   }
 
-  /// gain: K elements, or null for ones; the rest as without a norm.
+  /// gain: K elements, or null for ones. The other arguments are those of the form without a norm.
   static void forward(matrix_view<const T> x, row_view<const T> gain, T eps, matrix_view<const T> w,
                       row_view<const T> bias, matrix_view<T> y, const saved& s, arena& scratch,
                       executor_ref ex = {}, const WeightQ& weight_quantizer = {},
@@ -134,7 +138,7 @@ struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
                      activation_quantizer);
   }
 
-  /// Needs the x and gain of the forward; dgain: K elements. Null outputs are skipped.
+  /// x and gain must be those of forward(); dgain: K elements. Null outputs are skipped.
   static void backward(matrix_view<const T> dy, matrix_view<const T> x, row_view<const T> gain,
                        const saved& s, matrix_view<T> dx, row_view<T> dgain, matrix_view<T> dw,
                        row_view<T> dbias, arena& scratch, executor_ref ex = {}) {

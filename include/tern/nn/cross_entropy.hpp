@@ -1,5 +1,6 @@
-// Next-token cross-entropy. The gradient comes in blocks of vocabulary columns, so that a caller
-// feeds each block straight into the head's products and no second N x V matrix exists.
+// Next-token cross-entropy. The gradient is computed for a block of vocabulary columns at a time,
+// so that a caller can use each block in the products of the output head and a second N x V matrix
+// is not needed.
 #pragma once
 
 #include <algorithm>
@@ -17,20 +18,19 @@
 namespace tern::inline TERN_ABI {
 
 /// mean_i(logsumexp(logits_i) - logits_i[targets_i]) over the rows whose target is not
-/// ignore_index. logits: (N, V); targets: (N); lse: (N), the saved log-sum-exp of every row that
-/// counts.
+/// ignore_index. logits: (N, V); targets: (N); lse: (N), the saved log-sum-exp of every other row.
 template <class T>
 struct cross_entropy {
-  static constexpr std::int32_t ignore_index = -100;  ///< a target that does not count
+  static constexpr std::int32_t ignore_index = -100;  ///< marks a row that does not count
 
-  /// Rows that count.
+  /// Number of rows that count.
   static std::size_t valid_count(std::span<const std::int32_t> targets) {
     return targets.size() -
            static_cast<std::size_t>(std::count(targets.begin(), targets.end(), ignore_index));
   }
 
-  /// The mean loss, 0 where no row counts. Throws shape_error; config_error where a target is
-  /// neither ignore_index nor in [0, V).
+  /// Returns the mean loss, which is 0 if no row counts. Throws shape_error, and config_error if a
+  /// target is neither ignore_index nor in [0, V).
   static double forward(matrix_view<const T> logits, std::span<const std::int32_t> targets,
                         row_view<T> lse, executor_ref ex = {}) {
     check(logits, targets, lse.size);
@@ -45,8 +45,8 @@ struct cross_entropy {
     return valid == 0 ? 0 : total / static_cast<double>(valid);
   }
 
-  /// block += scale * d loss / d logits for the columns [first_column, first_column + block.cols):
-  /// (softmax - onehot) / valid in rows that count. block: (N, C).
+  /// block += scale * d loss / d logits for the columns [first_column, first_column + block.cols).
+  /// The gradient is (softmax - onehot) / valid in rows that count and 0 in others. block: (N, C).
   static void backward_columns(matrix_view<const T> logits, std::span<const std::int32_t> targets,
                                row_view<const T> lse, T scale, std::size_t first_column,
                                matrix_view<T> block, executor_ref ex = {}) {
@@ -69,7 +69,8 @@ struct cross_entropy {
     });
   }
 
-  /// Throws shape_error unless block has the rows of logits and its columns lie inside them.
+  /// Throws shape_error unless block has as many rows as logits and its columns are columns of
+  /// logits.
   static void require_columns(matrix_view<const T> logits, std::size_t first_column,
                               matrix_view<T> block, const char* what) {
     require_shape(block, logits.rows, block.cols, what);

@@ -1,4 +1,4 @@
-// Token embedding: row lookup in a table.
+// Token embedding: the lookup of table rows.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace tern::inline TERN_ABI {
 template <class T>
 struct embedding {
   /// y[i] = scale * table[tokens[i]]. table: (V, D), y: (N, D). Throws shape_error, and
-  /// config_error for an id outside [0, V), before anything is written.
+  /// config_error for an id outside [0, V), before it writes anything.
   static void forward(std::span<const std::int32_t> tokens, matrix_view<const T> table,
                       matrix_view<T> y, executor_ref ex = {}, T scale = T(1)) {
     require_shape(y, tokens.size(), table.cols, "embedding: y");
@@ -29,8 +29,8 @@ struct embedding {
     });
   }
 
-  /// dtable[tokens[i]] += scale * dy[i], in the order of i for every element: repeated tokens add
-  /// up the same way with any number of threads. A null dtable is skipped.
+  /// dtable[tokens[i]] += scale * dy[i]. Every element is added to in the order of i, so the sums
+  /// for repeated tokens have the same bits for any number of threads. A null dtable is skipped.
   static void backward(matrix_view<const T> dy, std::span<const std::int32_t> tokens,
                        matrix_view<T> dtable, executor_ref ex = {}, T scale = T(1)) {
     if (!dtable) return;

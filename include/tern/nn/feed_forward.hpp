@@ -1,5 +1,5 @@
-// The gated feed-forward's pointwise part, y = act(gate) * up (Shazeer, "GLU Variants Improve
-// Transformer", 2020): SwiGLU, GeGLU, and the squared ReLU of BitNet b1.58 2B4T.
+// The elementwise part of a gated feed-forward layer, y = act(gate) * up (Shazeer, "GLU Variants
+// Improve Transformer", 2020): SwiGLU, GeGLU, and the squared ReLU of BitNet b1.58 2B4T.
 #pragma once
 
 #include <array>
@@ -13,17 +13,17 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Of the gate; gelu_tanh is the approximation by tanh (Hendrycks and Gimpel 2016).
+/// Activation function of the gate g.
 enum class activation {
   silu,       ///< g / (1 + exp(-g))
-  gelu_tanh,  ///< the tanh approximation of GELU (Gemma)
-  gelu,       ///< g Phi(g), Phi the normal distribution function
+  gelu_tanh,  ///< the tanh approximation of GELU (Hendrycks and Gimpel 2016; Gemma)
+  gelu,       ///< g Phi(g), where Phi is the normal distribution function
   relu2,      ///< max(g, 0)^2
 };
 
 namespace detail {
 
-/// Value and derivative of an activation at every lane.
+/// Value and derivative of an activation, for every lane.
 template <class B>
 struct value_and_slope {
   B value, slope;
@@ -75,7 +75,7 @@ struct relu2 {
   }
 };
 
-/// f(policy) for the policy that `a` names.
+/// Calls f with the policy that `a` names.
 template <class F>
 void with_activation(activation a, F&& f) {
   switch (a) {
@@ -93,10 +93,10 @@ void with_activation(activation a, F&& f) {
 
 }  // namespace detail
 
-/// y = act(gate) * up, element by element (Shazeer, "GLU variants", 2020).
+/// The product act(gate) * up, element by element, and its gradient.
 template <class T>
 struct gated_activation {
-  /// y = act(gate) * up, all (N, F); y may be gate or up itself.
+  /// y = act(gate) * up. All matrices are (N, F); y may be the same matrix as gate or up.
   static void forward(activation a, matrix_view<const T> gate, matrix_view<const T> up,
                       matrix_view<T> y, executor_ref ex = {}) {
     require_shape(gate, y.rows, y.cols, "gated_activation: gate");
@@ -110,7 +110,7 @@ struct gated_activation {
     });
   }
 
-  /// dgate += dy up act'(gate), dup += dy act(gate); null outputs are skipped.
+  /// dgate += dy up act'(gate), dup += dy act(gate). Null outputs are skipped.
   static void backward(activation a, matrix_view<const T> dy, matrix_view<const T> gate,
                        matrix_view<const T> up, matrix_view<T> dgate, matrix_view<T> dup,
                        executor_ref ex = {}) {

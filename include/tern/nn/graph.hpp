@@ -1,5 +1,5 @@
-// All ops on a tape. Each function computes the value, records the matching backward and keeps what
-// that needs in the tape's arena; the mathematics is in the op that it wraps.
+// All ops on a tape. Each function computes the value of an op, records its backward pass, and
+// keeps what that needs in the tape's arena. The mathematics is in the op that the function wraps.
 #pragma once
 
 #include "tern/nn/graph/add.hpp"

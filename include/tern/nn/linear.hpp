@@ -1,4 +1,4 @@
-// Fully connected layer y = x W^T + b, weights stored (out, in).
+// Fully connected layer y = x W^T + b. The weights are stored as (out, in).
 #pragma once
 
 #include "tern/core/executor.hpp"
@@ -11,8 +11,8 @@ namespace tern::inline TERN_ABI {
 
 template <class T>
 struct linear {
-  /// y = x w^T + bias. x: (N, in), w: (out, in), bias: out elements or null, y: (N, out); each
-  /// matrix row- or column-major. Throws shape_error.
+  /// y = x w^T + bias. x: (N, in), w: (out, in), bias: out elements or null, y: (N, out). Each
+  /// matrix is row-major or column-major. Throws shape_error.
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, executor_ref ex = {}) {
     require_shape(x, y.rows, w.cols, "linear: x");
@@ -21,7 +21,7 @@ struct linear {
     if (bias) add_bias(bias, y, ex);
   }
 
-  /// dx += dy w, dw += dy^T x, dbias += column sums of dy; null outputs are skipped.
+  /// dx += dy w, dw += dy^T x, dbias += column sums of dy. Null outputs are skipped.
   static void backward(matrix_view<const T> dy, matrix_view<const T> x, matrix_view<const T> w,
                        matrix_view<T> dx, matrix_view<T> dw, row_view<T> dbias,
                        executor_ref ex = {}) {
@@ -32,13 +32,13 @@ struct linear {
     if (dbias) add_column_sums(dy, dbias, ex);
   }
 
-  /// y += bias in every row.
+  /// Adds bias to every row of y.
   static void add_bias(row_view<const T> bias, matrix_view<T> y, executor_ref ex = {}) {
     require_size(bias.size, y.cols, "linear: bias");
     for_each_row(y.rows, y.cols, ex, [&](std::size_t r) { simd::axpy(T(1), bias, y.row(r)); });
   }
 
-  /// dbias += sum over the rows of dy: the backward of add_bias.
+  /// dbias += the sum over the rows of dy. This is the backward pass of add_bias().
   static void add_column_sums(matrix_view<const T> dy, row_view<T> dbias, executor_ref ex = {}) {
     require_size(dbias.size, dy.cols, "linear: dbias");
     for_column_blocks(dy.rows, dy.cols, ex, [&](std::size_t first, std::size_t count) {

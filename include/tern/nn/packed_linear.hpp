@@ -1,6 +1,6 @@
 // The product of a BitLinear at inference: y = Qa(x) w^T + b with packed w. Activations are
-// quantized, multiplied in whole numbers and scaled once. bit_linear uses the same product in
-// training, so both give the same bits.
+// quantized, multiplied in integers and scaled once. bit_linear uses the same product in training,
+// so both give the same bits.
 #pragma once
 
 #include <cstddef>
@@ -21,19 +21,19 @@
 
 namespace tern::inline TERN_ABI {
 
-/// ActQ: an activation_quantizer.
+/// ActQ is an activation_quantizer.
 template <class T, class ActQ = absmax_int8>
 struct packed_linear {
   static_assert(require_activation_quantizer<ActQ, T>());
 
-  /// N tokens, quantized.
+  /// The quantized activations of N tokens.
   struct tokens {
     matrix_view<const std::int8_t> codes;  ///< (N, K)
     row_view<const T> scales;              ///< N
-    row_view<const std::int32_t> sums;     ///< N, sums of codes
+    row_view<const std::int32_t> sums;     ///< N, sums of the codes of each row
   };
 
-  /// Alive until `memory` is rewound. Throws shape_error.
+  /// Quantizes x (N, K). The result is valid until `memory` is rewound. Throws shape_error.
   static tokens quantize(matrix_view<const T> x, arena& memory, executor_ref ex = {},
                          const ActQ& activation_quantizer = {}) {
     const auto codes = memory.matrix<std::int8_t>(x.rows, x.cols);
@@ -43,8 +43,8 @@ struct packed_linear {
     return {codes, scales, sums};
   }
 
-  /// The same for norm(x); gain: K elements, or null for ones. Each row is quantized while it is
-  /// still in the cache after its norm.
+  /// Quantizes rms_norm(x). gain: K elements, or null for ones. Each row is quantized directly
+  /// after its norm, while it is still in the cache.
   static tokens quantize_normed(matrix_view<const T> x, row_view<const T> gain, T eps,
                                 arena& memory, executor_ref ex = {},
                                 const ActQ& activation_quantizer = {}) {
@@ -65,14 +65,14 @@ struct packed_linear {
   template <class Format>
   struct output {
     packed_view<Format> w;          ///< (M, K)
-    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), runs of w)
-    std::size_t scale_rows;         ///< of w to a row of w_scales
+    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), groups of columns of w)
+    std::size_t scale_rows;         ///< rows of w that share a row of w_scales
     row_view<const T> bias;         ///< M elements or null
     matrix_view<T> y;               ///< (N, M)
   };
 
-  /// Several products of the same tokens, side by side; `scratch` holds 4 N M bytes for each and
-  /// N K. Throws shape_error.
+  /// Several products of the same tokens in one call. `scratch` holds 4 N M bytes for each product
+  /// and N K bytes. Throws shape_error.
   template <class Format>
   static void multiply(const tokens& x, std::span<const output<Format>> to, arena& scratch,
                        executor_ref ex = {}) {
@@ -90,8 +90,8 @@ struct packed_linear {
                    {scratch.allocate<std::byte>(bytes), bytes}, ex);
   }
 
-  /// y (N, M) = Qa(x) w^T + bias: the same bits as bit_linear::forward() of the weights that w was
-  /// packed from. `scratch` holds about N (K + 4 M) bytes. Throws shape_error.
+  /// y (N, M) = Qa(x) w^T + bias, with the same bits as bit_linear::forward() gives for the weights
+  /// that w was packed from. `scratch` holds about N (K + 4 M) bytes. Throws shape_error.
   template <class Format>
   static void forward(matrix_view<const T> x, const ternary_weights_view<Format, T>& w,
                       row_view<const T> bias, matrix_view<T> y, arena& scratch,

@@ -1,5 +1,6 @@
 // RMSNorm (Zhang and Sennrich 2019): y = x / sqrt(mean(x^2) + eps) * gain over each row. BitNet and
-// BitDistill call it SubLN where it stands directly before the output and the down projection.
+// BitDistill call it SubLN if it stands directly before the output projection or the down
+// projection.
 #pragma once
 
 #include <cmath>
@@ -14,8 +15,9 @@ namespace tern::inline TERN_ABI {
 
 template <class T>
 struct rms_norm {
-  /// x, y: (N, D), y may be x itself; gain: D elements, or null for ones. inv_rms: N elements kept
-  /// for the backward, or null where none follows. To normalise heads pass a (N * H, D) view.
+  /// x, y: (N, D), y may be the same matrix as x; gain: D elements, or null for ones. inv_rms: N
+  /// elements that the backward pass needs, or null if there is none. To normalise H heads pass a
+  /// (N * H, D) view.
   static void forward(matrix_view<const T> x, row_view<const T> gain, T eps, matrix_view<T> y,
                       row_view<T> inv_rms, executor_ref ex = {}) {
     require_shape(y, x.rows, x.cols, "rms_norm: y");
@@ -87,8 +89,8 @@ struct rms_norm {
   }
 };
 
-/// SubLN (BitDistill, section 3.1) is an RMSNorm with a gain, initialised to ones, directly before
-/// a quantized projection: the same function under the paper's name.
+/// SubLN (BitDistill, section 3.1) is an RMSNorm directly before a quantized projection. Its gain
+/// is initialised to ones. This is the same function under the name that the paper uses.
 template <class T>
 using sub_ln = rms_norm<T>;
 

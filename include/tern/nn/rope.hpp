@@ -1,5 +1,6 @@
-// Rotary position embedding (Su et al., "RoFormer", 2021): pair i of a head of D elements is turned
-// by the angle position * theta^(-2i/D), the frequency scaled where a model's context was extended.
+// Rotary position embedding (Su et al., "RoFormer", 2021): pair i of the D elements of a head is
+// rotated by the angle position * theta^(-2i/D). The frequency is scaled for models whose context
+// was extended.
 #pragma once
 
 #include <algorithm>
@@ -25,24 +26,24 @@ enum class rope_pairing {
   adjacent,  ///< (2i, 2i + 1): the RoFormer paper, Meta's Llama, llama2.c
 };
 
-/// How a model's context was extended.
+/// The rule by which a model's context was extended.
 enum class rope_scaling_kind {
   none,
   linear,  ///< all frequencies divided by the factor (position interpolation, arXiv 2306.15595)
-  llama3,  ///< only those of long waves, the middle ones in part (Llama 3.1)
+  llama3,  ///< long waves divided, short ones kept, middle ones in part (Llama 3.1)
 };
 
-/// How frequencies change for a longer context. The last three are of llama3 alone: waves longer
-/// than original_positions / low_freq_factor are divided, those shorter than original_positions /
-/// high_freq_factor stay.
+/// The change of frequencies for a longer context. The last three fields are for llama3 only: the
+/// frequencies of waves longer than original_positions / low_freq_factor are divided by `factor`,
+/// and those of waves shorter than original_positions / high_freq_factor stay.
 struct rope_scaling {
-  rope_scaling_kind kind = rope_scaling_kind::none;              ///< what applies
-  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;  ///< context grows by `factor`
-  std::size_t original_positions = 8192;                         ///< context of pretraining
+  rope_scaling_kind kind = rope_scaling_kind::none;              ///< rule that applies
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;  ///< the context grows by `factor`
+  std::size_t original_positions = 8192;  ///< context length of the pretraining
 
   bool operator==(const rope_scaling&) const = default;
 
-  /// Throws config_error where the factors make no sense.
+  /// Throws config_error if a factor is outside its range.
   void validate() const {
     if (!(factor > 0)) throw config_error("rope_scaling: factor must be positive");
     if (kind == rope_scaling_kind::llama3 &&
@@ -52,7 +53,7 @@ struct rope_scaling {
           "original_max_position_embeddings");
   }
 
-  /// What becomes of a frequency, in radians a position.
+  /// The scaled frequency. Both frequencies are in radians per position.
   [[nodiscard]] double scaled(double frequency) const {
     if (kind == rope_scaling_kind::none) return frequency;
     if (kind == rope_scaling_kind::linear) return frequency / factor;
@@ -64,11 +65,12 @@ struct rope_scaling {
   }
 };
 
-/// Cosines and sines of every angle, computed in double.
+/// Cosines and sines of every angle. They are computed in double.
 template <class T>
 class rope_table {
  public:
-  /// Throws config_error unless head_dim is even and positive and theta is positive.
+  /// Makes the table for `positions` positions. Throws config_error unless head_dim is even and
+  /// positive and theta is positive.
   rope_table(std::size_t head_dim, double theta, std::size_t positions,
              rope_pairing pairing = rope_pairing::halves, const rope_scaling& scaling = {})
       : head_dim_(head_dim), pairing_(pairing) {
@@ -82,7 +84,7 @@ class rope_table {
     extend(positions);
   }
 
-  /// Makes the table hold at least so many positions; those it has stay as they are.
+  /// Makes the table hold at least this many positions. Entries that exist stay as they are.
   void extend(std::size_t positions) {
     for (; positions_ < positions; ++positions_)
       for (const double frequency : frequencies_) {
@@ -92,14 +94,15 @@ class rope_table {
       }
   }
 
-  [[nodiscard]] std::size_t head_dim() const { return head_dim_; }  ///< even
-  /// Positions 0 to this - 1 are there.
+  [[nodiscard]] std::size_t head_dim() const { return head_dim_; }  ///< an even number
+  /// Number of positions in the table. The first one is 0.
   [[nodiscard]] std::size_t max_positions() const { return positions_; }
-  [[nodiscard]] rope_pairing pairing() const { return pairing_; }  ///< of the elements of a head
-  /// D/2 elements, one to a pair.
+  [[nodiscard]] rope_pairing pairing() const { return pairing_; }  ///< which elements form a pair
+  /// The D/2 cosines of a position, one for each pair.
   [[nodiscard]] row_view<const T> cosines(std::size_t position) const {
     return {cos_.data() + position * (head_dim_ / 2), head_dim_ / 2};
   }
+  /// The D/2 sines of a position, one for each pair.
   [[nodiscard]] row_view<const T> sines(std::size_t position) const {
     return {sin_.data() + position * (head_dim_ / 2), head_dim_ / 2};
   }
@@ -113,15 +116,15 @@ class rope_table {
 
 template <class T>
 struct rope {
-  /// Turns every head of x in place. x: (N, heads * head_dim), positions: N entries. Throws
+  /// Rotates every head of x in place. x: (N, heads * head_dim), positions: N entries. Throws
   /// shape_error, and config_error for a position outside the table.
   static void forward(matrix_view<T> x, std::span<const std::int32_t> positions,
                       const rope_table<T>& table, executor_ref ex = {}) {
     rotate(x, positions, table, T(1), ex);
   }
 
-  /// A rotation is orthogonal: the gradient with respect to the output, turned back in place, is
-  /// the gradient with respect to the input.
+  /// Turns the gradient with respect to the output into the gradient with respect to the input, in
+  /// place. A rotation is orthogonal, so this is the rotation by the opposite angle.
   static void backward(matrix_view<T> dy, std::span<const std::int32_t> positions,
                        const rope_table<T>& table, executor_ref ex = {}) {
     if (dy) rotate(dy, positions, table, T(-1), ex);
@@ -147,7 +150,8 @@ struct rope {
     });
   }
 
-  /// (a, b) = (a cos - b sin, b cos + a sin), the sine times `direction`.
+  /// (a, b) = (a cos - b sin, b cos + a sin). The sine is multiplied by `direction`, which is 1 or
+  /// -1.
   static void turn(row_view<T> a, row_view<T> b, row_view<const T> cosines, row_view<const T> sines,
                    T direction) {
     const simd::batch<T> sign(direction);

@@ -1,4 +1,4 @@
-// How ops whose result sums over rows are split: by blocks of columns, which depend on the shape
+// Ops whose result is a sum over rows are split into blocks of columns, which depend on the shape
 // alone. Ops with independent rows use for_each_row.
 #pragma once
 
@@ -9,9 +9,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// f(first, count) for disjoint blocks that cover all columns, each of about 2^15 elements, a
-/// multiple of 16 columns wide (the last one less) and at least 128: memory delivers shorter pieces
-/// of rows slowly.
+/// Calls f(first, count) for disjoint blocks that cover all columns. A block has about 2^15
+/// elements. It is at least 128 columns wide, since reading shorter pieces of rows is slow, and a
+/// multiple of 16 columns wide; the last block may be narrower.
 template <class F>
 void for_column_blocks(std::size_t rows, std::size_t cols, executor_ref ex, F f) {
   const std::size_t wanted = (std::size_t{1} << 15) / std::max<std::size_t>(rows, 1);

@@ -1,5 +1,5 @@
-// Work on packed sequences, one task per (sequence, head): no two tasks write the same element, so
-// any number of threads gives the same bits.
+// Work on packed sequences with one task for each pair of a sequence and a head. No two tasks write
+// the same element, so results have the same bits for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Throws shape_error unless m is rows x cols with contiguous rows.
+/// Throws shape_error naming `what` unless m is rows x cols with contiguous rows.
 template <class T>
 void require_rows(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
                   std::string_view what) {
@@ -23,7 +23,8 @@ void require_rows(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
   if (m.col_stride != 1) throw shape_error(std::string(what) + ": rows must be contiguous");
 }
 
-/// Length of the longest sequence. Throws shape_error unless offsets ascend from 0 to `tokens`.
+/// Length of the longest sequence. Throws shape_error naming `what` unless offsets ascend from 0 to
+/// `tokens`.
 inline std::size_t longest_sequence(std::span<const std::size_t> offsets, std::size_t tokens,
                                     std::string_view what) {
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != tokens ||
@@ -36,23 +37,24 @@ inline std::size_t longest_sequence(std::span<const std::size_t> offsets, std::s
   return longest;
 }
 
-/// The tasks of all (sequence, head) pairs, dealt out in at most 32 runs of consecutive tasks. Each
-/// run has scratch of its own.
+/// The tasks of all (sequence, head) pairs, divided into at most 32 chunks of consecutive tasks.
+/// Each chunk has its own scratch memory.
 class sequence_tasks {
  public:
-  static constexpr std::size_t most_runs = 32;  ///< whatever the number of threads
+  static constexpr std::size_t most_chunks = 32;  ///< does not depend on the number of threads
 
-  /// `offsets`: as longest_sequence() takes them, alive as long as this.
+  /// `offsets` are those of longest_sequence(). They must outlive this object.
   sequence_tasks(std::span<const std::size_t> offsets, std::size_t heads)
       : offsets_(offsets),
         heads_(heads),
         count_((offsets.size() - 1) * heads),
-        grain_(std::max<std::size_t>(1, (count_ + most_runs - 1) / most_runs)) {}
+        grain_(std::max<std::size_t>(1, (count_ + most_chunks - 1) / most_chunks)) {}
 
-  /// How many scratches for_each needs.
-  [[nodiscard]] std::size_t runs() const { return (count_ + grain_ - 1) / grain_; }
+  /// Number of chunks, and so of scratch memories that for_each() needs.
+  [[nodiscard]] std::size_t chunks() const { return (count_ + grain_ - 1) / grain_; }
 
-  /// f(sequence, first token, length, head, run) for every pair; each run in order.
+  /// Calls f(sequence, first token, length, head, chunk) for every pair. The tasks of a chunk are
+  /// done in order.
   template <class F>
   void for_each(executor_ref ex, F&& f) const {
     ex.parallel_for(count_, grain_, [&](std::size_t begin, std::size_t end) {

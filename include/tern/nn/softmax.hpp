@@ -1,4 +1,4 @@
-// Softmax of one row without overflow: what attention and the losses have in common.
+// Softmax of one row without overflow, for attention and the losses.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// log(sum_i exp(factor * z[i])), the maximum taken out first. z must not be empty.
+/// log(sum_i exp(factor * z[i])). The maximum is subtracted first, so that exp does not overflow. z
+/// must not be empty.
 template <class T>
 T log_sum_exp(row_view<const T> z, T factor = T(1)) {
   const simd::batch<T> by(factor);
@@ -21,8 +22,9 @@ T log_sum_exp(row_view<const T> z, T factor = T(1)) {
   return top + std::log(simd::sum([&](const auto& a) { return xsimd::exp(a * by - shift); }, z));
 }
 
-/// z[i] <- exp(z[i] - m) with m the maximum; returns m + log(sum), `sum` gets the new row's sum.
-/// Elements of -infinity become 0; one at least must be finite.
+/// Replaces z[i] by exp(z[i] - m), where m is the maximum, stores the sum of the new elements in
+/// `sum`, and returns m + log(sum). Elements of -infinity become 0; at least one element must be
+/// finite.
 template <class T>
 T exponentials(row_view<T> z, T& sum) {
   const T top = simd::fold(

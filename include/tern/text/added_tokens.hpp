@@ -1,4 +1,4 @@
-// Tokens that are found in the text itself, before any splitting: <|endoftext|> and its like.
+// Added tokens, such as <|endoftext|>. They are found in the text itself, before it is split.
 #pragma once
 
 #include <algorithm>
@@ -17,20 +17,22 @@ namespace tern::inline TERN_ABI {
 
 /// One entry of a tokenizer's list of added tokens.
 struct added_token {
-  std::string content;       ///< as it stands in the text, UTF-8, not empty
-  std::int32_t id = 0;       ///< may also be the id of an entry of the model's vocabulary
-  bool special = true;       ///< decode may leave it out
-  bool normalized = false;   ///< looked for, itself normalized, after normalization, not before
-  bool single_word = false;  ///< not where a letter, digit, mark or underscore touches it
-  bool lstrip = false;       ///< takes up the white space before it
-  bool rstrip = false;       ///< takes up the white space behind it
+  std::string content;       ///< its spelling in a text: UTF-8, not empty
+  std::int32_t id = 0;       ///< may also be an id of the model's vocabulary
+  bool special = true;       ///< whether decode() may leave it out
+  bool normalized = false;   ///< whether it is looked for after normalization
+  bool single_word = false;  ///< whether it must not touch a letter, digit, mark or underscore
+  bool lstrip = false;       ///< whether it takes the white space before it
+  bool rstrip = false;       ///< whether it takes the white space behind it
   bool operator==(const added_token&) const = default;
 };
 
-/// Finds the leftmost longest of a set of strings. Immutable once filled.
+/// Finds added tokens in a text. The leftmost match wins, and of several there the longest. It is
+/// immutable once it is filled.
 class added_token_matcher {
  public:
-  /// Looks for `pattern`, which is not empty; of several tokens for one pattern the last counts.
+  /// Makes `pattern`, which is not empty, a spelling of the token. If several tokens have the same
+  /// pattern, the last one counts.
   void add(const added_token& token, std::string_view pattern) {
     entries_.insert_or_assign(std::string(pattern),
                               entry{token.id, token.single_word, token.lstrip, token.rstrip});
@@ -39,8 +41,9 @@ class added_token_matcher {
     if (at == lengths.end() || *at != pattern.size()) lengths.insert(at, pattern.size());
   }
 
-  /// Cuts `text`, well-formed UTF-8, at the added tokens: calls `plain(std::string_view)` for what
-  /// lies between them (never empty) and `token(std::int32_t)` for each of them, in order.
+  /// Splits `text`, which is well-formed UTF-8, at the added tokens. In the order of the text it
+  /// calls `token(std::int32_t)` for each added token and `plain(std::string_view)` for each text
+  /// between them that is not empty.
   template <class Plain, class Token>
   void split(std::string_view text, Plain&& plain, Token&& token) const {
     std::size_t done = 0;
@@ -77,8 +80,9 @@ class added_token_matcher {
     return entries_.end();
   }
 
-  string_map<entry> entries_;                          // by pattern
-  std::array<std::vector<std::size_t>, 256> lengths_;  // by first byte, descending
+  string_map<entry> entries_;  // keys are the patterns
+  // The lengths of the patterns that begin with a byte, in descending order.
+  std::array<std::vector<std::size_t>, 256> lengths_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -1,5 +1,5 @@
-// Byte-pair encoding (Sennrich et al. 2016): of all adjacent pairs of symbols that a merge rule
-// names, the one of lowest rank, leftmost first, is joined until none is left.
+// Byte-pair encoding (Sennrich et al. 2016). Adjacent symbols are joined by merge rules until no
+// rule applies. The rule of lowest rank comes first, and the leftmost pair for that rule.
 #pragma once
 
 #include <algorithm>
@@ -15,36 +15,38 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Two adjacent symbols as one hashable, orderable key: left in the high half.
+/// Two adjacent symbols as one key that can be hashed and ordered. The left symbol is in the high
+/// half.
 inline std::uint64_t bpe_pair(std::int32_t left, std::int32_t right) {
   return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
 }
 
-/// Ids are small and regular: spreads them over all bits.
+/// Hash of a pair. It spreads ids, which are small and regular, over all bits.
 struct bpe_pair_hash {
-  /// As bpe_pair() makes it.
+  /// Hashes a key of bpe_pair().
   std::size_t operator()(std::uint64_t pair) const {
     pair *= 0x9E3779B97F4A7C15u;
     return static_cast<std::size_t>(pair ^ (pair >> 32));
   }
 };
 
-/// The merge rules of a tokenizer. Immutable once filled.
+/// The merge rules of a tokenizer. They are immutable once they are filled.
 class bpe_rules {
  public:
-  /// What becomes of a pair.
+  /// The merge of a pair.
   struct rule {
-    std::int32_t rank, result;  ///< lower ranks merge first; id of the merged token
+    std::int32_t rank;    ///< lower ranks are merged first
+    std::int32_t result;  ///< id of the merged token
   };
 
-  /// Adds the rule of the next rank; of several for one pair the last counts.
+  /// Adds the rule of the next rank. If a pair gets several rules, the last one counts.
   void add(std::int32_t left, std::int32_t right, std::int32_t result) {
     rules_.insert_or_assign(bpe_pair(left, right), rule{next_rank_++, result});
   }
 
-  void reserve(std::size_t count) { rules_.reserve(count); }  ///< for so many rules
+  void reserve(std::size_t count) { rules_.reserve(count); }  ///< makes room for `count` rules
 
-  /// The rule for a pair, or null.
+  /// The rule for a pair, or null if there is none.
   [[nodiscard]] const rule* find(std::int32_t left, std::int32_t right) const {
     const auto found = rules_.find(bpe_pair(left, right));
     return found == rules_.end() ? nullptr : &found->second;
@@ -55,10 +57,11 @@ class bpe_rules {
   std::int32_t next_rank_ = 0;
 };
 
-/// Applies merge rules in O(n log n). Holds the working memory, so one object serves one thread.
+/// Applies merge rules in O(n log n). An object holds the working memory, so each thread needs its
+/// own.
 class bpe_merger {
  public:
-  /// Merges `symbols` to the end and appends the result to `out`.
+  /// Merges `symbols` until no rule applies and appends the result to `out`.
   void merge(const bpe_rules& rules, std::span<const std::int32_t> symbols,
              std::vector<std::int32_t>& out) {
     start(rules, symbols);
@@ -72,7 +75,8 @@ class bpe_merger {
   }
 
  private:
-  struct node {  // of a doubly linked list; a joined right half has id = gone
+  // A node of a doubly linked list. After a merge the node of the right half has id = gone.
+  struct node {
     std::int32_t id;
     std::size_t previous, next;
   };
@@ -103,7 +107,7 @@ class bpe_merger {
   void join(const bpe_rules& rules, const candidate& c) {
     node& left = nodes_[c.left];
     node& right = nodes_[c.right];
-    if (left.id != c.left_id || right.id != c.right_id) return;  // overtaken by a better merge
+    if (left.id != c.left_id || right.id != c.right_id) return;  // a better merge came first
     left.id = c.rule.result;
     left.next = right.next;
     right.id = gone;

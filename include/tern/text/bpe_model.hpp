@@ -1,5 +1,5 @@
-// What a BPE tokenizer consists of, as plain data (bpe_definition: what a trainer makes and a file
-// holds) and with the tables that encoding needs (bpe_model).
+// The parts of a BPE tokenizer. bpe_definition is plain data, which a trainer makes and a file
+// holds. bpe_model has the lookup tables that encoding needs.
 #pragma once
 
 #include <cstddef>
@@ -22,38 +22,42 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How ids of a vocabulary of characters become text; bytes need nothing of it.
-struct bpe_decoder {
-  std::optional<replace_all> replace = {};  ///< in each token
-  bool byte_fallback = false;               ///< `<0x0A>` is a byte
-  std::size_t strip = 0;                    ///< at most so many spaces are cut from a text's begin
-  bool operator==(const bpe_decoder&) const = default;
+/// Rules that turn ids of a vocabulary of characters into text. A vocabulary of bytes needs no such
+/// rules.
+struct decode_rules {
+  std::optional<replace_all> replace = {};  ///< replacement in the spelling of each token
+  bool byte_fallback = false;               ///< whether `<0x0A>` spells a byte
+  std::size_t strip = 0;  ///< most spaces that are removed from the beginning of a text
+  bool operator==(const decode_rules&) const = default;
 };
 
-/// A BPE tokenizer as data: by default of the kind of Qwen. Merging starts from bytes where the
-/// pre-tokenizer ends in byte_level_step, else from characters.
+/// A BPE tokenizer as data. The defaults are those of Qwen. Merging starts from bytes if the
+/// pre-tokenizer ends with byte_level_step, else from characters.
 struct bpe_definition {
-  /// By id: raw bytes; or characters as the file spells them (`\u2581the`, `<0x0A>`). Empty where
-  /// an added token has the id, or none.
+  /// The token of each id: raw bytes, or characters as the file spells them (`\u2581the`,
+  /// `<0x0A>`). It is empty if the id belongs to an added token or is not used.
   std::vector<std::string> tokens = {};
   std::vector<std::pair<std::int32_t, std::int32_t>> merges = {};  ///< pairs of ids by rank
   std::vector<added_token> added = {};
   std::vector<normalizer_step> normalizer = {nfc_form{}};
   std::vector<pretokenizer_step> pretokenizer = {split_step{std::string(qwen2_pattern)},
                                                  byte_level_step{}};
-  bool whole_words = false;  ///< a piece that is a token is taken whole, without merges
-                             ///< (`ignore_merges` in tokenizer.json)
+  /// Whether a piece that is a token becomes that token without merges (`ignore_merges` in
+  /// tokenizer.json).
+  bool whole_words = false;
   unknown_rules unknown = {};
-  bpe_decoder decoder = {};
-  std::vector<std::int32_t> prefix = {}, suffix = {};  ///< special_tokens::add: such as BOS, EOS
+  decode_rules decode = {};
+  /// Tokens that special_tokens::add puts before and after a text, such as BOS and EOS.
+  std::vector<std::int32_t> prefix = {}, suffix = {};
   bool operator==(const bpe_definition&) const = default;
 };
 
-/// A checked definition with its lookup tables. Immutable: any number of threads may read it.
+/// A checked definition with its lookup tables. It is immutable, so any number of threads may read
+/// it.
 class bpe_model {
  public:
-  /// Throws config_error if ids or contents occur twice, or a merge joins ids that are not there
-  /// or that make no token, or the pattern is none.
+  /// Throws config_error if an id or a content occurs twice, if a merge joins ids that do not exist
+  /// or whose concatenation is not a token, or if the pattern is not valid.
   explicit bpe_model(bpe_definition definition)
       : definition_(std::move(definition)),
         split_(definition_.pretokenizer),
@@ -69,7 +73,8 @@ class bpe_model {
   bpe_model(const bpe_model&) = delete;
   bpe_model& operator=(const bpe_model&) = delete;
 
-  /// What it was made of, and the parts made of it.
+  /// The definition that the model was made from. The other functions return parts that were made
+  /// from it.
   [[nodiscard]] const bpe_definition& definition() const { return definition_; }
   [[nodiscard]] const pretokenizer& split() const { return split_; }
   [[nodiscard]] const bpe_rules& rules() const { return rules_; }
@@ -79,31 +84,33 @@ class bpe_model {
   [[nodiscard]] const added_token_matcher& added_after_normalizer() const { return after_; }
   /// One more than the highest id.
   [[nodiscard]] std::size_t size() const { return texts_.size(); }
-  /// Appends the bytes of a token, none if no token has the id. Throws config_error if out of
-  /// range.
+  /// Appends the bytes of a token, or nothing if no token has the id. Throws config_error if the id
+  /// is not below size().
   void append_text(std::int32_t id, std::string& out) const {
     const std::string_view spelled = texts_[checked(id)];
-    const bpe_decoder& decoder = definition_.decoder;
-    if (const auto byte = fallback_byte(spelled); byte && decoder.byte_fallback)
+    const decode_rules& rules = definition_.decode;
+    if (const auto byte = fallback_byte(spelled); byte && rules.byte_fallback)
       out += *byte;
-    else if (decoder.replace)
-      append_replaced(out, spelled, *decoder.replace);
+    else if (rules.replace)
+      append_replaced(out, spelled, *rules.replace);
     else
       out += spelled;
   }
-  /// Whether an id is a special added token.
+  /// Whether the id belongs to a special added token.
   [[nodiscard]] bool special(std::int32_t id) const { return special_[checked(id)]; }
-  /// The id of an entry of the vocabulary as it is spelled there, added tokens left aside.
+  /// The id of an entry of the vocabulary, given as it is spelled there. Added tokens are not
+  /// searched.
   [[nodiscard]] std::optional<std::int32_t> vocabulary_id(std::string_view bytes) const {
     return lookup(ids_, bytes);
   }
-  /// The id of an added token by its content.
+  /// The id of the added token with this content.
   [[nodiscard]] std::optional<std::int32_t> added_id(std::string_view content) const {
     return lookup(added_ids_, content);
   }
 
  private:
-  using id_map = std::unordered_map<std::string_view, std::int32_t>;  // views of definition_
+  // The keys are views of definition_.
+  using id_map = std::unordered_map<std::string_view, std::int32_t>;
 
   static std::optional<std::int32_t> lookup(const id_map& ids, std::string_view text) {
     const auto found = ids.find(text);
@@ -133,7 +140,7 @@ class bpe_model {
     special_.assign(texts_.size(), false);
     std::vector<bool> seen(texts_.size(), false);
     std::string buffer;
-    spellings_.reserve(definition_.added.size());  // texts_ points into it
+    spellings_.reserve(definition_.added.size());  // texts_ refers to the elements
     for (const added_token& token : definition_.added) {
       if (token.content.empty() || token.id < 0 ||
           find_invalid_utf8(token.content) != token.content.size())
@@ -168,7 +175,7 @@ class bpe_model {
     std::string joined;
     rules_.reserve(definition_.merges.size());
     for (const auto& [left, right] : definition_.merges) {
-      // By value: clang 16 with -fopenmp captures no structured binding.
+      // Captured by value, since clang 16 with -fopenmp cannot capture structured bindings.
       const auto name = [l = left, r = right] {
         return "merge " + std::to_string(l) + " + " + std::to_string(r);
       };
@@ -188,8 +195,8 @@ class bpe_model {
   bpe_rules rules_;
   added_token_matcher before_, after_;
   id_map ids_, added_ids_;
-  std::vector<std::string> spellings_;   // of the added tokens, as they are looked for
-  std::vector<std::string_view> texts_;  // by id, added tokens included
+  std::vector<std::string> spellings_;   // patterns of the added tokens
+  std::vector<std::string_view> texts_;  // the text of each id, even of added tokens
   std::vector<bool> special_;
 };
 

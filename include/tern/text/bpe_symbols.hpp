@@ -1,5 +1,5 @@
-// The tokens that merging starts from: one for each byte, or for each character, where those that
-// the vocabulary lacks fall back to their bytes or become the unknown token.
+// The tokens that merging starts from: one for each byte, or one for each character. A character
+// that the vocabulary lacks falls back to its bytes or becomes the unknown token.
 #pragma once
 
 #include <array>
@@ -15,13 +15,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How vocabularies of characters spell a byte: `<0x0A>`.
+/// The spelling of a byte in vocabularies of characters, such as `<0x0A>`.
 inline std::string fallback_spelling(unsigned char byte) {
   constexpr std::string_view digits = "0123456789ABCDEF";
   return {'<', '0', 'x', digits[byte / 16u], digits[byte % 16u], '>'};
 }
 
-/// The byte that a token stands for, if it is spelled so.
+/// The byte that the token spells, if it has this form.
 inline std::optional<char> fallback_byte(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   const auto digit = [&](std::size_t at) -> unsigned {
@@ -35,18 +35,19 @@ inline std::optional<char> fallback_byte(std::string_view token) {
   return static_cast<char>(digit(3) * 16 + digit(4));
 }
 
-/// What stands for a character that the vocabulary lacks.
+/// Rules for characters that the vocabulary lacks.
 struct unknown_rules {
-  bool byte_fallback = false;              ///< its bytes, where the vocabulary has all of them
-  std::optional<std::int32_t> token = {};  ///< else this
-  bool fuse = false;                       ///< one for a run of such characters
+  bool byte_fallback = false;  ///< whether its bytes are used, if the vocabulary has all of them
+  std::optional<std::int32_t> token = {};  ///< the unknown token, which is used otherwise
+  bool fuse = false;  ///< whether adjacent such characters give one unknown token
   bool operator==(const unknown_rules&) const = default;
 };
 
-/// Immutable once made.
+/// The tokens of single characters or bytes. An object is immutable.
 class bpe_symbols {
  public:
-  /// tokens: by id, as the vocabulary spells them; byte_level: characters stand for bytes.
+  /// tokens: the spelling of each id in the vocabulary; byte_level: whether a token is a sequence
+  /// of bytes.
   bpe_symbols(const std::vector<std::string>& tokens, bool byte_level, unknown_rules unknown)
       : byte_level_(byte_level), unknown_(unknown) {
     low_.fill(none);
@@ -62,10 +63,10 @@ class bpe_symbols {
     }
   }
 
-  /// Appends the tokens of well-formed UTF-8. A character (or byte) that has none is left out, as
-  /// by Hugging Face: SmolLM2's vocabulary lacks some control characters.
+  /// Appends the tokens of well-formed UTF-8. A character (or byte) without a token is left out, as
+  /// Hugging Face does. This happens: SmolLM2's vocabulary lacks some control characters.
   void append(std::string_view text, std::vector<std::int32_t>& ids) const {
-    bool pending = false;  // an unknown token that may grow
+    bool pending = false;  // whether an unknown token waits for more characters
     const auto flush = [&] {
       if (pending) ids.push_back(*unknown_.token);
       pending = false;

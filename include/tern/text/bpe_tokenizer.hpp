@@ -1,6 +1,6 @@
 // The BPE tokenizers of language models. Byte-level ones (GPT-2, Qwen, Llama 3; Radford et al.
-// 2019) cut text into pieces by a regular expression and merge the bytes of a piece to tokens;
-// those of Gemma, Llama 2 and Mistral merge characters, and spell unknown ones in bytes.
+// 2019) split text into pieces with a regular expression and merge the bytes of a piece to tokens.
+// Those of Gemma, Llama 2 and Mistral merge characters, and spell unknown characters in bytes.
 #pragma once
 
 #include <algorithm>
@@ -25,26 +25,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What to do with added tokens (`<|im_end|>`) that stand in a text.
+/// Treatment of added tokens (`<|im_end|>`) that occur in a text.
 enum class added_text {
   recognise,  ///< they become their ids
-  plain       ///< they are text like any other: for input that must not carry control tokens
+  plain       ///< they are ordinary text, for input that must not contain control tokens
 };
 
-/// Whether encoding puts what the model expects around a text, such as BOS (`add_bos_token`, or the
-/// TemplateProcessing of tokenizer.json).
+/// Whether encoding adds the tokens that the model expects around a text, such as BOS. They come
+/// from `add_bos_token` or from the TemplateProcessing of tokenizer.json.
 enum class special_tokens { none, add };
 
-/// Encodes text after text with one thread's working memory: a cache of words and the merge heap.
-/// Shares the immutable tokenizer, so any number of threads can have one each.
+/// Encodes texts with the working memory of one thread: a cache of words and the heap of merges.
+/// Encoders share the immutable tokenizer, so any number of threads can have one each.
 class bpe_encoder {
  public:
-  /// Starts with an empty cache.
+  /// Makes an encoder with an empty cache.
   explicit bpe_encoder(std::shared_ptr<const bpe_model> model) : model_(std::move(model)) {}
 
-  /// Appends the ids of `text` to `ids`; what neither the vocabulary nor an unknown token stands
-  /// for is left out. Throws format_error naming the byte offset if `text` is not UTF-8 (`ids` is
-  /// then unchanged).
+  /// Appends the ids of `text` to `ids`. A character that has no token is left out if there is no
+  /// unknown token either. Throws format_error naming the byte offset if `text` is not UTF-8; `ids`
+  /// is then unchanged.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               added_text added = added_text::recognise,
               special_tokens special = special_tokens::none) {
@@ -110,31 +110,32 @@ class bpe_encoder {
   std::string normal_;
 };
 
-/// A BPE tokenizer: an immutable value, cheap to copy, safe to use from any number of
-/// threads at a time. Who encodes many short texts does so with one `encoder()` per thread.
+/// A BPE tokenizer. It is an immutable value that is cheap to copy and can be used by any number of
+/// threads at a time. To encode many short texts, use one `encoder()` per thread.
 class bpe_tokenizer {
  public:
   /// Throws config_error if the definition contradicts itself (see bpe_model).
   explicit bpe_tokenizer(bpe_definition definition)
       : model_(std::make_shared<const bpe_model>(std::move(definition))) {}
 
-  /// Reads a Hugging Face tokenizer.json. Needs `tern/text/tokenizer_json.hpp`, which see.
+  /// Reads a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`.
   inline static bpe_tokenizer load(const std::filesystem::path& path);
 
-  /// Writes a Hugging Face tokenizer.json. Needs `tern/text/tokenizer_json.hpp`, which see.
+  /// Writes a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`.
   inline void save(const std::filesystem::path& path) const;
 
-  /// Learns a vocabulary from one text; bpe_trainer takes many. Same text, same tokenizer.
+  /// Learns a vocabulary from one text; bpe_trainer takes many texts. The same text gives the same
+  /// tokenizer.
   static bpe_tokenizer train(std::string_view corpus, const bpe_train_options& options) {
     bpe_trainer trainer(options);
     trainer.add(corpus);
     return bpe_tokenizer(trainer.finish());
   }
 
-  /// One with an empty cache, for one thread.
+  /// Makes an encoder with an empty cache, for one thread.
   [[nodiscard]] bpe_encoder encoder() const { return bpe_encoder(model_); }
 
-  /// The ids of `text`. Throws as bpe_encoder::encode.
+  /// Returns the ids of `text`. Throws like bpe_encoder::encode().
   [[nodiscard]] std::vector<std::int32_t> encode(
       std::string_view text, added_text added = added_text::recognise,
       special_tokens special = special_tokens::none) const {
@@ -143,34 +144,34 @@ class bpe_tokenizer {
     return ids;
   }
 
-  /// Appends the ids of `text` to `ids`.
+  /// Appends the ids of `text` to `ids`. Throws like bpe_encoder::encode().
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               added_text added = added_text::recognise,
               special_tokens special = special_tokens::none) const {
     encoder().encode(text, ids, added, special);
   }
 
-  /// The bytes of `ids`: the normalized text of what was encoded. A part of a sequence may begin
-  /// or end inside a character. Throws config_error if an id is not below vocab_size().
+  /// Returns the bytes of `ids`, which are those of the normalized text. A part of a sequence may
+  /// begin or end inside a character. Throws config_error if an id is not below vocab_size().
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids,
                                    bool skip_special = false) const {
     std::string text;
     for (const std::int32_t id : ids)
       if (!skip_special || !model_->special(id)) model_->append_text(id, text);
     const std::size_t spaces = std::min(text.find_first_not_of(' '), text.size());
-    return text.erase(0, std::min(model_->definition().decoder.strip, spaces));
+    return text.erase(0, std::min(model_->definition().decode.strip, spaces));
   }
 
-  /// The bytes of one token wherever it stands: decode() of a sequence is these in a row, but for
-  /// the space that some tokenizers put before each text, which it cuts.
+  /// Returns the bytes of one token, which are the same at every place of a text. decode() returns
+  /// these bytes one after another, without the space that some tokenizers put before each text.
   [[nodiscard]] std::string token_text(std::int32_t id) const {
     std::string text;
     model_->append_text(id, text);
     return text;
   }
 
-  /// The id of a token as the vocabulary spells it: bytes (`" the"`), characters (`"\u2581the"`) or
-  /// an added token (`"<|im_end|>"`); nothing if there is none.
+  /// The id of a token, given as the vocabulary spells it: bytes (`" the"`), characters
+  /// (`"\u2581the"`) or an added token (`"<|im_end|>"`). It is empty if there is no such token.
   [[nodiscard]] std::optional<std::int32_t> token_id(std::string_view text) const {
     const auto added = model_->added_id(text);
     return added ? added : model_->vocabulary_id(text);
@@ -179,7 +180,7 @@ class bpe_tokenizer {
   /// One more than the highest id, added tokens included.
   [[nodiscard]] std::size_t vocab_size() const { return model_->size(); }
 
-  /// Vocabulary, merges and options, for whoever stores them in another format.
+  /// Vocabulary, merges and options, which a writer of another format needs.
   [[nodiscard]] const bpe_definition& definition() const { return model_->definition(); }
 
  private:

@@ -1,5 +1,6 @@
-// Learns a byte-level BPE vocabulary (Sennrich et al. 2016): the most frequent pair of adjacent
-// tokens becomes a token, again and again. Words are counted once, pair counts kept up to date.
+// Learns a byte-level BPE vocabulary (Sennrich et al. 2016): again and again the most frequent pair
+// of adjacent tokens becomes a token. Words are counted once, and the counts of pairs are updated
+// after every merge.
 #pragma once
 
 #include <algorithm>
@@ -25,22 +26,23 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What a vocabulary depends on besides the texts.
+/// Options that the vocabulary depends on, besides the texts.
 struct bpe_train_options {
-  std::size_t vocab_size = 8192;                 ///< at most; special tokens and bytes included
-  std::vector<std::string> special_tokens = {};  ///< get the ids 0, 1, ...; cut out of the corpus
-  std::string pattern{qwen2_pattern};            ///< of the pre-tokenizer; empty: no split
-  bool nfc = true;                               ///< normalize texts to NFC first
-  std::uint64_t min_count = 2;                   ///< no merge for what is rarer in the corpus
-  bool all_bytes = true;  ///< false: only bytes of the corpus, others cannot be encoded
+  std::size_t vocab_size = 8192;                 ///< most tokens, special ones and bytes included
+  std::vector<std::string> special_tokens = {};  ///< have the ids 0, 1, ...; not learned from
+  std::string pattern{qwen2_pattern};            ///< pattern of the pre-tokenizer; empty: no split
+  bool nfc = true;                               ///< whether texts are normalized to NFC first
+  std::uint64_t min_count = 2;                   ///< least count in the corpus for a merge
+  /// Whether all 256 bytes are tokens. If not, bytes that the corpus lacks cannot be encoded.
+  bool all_bytes = true;
 };
 
 /// Counts the words of any number of texts, then learns a vocabulary from them. The result depends
 /// on the texts and options only, not on the order of the texts.
 class bpe_trainer {
  public:
-  /// Throws config_error if the vocabulary is too small for its bytes and special tokens, a
-  /// special token is empty or occurs twice, or the pattern is none.
+  /// Throws config_error if the vocabulary is too small for its bytes and special tokens, if a
+  /// special token is empty or occurs twice, or if the pattern is not valid.
   explicit bpe_trainer(bpe_train_options options)
       : options_(std::move(options)), split_(steps(options_.pattern)) {
     const std::size_t least = options_.special_tokens.size() + (options_.all_bytes ? 256 : 1);
@@ -67,9 +69,10 @@ class bpe_trainer {
         [](std::int32_t) {});
   }
 
-  /// The vocabulary: special tokens, bytes, then what was learned, best first. It is smaller than
-  /// asked for where the corpus does not hold enough. Throws config_error if `all_bytes` is off
-  /// and the bytes of the corpus alone exceed `vocab_size`.
+  /// Returns the vocabulary: special tokens, bytes, then the learned tokens in the order of
+  /// learning. It is smaller than `vocab_size` if the corpus has too few frequent pairs. Throws
+  /// config_error if `all_bytes` is off and the bytes of the corpus and the special tokens exceed
+  /// `vocab_size`.
   [[nodiscard]] bpe_definition finish() const {
     bpe_definition made;
     made.added = added_;
@@ -119,7 +122,7 @@ class bpe_trainer {
       const auto right = static_cast<std::int32_t>(best.pair & 0xFFFFFFFFu);
       std::string joined = made.tokens[static_cast<std::size_t>(left)];
       joined += made.tokens[static_cast<std::size_t>(right)];
-      // Two ways may lead to one token: "ab" + "c" and "a" + "bc".
+      // Two pairs may give the same token: "ab" + "c" and "a" + "bc".
       const auto [at, fresh] = ids.emplace(joined, static_cast<std::int32_t>(made.tokens.size()));
       if (fresh) made.tokens.push_back(std::move(joined));
       if (known.find(left, right) == nullptr) {

@@ -1,5 +1,6 @@
-// The printable spelling of arbitrary bytes that byte-level BPE files use (Radford et al., GPT-2):
-// visible Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up.
+// The printable spelling of arbitrary bytes in byte-level BPE files (Radford et al., GPT-2): a byte
+// that is a visible Latin-1 character stands for itself, the other 68 bytes are spelled U+0100 and
+// up.
 #pragma once
 
 #include <array>
@@ -19,8 +20,8 @@ constexpr bool is_visible_latin1(unsigned byte) {
 }
 
 struct byte_level_table {
-  std::array<char32_t, 256> character{};   // of each byte
-  std::array<unsigned char, 256> order{};  // the bytes, by ascending character
+  std::array<char32_t, 256> character{};   // character of each byte
+  std::array<unsigned char, 256> order{};  // the bytes in the order of their characters
 };
 
 constexpr byte_level_table make_byte_level_table() {
@@ -39,10 +40,10 @@ inline constexpr byte_level_table byte_level = make_byte_level_table();
 
 }  // namespace detail
 
-/// All bytes in the order of their byte-level characters: the usual order of a vocabulary's start.
+/// All bytes in the order of their byte-level characters. Vocabularies usually begin in this order.
 inline constexpr const std::array<unsigned char, 256>& byte_level_order = detail::byte_level.order;
 
-/// Bytes to printable characters: `" the"` becomes `"Ġthe"`.
+/// Spells bytes as printable characters: `" the"` becomes `"Ġthe"`.
 inline std::string to_byte_level(std::string_view bytes) {
   std::string out;
   for (const char byte : bytes)
@@ -50,8 +51,8 @@ inline std::string to_byte_level(std::string_view bytes) {
   return out;
 }
 
-/// The inverse of to_byte_level; nothing if `text` (well-formed UTF-8) has a character that
-/// stands for no byte.
+/// The inverse of to_byte_level(). `text` is well-formed UTF-8; the result is empty if a character
+/// of it stands for no byte.
 inline std::optional<std::string> from_byte_level(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {

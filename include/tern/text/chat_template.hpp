@@ -10,23 +10,25 @@
 
 namespace tern::inline TERN_ABI {
 
-/// One turn.
+/// One message of a conversation.
 struct chat_message {
   std::string role;     ///< "system", "user" or "assistant"
-  std::string content;  ///< what was said
+  std::string content;  ///< text of the message
 };
 
-/// What Qwen2 puts first where a conversation has no system message of its own. Other models of the
-/// form have sentences of their own, Qwen3 none.
+/// The system message that Qwen2 uses for a conversation that has none. Other models of this format
+/// have other sentences; Qwen3 has none.
 inline constexpr std::string_view qwen2_system = "You are a helpful assistant.";
 
-/// What families differ in.
+/// Options in which model families differ.
 struct chat_template_options {
-  std::string system = {};            ///< used where the first message is none of "system", if any
-  bool add_generation_prompt = true;  ///< end with the opening of the assistant's answer
-  bool thoughts = true;               ///< Qwen3: only what follows the last user message keeps its
-                                      ///< <think> block; false, as for Qwen2: content as it is
-  bool enable_thinking = true;        ///< Qwen3: false opens the answer behind an empty block
+  std::string system = {};            ///< system message for a conversation that has none
+  bool add_generation_prompt = true;  ///< whether the text ends where the answer begins
+  /// Whether messages may contain thoughts, as with Qwen3. Only messages after the last user
+  /// message keep their <think> section then. If false, as for Qwen2, the content is used as it is.
+  bool thoughts = true;
+  /// Qwen3: whether the model may think. If not, the answer begins after an empty <think> section.
+  bool enable_thinking = true;
 };
 
 namespace detail {
@@ -51,19 +53,19 @@ inline thought_and_answer split_thought(std::string_view content) {
   return {trim_newlines(thought, true, true), trim_newlines(answer, true, false)};
 }
 
-inline std::string think_block(std::string_view thought) {
+inline std::string think_section(std::string_view thought) {
   return "<think>\n" + std::string(thought) + "\n</think>\n\n";
 }
 
 }  // namespace detail
 
-/// The text of a conversation, to be encoded with added tokens recognised: a message that spells
-/// one, such as <|im_end|>, is not protected from it.
+/// Returns the text of a conversation. Encode it with added_text::recognise. A message that
+/// contains the spelling of an added token, such as <|im_end|>, is not protected from this.
 inline std::string apply_chat_template(std::span<const chat_message> messages,
                                        const chat_template_options& options = {}) {
   std::string text;
-  const auto add = [&](std::string_view role, std::string_view block, std::string_view content) {
-    text.append("<|im_start|>").append(role).append("\n").append(block).append(content);
+  const auto add = [&](std::string_view role, std::string_view thought, std::string_view content) {
+    text.append("<|im_start|>").append(role).append("\n").append(thought).append(content);
     text += "<|im_end|>\n";
   };
   std::size_t last_query = messages.empty() ? 0 : messages.size() - 1;
@@ -82,12 +84,12 @@ inline std::string apply_chat_template(std::span<const chat_message> messages,
     }
     const auto [thought, answer] = detail::split_thought(m.content);
     const bool shown = i > last_query && (i + 1 == messages.size() || !thought.empty());
-    add(m.role, shown ? detail::think_block(thought) : "",
+    add(m.role, shown ? detail::think_section(thought) : "",
         shown ? detail::trim_newlines(answer, true, false) : answer);
   }
   if (!options.add_generation_prompt) return text;
   text += "<|im_start|>assistant\n";
-  if (options.thoughts && !options.enable_thinking) text += detail::think_block("");
+  if (options.thoughts && !options.enable_thinking) text += detail::think_section("");
   return text;
 }
 

@@ -1,4 +1,5 @@
-// Which tokens end a text: a tokenizer does not say, the usual families call them by these names.
+// The tokens that end a text. A tokenizer does not say which they are, so they are found by the
+// names that the usual model families give them.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Those that the tokenizer has; the first ends an answer where a family has several.
+/// Returns the end tokens that the tokenizer has. If there are several, the first one ends an
+/// answer.
 inline std::vector<std::int32_t> end_tokens(const bpe_tokenizer& tokenizer) {
   std::vector<std::int32_t> ids;
   for (const char* name : {"<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>",

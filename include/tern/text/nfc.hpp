@@ -1,4 +1,4 @@
-// Unicode normalization form C (UAX #15) by utf8proc, skipping all text that is certainly normal.
+// Unicode normalization form C (UAX #15) with utf8proc. Text that is certainly normal is skipped.
 #pragma once
 
 #include <utf8proc.h>
@@ -15,8 +15,9 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-// Below U+0300 (lead bytes below 0xCC) every character is its own normal form and never merges
-// with what stands before it; only the last one before a higher character may take up a mark.
+// Every character below U+0300 (lead bytes below 0xCC) is its own normal form and never combines
+// with the character before it. Only the last of them before a higher character can combine with a
+// mark.
 inline bool leads_unsafe(char byte) { return static_cast<unsigned char>(byte) >= 0xCC; }
 inline bool leads_safe(char byte) {
   return !leads_unsafe(byte) && (static_cast<unsigned char>(byte) & 0xC0u) != 0x80u;
@@ -35,8 +36,8 @@ inline void append_nfc(std::string& out, std::string_view text) {
 
 }  // namespace detail
 
-/// The NFC form of well-formed UTF-8: a view of `text` itself where nothing can change, else of
-/// `buffer`, which is overwritten. Throws format_error on malformed input.
+/// Returns the NFC form of well-formed UTF-8: a view of `text` itself if nothing can change, else
+/// of `buffer`, which is overwritten. Throws format_error on malformed input.
 inline std::string_view nfc(std::string_view text, std::string& buffer) {
   const auto first_unsafe = [&](std::size_t at) {
     while (at < text.size() && !detail::leads_unsafe(text[at])) ++at;

@@ -1,4 +1,4 @@
-// What a tokenizer changes in a text before it looks for tokens.
+// The normalizer of a tokenizer: changes to a text before tokens are looked for.
 #pragma once
 
 #include <cstddef>
@@ -12,27 +12,28 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Unicode normalization form C.
+/// Step that applies Unicode normalization form C.
 struct nfc_form {
   bool operator==(const nfc_form&) const = default;
 };
 
-/// All occurrences of a string, from the left.
+/// Step that replaces all occurrences of a string, from the left.
 struct replace_all {
-  std::string from, to;  ///< `from` must not be empty
+  std::string from;  ///< string that is replaced, not empty
+  std::string to;    ///< its replacement
   bool operator==(const replace_all&) const = default;
 };
 
-/// Puts `text` before whatever is not empty.
+/// Step that puts a string before the text unless the text is empty.
 struct prepend {
-  std::string text;  ///< put before a text that is not empty
+  std::string text;  ///< string that is put before the text
   bool operator==(const prepend&) const = default;
 };
 
-/// Applied one after another.
+/// One step. Steps are applied one after another.
 using normalizer_step = std::variant<nfc_form, replace_all, prepend>;
 
-/// Appends `text` to `out`, with the replacement made.
+/// Appends `text` with the replacements of `step` to `out`.
 inline void append_replaced(std::string& out, std::string_view text, const replace_all& step) {
   std::size_t done = 0;
   for (std::size_t at = 0; (at = text.find(step.from, done)) != text.npos;
@@ -43,7 +44,7 @@ inline void append_replaced(std::string& out, std::string_view text, const repla
   out.append(text, done);
 }
 
-/// Carries out the steps in order on well-formed UTF-8. The result is a view of `text` itself where
+/// Applies the steps to well-formed UTF-8, in order. The result is a view of `text` itself if
 /// nothing changes, else of `buffer`, which is overwritten.
 inline std::string_view normalize(const std::vector<normalizer_step>& steps, std::string_view text,
                                   std::string& buffer) {

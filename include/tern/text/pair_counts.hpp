@@ -1,5 +1,5 @@
-// The merge loop of BPE training: how often each pair of adjacent symbols occurs in a set of
-// counted words, kept up to date while pairs are joined.
+// The counts of BPE training: how often each pair of adjacent symbols occurs in a set of counted
+// words. Every merge updates them.
 #pragma once
 
 #include <algorithm>
@@ -20,10 +20,11 @@ struct counted_word {
   std::uint64_t count;
 };
 
-/// The merge loop's state: how often each pair occurs, and in which words.
+/// The number of occurrences of each pair, and the words that it occurs in.
 class pair_counts {
  public:
-  /// A pair and its count; the greater is merged first. Ties go to the smaller ids.
+  /// A pair and its count. The pair with the greater count is merged first, and of equal ones that
+  /// with the smaller ids.
   struct entry {
     std::uint64_t count, pair;
     bool operator<(const entry& o) const {
@@ -39,7 +40,7 @@ class pair_counts {
     push_risen();
   }
 
-  /// Takes the most frequent pair; count 0 when none is left.
+  /// Removes and returns the most frequent pair. Its count is 0 if no pair is left.
   entry pop() {
     while (!heap_.empty()) {
       std::pop_heap(heap_.begin(), heap_.end());
@@ -48,7 +49,7 @@ class pair_counts {
       const auto at = pairs_.find(top.pair);
       const std::uint64_t count = at == pairs_.end() ? 0 : at->second.count;
       if (count == top.count && count > 0) return top;
-      if (count > 0 && count < top.count) push({count, top.pair});  // it fell since
+      if (count > 0 && count < top.count) push({count, top.pair});  // the count has fallen since
     }
     return {0, 0};
   }
@@ -64,7 +65,7 @@ class pair_counts {
  private:
   struct occurrences {
     std::uint64_t count = 0;
-    std::vector<std::size_t> words;  // where it occurs or did, ascending runs
+    std::vector<std::size_t> words;  // words in which it occurs or once did
   };
 
   void increase(std::int32_t left, std::int32_t right, std::size_t word) {
@@ -116,7 +117,7 @@ class pair_counts {
 
   std::vector<counted_word> words_;
   std::unordered_map<std::uint64_t, occurrences, bpe_pair_hash> pairs_;
-  std::vector<entry> heap_;           // counts may be out of date; each true one is in it
+  std::vector<entry> heap_;           // may hold old counts, but each pair's present count is in it
   std::vector<std::uint64_t> risen_;  // pairs whose count rose since the last push
 };
 

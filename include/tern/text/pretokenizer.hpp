@@ -1,5 +1,5 @@
-// Cuts text into the pieces that BPE merges never cross: the pre-tokenizers of Hugging Face's
-// tokenizer.json that byte-level BPE and its relatives use.
+// Splits text into pieces, whose borders BPE merges never cross. These are the pre-tokenizers of
+// Hugging Face's tokenizer.json that BPE models use.
 #pragma once
 
 #include <cstddef>
@@ -15,57 +15,61 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The split of Qwen2, Qwen2.5 and Qwen3: digits one by one, words with one leading non-letter.
+/// The split of Qwen2, Qwen2.5 and Qwen3. Digits are split one by one, and a word may have one
+/// leading character that is no letter.
 inline constexpr std::string_view qwen2_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// The split of Llama 3: as Qwen2's, digits by up to three.
+/// The split of Llama 3. It is Qwen2's, but with up to three digits in a piece.
 inline constexpr std::string_view llama3_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
     R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// The split of GPT-2: runs of letters, of digits or of other signs with one leading space.
+/// The split of GPT-2. A piece is a sequence of letters, of digits or of other characters, with at
+/// most one leading space.
 inline constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 /// The visible space of SentencePiece, U+2581.
 inline constexpr std::string_view metaspace = "\u2581";
 
-/// What becomes of the matches of a split's pattern.
+/// Treatment of the matches of a split's pattern.
 enum class split_behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
 
-/// Cuts a text where a pattern matches.
+/// Step that splits a text where a pattern matches.
 struct split_step {
   std::string pattern;                                 ///< a PCRE2 regular expression
-  split_behavior behavior = split_behavior::isolated;  ///< of what matches
-  bool invert = false;  ///< what lies between matches counts as the match, and the other way round
+  split_behavior behavior = split_behavior::isolated;  ///< treatment of matches
+  /// Whether matches and the text between matches change their roles.
+  bool invert = false;
   bool operator==(const split_step&) const = default;
 };
 
-/// From here on text is bytes: the last step of all byte-level BPE, and of no other.
+/// Step after which text is treated as bytes. It is the last step of every byte-level BPE tokenizer
+/// and occurs in no other.
 struct byte_level_step {
-  bool add_prefix_space = false;  ///< put a space before a text that begins with none
-  bool use_regex = false;         ///< split by gpt2_pattern
+  bool add_prefix_space = false;  ///< whether a text that begins without a space gets one
+  bool use_regex = false;         ///< whether to split with gpt2_pattern
   bool operator==(const byte_level_step&) const = default;
 };
 
-/// Spaces become U+2581, and one is put before the text.
+/// Step that replaces spaces by U+2581 and puts one before the text.
 struct metaspace_step {
-  /// Which pieces get a visible space in front; first: at the text's begin only.
+  /// Which pieces get U+2581 in front. `first` means only the piece at the beginning of the text.
   enum class prepend_scheme { always, first, never };
-  prepend_scheme prepend = prepend_scheme::always;  ///< of a text
-  bool split = true;                                ///< before each U+2581
+  prepend_scheme prepend = prepend_scheme::always;  ///< which pieces get U+2581 in front
+  bool split = true;                                ///< whether to split before each U+2581
   bool operator==(const metaspace_step&) const = default;
 };
 
-/// Applied one after another.
+/// One step. Steps are applied one after another.
 using pretokenizer_step = std::variant<split_step, byte_level_step, metaspace_step>;
 
-/// Immutable compiled steps. Any number of threads may split at a time.
+/// The compiled steps. An object is immutable, so any number of threads may use it at a time.
 class pretokenizer {
  public:
-  /// Throws config_error if a pattern is none, or bytes are not the last step.
+  /// Throws config_error if a pattern is not valid or a step follows byte_level_step.
   explicit pretokenizer(const std::vector<pretokenizer_step>& steps) {
     for (const pretokenizer_step& step : steps) {
       if (byte_level_) throw config_error("pre-tokenizer: no step may follow ByteLevel");
@@ -74,15 +78,15 @@ class pretokenizer {
     }
   }
 
-  /// Whether merging starts from bytes; else from characters.
+  /// Whether merging starts from bytes, not from characters.
   [[nodiscard]] bool byte_level() const { return byte_level_; }
 
-  /// Calls `piece(std::string_view)` for the pieces of well-formed UTF-8 in order; none is empty.
-  /// `at_start`: this is where the whole text begins, not what follows an added token. Throws
-  /// config_error as regex::split.
+  /// Calls `piece(std::string_view)` for the pieces of well-formed UTF-8 in order. No piece is
+  /// empty. `at_start` says whether `text` is the beginning of the whole text and does not follow
+  /// an added token. Throws config_error like regex::split().
   template <class F>
   void split(std::string_view text, bool at_start, F&& piece) const {
-    run(0, text, at_start, piece);
+    apply(0, text, at_start, piece);
   }
 
  private:
@@ -111,7 +115,7 @@ class pretokenizer {
   }
 
   template <class F>
-  void run(std::size_t at, std::string_view text, bool at_start, F& piece) const {
+  void apply(std::size_t at, std::string_view text, bool at_start, F& piece) const {
     if (text.empty()) return;
     if (at == stages_.size()) return piece(text);
     const stage& s = stages_[at];
@@ -123,7 +127,7 @@ class pretokenizer {
       text = changed;
     }
     const auto next = [&](std::string_view part) {
-      run(at + 1, part, at_start && part.data() == text.data(), piece);
+      apply(at + 1, part, at_start && part.data() == text.data(), piece);
     };
     if (s.pattern)
       split_by(s, text, next);
@@ -131,7 +135,7 @@ class pretokenizer {
       next(text);
   }
 
-  /// Joins neighbours as the behavior says.
+  /// Splits the text with the stage's pattern and joins neighbours as its behavior says.
   template <class F>
   static void split_by(const stage& s, std::string_view text, F&& next) {
     std::string_view pending;

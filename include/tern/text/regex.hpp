@@ -1,4 +1,4 @@
-// Regular expressions as tokenizer files write them (Oniguruma's syntax), matched by PCRE2.
+// Regular expressions in the syntax of tokenizer files (Oniguruma's), matched with PCRE2.
 #pragma once
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
@@ -19,8 +19,8 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-// PCRE2 counts U+180E to \s for Perl's sake, the regex engines of tokenizers do not. The Unicode
-// property is what they mean.
+// For PCRE2, \s matches U+180E as in Perl; for the regex engines of tokenizers it does not. Their
+// \s is the Unicode property White_Space.
 inline std::string spell_out_white_space(std::string_view pattern) {
   std::string out;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
@@ -44,7 +44,7 @@ inline std::string pcre2_message(int code) {
 
 }  // namespace detail
 
-/// The pattern that matches `literal` and nothing else.
+/// Returns a pattern that matches `literal` and nothing else.
 inline std::string escape_regex(std::string_view literal) {
   std::string out;
   for (const char c : literal) {
@@ -54,7 +54,8 @@ inline std::string escape_regex(std::string_view literal) {
   return out;
 }
 
-/// An immutable compiled pattern; copies share it. Any number of threads may match at a time.
+/// A compiled pattern. It is immutable and shared by copies, so any number of threads may match at
+/// a time.
 class regex {
  public:
   /// Throws config_error if PCRE2 rejects the pattern.
@@ -68,13 +69,14 @@ class regex {
     if (!code_)
       throw config_error("pattern \"" + std::string(pattern) +
                          "\": " + detail::pcre2_message(code));
-    pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);  // where it fails, matching interprets
+    // If this fails, the pattern is interpreted.
+    pcre2_jit_compile_8(code_.get(), PCRE2_JIT_COMPLETE);
   }
 
-  /// Calls `part(std::string_view, bool matched)` for all matches that are not empty and all gaps
-  /// between them, in order: together they are `text`, which must be well-formed UTF-8. Throws
-  /// config_error if matching exceeds PCRE2's limits, which takes a pattern that backtracks
-  /// without bound.
+  /// Calls `part(std::string_view, bool matched)` for all non-empty matches and for the text
+  /// between them, in order. Together the parts are `text`, which must be well-formed UTF-8. Throws
+  /// config_error if matching exceeds PCRE2's limits, which only happens for patterns that
+  /// backtrack without bound.
   template <class F>
   void split(std::string_view text, F&& part) const {
     const std::unique_ptr<pcre2_match_data_8, void (*)(pcre2_match_data_8*)> match(
@@ -91,12 +93,12 @@ class regex {
 
  private:
   bool find(std::string_view text, std::size_t from, pcre2_match_data_8* match) const {
-    const auto run = [&](std::uint32_t options) {
+    const auto match_with = [&](std::uint32_t options) {
       return pcre2_match_8(code_.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(),
                            from, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | options, match, nullptr);
     };
-    int code = run(0);
-    if (code == PCRE2_ERROR_JIT_STACKLIMIT) code = run(PCRE2_NO_JIT);
+    int code = match_with(0);
+    if (code == PCRE2_ERROR_JIT_STACKLIMIT) code = match_with(PCRE2_NO_JIT);
     if (code == PCRE2_ERROR_NOMATCH) return false;
     if (code < 0) throw config_error("pattern: " + detail::pcre2_message(code));
     return true;

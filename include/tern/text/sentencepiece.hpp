@@ -1,5 +1,6 @@
-// What SentencePiece's BPE models have in place of merges: a score for each piece. Of all adjacent
-// pieces that join to one, those of the highest score are joined first (Kudo and Richardson, 2018).
+// SentencePiece's BPE models have a score for each piece in place of merges. Of all adjacent pieces
+// that can be joined, those whose joined piece has the highest score are joined first (Kudo and
+// Richardson, 2018).
 #pragma once
 
 #include <algorithm>
@@ -16,12 +17,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Longest piece that is looked at, bytes.
+/// Length of the longest piece that is used, in bytes.
 inline constexpr std::size_t longest_scored_piece = 1024;
 
-/// Merges by rank that do what the scores say: each cut of a piece between two characters into two
-/// pieces, by falling score of the whole. `pieces`: by id, UTF-8; those that are empty, or longer
-/// than longest_scored_piece, take no part. `scores`: as many.
+/// Returns merges, in the order of their ranks, that have the same effect as the scores. Each way
+/// to split a piece between two characters into two other pieces is a merge; their order is that of
+/// falling scores of the whole piece. `pieces`: the piece of each id, in UTF-8; empty pieces and
+/// those longer than longest_scored_piece are ignored. `scores`: the score of each id.
 inline std::vector<std::pair<std::int32_t, std::int32_t>> merges_of_scores(
     std::span<const std::string> pieces, std::span<const float> scores) {
   std::unordered_map<std::string_view, std::int32_t> ids;

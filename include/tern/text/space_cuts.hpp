@@ -1,6 +1,7 @@
-// Where a text without pre-tokenizer can be cut all the same: in vocabularies made from words a
-// visible space (U+2581) begins a token or follows another, so merges hardly ever reach across the
-// place before it. The pieces are short, and most of them are known words.
+// Places where a text can be cut although its tokenizer has no pre-tokenizer. In vocabularies made
+// from words, a visible space (U+2581) begins a token or follows another visible space, so merges
+// hardly ever join it with the character before it. The pieces are short, and most of them are
+// known words.
 #pragma once
 
 #include <array>
@@ -13,10 +14,11 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The cuts that are safe for a vocabulary: merging piece by piece gives the tokens of the whole.
+/// The cuts that are safe for a vocabulary: merging piece by piece gives the same tokens as merging
+/// the whole text.
 class space_cuts {
  public:
-  /// tokens: the vocabulary, as it is spelled.
+  /// tokens: the tokens as the vocabulary spells them.
   explicit space_cuts(const std::vector<std::string>& tokens) {
     for (const std::string& token : tokens) {
       if (token == metaspace) has_space_ = true;
@@ -38,8 +40,8 @@ class space_cuts {
   }
 
  private:
-  bool has_space_ = false;          // else it may become part of a run of unknown characters
-  std::array<bool, 256> joined_{};  // by the last byte before a space inside of a token
+  bool has_space_ = false;          // without it, a visible space may join other unknown characters
+  std::array<bool, 256> joined_{};  // bytes that stand before a space inside a token
 };
 
 }  // namespace tern::inline TERN_ABI

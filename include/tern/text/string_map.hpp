@@ -1,4 +1,4 @@
-// A hash map from strings that is searched with string views, without making a string.
+// A hash map with strings as keys that can be searched by string_view without making a string.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +11,16 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Lets a map of strings be searched by string_view.
+/// Hash that lets a map of strings be searched by string_view.
 struct string_hash {
-  using is_transparent = void;  ///< asked for by std::unordered_map
-  /// The standard hash.
+  using is_transparent = void;  ///< std::unordered_map requires it
+  /// The standard hash of the text.
   std::size_t operator()(std::string_view text) const {
     return std::hash<std::string_view>{}(text);
   }
 };
 
-/// From strings, searched by string_view.
+/// Map from strings to T that can be searched by string_view.
 template <class T>
 using string_map = std::unordered_map<std::string, T, string_hash, std::equal_to<>>;
 

@@ -1,5 +1,5 @@
-// load() and save() of bpe_tokenizer: Hugging Face tokenizer.json. Apart from the tokenizer itself,
-// because it pays for a JSON library.
+// load() and save() of bpe_tokenizer, which read and write Hugging Face's tokenizer.json. They are
+// apart from the tokenizer itself because they need a JSON library.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ inline json_object added_tokens_json(const bpe_definition& from) {
   return list;
 }
 
-/// The token of each id as the file spells it.
+/// The spelling of each id's token in the file.
 inline std::vector<std::string> spelled_tokens(const bpe_definition& from, bool of_bytes) {
   std::vector<std::string> spelled = from.tokens;
   if (of_bytes)
@@ -50,7 +50,8 @@ inline std::vector<std::string> spelled_tokens(const bpe_definition& from, bool 
   return spelled;
 }
 
-/// As `"a b"`, which every version of the format reads, unless a token may hold a space.
+/// Merges are written as `"a b"`, which every version of the format has, unless a token may contain
+/// a space.
 inline json_object merges_json(const bpe_definition& from, const std::vector<std::string>& spelled,
                                bool of_bytes) {
   json_object::array_t merges;
@@ -66,7 +67,8 @@ inline json_object model_json(const bpe_definition& from, const std::vector<std:
                               bool of_bytes) {
   using json = json_object;
   json::object_t vocabulary;
-  json::object_t::Container& in_order = vocabulary;  // without its linear search for equal keys
+  // This base class does not search for equal keys, which takes linear time.
+  json::object_t::Container& in_order = vocabulary;
   for (std::size_t id = 0; id < from.tokens.size(); ++id)
     if (!spelled[id].empty()) in_order.emplace_back(spelled[id], id);
   const json unk =
@@ -85,10 +87,10 @@ inline json_object model_json(const bpe_definition& from, const std::vector<std:
 
 }  // namespace detail
 
-/// Reads a BPE model, of bytes or of characters, with the components that docs/formats.md lists;
-/// merges may be `"a b"` or `["a", "b"]`. Truncation and padding are not read. Throws io_error if
-/// the file cannot be read, format_error or config_error naming it if it is not JSON, contradicts
-/// itself or asks for what is not supported.
+/// Reads a BPE model of bytes or of characters, with the components that docs/formats.md lists.
+/// Merges may be written as `"a b"` or `["a", "b"]`. Truncation and padding are not read. Throws
+/// io_error if the file cannot be read, and format_error or config_error naming the file if it is
+/// not JSON, contradicts itself or needs a component that is not supported.
 inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
   auto definition = detail::tokenizer_json_reader(path.string()).read(read_json(path));
   try {
@@ -111,7 +113,7 @@ inline void bpe_tokenizer::save(const std::filesystem::path& path) const {
       {"normalizer", detail::steps_json("normalizers", from.normalizer)},
       {"pre_tokenizer", detail::steps_json("pretokenizers", from.pretokenizer)},
       {"post_processor", detail::post_processor_json(from, spelled)},
-      {"decoder", detail::decoder_json(from.decoder, of_bytes)},
+      {"decoder", detail::decoder_json(from.decode, of_bytes)},
       {"model", detail::model_json(from, spelled, of_bytes)}};
   write_file(path, json_text(file, path.string(), 1) + '\n');
 }

@@ -1,5 +1,5 @@
-// Decoder and post-processor of a Hugging Face tokenizer.json, read and written: how ids become
-// text, and what stands around a text.
+// Reads and writes the `decoder` and the `post_processor` of a Hugging Face tokenizer.json: how ids
+// become text, and which tokens are added around a text.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,11 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// Of bytes ByteLevel or none, of characters Replace, ByteFallback, Fuse, Strip.
-inline bpe_decoder read_decoder(const nlohmann::json& part, const std::string& file,
-                                bool of_bytes) {
-  bpe_decoder made;
+/// Reads the `decoder`. A vocabulary of bytes has ByteLevel or none; one of characters has Replace,
+/// ByteFallback, Fuse and Strip.
+inline decode_rules read_decoder(const nlohmann::json& part, const std::string& file,
+                                 bool of_bytes) {
+  decode_rules made;
   bool fused = false;
   for (const json_fields& f : components(part, file, "decoder", "decoders")) {
     const auto type = f.get<std::string>("type");
@@ -40,7 +41,7 @@ inline bpe_decoder read_decoder(const nlohmann::json& part, const std::string& f
   return made;
 }
 
-inline json_object decoder_json(const bpe_decoder& from, bool of_bytes) {
+inline json_object decoder_json(const decode_rules& from, bool of_bytes) {
   if (of_bytes) return step_json(byte_level_step{});
   json_object::array_t steps;
   if (from.replace) steps.push_back(step_json(*from.replace));
@@ -51,7 +52,7 @@ inline json_object decoder_json(const bpe_decoder& from, bool of_bytes) {
   return sequence_json("decoders", steps);
 }
 
-/// Adds what a TemplateProcessing puts before and behind a single text.
+/// Adds the tokens that a TemplateProcessing puts before and after a single text.
 inline void read_template(const json_fields& fields, bpe_definition& into) {
   bool seen = false;
   for (const json_fields& entry : fields.objects("single")) {
@@ -75,12 +76,12 @@ inline void read_post_processor(const nlohmann::json& part, const std::string& f
     const auto type = fields.get<std::string>("type");
     if (type == "TemplateProcessing")
       read_template(fields, into);
-    else if (type != "ByteLevel")  // which is about offsets
+    else if (type != "ByteLevel")  // ByteLevel concerns offsets only
       refuse_type(fields, "TemplateProcessing or ByteLevel");
   }
 }
 
-/// `names`: the token of each id.
+/// Makes the `post_processor`. `names`: the token of each id.
 inline json_object post_processor_json(const bpe_definition& from,
                                        const std::vector<std::string>& names) {
   if (from.prefix.empty() && from.suffix.empty()) return {};

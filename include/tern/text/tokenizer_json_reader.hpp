@@ -1,5 +1,6 @@
-// The parsed form of a Hugging Face tokenizer.json to a bpe_definition: vocabulary, merges and
-// added tokens of a BPE model, and its components; what is not known is refused by name.
+// Turns the parsed form of a Hugging Face tokenizer.json into a bpe_definition: vocabulary, merges
+// and added tokens of a BPE model, and its other components. An unknown component is refused by
+// name.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// Turns the parsed file into a bpe_definition; throws format_error or config_error.
+/// Turns the parsed file into a bpe_definition. Throws format_error or config_error.
 class tokenizer_json_reader {
  public:
   explicit tokenizer_json_reader(std::string file) : file_(std::move(file)) {}
@@ -35,7 +36,7 @@ class tokenizer_json_reader {
     made_.pretokenizer = read_pre_tokenizer(member(file, "pre_tokenizer"), file_);
     byte_level_ = !made_.pretokenizer.empty() &&
                   std::holds_alternative<byte_level_step>(made_.pretokenizer.back());
-    made_.decoder = read_decoder(member(file, "decoder"), file_, byte_level_);
+    made_.decode = read_decoder(member(file, "decoder"), file_, byte_level_);
     read_post_processor(member(file, "post_processor"), file_, made_);
     if (!member(file, "added_tokens").is_null()) read_added(json_fields(file, file_));
     read_vocabulary(member(model, "vocab"));
@@ -49,7 +50,7 @@ class tokenizer_json_reader {
 
   [[noreturn]] void fail(const std::string& what) const { throw format_error(file_ + ": " + what); }
 
-  /// A member that may be absent: then null.
+  /// A member of the object, or null if it is absent.
   static const json& member(const json& object, const char* key) {
     static const json null;
     const auto at = object.find(key);
@@ -113,7 +114,7 @@ class tokenizer_json_reader {
              "\" and another token share an id or have one each: " + std::to_string(at));
       taken[at] = true;
       ids_.emplace(text, id(value));
-      if (entry != added.end() && entry->second->special) continue;  // no merge makes it
+      if (entry != added.end() && entry->second->special) continue;  // no merge gives it
       if (auto bytes = byte_level_ ? from_byte_level(text) : std::optional(text))
         made_.tokens[at] = std::move(*bytes);
       else if (entry == added.end())
@@ -150,11 +151,11 @@ class tokenizer_json_reader {
     }
   }
 
-  static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not claim all memory
+  static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not take all memory
   std::string file_;
   bpe_definition made_;
   bool byte_level_ = false;
-  string_map<std::int32_t> ids_;  // as the file spells them
+  string_map<std::int32_t> ids_;  // keys are spelled as in the file
 };
 
 }  // namespace tern::inline TERN_ABI::detail

@@ -1,5 +1,5 @@
-// Normalizer and pre-tokenizer of a Hugging Face tokenizer.json, read and written. What is not
-// known is refused by name.
+// Reads and writes the `normalizer` and the `pre_tokenizer` of a Hugging Face tokenizer.json. An
+// unknown component is refused by name.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,8 @@ inline constexpr enum_names<split_behavior> behavior_names = {
     {"MergedWithNext", split_behavior::merged_with_next},
     {"Contiguous", split_behavior::contiguous}};
 
-/// A component by itself or the members of a Sequence, in order; none for null.
+/// The members of a Sequence in order, or the component itself if it is not a Sequence. There are
+/// none for null.
 inline std::vector<json_fields> components(const nlohmann::json& part, const std::string& file,
                                            const std::string& name, const char* list) {
   if (part.is_null()) return {};
@@ -42,7 +43,7 @@ inline std::vector<json_fields> components(const nlohmann::json& part, const std
   fields.fail("type", expected, '"' + fields.get<std::string>("type") + '"');
 }
 
-/// The inverse of components().
+/// Writes the components that components() reads.
 inline json_object sequence_json(const char* list, const json_object::array_t& members) {
   if (members.empty()) return {};
   if (members.size() == 1) return members[0];

@@ -1,4 +1,4 @@
-// The token ids of words met lately: natural text repeats few of them most of the time.
+// A cache of the token ids of recent words. Natural text mostly repeats a few words.
 #pragma once
 
 #include <algorithm>
@@ -13,12 +13,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A bounded map from words to token ids, at most 2 MB: each word has one place, a cache line, and
-/// ousts what was there. Long words and those of many tokens are passed over. One object serves
-/// one thread.
+/// A map from words to token ids of at most 2 MB. Each word has one place, which is a cache line,
+/// and replaces the word that was there before. Long words and words of many tokens are not stored.
+/// Each thread needs its own object.
 class word_cache {
  public:
-  /// The ids of `word`, valid until the next insert; empty if they are not known.
+  /// The ids of `word`, valid until the next insert(). The result is empty if they are not stored.
   [[nodiscard]] std::span<const std::int32_t> find(std::string_view word) const {
     if (places_.empty()) return {};
     const place& at = places_[index(word)];
@@ -26,7 +26,7 @@ class word_cache {
     return {at.ids.data(), here ? at.count : std::size_t{0}};
   }
 
-  /// Remembers a word of at least one byte and one id.
+  /// Stores a word of at least one byte and one id.
   void insert(std::string_view word, std::span<const std::int32_t> ids) {
     place fresh;
     if (word.size() > fresh.word.size() || ids.size() > fresh.ids.size()) return;
@@ -50,7 +50,8 @@ class word_cache {
     return string_hash{}(word) & (places_.size() - 1);
   }
 
-  void grow() {  // starts small, since many an encoder sees one sentence only
+  // The cache starts small, since many encoders see only one sentence.
+  void grow() {
     std::vector<place> old(places_.empty() ? 64 : places_.size() * 8);
     old.swap(places_);
     inserted_ = 0;
@@ -58,7 +59,7 @@ class word_cache {
       if (p.count > 0) places_[index({p.word.data(), p.length})] = p;
   }
 
-  std::vector<place> places_;  // a power of two
+  std::vector<place> places_;  // their number is a power of two
   std::size_t inserted_ = 0;
 };
 

@@ -1,5 +1,5 @@
 // flags: -fno-rtti
-// The core needs Eigen and xsimd only.
+// The core needs only Eigen and xsimd.
 #include "tern/tern.hpp"
 
 #if defined(NLOHMANN_JSON_VERSION_MAJOR) || defined(ZLIB_VERSION) || defined(PCRE2_MAJOR) || \

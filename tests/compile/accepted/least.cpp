@@ -1,5 +1,5 @@
 // flags: -fno-rtti
-// Types with what the concepts ask for and nothing more, in everything that takes them.
+// Types with exactly the members that the concepts require, used in everything that takes them.
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -1,9 +1,9 @@
-// What bitdistill prints, by whichever fmt is here.
+// What bitdistill prints, with the installed release of fmt.
 #include "examples/bitdistill/table.hpp"
 
 #include "tests/support.hpp"
 
-TEST_CASE("the table of a run") {
+TEST_CASE("the table of results is printed") {
   const std::vector<tern::result_row> rows{{"FP-SFT", 98.25, 3.5, 12000},
                                            {"BitDistill", 98, 0.5, 48000}};
   CHECK(bitdistill::format_table(rows) ==

@@ -1,4 +1,5 @@
-// A stranger's program: the core alone, no -m flag, all warnings are errors.
+// A stranger's program that uses the core alone, without an -m flag and with all warnings as
+// errors.
 #include <cstdio>
 #include <vector>
 

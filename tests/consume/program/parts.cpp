@@ -1,5 +1,5 @@
-// A stranger's program over the optional parts: all warnings are errors, optimised, no run-time
-// types.
+// A stranger's program that uses the optional parts. It is optimised, without run-time type
+// information, and with all warnings as errors.
 #include <cstdio>
 #include <filesystem>
 

@@ -1,4 +1,4 @@
-// Sums of variables: residual connections.
+// Sums of variables, such as residual connections.
 #pragma once
 
 #include "tern/core/simd.hpp"
@@ -6,14 +6,14 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// to += from, for any two matrices of one shape.
+/// to += from, for any two matrices of the same shape.
 template <class T>
 void accumulate(matrix_view<const T> from, matrix_view<T> to, executor_ref ex) {
   for_each_row(to.rows, to.cols, ex,
                [&](std::size_t r) { simd::axpy<T>(T(1), from.row(r), to.row(r)); });
 }
 
-/// y = a + b (residual connection)
+/// y = a + b
 template <class T>
 variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
   variable<T> y = t.make(a.rows(), a.cols());
@@ -30,8 +30,8 @@ variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
   return y;
 }
 
-/// x + branch(x). On a tape that does not record x itself becomes the sum, and the memory that the
-/// branch took is free again: a model of many layers needs that of one.
+/// Returns x + branch(x). On a tape that does not record, the sum overwrites x and the memory that
+/// the branch took is released, so a model of many layers needs no more memory than one of them.
 template <class T, class F>
 variable<T> residual(tape<T>& t, variable<T> x, F&& branch) {
   if (t.recording()) return add(t, x, branch(x));

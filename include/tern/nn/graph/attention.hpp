@@ -1,4 +1,4 @@
-// attention on a tape.
+// The op `attention` on a tape.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// bit_linear on a tape.
+// The op `bit_linear` on a tape.
 #pragma once
 
 #include "tern/grad/tape.hpp"
@@ -7,7 +7,8 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// y = Qa(x) Qw(W)^T + b, straight through in the backward; a null b stands for none.
+/// y = Qa(x) Qw(W)^T + b. The gradient is the straight-through one. A null b means that there is no
+/// bias.
 template <class T, class WeightQ, class ActQ>
 variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {},
                        const WeightQ& weight_quantizer = {},

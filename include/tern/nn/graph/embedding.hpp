@@ -1,4 +1,4 @@
-// Rows of an embedding table on a tape.
+// The op `embedding` on a tape.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens, variable
   return y;
 }
 
-/// The same from a packed table. Inference only.
+/// The same with a packed table, for inference only: throws config_error on a tape that records.
 template <class T>
 variable<T> embedding(tape<T>& t, std::span<const std::int32_t> tokens,
                       const shared_weights<T>& table, T scale = T(1)) {

@@ -1,4 +1,4 @@
-// gated_activation on a tape.
+// The op `gated_activation` on a tape.
 #pragma once
 
 #include "tern/grad/tape.hpp"

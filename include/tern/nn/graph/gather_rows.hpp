@@ -1,4 +1,4 @@
-// Chosen rows of a variable.
+// An op on a tape that takes chosen rows of a variable.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// linear on a tape.
+// The op `linear` on a tape.
 #pragma once
 
 #include "tern/grad/tape.hpp"
@@ -7,7 +7,7 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// y = x W^T + b; a null b stands for none.
+/// y = x W^T + b. A null b means that there is no bias.
 template <class T>
 variable<T> linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
   variable<T> y = t.make(x.rows(), w.rows());

@@ -1,17 +1,17 @@
-// What the ops on a tape share: views of vectors that variables hold.
+// Views of the vectors that variables hold, for the ops on a tape.
 #pragma once
 
 #include "tern/grad/tape.hpp"
 
 namespace tern::inline TERN_ABI::graph {
 
-/// Row of a 1 x n variable, null where the view is null.
+/// The row of a 1 x n matrix, or a null view for a null matrix.
 template <class T>
 row_view<T> vector_of(matrix_view<T> m) {
   return m ? m.row(0) : row_view<T>{};
 }
 
-/// What a norm multiplies by: offset + gain.
+/// The factors offset + gain of a norm.
 template <class T>
 row_view<const T> norm_factors(tape<T>& t, variable<T> gain, double offset) {
   if (offset == 0) return vector_of(gain.value);

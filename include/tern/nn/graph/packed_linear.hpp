@@ -1,4 +1,4 @@
-// packed_linear on a tape that does not record.
+// The op `packed_linear` on a tape that does not record.
 #pragma once
 
 #include <array>
@@ -13,23 +13,24 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// Packed weights, and a bias that may be null.
+/// Packed weights and a bias, which may be null.
 template <class T>
 struct packed_operand {
   const shared_weights<T>& w;  ///< (out, in)
   variable<T> bias;            ///< (1, out) or null
 };
 
-/// The norm in front of packed_linear, over whole rows. A null gain stands for no norm.
+/// The norm of whole rows before packed_linear. A null gain means that there is no norm.
 template <class T>
 struct norm_operand {
   variable<T> gain;            ///< (1, K)
   double eps = 0, offset = 0;  ///< the normalised row is multiplied by offset + gain
 };
 
-/// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i: the same bits as bit_linear. x is
-/// quantized once, each row where its norm left it in the cache, and neighbours of one format are
-/// multiplied side by side. Inference only: throws config_error on a tape that records.
+/// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i, with the same bits as bit_linear. x is
+/// quantized once, each row directly after its norm, while it is still in the cache. Neighbouring
+/// products of the same format are computed in one call. For inference only: throws config_error on
+/// a tape that records.
 template <class T, class ActQ, std::size_t N>
 std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
                                          const std::array<packed_operand<T>, N>& operands,

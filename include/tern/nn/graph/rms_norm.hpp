@@ -1,4 +1,4 @@
-// rms_norm on a tape.
+// The op `rms_norm` on a tape.
 #pragma once
 
 #include "tern/grad/tape.hpp"
@@ -7,8 +7,8 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// RMSNorm over the last `gain.cols()` elements of each row: x may hold several heads a row. The
-/// normalised elements are multiplied by offset + gain (Gemma: 1 + gain).
+/// RMSNorm over each group of `gain.cols()` elements of a row, so a row of x may hold several
+/// heads. The normalised elements are multiplied by offset + gain (Gemma: 1 + gain).
 template <class T>
 variable<T> rms_norm(tape<T>& t, variable<T> x, variable<T> gain, double eps, double offset = 0) {
   const auto per_group = [&](matrix_view<T> m) {

@@ -1,4 +1,4 @@
-// rope on a tape.
+// The op `rope` on a tape.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 
 namespace tern::inline TERN_ABI::graph {
 
-/// Rotates x in place; its earlier value is gone, so x must not be needed by a recorded backward.
+/// Rotates x in place. A recorded backward pass must not need the earlier value of x, since it is
+/// lost.
 template <class T>
 void rope(tape<T>& t, variable<T> x, std::span<const std::int32_t> positions,
           const rope_table<T>& table) {
