@@ -1,8 +1,8 @@
 // A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
 #include "tern/gguf/file.hpp"
 
-#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/checkpoint/load_gguf.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/gguf/ternary.hpp"
 #include "tests/fuzz/memory_file.hpp"
 

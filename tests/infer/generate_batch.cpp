@@ -11,7 +11,7 @@ using namespace tern;
 
 namespace {
 
-decoder<> small_model() {
+decoder<> batch_model() {
   model_config c;
   c.vocab_size = 40;
   c.hidden_size = 32;
@@ -36,9 +36,9 @@ std::vector<std::vector<std::int32_t>> prompts() {
   return list;
 }
 
-std::vector<std::vector<std::int32_t>> answers(decoder<>& model, std::size_t sequences,
-                                               const batch_generation_options& options,
-                                               std::size_t capacity = 40) {
+std::vector<std::vector<std::int32_t>> answers_of(decoder<>& model, std::size_t sequences,
+                                                  const batch_generation_options& options,
+                                                  std::size_t capacity = 40) {
   session<> s(model, {.sequences = sequences, .capacity = capacity, .storage = kv_storage::f32});
   const auto list = prompts();
   const std::vector<std::span<const std::int32_t>> views(list.begin(), list.end());
@@ -69,7 +69,7 @@ std::vector<std::int32_t> by_hand(decoder<>& model, std::vector<std::int32_t> to
 }  // namespace
 
 TEST_CASE("answers do not depend on how many prompts go together") {
-  auto model = small_model();
+  auto model = batch_model();
   const batch_generation_options options{10, {3, 5, 11, 17}};
   const auto list = prompts();
   std::vector<std::vector<std::int32_t>> expected;
@@ -78,19 +78,19 @@ TEST_CASE("answers do not depend on how many prompts go together") {
   CHECK(std::ranges::any_of(expected, [](const auto& a) { return a.size() == 10; }));
   for (const std::size_t sequences : {1u, 3u, 9u}) {
     CAPTURE(sequences);
-    CHECK(answers(model, sequences, options) == expected);
+    CHECK(answers_of(model, sequences, options) == expected);
   }
 }
 
 TEST_CASE("an answer ends where its sequence is full") {
-  auto model = small_model();
+  auto model = batch_model();
   const auto list = prompts();
-  const auto found = answers(model, 2, {100, {}}, 16);
+  const auto found = answers_of(model, 2, {100, {}}, 16);
   // The last token is not taken in any more, so there is one more than there are places.
   for (std::size_t i = 0; i < list.size(); ++i) CHECK(found[i].size() == 16 - list[i].size() + 1);
 }
 
 TEST_CASE("no tokens are wanted") {
-  auto model = small_model();
-  for (const auto& answer : answers(model, 2, {0, {}})) CHECK(answer.empty());
+  auto model = batch_model();
+  for (const auto& answer : answers_of(model, 2, {0, {}})) CHECK(answer.empty());
 }
