@@ -84,12 +84,27 @@ TABLE = {
         ("simd::axpy<T>(scale, dx", "simd::axpy<T>(-scale, dx"),
         ("simd::axpy<T>(-scale * simd::dot", "simd::axpy<T>(scale * simd::dot"),
     ],
-    ("distill/objective.hpp", "train/trainer"): [
-        ("backward_columns(logits, targets, lse, T(1)", "backward_columns(logits, targets, lse, T(-1)"),
-        ("static_cast<T>(weight_ld_)", "static_cast<T>(-weight_ld_)"),
-        ("static_cast<T>(alpha * weight_ad_)", "static_cast<T>(-alpha * weight_ad_)"),
-        ("gemm<T>(T(1), g, table", "gemm<T>(T(-1), g, table"),
+    ("distill/objective.hpp", "distill/objective"): [
+        ("gemm<T>(T(1), g, in.table", "gemm<T>(T(-1), g, in.table"),
         ("gemm<T>(T(1), g.transposed()", "gemm<T>(T(-1), g.transposed()"),
+    ],
+    ("distill/cross_entropy_term.hpp", "distill/objective"): [
+        ("static_cast<T>(this->factor())", "static_cast<T>(-this->factor())"),
+    ],
+    ("distill/logits_term.hpp", "distill/objective"): [
+        ("static_cast<T>(this->factor())", "static_cast<T>(-this->factor())"),
+    ],
+    ("distill/hidden_state_term.hpp", "distill/objective"): [
+        ("simd::axpy<T>(scale, row", "simd::axpy<T>(-scale, row"),
+        ("simd::axpy<T>(-scale, target", "simd::axpy<T>(scale, target"),
+        ("this->factor() * 2 / square", "this->factor() / square"),
+    ],
+    ("distill/relation_term.hpp", "train/trainer"): [
+        ("static_cast<T>(alpha * this->factor())", "static_cast<T>(-alpha * this->factor())"),
+    ],
+    ("train/sgd.hpp", "train/optimizer"): [
+        ("keep * w0 - lr", "keep * w0 + lr"),
+        ("mu * m0 + scale", "mu * m0 - scale"),
     ],
     ("train/adamw.hpp", "train/optimizer"): [
         ("keep * w0 - lr", "keep * w0 + lr"),

@@ -137,6 +137,45 @@ TEST_CASE("a finished run is continued without a change") {
   CHECK(tree(run) == before);
 }
 
+TEST_CASE("a row that is added to a finished run trains alone, and survives SIGKILL") {
+  const scratch_dir scratch;
+  const fs::path finished = scratch.path() / "finished", recipe = scratch.path() / "more.json";
+  REQUIRE(bitdistill(tiny_run(finished)).code == 0);
+  auto config = tern::read_json(finished / "config.json");
+  auto row = config.at("stages").at(2);  // BitNet-SFT
+  row["name"] = "more-steps";
+  row["row"] = "BitNet-SFT, more steps";
+  row["steps"] = 9;
+  config["stages"].push_back(row);
+  write_text(recipe, config.dump());
+
+  const auto more = [&](const fs::path& run, const words& environment = {}) {
+    return bitdistill({"run", "--out", run.string(), "--resume", "--recipe", recipe.string(),
+                       "--threads", "1"},
+                      environment);
+  };
+  const fs::path whole = scratch.path() / "whole", broken = scratch.path() / "broken";
+  fs::copy(finished, whole, fs::copy_options::recursive);
+  const auto list = scratch.path() / "calls";
+  const auto result = more(whole, with_fault("list:" + list.string()));
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  for (const char* name : {"base", "fp-sft", "bitnet-sft", "continual", "bitdistill"})
+    CHECK(result.out.find(std::string(name) + ": done before") != std::string::npos);
+  CHECK(result.out.find("more-steps: done in") != std::string::npos);
+  CHECK(tern::read_json(whole / "table.json").size() == 4);
+
+  const auto calls = lines_of(bytes_of(list)).size();
+  for (std::size_t n = 1; n <= calls; n += calls / 6) {
+    INFO("killed at call " << n);
+    fs::remove_all(broken);
+    fs::copy(finished, broken, fs::copy_options::recursive);
+    REQUIRE(more(broken, with_fault("kill:" + std::to_string(n))).code == -SIGKILL);
+    REQUIRE(more(broken, with_fault("list:/dev/null")).code == 0);
+    CHECK(differences(timeless(broken), timeless(whole)) == words{});
+  }
+}
+
 TEST_CASE("one to three threads give the same bits") {
   const scratch_dir scratch;
   std::map<std::string, std::string> one;
