@@ -1,4 +1,4 @@
-// What attention-relation distillation sees of one layer.
+// The tensors of one layer that attention-relation distillation compares.
 #pragma once
 
 #include <algorithm>
@@ -9,14 +9,15 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Q and K after norm and RoPE, V raw, (tokens, heads * head_dim), filled by decoder::hidden. On a
-/// tape that records they are the graph's own variables.
+/// Q and K after norm and RoPE, and V, each (tokens, heads * head_dim). decoder::hidden fills them.
+/// On a tape that records they are variables of the graph.
 template <class T>
 struct attention_taps {
-  std::size_t layer = 0;               ///< of the decoder
-  variable<T> q = {}, k = {}, v = {};  ///< of that layer; null until it ran
+  std::size_t layer = 0;               ///< number of the layer
+  variable<T> q = {}, k = {}, v = {};  ///< null until the layer ran
 
-  /// Room for copies where nothing is recorded: there a layer's own memory does not outlive it.
+  /// Takes memory for copies where nothing is recorded, since a layer's memory is then reused by
+  /// the next one.
   void reserve(tape<T>& t, std::size_t tokens, std::size_t q_width, std::size_t kv_width) {
     if (t.recording()) return;
     q = t.make(tokens, q_width);
@@ -24,7 +25,7 @@ struct attention_taps {
     v = t.make(tokens, kv_width);
   }
 
-  /// Called by the decoder with the variables of `layer`; copies where nothing is recorded.
+  /// The decoder calls it with the variables of `layer`. They are copied where nothing is recorded.
   void fill(tape<T>& t, variable<T> q_, variable<T> k_, variable<T> v_) {
     if (t.recording()) {
       q = q_;
