@@ -60,6 +60,12 @@ std::size_t number_of_fields() {
   return none.count;
 }
 
+std::vector<std::string> names_of_families() {
+  std::vector<std::string> names;
+  for (const model_family& family : model_families()) names.push_back(family.defaults.model_type);
+  return names;
+}
+
 /// A tiny model of a family, in whatever way the family departs from the defaults.
 model_config smallest(const std::string& family) {
   model_config c = find_family(family)->defaults;
@@ -97,7 +103,7 @@ std::vector<std::string_view> without_effect(const model_config& c) {
 }  // namespace
 
 TEST_CASE("config.json brings back every field of every family") {
-  const std::string family = GENERATE("qwen3", "qwen2", "llama", "gemma3_text", "bitnet");
+  const std::string family = GENERATE(from_range(names_of_families()));
   const std::size_t field = GENERATE(range(std::size_t{0}, number_of_fields()));
   model_config c = smallest(family);
   field_changer change{field};
@@ -110,7 +116,7 @@ TEST_CASE("config.json brings back every field of every family") {
 
 TEST_CASE("a GGUF file brings back every field that has an effect, or is refused") {
   const tern_test::scratch_dir dir;
-  const std::string family = GENERATE("qwen3", "qwen2", "llama", "gemma3_text", "bitnet");
+  const std::string family = GENERATE(from_range(names_of_families()));
   const std::size_t field = GENERATE(range(std::size_t{0}, number_of_fields()));
   model_config c = smallest(family);
   field_changer change{field};

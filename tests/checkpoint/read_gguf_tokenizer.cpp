@@ -117,9 +117,9 @@ TEST_CASE("a tokenizer of byte-level BPE is refused by the key at fault", "[gguf
       {"a type too few", [](small& f) { f.types.pop_back(); },
        "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7"},
       {"a byte of SentencePiece's", [](small& f) { f.types[1] = 6; },
-       tokens + "'b' has type 6, which this kind of tokenizer has not"},
+       tokens + "'b' has type 6, which this kind of tokenizer does not have"},
       {"an unknown type", [](small& f) { f.types[1] = 99; },
-       tokens + "'b' has type 99, which this kind of tokenizer has not"},
+       tokens + "'b' has type 99, which this kind of tokenizer does not have"},
       {"a token that is not UTF-8", [](small& f) { f.tokens[1] = "\xFF"; },
        tokens + "is not UTF-8"},
       {"a token twice", [](small& f) { f.tokens[1] = "a"; }, tokens + "stands twice"},
@@ -171,7 +171,8 @@ TEST_CASE("a tokenizer of SentencePiece is refused by the key at fault", "[gguf_
       {"a score that is no number", [](small& f) { f.scores[3] = std::nanf(""); },
        "key 'tokenizer.ggml.scores': expected numbers, got NaN"},
       {"a byte that is none", [](small& f) { f.types[1] = 6; },
-       "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not"},
+       "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer does not "
+       "have"},
       {"an empty token", [](small& f) { f.tokens[1] = ""; },
        "key 'tokenizer.ggml.tokens': token 1 is empty"},
   }));

@@ -149,7 +149,7 @@ class gguf_tokenizer_reader {
           [[fallthrough]];
         default:
           fail("'" + std::string(texts[i]) + "' has type " + std::to_string(types[i]) +
-               ", which this kind of tokenizer has not");
+               ", which this kind of tokenizer does not have");
       }
       auto bytes = byte_level_ ? from_byte_level(texts[i]) : std::string(texts[i]);
       if (!bytes || bytes->empty()) fail("is not spelled in byte-level characters");

@@ -19,7 +19,7 @@ template <class Projection>
 void require_floats(const Projection& p, const safetensors_shards& file) {
   const safetensors_tensor& tensor = file.at(p.weight.name);
   if (tensor.dtype == dtype::u8)
-    tensor.fail("is packed, but config.json has no quantization_config of such");
+    tensor.fail("is packed, but config.json has no quantization_config that says so");
 }
 
 /// Reads every parameter that is not packed. The file may also hold the scales of packed weights,
