@@ -1,5 +1,5 @@
-// Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
-// llama.cpp.
+// Tokenizers inside GGUF files: a small one that is made by hand and damaged in every way, and
+// those of SentencePiece and GPT-2 with the vectors of other programs.
 #include "tern/checkpoint/read_gguf_tokenizer.hpp"
 
 #include <cmath>
@@ -23,7 +23,7 @@ struct tokenized {
 
 #include "tests/oracle/sentencepiece.inc"
 
-/// A small tokenizer as a file has it, to be changed.
+/// A small tokenizer in the form of a file, for tests to change.
 struct small {
   std::string model = "gpt2", pre = "gpt-2";
   std::vector<std::string> tokens{"a", "b", "\u0120", "\u0120a", "<e>", "[PAD]", "<u>", "7"};
@@ -48,7 +48,7 @@ struct small {
   }
 };
 
-/// What loading says behind the file's name.
+/// The message of loading a changed tokenizer, without the name of the file.
 std::string error_of(const std::function<void(small&)>& change) {
   small file;
   change(file);

@@ -1,14 +1,15 @@
-// A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
+// Fuzzes the reader of GGUF files: all metadata, every tensor as numbers and as trits, the
+// tokenizer and the model.
 #include "tern/gguf/file.hpp"
 
-#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/checkpoint/load_gguf.hpp"
+#include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/gguf/ternary.hpp"
 #include "tests/fuzz/memory_file.hpp"
 
 namespace {
 
-/// f() may throw tern's errors, and nothing else.
+/// Calls f(), which may throw tern's errors and nothing else.
 template <class F>
 void attempt(F&& f) {
   try {
