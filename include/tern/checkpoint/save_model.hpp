@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <list>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,10 +38,11 @@ struct bitnet_tensor {
   std::array<double, 1> divisor;  ///< in F64, so that the scale comes back to the last bit
 
   template <class WeightQ>
-  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w)
+  bitnet_tensor(const std::string& name, const WeightQ& quantizer, matrix_view<const T> w)
       : bytes(bitnet_rows(w.rows) * w.cols) {
     if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
-      throw config_error("the bitnet layout needs one weight scale per tensor");
+      throw config_error("save_model: '" + name +
+                         "' has several scales, but the bitnet layout stores one for a tensor");
     std::vector<std::int8_t> codes(w.size());
     T factor = 0;
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
@@ -75,7 +77,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     });
   model.for_each_parameter([&](parameter<Owner>& p) {
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
+      const auto& tensor = packed.emplace_back(p.name, model.weight_quantizer(), p.view());
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
       file.add_row<double>(p.name + "_scale", tensor.divisor);
