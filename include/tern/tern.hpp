@@ -1,6 +1,6 @@
 // The library core in one include: all that needs Eigen and xsimd only, as the target tern::tern.
-// Files, text and the pipeline (io/, data/, text/, checkpoint/, recipe/)
-// have dependencies of their own and are included one by one.
+// Files, text and the pipeline (io/, data/, text/, checkpoint/, recipe/) have dependencies of their
+// own and are included one by one.
 #pragma once
 
 // Foundations

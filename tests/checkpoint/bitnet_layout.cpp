@@ -1,5 +1,5 @@
-// The bitnet packing against vectors of the format's definition: w[i] = ((7 i + i/5 + i/31) % 3)
-// - 1.
+// The bitnet packing is compared with vectors that follow from the format's definition, for the
+// weights w[i] = ((7 i + i/5 + i/31) % 3) - 1.
 #include "tern/checkpoint/bitnet_layout.hpp"
 
 #include <array>

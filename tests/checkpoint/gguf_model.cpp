@@ -1,5 +1,5 @@
-// Models in GGUF files: every family there and back bit for bit, ternary weights code for code, the
-// order of rows, and every refusal.
+// Models in GGUF files. Every family comes back bit for bit, ternary weights come back code for
+// code, rows have llama.cpp's order, and what does not fit is refused.
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -34,10 +34,10 @@ decoder<> random_model(const model_config& c) {
   return model;
 }
 
-/// Of a family's tiny model, windows only where GGUF has them.
+/// The configuration of a family's tiny model, with windows only where GGUF has them.
 model_config tiny(const std::string& family) {
   model_config c = read_model_config(oracle_folder(family + "_tiny") / "config.json");
-  c.initializer_range = 0.02;  // not in GGUF
+  c.initializer_range = 0.02;  // GGUF does not store it
   c.ternary = false;
   c.query_pre_attn_scalar = 0;
   if (family == "gemma3")
@@ -81,7 +81,8 @@ std::string saving_says(const model_config& c, const gguf_storage& storage) {
 
 constexpr gguf_storage exact{ggml_type::f32, ggml_type::f32};
 
-/// What loading a file says whose keys or tensors were changed on the way.
+/// A file that is copied with changes, and what loading the copy says. `key` and `tensor` copy one
+/// of each, `more` adds to the end.
 struct changed_file {
   std::function<void(gguf_writer&, const gguf_value&)> key = copy_key;
   std::function<void(gguf_writer&, const gguf_tensor&)> tensor = copy_tensor;
@@ -274,7 +275,7 @@ TEST_CASE("ternary tensors with several scales, or beside others, are dequantize
   const std::string name = "blk.1.ffn_up.weight";
   std::vector<std::byte> bytes(file.at(name).data.begin(), file.at(name).data.end());
   const bool zeros = GENERATE(false, true);
-  // The last block: another scale, or none.
+  // The last block gets another scale, or the scale 0.
   ggml::tq2_0::set_scale(zeros ? 0.0f : 0.25f, bytes.data() + bytes.size() - 66);
   gguf_writer to;
   for (const auto& v : file.metadata().values()) changed_file::copy_key(to, v);

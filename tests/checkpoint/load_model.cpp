@@ -1,5 +1,5 @@
-// Model folders: masters come back exactly, deployed models compute the bits of the training graph,
-// and what is wrong with a folder is said.
+// Model folders. Masters come back exactly, deployed models compute the bits of the training graph,
+// and the message of an error says what is wrong with a folder.
 #include <cmath>
 #include <fstream>
 #include <utility>
@@ -118,7 +118,7 @@ TEST_CASE("an architecture without q/k norm comes back") {
 TEST_CASE("a deployed model computes the bits of the training graph") {
   const tern_test::scratch_dir scratch;
   auto model = ternary_model(norm_placement::subln);
-  model.for_each_parameter([&](auto& p) {  // what the file stores as F16
+  model.for_each_parameter([&](auto& p) {  // the file stores these as F16
     for (float& x : p.value.reshaped())
       if (p.is_vector() || &p == &model.head()) x = from_f16(to_f16(x));
   });
@@ -159,7 +159,7 @@ TEST_CASE("a packed model computes the bits of the training graph where its file
   pack_ternary<two_bit>(model);
   CHECK(hidden(model) == expected);
   CHECK(std::as_const(model.blocks()[1].down.weight).view().size() == 0);
-  pack_ternary<base3>(model);  // again, in another format
+  pack_ternary<base3>(model);  // they are packed again in another format
   CHECK(hidden(model) == expected);
 
   save_packed_model(model, scratch.path() / "p", dtype::f32);
@@ -174,7 +174,7 @@ TEST_CASE("a packed model computes the bits of the training graph where its file
   });
   CHECK(again.config().ternary);
 
-  // In whatever format, masters come back to train on.
+  // Masters to train on come back from any format.
   restore_masters(again);
   CHECK((hidden(again) - expected).cwiseAbs().maxCoeff() < 1e-4);
 }

@@ -1,6 +1,6 @@
-// Compiled with a model_config that has one field more, `field_of_tomorrow`, and a line for it in
-// describe(), but no other change (tests/cmake/new_field.cmake). Nothing may lose the field: every
-// exporter refuses a model that has it set, and tern's own folders bring it back.
+// This is compiled with a model_config that has one field more, `field_of_tomorrow`, and a line for
+// it in describe(), but no other change (tests/cmake/new_field.cmake). Nothing may lose the field:
+// every exporter refuses a model that has it set, and tern's own folders bring it back.
 #include "tern/checkpoint/config_json.hpp"
 #include "tern/checkpoint/gguf_architecture_for.hpp"
 #include "tern/checkpoint/transformers_config.hpp"

@@ -1,5 +1,5 @@
-// Tokenizers inside GGUF files: a small one by hand, every refusal, and GPT-2's with the vectors of
-// llama.cpp.
+// Tokenizers inside GGUF files: a small one that is made by hand and damaged in every way, and
+// those of SentencePiece and GPT-2 with the vectors of other programs.
 #include "tern/checkpoint/read_gguf_tokenizer.hpp"
 
 #include <cmath>
@@ -23,7 +23,7 @@ struct tokenized {
 
 #include "tests/oracle/sentencepiece.inc"
 
-/// A small tokenizer as a file has it, to be changed.
+/// A small tokenizer in the form of a file, for tests to change.
 struct small {
   std::string model = "gpt2", pre = "gpt-2";
   std::vector<std::string> tokens{"a", "b", "\u0120", "\u0120a", "<e>", "[PAD]", "<u>", "7"};
@@ -48,7 +48,7 @@ struct small {
   }
 };
 
-/// What loading says behind the file's name.
+/// The message of loading a changed tokenizer, without the name of the file.
 std::string error_of(const std::function<void(small&)>& change) {
   small file;
   change(file);
@@ -117,9 +117,9 @@ TEST_CASE("a tokenizer of byte-level BPE is refused by the key at fault", "[gguf
       {"a type too few", [](small& f) { f.types.pop_back(); },
        "key 'tokenizer.ggml.token_type': expected as many as there are tokens, 8, got 7"},
       {"a byte of SentencePiece's", [](small& f) { f.types[1] = 6; },
-       tokens + "'b' has type 6, which this kind of tokenizer has not"},
+       tokens + "'b' has type 6, which this kind of tokenizer does not have"},
       {"an unknown type", [](small& f) { f.types[1] = 99; },
-       tokens + "'b' has type 99, which this kind of tokenizer has not"},
+       tokens + "'b' has type 99, which this kind of tokenizer does not have"},
       {"a token that is not UTF-8", [](small& f) { f.tokens[1] = "\xFF"; },
        tokens + "is not UTF-8"},
       {"a token twice", [](small& f) { f.tokens[1] = "a"; }, tokens + "stands twice"},
@@ -171,7 +171,8 @@ TEST_CASE("a tokenizer of SentencePiece is refused by the key at fault", "[gguf_
       {"a score that is no number", [](small& f) { f.scores[3] = std::nanf(""); },
        "key 'tokenizer.ggml.scores': expected numbers, got NaN"},
       {"a byte that is none", [](small& f) { f.types[1] = 6; },
-       "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer has not"},
+       "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer does not "
+       "have"},
       {"an empty token", [](small& f) { f.tokens[1] = ""; },
        "key 'tokenizer.ggml.tokens': token 1 is empty"},
   }));

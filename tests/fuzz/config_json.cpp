@@ -1,4 +1,4 @@
-// A config.json, and what it becomes when it is written again.
+// Fuzzes the reader of config.json. What it reads is written and read again.
 #include "tern/checkpoint/config_json.hpp"
 
 #include <cstddef>

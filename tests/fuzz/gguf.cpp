@@ -1,4 +1,5 @@
-// A GGUF file, all its metadata, its tensors in every reading, its tokenizer and its model.
+// Fuzzes the reader of GGUF files: all metadata, every tensor as numbers and as trits, the
+// tokenizer and the model.
 #include "tern/gguf/file.hpp"
 
 #include "tern/checkpoint/load_gguf.hpp"
@@ -8,7 +9,7 @@
 
 namespace {
 
-/// f() may throw tern's errors, and nothing else.
+/// Calls f(), which may throw tern's errors and nothing else.
 template <class F>
 void attempt(F&& f) {
   try {

@@ -1,4 +1,4 @@
-// Bytes as a file with a path, without a disk: the readers map files.
+// A file in memory that has a path, because the readers map files.
 #pragma once
 
 #include <sys/mman.h>

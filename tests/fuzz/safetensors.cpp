@@ -1,4 +1,4 @@
-// A safetensors file and all its tensors.
+// Fuzzes the reader of safetensors files, with all tensors.
 #include "tern/io/safetensors.hpp"
 
 #include "tests/fuzz/memory_file.hpp"

@@ -1,4 +1,4 @@
-// A tokenizer.json, and a text through the tokenizer it makes and back.
+// Fuzzes the reader of tokenizer.json. The tokenizer then encodes a text and decodes it.
 #include "tern/text/tokenizer_json.hpp"
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// Every block type against llama.cpp's own code, bit for bit, in both directions; the ternary ones
-// also against vectors of the formats' definitions: w[i] = ((7 i + i/5 + i/31) % 3) - 1 times 0.5.
+// Every block type is compared with llama.cpp's own code, bit for bit, in both directions. The
+// ternary ones are also compared with vectors that follow from the formats' definitions, for the
+// weights w[i] = 0.5 (((7 i + i/5 + i/31) % 3) - 1).
 #include <array>
 #include <bit>
 #include <cmath>
@@ -44,7 +45,8 @@ std::vector<std::int8_t> trits(std::size_t count) {
   return out;
 }
 
-/// What the oracle encodes: numbers, then codes of Q8_0 halfway between two.
+/// The numbers that the oracle encodes. Those of the second half lie halfway between two codes of
+/// Q8_0.
 std::vector<float> numbers() {
   std::vector<float> out;
   for (int i = 0; i < 32; ++i) out.push_back(static_cast<float>(7919 * i % 1021 - 510) / 512);
@@ -202,7 +204,7 @@ TEST_CASE("scales of several blocks and rows stay with their weights", "[ggml]")
   const auto type = GENERATE(tq1_0, tq2_0);
   INFO(name << " in " << tern::ggml_type_name(type));
   const auto codes = trits(4 * 512);
-  const std::array<float, 4> scales{0.25f, 1.0f, 0x1p-20f, 3.0f};  // F16 holds them
+  const std::array<float, 4> scales{0.25f, 1.0f, 0x1p-20f, 3.0f};  // F16 stores them exactly
   const auto n = tern::scale_extents({4, 512}, block);
   const tern::ternary_codes m{{codes.data(), 4, 512}, {scales.data(), n.rows, n.cols}, block};
   bytes data;
@@ -330,6 +332,6 @@ TEST_CASE("blocks that cannot be read as numbers are refused with file and tenso
 
 TEST_CASE("a digit 3 read as a number is what the file's own program makes of it", "[ggml]") {
   const bytes tq2 = damaged(tq2_0, {{17, 0xC0}}), i2 = damaged(i2_s, {{0, 3}});
-  CHECK(tern::read_values(tensor(tq2_0, {1, 256}, tq2))[17 + 96] == 1.0f);  // llama.cpp
-  CHECK(tern::read_values(tensor(i2_s, {1, 256}, i2))[96] == 0.0f);         // bitnet.cpp
+  CHECK(tern::read_values(tensor(tq2_0, {1, 256}, tq2))[17 + 96] == 1.0f);  // as llama.cpp does
+  CHECK(tern::read_values(tensor(i2_s, {1, 256}, i2))[96] == 0.0f);         // as bitnet.cpp does
 }

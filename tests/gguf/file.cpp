@@ -17,7 +17,7 @@ using tern_test::codes;
 using tern_test::message_of;
 using tern_test::sample_file;
 
-/// A GGUF file by hand, so that it can lie.
+/// A GGUF file that is put together by hand, so that it can lie.
 class raw_gguf {
  public:
   explicit raw_gguf(std::uint64_t tensors, std::uint64_t keys, std::uint32_t version = 3) {
@@ -66,7 +66,7 @@ std::string error_of(const raw_gguf& file) {
   return error_of(dir.path() / "x.gguf");
 }
 
-/// Everything that can be asked of a file; throws only tern::error.
+/// Reads everything that a file has. Throws nothing but tern::error.
 void read_everything(const fs::path& path) {
   const tern::gguf_file file(path);
   for (const auto& value : file.metadata().values()) {
@@ -89,13 +89,14 @@ std::uint32_t id(gguf_type type) { return static_cast<std::uint32_t>(type); }
 
 constexpr auto huge = std::numeric_limits<std::uint64_t>::max();
 
-/// One tensor "a" of the extents, its type's number and its offset, and so many bytes of data.
+/// A file with one tensor "a" that claims these extents, this type and this offset, and with so
+/// many bytes of data.
 raw_gguf with_tensor(std::vector<std::uint64_t> extents, std::uint32_t type, std::uint64_t offset,
                      std::size_t data) {
   return raw_gguf(1, 0).tensor("a", std::move(extents), type, offset).data(data);
 }
 
-/// A tensor "a" of 40 bytes at 32, and a second one of 32 bytes.
+/// A file with a tensor "a" of 40 bytes at offset 32, and a second one of 32 bytes.
 raw_gguf with_second(std::string_view name, std::uint64_t offset) {
   return raw_gguf(2, 0).tensor("a", {10}, 0, 32).tensor(name, {8}, 0, offset).data(128);
 }
@@ -104,7 +105,7 @@ raw_gguf with_alignment(std::uint32_t alignment) {
   return raw_gguf(0, 1).key("general.alignment", gguf_type::u32).number(alignment);
 }
 
-/// A list of so many elements, with 8 bytes behind the count.
+/// A file with a list that claims so many elements and has 8 bytes.
 raw_gguf with_list(gguf_type of, std::uint64_t count) {
   return raw_gguf(0, 1).key("k", gguf_type::array).number(id(of)).number(count).number(huge);
 }
@@ -125,7 +126,7 @@ TEST_CASE("a matrix of numbers is read within its type's rounding", "[gguf]") {
       {"m", 0.0f},
       {"m.f16", 0x1p-12f},
       {"m.bf16", 0x1p-9f},
-      {"m.q8", 0.5f / 127 + 0x1p-12f},  // half a code, and the scale in F16
+      {"m.q8", 0.5f / 127 + 0x1p-12f},  // half a code, and the rounding of the scale to F16
   }));
   INFO(name);
   const tern_test::scratch_dir dir;
@@ -286,7 +287,7 @@ TEST_CASE("cut off anywhere or with any byte changed: an error or a file, never 
       }
       put(i, whole[i]);
     }
-  CHECK(refused > header);  // a third and more of them
+  CHECK(refused > header);  // at least a third of the changes is noticed
   for (std::size_t n = whole.size(); n-- > 0;) {
     fs::resize_file(path, n);
     REQUIRE(error_of(path) != "opens");

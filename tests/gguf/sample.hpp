@@ -1,4 +1,4 @@
-// A GGUF file for tests of reading.
+// A GGUF file that tests read.
 #pragma once
 
 #include <array>
@@ -62,7 +62,7 @@ inline void write_sample(const std::filesystem::path& path, const tern::matrix<f
   writer.write(path);
 }
 
-/// Such a file with 3 x 64 numbers as tensor "m", open.
+/// Writes such a file, with 3 x 64 numbers as tensor "m", and opens it.
 inline tern::gguf_file sample_file(const std::filesystem::path& folder,
                                    tern::i2_s_layout layout = tern::i2_s_layout::x86) {
   write_sample(folder / "m.gguf", wave<float>(3, 64, 0.5));

@@ -117,7 +117,7 @@ TEST_CASE("a file that would not read back is not left behind", "[gguf]") {
   const tern_test::scratch_dir dir;
   tern::gguf_writer w;
   const std::vector<float> v{1};
-  w.metadata(tern::gguf_alignment_key, std::uint32_t{4096});  // the writer aligns to 32
+  w.metadata(tern::gguf_alignment_key, std::uint32_t{4096});  // the writer itself aligns to 32
   w.add_row<float>("v", v);
   CHECK_THROWS_AS(w.write(dir.path() / "x"), tern::error);
   CHECK(fs::is_empty(dir.path()));

@@ -1,5 +1,6 @@
-// Deployed models for transformers to load: bitnet FOLDER writes FOLDER/<case>/, and what their
-// masters compute beside each, expected.safetensors; and one model packed, FOLDER/packed/.
+// Writes deployed models that transformers loads. `bitnet FOLDER` writes a folder FOLDER/<case>/
+// for each, with the values that its masters compute in expected.safetensors, and one packed model,
+// FOLDER/packed/.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -30,7 +31,7 @@ model_config config_of(const std::string& model_type, norm_placement sub_ln) {
   c.initializer_range = 0.2;
   c.ternary = true;
   c.sub_ln = sub_ln;
-  c.quantizer_eps = bitnet_quantizer_eps;  // the definition of transformers
+  c.quantizer_eps = bitnet_quantizer_eps;  // as transformers defines it
   return c;
 }
 
@@ -38,14 +39,14 @@ void write(const std::filesystem::path& folder, const model_config& config) {
   decoder<> model(config);
   model.initialize(7);
   std::uint64_t stream = 100;
-  model.for_each_parameter([&](auto& p) {  // gains and biases that matter
+  model.for_each_parameter([&](auto& p) {  // gains and biases get values that matter
     if (!p.is_vector()) return;
     const bool bias = p.name.ends_with("bias");
     philox random(7, ++stream);
     for (std::size_t i = 0; i < p.view().cols; ++i)
       p.view()(0, i) = (bias ? 0.0f : 1.0f) + 0.2f * static_cast<float>(random.normal());
   });
-  model.for_each_parameter([&](auto& p) {  // what the file stores as F16
+  model.for_each_parameter([&](auto& p) {  // the file stores values as F16
     for (float& x : p.value.reshaped()) x = from_f16(to_f16(x));
   });
   save_model(model, folder, storage::deployed);

@@ -1,4 +1,4 @@
-"""Deployed models of tern's in Hugging Face transformers: it loads the `bitnet` folders and computes
+"""Deployed models of tern in Hugging Face transformers: it loads the `bitnet` folders and computes
 the logits of tern's masters; and tern's own packed folder, read by safetensors. argv: the program built
 from bitnet.cxx."""
 import importlib.util

@@ -1,6 +1,6 @@
-// What the scripts beside this file make tern do: `sample OUT` writes a GGUF file of every type
-// that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN TEXTS`
-// prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file,
+// The commands of tern that the scripts beside this file run: `sample OUT` writes a GGUF file of
+// every type that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN
+// TEXTS` prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file,
 // `logits MODEL OUT ID...` writes the logits behind each token of a sequence, `model FAMILY TYPE
 // OUT` writes a random model with a small tokenizer.
 #include <array>
@@ -52,7 +52,7 @@ void decode(const std::string& in, const std::string& out) {
   std::list<std::vector<float>> values;
   tern::gguf_writer decoded;
   for (const auto& t : file.tensors()) {
-    if (tern::ggml_type_name(t.type) == "IQ4_NL") continue;  // none of ours
+    if (tern::ggml_type_name(t.type) == "IQ4_NL") continue;  // tern does not decode it
     values.push_back(tern::read_values(t));
     decoded.add_bytes(t.name, tern::ggml_type::f32, t.shape,
                       std::as_bytes(std::span(values.back())));
@@ -88,7 +88,7 @@ void logits(const std::string& in, const std::string& out, std::span<const std::
   file.write(out);
 }
 
-/// Bytes, a few words, and the token that ends a text.
+/// A tokenizer with all bytes, a few words, and the token that ends a text.
 tern::bpe_tokenizer small_tokenizer() {
   tern::bpe_definition d;
   for (int byte = 0; byte < 256; ++byte) d.tokens.emplace_back(1, static_cast<char>(byte));
@@ -116,7 +116,7 @@ void model(const std::string& model_type, tern::ggml_type type, const std::strin
   c.tie_word_embeddings = model_type != "qwen2";
   c.sub_ln_eps = c.rms_norm_eps;
   c.ternary = tern::is_ternary(type);
-  if (model_type == "bitnet") c.hidden_act = tern::activation::silu;  // as llama.cpp's does
+  if (model_type == "bitnet") c.hidden_act = tern::activation::silu;  // as in llama.cpp
   if (model_type == "llama") c.rope_scaling = {tern::rope_scaling_kind::llama3, 8, 1, 4, 32};
   if (model_type == "gemma3_text") {
     c.query_pre_attn_scalar = c.head_dim;

@@ -2,7 +2,7 @@
 compute the same floats, bit for bit."""
 from peers import DECODED, check_equal, decoded_by_tern, gguf, np, scratch, smollm2, tern, write
 
-# A file of tern's.
+# The package reads a file that tern wrote.
 ours = scratch / "ours.gguf"
 tern("sample", ours)
 reader = gguf.GGUFReader(ours)
@@ -18,7 +18,7 @@ for t in reader.tensors:
     assert list(t.shape) == ([512] if t.name == "norm" else [512, 3]), t.shape
     check_equal("tern's " + t.name, decoded[t.name], gguf.quants.dequantize(t.data, t.tensor_type))
 
-# A file of the package's, of all that it can quantize.
+# tern reads a file that the package wrote, with every type that it can quantize.
 values = (np.random.default_rng(1).normal(0, 1, (37, 1024)) * 3).astype(np.float32)
 tensors = {}
 for name in DECODED:

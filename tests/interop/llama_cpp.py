@@ -21,7 +21,7 @@ ggml = Ggml(directory)
 if oracle.text(ggml) != pathlib.Path(oracle.__file__).with_suffix(".inc").read_text():
     sys.exit("tests/oracle/ggml.inc is not what this llama.cpp computes")
 
-# Blocks that it made, and pseudo-random ones.
+# tern decodes blocks that llama.cpp made, and pseudo-random ones.
 values = (np.random.default_rng(2).normal(0, 1, 64 * 1024) * 3).astype(np.float32)
 tensors = {}
 for name in TYPES:
@@ -35,7 +35,7 @@ decoded = decoded_by_tern(theirs)
 for name, (kind, data) in tensors.items():
     check_equal("llama.cpp's " + name, decoded[name], ggml.dequantize(name, data.view(np.uint8).reshape(-1)))
 
-# A file of tern's, through its reader.
+# llama.cpp's reader opens a file that tern wrote.
 ours = scratch / "ours.gguf"
 tern("sample", ours)
 decoded = decoded_by_tern(ours)
@@ -67,7 +67,7 @@ for name in ("f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0"):
     if name.startswith("tq"):  # encoding their floats again gives tern's bytes
         assert np.array_equal(ggml.quantize(name, ggml.dequantize(name, data)), data), name
 
-# Tokens of a real model, in a process of its own: the libraries of a model do not unload well.
+# The tokens of a real model. A process of its own computes them, because the libraries do not unload well.
 model = smollm2()
 if model:
     own = pathlib.Path(__file__).read_text()

@@ -1,4 +1,5 @@
-"""llama.cpp's library with a model in it. For processes of their own: its parts do not unload well."""
+"""llama.cpp's library with a model in it. Each user runs in a process of its own, because the parts of the
+library do not unload well."""
 import ctypes
 import pathlib
 import sys
@@ -9,7 +10,7 @@ class Params(ctypes.Structure):  # larger than any version's; the callee reads i
 
 
 def load(directory, model_path):
-    """The library, and a pointer to the model."""
+    """Returns the library and a pointer to the model."""
     directory = pathlib.Path(directory)
     ctypes.CDLL(str(directory / "libggml-base.so"), ctypes.RTLD_GLOBAL)
     ggml = ctypes.CDLL(str(next(directory.glob("libggml.*so*"))), ctypes.RTLD_GLOBAL)

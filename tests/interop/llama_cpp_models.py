@@ -16,7 +16,7 @@ PROMPT = [ord(c) for c in "tell me a story"]
 
 
 def compare(name, model, tolerance, agreeing, prompt=PROMPT):
-    """tolerance: of the largest logit. agreeing: share of tokens that both find likeliest."""
+    """`tolerance` is a fraction of the largest logit, `agreeing` the share of tokens that both find likeliest."""
     out = scratch / "theirs.npz"
     subprocess.run([sys.executable, own("llama_cpp_logits.py"), directory, model, out, "24",
                     *map(str, prompt)], check=True)
@@ -29,21 +29,21 @@ def compare(name, model, tolerance, agreeing, prompt=PROMPT):
         sys.exit(f"{name}: expected logits within {tolerance:.0e} of the largest")
 
 
-# llama.cpp keeps K and V in F16.
+# llama.cpp stores K and V as F16.
 for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
     file = scratch / f"{family}.gguf"
     tern("model", family, "F32", file)
     compare(f"{family}, F32", file, 4e-3, 1)
 
-# llama.cpp rounds activations to 8 bits in blocks of 256, tern in rows: no two logits are the same, and where
-# a random model wavers between two tokens, both choices are right.
+# llama.cpp rounds activations to 8 bits in blocks of 256, tern in rows, so no two logits are the same. Where two
+# tokens of a random model are about equally likely, both choices are right.
 for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
     for kind in ["TQ1_0", "TQ2_0"]:
         file = scratch / f"{family}-{kind}.gguf"
         tern("model", family, kind, file)
         compare(f"{family}, {kind}", file, 0.06, 0.8)
 
-# The package gguf reads the last of them, and the tokenizer is there.
+# The package gguf reads the last file, and finds the tokenizer.
 reader = gguf.GGUFReader(file)
 decoded = decoded_by_tern(file)
 for t in reader.tensors:

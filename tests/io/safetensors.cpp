@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 using tern_test::message_of;
 
-/// A file of this header, with `data_size` zero bytes behind it.
+/// Writes a file that has this header, and `data_size` zero bytes behind it.
 fs::path raw_file(const tern_test::scratch_dir& dir, const std::string& header,
                   std::size_t data_size, std::uint64_t claimed_size = 0) {
   const std::uint64_t size = claimed_size != 0 ? claimed_size : header.size();
@@ -76,7 +76,7 @@ TEST_CASE("tensors come back as they were written", "[safetensors]") {
   CHECK(back == m);
   tern::matrix<double> wide = tern::matrix<double>::Zero(3, 5);
   tern::read_matrix<double>(file.at("m.bf16"), wide);
-  CHECK(wide == m.cast<double>());  // halves below 16 are exact in bf16
+  CHECK(wide == m.cast<double>());  // bf16 stores multiples of 0.5 below 16 exactly
   std::vector<float> row(3);
   tern::read_row<float>(file.at("gain"), row);
   CHECK(row == gain);
@@ -147,11 +147,11 @@ TEST_CASE("damage is found", "[safetensors]") {
   const std::string whole(tern::mapped_file(path).text());
   REQUIRE(error_of(path) == "opens");
 
-  for (std::size_t n = 0; n < whole.size(); ++n) {  // cut off anywhere
+  for (std::size_t n = 0; n < whole.size(); ++n) {  // a file that is cut off is refused
     tern::write_file(path, whole.substr(0, n));
     REQUIRE(error_of(path) != "opens");
   }
-  for (std::size_t i = 0; i < whole.size(); ++i) {  // any bit flipped
+  for (std::size_t i = 0; i < whole.size(); ++i) {  // a flipped bit is found
     std::string flipped = whole;
     flipped[i] = static_cast<char>(flipped[i] ^ (1 << (i % 8)));
     tern::write_file(path, flipped);

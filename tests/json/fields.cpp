@@ -1,4 +1,4 @@
-// Described structs from and to JSON.
+// Reading and writing described structs as JSON.
 #include <string>
 #include <tuple>
 

@@ -1,6 +1,6 @@
-// Every family against Hugging Face transformers: logits of all tokens, loss and gradients of tiny
-// models that transformers wrote (tests/oracle/families.py); ternary checkpoints in the three
-// conventions of `bitnet`; stage 1; and the way to a file and back.
+// Every family is compared with Hugging Face transformers: logits of all tokens, loss and gradients
+// of tiny models that transformers wrote (tests/oracle/families.py), and ternary checkpoints in the
+// three conventions of `bitnet`. Stage 1 and the way to a file and back are tested, too.
 #include <cmath>
 #include <vector>
 
@@ -47,7 +47,7 @@ TEST_CASE("packed checkpoints compute with the stored codes and scales") {
   const matrix<float> packed = logits(model, p.batch);
   CHECK(difference<float>(packed, p.expected.at("full.logits")) < 1e-5);
 
-  // Masters for training on quantize to the same codes, and to the scales within a rounding.
+  // The masters that are restored quantize to the same codes, and to the scales within a rounding.
   const auto gate = model.blocks()[0].gate.packed;
   REQUIRE(gate);
   restore_masters(model);
@@ -71,7 +71,7 @@ TEST_CASE("stage 1 applies to every family") {
   auto model = load_model<>(oracle_folder(family + "_tiny"));
   insert_sub_ln(model);
   make_ternary(model);
-  // Steepest descent through the straight-through gradient.
+  // This is steepest descent with the straight-through gradient.
   model.train(true);
   objective<float> loss;
   double first = 0, last = 0;
@@ -88,7 +88,7 @@ TEST_CASE("stage 1 applies to every family") {
   }
   CHECK(last < 0.8 * first);
 
-  model.for_each_parameter([&](auto& each) {  // what the file stores as F16
+  model.for_each_parameter([&](auto& each) {  // the file stores these as F16
     for (float& x : each.value.reshaped())
       if (each.is_vector() || &each == &model.head() || each.name == "model.embed_tokens.weight")
         x = from_f16(to_f16(x));

@@ -1,6 +1,5 @@
-// Trained models: the stories of llama2.c's stories260K and of bitllama2-3M, which is ternary.
-// Their C programs continued a prompt greedily; the decoder must want the same tokens and agree in
-// the logits.
+// Two trained models: llama2.c's stories260K and bitllama2-3M, which is ternary. Their C programs
+// continued a prompt greedily; the decoder must choose the same tokens and agree in the logits.
 #include "examples/llama2c.hpp"
 
 #include <fstream>
@@ -29,7 +28,7 @@ struct golden {
   }
 };
 
-/// Every token after the prompt is the most probable one after those before it.
+/// Checks that every token behind the prompt is the most probable one after those before it.
 void check_story(const matrix<float>& logits, const token_batch& batch) {
   const auto n = static_cast<Eigen::Index>(batch.tokens.size());
   for (Eigen::Index i = prompt - 1; i + 1 < n; ++i) {
@@ -63,8 +62,8 @@ TEST_CASE("bitllama2-3M tells its story") {
   auto model = llama2c::read_ternary(file);
   const matrix<float> got = logits(model, want.batch), error = (got - want.logits).cwiseAbs();
   check_story(got, want.batch);
-  // From the fourth token on a float sum in another order makes some activation round to the next
-  // code: the C program itself, built with -ffast-math, differs from the golden values by 0.23.
+  // From the fourth token on, a float sum in another order rounds some activation to the next code.
+  // The C program itself, built with -ffast-math, differs from the golden values by 0.23.
   CHECK(error.topRows(3).maxCoeff() < 1e-4f);
   CHECK(error.maxCoeff() < 0.4f);
   restore_masters(model);

@@ -1,6 +1,6 @@
-// The decoder against Hugging Face transformers (full precision, float) and against a PyTorch
-// transcription of BitDistill's stage 1 (ternary, double): logits, loss and every gradient. Made by
-// tests/oracle/qwen3.py.
+// The decoder is compared with Hugging Face transformers (full precision, float) and with a PyTorch
+// transcription of BitDistill's stage 1 (ternary, double), in logits, loss and every gradient.
+// tests/oracle/qwen3.py computes the expected values.
 #include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
 #include "tests/model/reference.hpp"
@@ -30,7 +30,8 @@ TEST_CASE("ternary Qwen3 with SubLN: logits and straight-through gradients") {
     if (parameter.name.find("sub_norm") != std::string::npos)
       tern::read_row<double>(p.expected.at("gain." + parameter.name), parameter.view().row(0));
   });
-  // transformers computes the angles of RoPE in float whatever the model's type: hence 1e-7.
+  // The tolerance is 1e-7, because transformers computes the angles of RoPE in float for every
+  // type.
   thread_pool pool(3);
   compare(model, p, "ternary", 1e-7, {});
   compare(model, p, "ternary", 1e-7, pool);

@@ -1,4 +1,5 @@
-// What transformers computes with a tiny model (tests/oracle), and the comparison with a decoder.
+// Values that transformers computes with a tiny model (tests/oracle), and their comparison with
+// those of a decoder.
 #pragma once
 
 #include <cmath>
@@ -15,12 +16,12 @@ namespace tern_test {
 
 using namespace tern;
 
-/// Folder of a model that transformers wrote.
+/// The folder of a model that transformers wrote.
 inline std::filesystem::path oracle_folder(const std::string& name) {
   return std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" / name;
 }
 
-/// Token sequences, each token's target the next one, and what is expected of them.
+/// Token sequences with the next token as the target of each, and the values that are expected.
 struct problem {
   safetensors_file expected;
   token_batch batch;
@@ -40,7 +41,8 @@ struct problem {
   }
 };
 
-/// Largest difference between a matrix and a stored tensor, relative to the tensor's largest value.
+/// The largest difference between a matrix and a stored tensor, relative to the tensor's largest
+/// value.
 template <class T>
 double difference(matrix_view<const T> got, const safetensors_tensor& tensor) {
   const auto want = read_values<T>(tensor);
@@ -64,13 +66,15 @@ matrix<typename Model::scalar> logits_of(Model& model, variable<typename Model::
   return logits;
 }
 
-/// Logits of every token, without a gradient.
+/// The logits of every token, without a gradient.
 inline matrix<float> logits(decoder<>& model, const token_batch& batch) {
   tape<float> t({}, false);
   return logits_of(model, model.hidden(t, batch));
 }
 
-/// Logits, loss and all gradients; tensors are named "<prefix>.logits", "<prefix>.grad.<name>".
+/// Compares logits, loss and all gradients with tensors named "<prefix>.logits", "<prefix>.loss"
+/// and
+/// "<prefix>.grad.<name>".
 template <class Model>
 void compare(Model& model, const problem& p, const std::string& prefix, double tolerance,
              executor_ref ex) {

@@ -1,5 +1,6 @@
-// The packing of Hugging Face `bitnet` checkpoints: U8 [ceil(out / 4), in]; with R = ceil(out / 4),
-// bits 2i and 2i + 1 of P[r, c] hold code + 1 of row r + i R, column c. Surplus rows are cropped.
+// The packing of ternary weights in Hugging Face's `bitnet` checkpoints. A weight of (out, in) is a
+// U8 tensor of [R, in] with R = ceil(out / 4): bits 2i and 2i + 1 of its byte [r, c] hold code + 1
+// of row r + i R, column c. Rows beyond the last are cropped.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +10,10 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Rows of bytes that hold so many rows of weights.
+/// The number of rows of bytes that hold so many rows of weights.
 inline std::size_t bitnet_rows(std::size_t rows) { return (rows + 3) / 4; }
 
-/// packed: (bitnet_rows(codes.rows), codes.cols). Codes are -1, 0 or +1.
+/// Packs codes -1, 0 and +1. packed: (bitnet_rows(codes.rows), codes.cols).
 inline void pack_bitnet(matrix_view<const std::int8_t> codes, matrix_view<std::uint8_t> packed) {
   const std::size_t quarter = bitnet_rows(codes.rows);
   require_shape(packed, quarter, codes.cols, "pack_bitnet: packed");
@@ -25,7 +26,8 @@ inline void pack_bitnet(matrix_view<const std::int8_t> codes, matrix_view<std::u
     }
 }
 
-/// Throws format_error for a code that stands for no trit.
+/// Unpacks into codes -1, 0 and +1, with the same shapes. Throws format_error for two bits that
+/// stand for no code.
 inline void unpack_bitnet(matrix_view<const std::uint8_t> packed, matrix_view<std::int8_t> codes) {
   const std::size_t quarter = bitnet_rows(codes.rows);
   require_shape(packed, quarter, codes.cols, "unpack_bitnet: packed");

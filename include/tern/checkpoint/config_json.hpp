@@ -23,7 +23,7 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// By "model_type", or where that is missing by "architectures"; both must fit.
+/// The family that "model_type" names, or "architectures" where that is missing. Both must fit.
 inline const model_family& family_of(const json_fields& f) {
   const bool named = f.has("model_type");
   const auto type = named ? f.get<std::string>("model_type") : std::string();
@@ -82,7 +82,8 @@ inline void read_sizes(const json_fields& f, model_config& c) {
   c.hidden_size = f.positive("hidden_size");
   c.intermediate_size = f.positive("intermediate_size");
   c.num_hidden_layers = f.positive("num_hidden_layers");
-  constexpr std::size_t most_layers = 65536;  // lists of layers are made before weights are seen
+  constexpr std::size_t most_layers =
+      65536;  // lists with an entry for each layer are made before any weight is seen
   if (c.num_hidden_layers > most_layers)
     f.fail("num_hidden_layers", "at most " + std::to_string(most_layers),
            std::to_string(c.num_hidden_layers));
@@ -92,18 +93,18 @@ inline void read_sizes(const json_fields& f, model_config& c) {
   c.max_position_embeddings = f.positive_or("max_position_embeddings", c.max_position_embeddings);
 }
 
-/// What the keys of Hugging Face say, without a quantization_config.
+/// The configuration that Hugging Face's keys describe, without "quantization_config".
 inline model_config hugging_face_config(const json_fields& f) {
   const model_family& family = family_of(f);
   model_config c = family.defaults;
   refuse_unsupported(f);
   read_sizes(f, c);
   c.rms_norm_eps = f.get_or<double>("rms_norm_eps", c.rms_norm_eps);
-  if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // sub-norms of the family
+  if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // the family has sub-norms
   c.initializer_range = f.get_or<double>("initializer_range", c.initializer_range);
   c.query_pre_attn_scalar = f.positive_or("query_pre_attn_scalar", c.query_pre_attn_scalar);
   c.tie_word_embeddings = f.get_or<bool>("tie_word_embeddings", c.tie_word_embeddings);
-  // Where the family leaves it to this key, it is the bias of o_proj, too.
+  // Where the family leaves biases to this key, it means those of o_proj, too.
   if (!family.defaults.attention_bias)
     c.attention_bias = c.output_bias = f.get_or<bool>("attention_bias", false);
   if (f.has(family.activation_key))
@@ -113,7 +114,7 @@ inline model_config hugging_face_config(const json_fields& f) {
   return c;
 }
 
-/// The object "tern": fields that the keys of Hugging Face do not say, by their names in the one
+/// Reads the object "tern": fields that Hugging Face's keys do not say, under their names in the
 /// list of fields.
 inline void read_own(const json_fields& f, model_config& c) {
   if (!f.has("tern")) return;
@@ -125,7 +126,7 @@ inline void read_own(const json_fields& f, model_config& c) {
   if (packed && !c.ternary) own.fail("ternary", "true beside quantization_config", "false");
 }
 
-/// The keys of Hugging Face. Throws config_error where model_type is none of model_families().
+/// Writes Hugging Face's keys. Throws config_error where model_type is none of model_families().
 inline nlohmann::json hugging_face_json(const model_config& c, const std::string& storage_dtype) {
   const model_family* family = find_family(c.model_type);
   if (family == nullptr) throw config_error("config: unknown model_type '" + c.model_type + "'");
@@ -160,7 +161,7 @@ inline nlohmann::json hugging_face_json(const model_config& c, const std::string
 
 }  // namespace detail
 
-/// Throws config_error naming `file` and the key.
+/// The configuration of a config.json. Throws config_error naming `file` and the key.
 inline model_config model_config_from_json(const nlohmann::json& json, const std::string& file) {
   const json_fields f(json, file);
   model_config c = detail::hugging_face_config(f);
@@ -170,21 +171,21 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   return c;
 }
 
-/// Reads a config.json. Throws io_error, format_error or config_error naming it.
+/// Reads a config.json. Throws io_error, format_error or config_error naming the file.
 inline model_config read_model_config(const std::filesystem::path& path) {
   return model_config_from_json(read_json(path), path.string());
 }
 
-/// Paths of the fields that the keys of Hugging Face do not say: how stage 1 was applied, where the
-/// model departs from its family, and any field that is not written here as such a key.
+/// Paths of the fields that Hugging Face's keys do not say: how stage 1 was applied, where the
+/// model departs from its family, and any field that hugging_face_json() does not write.
 inline std::vector<std::string> fields_unknown_to_hugging_face(const model_config& c) {
   const auto keys = detail::hugging_face_json(c, "");
   return differing_fields(c, detail::hugging_face_config({keys, "config.json"}));
 }
 
-/// `storage_dtype` is what the weights beside it are stored as ("float32", "float64", "float16").
-/// Every field comes back: those that the keys of Hugging Face do not say stand in an object
-/// "tern". Throws config_error where model_type is none of model_families().
+/// The config.json of a model. `storage_dtype` is the type of the weights beside it, see
+/// torch_name(). Every field comes back: those that Hugging Face's keys do not say stand in an
+/// object "tern". Throws config_error where model_type is none of model_families().
 inline nlohmann::json to_json(const model_config& c, const std::string& storage_dtype) {
   nlohmann::json j = detail::hugging_face_json(c, storage_dtype);
   std::vector<std::string> own = fields_unknown_to_hugging_face(c);

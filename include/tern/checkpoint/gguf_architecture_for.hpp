@@ -20,9 +20,8 @@ namespace tern::inline TERN_ABI {
 namespace detail {
 
 /// Fields that a file of every architecture stores, or that change nothing in the model that is
-/// read back: the name of the family, and what matters only to a model that is made or trained.
-/// require_fits() looks at the values of some of them. Every other field must be that of the
-/// family.
+/// read back. require_fits() looks at the values of some of them. Every other field must have the
+/// value of the family.
 inline constexpr std::array<std::string_view, 21> gguf_fields{
     "vocab_size",
     "hidden_size",
@@ -42,16 +41,16 @@ inline constexpr std::array<std::string_view, 21> gguf_fields{
     "sliding_window",
     "query_pre_attn_scalar",
     "sub_ln_eps",
-    // These change nothing:
+    // The name of the family changes nothing, and the others matter to training only:
     "model_type",
     "initializer_range",
     "quantizer_eps",
 };
 
-/// Fields that only files of `llama` store: they have biases where there are tensors of that name.
+/// Fields that only files of `llama` store, which have biases where there are such tensors.
 inline constexpr std::array<std::string_view, 2> gguf_llama_fields{"attention_bias", "output_bias"};
 
-/// The fields of `c` that a file of the architecture loses.
+/// Paths of the fields of `c` that a file of the architecture would lose.
 inline std::vector<std::string> fields_lost_in(const gguf_architecture& a, const model_config& c) {
   model_config family = find_family(std::string(a.model_type))->defaults;
   family.hidden_act = a.hidden_act;
@@ -66,7 +65,8 @@ inline std::vector<std::string> fields_lost_in(const gguf_architecture& a, const
                      "; a model folder holds it");
 }
 
-/// Every n-th layer sees everything; 0 where that is not the rule.
+/// The number n where every n-th layer, and no other, sees the whole context; 0 where the windows
+/// follow another rule.
 inline std::size_t window_period(const model_config& c) {
   for (std::size_t n = 2; n <= c.num_hidden_layers + 1; ++n) {
     bool same = true;
@@ -77,7 +77,7 @@ inline std::size_t window_period(const model_config& c) {
   return 0;
 }
 
-/// What llama.cpp divides scores by the root of.
+/// The number by whose square root llama.cpp divides attention scores.
 inline std::size_t gguf_query_scalar(const gguf_architecture& a, const model_config& c) {
   const bool largest_gemma = a.name == "gemma3" && c.num_hidden_layers == 62;
   return largest_gemma ? c.hidden_size / c.num_attention_heads : c.head_dim;

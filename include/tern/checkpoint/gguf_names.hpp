@@ -1,4 +1,4 @@
-// How llama.cpp calls what Hugging Face calls otherwise: architectures and tensors of GGUF files.
+// The names of architectures and tensors in GGUF files, which differ from Hugging Face's.
 #pragma once
 
 #include <array>
@@ -14,30 +14,30 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What llama.cpp calls a family.
+/// A family under the name that llama.cpp has for it.
 struct gguf_architecture {
-  std::string_view name;        ///< "general.architecture", and what its keys begin with
-  std::string_view model_type;  ///< Hugging Face's
-  activation hidden_act;        ///< which no file says
-  bool adjacent = false;        ///< q and k are stored for pairs (2i, 2i + 1) of RoPE
+  std::string_view name;        ///< value of "general.architecture"; its keys begin with it
+  std::string_view model_type;  ///< name of the family at Hugging Face
+  activation hidden_act;        ///< activation, which no file says
+  bool adjacent = false;        ///< rows of q and k are ordered for pairs (2i, 2i + 1) of RoPE
 };
 
-/// Those it has in common with model_families().
+/// The architectures that llama.cpp has in common with model_families().
 inline constexpr std::array gguf_architectures{
     gguf_architecture{"llama", "llama", activation::silu, true},
     gguf_architecture{"qwen2", "qwen2", activation::silu},
     gguf_architecture{"qwen3", "qwen3", activation::silu},
     gguf_architecture{"gemma3", "gemma3_text", activation::gelu_tanh},
     gguf_architecture{"bitnet", "bitnet", activation::silu},
-    gguf_architecture{"bitnet-b1.58", "bitnet", activation::relu2},  // of bitnet.cpp
+    gguf_architecture{"bitnet-b1.58", "bitnet", activation::relu2},  // known to bitnet.cpp
 };
 
-/// Where llama3's rule of RoPE stands: what each frequency is divided by.
+/// The tensor that holds llama3's scaling of RoPE: the divisor of each frequency.
 inline constexpr std::string_view gguf_rope_factors = "rope_freqs.weight";
 
 namespace detail {
 
-/// Of a block, without "model.layers.N." and "blk.N.".
+/// Names inside a layer at Hugging Face and in GGUF, without "model.layers.N." and "blk.N.".
 inline constexpr std::array<std::pair<std::string_view, std::string_view>, 15> gguf_block_names{{
     {"input_layernorm", "attn_norm"},
     {"self_attn.q_proj", "attn_q"},
@@ -51,8 +51,8 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 15> g
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
     {"mlp.ffn_sub_norm", "ffn_sub_norm"},
-    // With norms behind attention and feed-forward (Gemma), "post_attention_layernorm" is the first
-    // of these two, without them it is the norm before the feed-forward.
+    // "post_attention_layernorm" is the norm behind attention where there are norms behind
+    // attention and feed-forward (Gemma); otherwise it is the norm before the feed-forward.
     {"post_attention_layernorm", "post_attention_norm"},
     {"post_feedforward_layernorm", "post_ffw_norm"},
     {"pre_feedforward_layernorm", "ffn_norm"},
@@ -63,8 +63,8 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> gg
 
 }  // namespace detail
 
-/// "blk.3.attn_q.weight" of "model.layers.3.self_attn.q_proj.weight". Throws config_error for a
-/// parameter that GGUF has no name for.
+/// The name in GGUF of a parameter: "blk.3.attn_q.weight" for
+/// "model.layers.3.self_attn.q_proj.weight". Throws config_error where GGUF has none.
 inline std::string gguf_name(const model_config& c, std::string_view parameter) {
   constexpr std::string_view layers = "model.layers.";
   const std::size_t dot = parameter.rfind('.');
@@ -83,19 +83,19 @@ inline std::string gguf_name(const model_config& c, std::string_view parameter) 
   throw config_error("GGUF has no name for '" + std::string(parameter) + "'");
 }
 
-/// Whether rows of the parameter stand in another order where `adjacent` says so.
+/// Whether the parameter belongs to q or k, whose rows have another order in some architectures.
 inline bool is_rotated(std::string_view parameter) {
   return parameter.find(".q_proj.") != parameter.npos ||
          parameter.find(".k_proj.") != parameter.npos;
 }
 
-/// How rows of q and k lie in a file.
+/// The direction in which rows of q and k are reordered.
 enum class rope_order {
   to_adjacent,  ///< rows i and i + D/2 of a head of D become 2i and 2i + 1
-  to_halves,    ///< and back
+  to_halves,    ///< rows 2i and 2i + 1 become i and i + D/2
 };
 
-/// Reorders the rows of q_proj or k_proj (a bias is a column) in place.
+/// Reorders the rows of q_proj or k_proj in place. A bias is given as a column.
 template <class T>
 void reorder_heads(matrix_view<T> w, std::size_t head_dim, rope_order order) {
   const std::size_t half = head_dim / 2;

@@ -1,5 +1,5 @@
 // RoPE in a GGUF file: its base, and how frequencies change for a longer context. llama3's rule is
-// not in the metadata but in a tensor of what each frequency is divided by.
+// not in the metadata: a tensor has the divisor of each frequency.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What frequencies are divided by, one to a pair of a head's elements.
+/// The divisors of the frequencies, one for each pair of a head's elements.
 inline std::vector<float> rope_factors(const rope_scaling& s, std::size_t head_dim, double theta) {
   std::vector<float> factors;
   for (std::size_t i = 0; i < head_dim / 2; ++i) {
@@ -27,7 +27,8 @@ inline std::vector<float> rope_factors(const rope_scaling& s, std::size_t head_d
 
 namespace detail {
 
-/// 0.00001 of its nearest float: the number that was meant.
+/// The shortest decimal number whose nearest float is x: 0.00001 was meant where the float of 1e-5
+/// is stored.
 inline double decimal(float x) {
   std::array<char, 32> text{};
   const auto end = std::to_chars(text.begin(), text.end(), x).ptr;
@@ -36,7 +37,7 @@ inline double decimal(float x) {
   return result;
 }
 
-/// The rule with llama3's own limits that gives the factors of the file.
+/// The rule of llama3, with its usual limits, that gives the divisors of the file.
 inline rope_scaling read_rope_factors(const gguf_file& file, const std::string& architecture,
                                       const model_config& c) {
   const gguf_tensor& stored = file.at(gguf_rope_factors);
@@ -72,8 +73,9 @@ inline rope_scaling read_gguf_rope(const gguf_file& file, const std::string& arc
       from.fail(rope + base, "expected a positive number");
   if (file.contains(gguf_rope_factors)) return detail::read_rope_factors(file, architecture, c);
   rope_scaling s;
-  s.factor = detail::decimal(from.get_or<float>(
-      rope + "scaling.factor", from.get_or<float>(rope + "scale_linear", 1)));  // older files
+  s.factor = detail::decimal(
+      from.get_or<float>(rope + "scaling.factor",
+                         from.get_or<float>(rope + "scale_linear", 1)));  // the key of older files
   if (!(s.factor > 0)) from.fail(rope + "scaling.factor", "expected a positive number");
   const auto type = from.get_or<std::string>(kind, s.factor == 1 ? "none" : "linear");
   if (type != "none" && type != "linear") from.fail(kind, "expected none or linear, got " + type);

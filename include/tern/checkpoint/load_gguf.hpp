@@ -20,7 +20,8 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// Codes as they stand in the file, beside the one scale they have.
+/// The codes of a tensor as they stand in the file, with the one scale that they have.
+/// `rotated_head`: the width of a head where rows have GGUF's order, else 0.
 template <class T>
 shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, std::size_t rotated_head) {
   const extents n = scale_extents(shape, ternary_scale_block(t.type, shape.rows, shape.cols));
@@ -30,7 +31,7 @@ shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, std::size
   const matrix_view<float> s(scales.data(), n.rows, n.cols);
   read_ternary(t, w, s);
   const std::array<T, 1> scale{static_cast<T>(single_scale(t).value_or(0))};
-  if (n.cols > 1 || n.rows > 1)  // a block of zeros may have a scale of 0 and any codes
+  if (n.cols > 1 || n.rows > 1)  // a block of zeros may have the scale 0 and any codes
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c)
         if (s(r, c / 256) == 0) w(r, c) = 0;
@@ -41,9 +42,10 @@ shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, std::size
 
 }  // namespace detail
 
-/// Ternary weights (TQ1_0, TQ2_0, I2_S) stay codes where all linears of the blocks are such and
-/// each has one scale; else every tensor is dequantized. Throws io_error, format_error or
-/// config_error naming file and key or tensor.
+/// Reads a model. Ternary weights (TQ1_0, TQ2_0, I2_S) stay codes where all linears of the layers
+/// are ternary and each has one scale; otherwise every tensor is dequantized. `layout` is that of
+/// I2_S, which no file says. Throws io_error, format_error or config_error naming the file and the
+/// key or tensor.
 template <class Model = decoder<>>
 Model load_gguf(const std::filesystem::path& path, i2_s_layout layout = i2_s_layout::x86) {
   using T = typename Model::scalar;

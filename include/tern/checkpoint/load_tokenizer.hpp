@@ -1,4 +1,5 @@
-// The tokenizer that comes with a model: tokenizer.json of a folder, or inside a GGUF file.
+// The tokenizer that comes with a model: the tokenizer.json of its folder, or the one inside its
+// GGUF file.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +10,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Throws io_error, format_error or config_error naming the file.
+/// `model`: a folder with a tokenizer.json, or a file *.gguf. Throws io_error, format_error or
+/// config_error naming the file.
 inline bpe_tokenizer load_tokenizer(const std::filesystem::path& model) {
   return is_gguf(model) ? read_gguf_tokenizer(gguf_file(model).metadata())
                         : bpe_tokenizer::load(model / "tokenizer.json");

@@ -1,5 +1,6 @@
-// model_config from the metadata of a GGUF file, as llama.cpp understands it. What it says only by
-// its tensors is taken from them: vocabulary, biases, a head of its own, ternary weights.
+// model_config from the metadata of a GGUF file, as llama.cpp understands it. Only the tensors tell
+// the size of the vocabulary, and whether there are biases, a head that is not the embedding, and
+// ternary weights.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +16,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Throws format_error naming the file where its architecture is none of gguf_architectures.
+/// The architecture of a file. Throws format_error naming the file where it is none of
+/// gguf_architectures.
 inline const gguf_architecture& architecture_of(const gguf_file& file) {
   constexpr std::string_view key = "general.architecture";
   const auto name = file.metadata().get<std::string>(key);
@@ -83,7 +85,8 @@ class gguf_config_reader {
     c_.hidden_size = size("embedding_length");
     c_.intermediate_size = size("feed_forward_length");
     c_.num_hidden_layers = size("block_count");
-    constexpr std::size_t most_layers = 65536;  // lists of layers are made before weights are seen
+    constexpr std::size_t most_layers =
+        65536;  // lists with an entry for each layer are made before any weight is seen
     if (c_.num_hidden_layers > most_layers)
       from_.fail(key("block_count"), "expected at most " + std::to_string(most_layers) + ", got " +
                                          std::to_string(c_.num_hidden_layers));
@@ -111,7 +114,8 @@ class gguf_config_reader {
       c_.sliding_layers[i] = (i + 1) % every != 0;
   }
 
-  /// All linears of the blocks: where a few are not, the file is a quantized model of another kind.
+  /// Whether all linears of the layers are ternary. Where only some are, the file is a quantized
+  /// model of another kind.
   [[nodiscard]] bool is_ternary_model() const {
     for (std::size_t i = 0; i < c_.num_hidden_layers; ++i)
       for (const char* linear :
@@ -130,7 +134,7 @@ class gguf_config_reader {
 
 }  // namespace detail
 
-/// Throws format_error naming file and key or tensor.
+/// The configuration of a file's model. Throws format_error naming the file and the key or tensor.
 inline model_config model_config_from_gguf(const gguf_file& file) {
   return detail::gguf_config_reader(file).read();
 }

@@ -10,19 +10,20 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What stands for a ternary weight in the file.
+/// How a file stores a ternary weight.
 enum class bitnet_weights {
   masters,   ///< floats, made ternary in the forward pass: autobitlinear, online
   multiply,  ///< packed codes and a scale, mean|W|: autobitlinear, offline
-  divide,    ///< packed codes and its inverse, 1 / mean|W|: bitlinear
-  own,       ///< what pack/packed_bytes.hpp writes: "quant_method": "tern"
+  divide,    ///< packed codes and an inverse scale, 1 / mean|W|: bitlinear
+  own,       ///< bytes of pack/packed_bytes.hpp: "quant_method": "tern"
 };
 
-/// transformers divides by max(x, 1e-5) where the definition has x + 1e-5: without a sum, then.
+/// The `eps` of the quantizers for models of transformers, which divides by max(x, 1e-5) where the
+/// definition has x + 1e-5. It is so small that the sum changes nothing.
 inline constexpr double bitnet_quantizer_eps = 1e-30;
 
-/// Nothing where the config.json has no quantization_config. Throws config_error where it is of
-/// another method, or quantizes other than all linears of the blocks.
+/// How a config.json says that weights are stored; nothing where it has no quantization_config.
+/// Throws config_error for another method, and where not all linears of the layers are quantized.
 inline std::optional<bitnet_weights> read_bitnet_weights(const json_fields& config) {
   if (!config.has("quantization_config")) return {};
   const json_fields q = config.object("quantization_config");
@@ -45,7 +46,7 @@ inline std::optional<bitnet_weights> read_bitnet_weights(const json_fields& conf
 /// Applies a quantization_config to the rest of the configuration.
 inline void apply_quantization(const json_fields& config, model_config& c) {
   const auto kind = read_bitnet_weights(config);
-  if (!kind || kind == bitnet_weights::own) return;  // "tern" has all of it
+  if (!kind || kind == bitnet_weights::own) return;  // the object "tern" says all of it
   const json_fields q = config.object("quantization_config");
   c.ternary = true;
   c.quantizer_eps = bitnet_quantizer_eps;
@@ -55,8 +56,8 @@ inline void apply_quantization(const json_fields& config, model_config& c) {
   c.sub_ln_eps = q.get_or<double>("rms_norm_eps", 1e-6);
 }
 
-/// Of packed weights as save_model writes them: bitlinear, which adds biases as they are and which
-/// transformers loads in any dtype.
+/// The quantization_config of packed weights as save_model writes them. Their convention is
+/// `bitlinear`, because it adds biases as they are and transformers loads it in any dtype.
 inline nlohmann::json bitnet_quantization(const model_config& c) {
   nlohmann::json q = {{"quant_method", "bitnet"},
                       {"linear_class", "bitlinear"},

@@ -9,8 +9,8 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// In transformers the bias takes part in the product that is scaled, so biases are scaled here.
-/// Throws format_error naming file and tensor.
+/// Reads a model. In transformers the bias takes part in the product that is scaled, so biases are
+/// scaled here. Throws format_error naming file and tensor.
 template <class Model>
 void read_autobitlinear(Model& model, const safetensors_shards& file) {
   read_bitnet(model, file, [](double scale) { return scale; });

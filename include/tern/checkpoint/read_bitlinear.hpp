@@ -7,7 +7,7 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// Throws format_error naming file and tensor.
+/// Reads a model. Throws format_error naming file and tensor.
 template <class Model>
 void read_bitlinear(Model& model, const safetensors_shards& file) {
   read_bitnet(model, file, [](double divisor) { return 1 / divisor; });

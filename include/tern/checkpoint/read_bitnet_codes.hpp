@@ -18,7 +18,7 @@
 namespace tern::inline TERN_ABI::detail {
 
 /// Packs a projection with codes and scale as they stand in the file; nothing is rounded again.
-/// `scale_of(number)`: the scale that a stored number means.
+/// `scale_of(number)` returns the scale that a stored number means.
 template <class Owner, class ScaleOf>
 void read_bitnet_codes(const safetensors_shards& file, projection<Owner>& p, ScaleOf&& scale_of) {
   using T = scalar_of<Owner>;
@@ -45,7 +45,7 @@ void read_bitnet_codes(const safetensors_shards& file, projection<Owner>& p, Sca
       ternary_weights<two_bit, T>(view, matrix_view<const T>(scale.data(), 1, 1), shape)));
 }
 
-/// Reads a whole model: every linear of the layers packed, the rest as floats.
+/// Reads a whole model. Every linear of the layers must be packed, everything else must be floats.
 template <class Model, class ScaleOf>
 void read_bitnet(Model& model, const safetensors_shards& file, ScaleOf&& scale_of) {
   for (auto& block : model.blocks())

@@ -1,5 +1,6 @@
-// The tokenizer inside a GGUF file, keys under "tokenizer.ggml": byte-level BPE (model "gpt2") or
-// the BPE of SentencePiece (model "llama": Llama 2, Mistral, Gemma).
+// The tokenizer inside a GGUF file, in the keys "tokenizer.ggml...". Two models are read:
+// byte-level BPE
+// ("gpt2") and the BPE of SentencePiece ("llama": Llama 2, Mistral, Gemma).
 #pragma once
 
 #include <array>
@@ -25,9 +26,9 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// What `tokenizer.ggml.pre` stands for: splits in turn, the second may be missing. Normalization
-/// and whole words are not in the file; they are as in the tokenizer.json that these models come
-/// with, and so is BOS where the file is silent.
+/// The steps that a value of `tokenizer.ggml.pre` stands for: one split or two. The file does not
+/// say whether text is normalized and whether whole words are kept; the values here are those of
+/// the tokenizer.json that such models come with. So is `add_bos`, for files that do not say it.
 struct gguf_pretokenizer {
   std::string_view name, split, second;
   bool nfc = false, whole_words = false, add_bos = false;
@@ -148,7 +149,7 @@ class gguf_tokenizer_reader {
           [[fallthrough]];
         default:
           fail("'" + std::string(texts[i]) + "' has type " + std::to_string(types[i]) +
-               ", which this kind of tokenizer has not");
+               ", which this kind of tokenizer does not have");
       }
       auto bytes = byte_level_ ? from_byte_level(texts[i]) : std::string(texts[i]);
       if (!bytes || bytes->empty()) fail("is not spelled in byte-level characters");
@@ -169,7 +170,8 @@ class gguf_tokenizer_reader {
                                   std::to_string(scores.size()));
     for (const float score : scores)
       if (std::isnan(score)) from_->fail(scores_key, "expected numbers, got NaN");
-    auto pieces = made_.tokens;  // those that join: no bytes
+    auto pieces =
+        made_.tokens;  // tokens that take part in merges; those that stand for a byte do not
     for (std::string& piece : pieces)
       if (fallback_byte(piece)) piece.clear();
     made_.merges = merges_of_scores(pieces, scores);
@@ -192,13 +194,14 @@ class gguf_tokenizer_reader {
   const gguf_metadata* from_;
   bpe_definition made_;
   bool byte_level_ = true;
-  string_map<std::int32_t> ids_;  // by spelling in the file
+  string_map<std::int32_t> ids_;  // ids of tokens by their spelling in the file
 };
 
 }  // namespace detail
 
 /// The tokenizer of a GGUF file, with the BOS and EOS that special_tokens::add puts around a text.
-/// Throws format_error naming file and key where it is of another kind or contradicts itself.
+/// Throws format_error naming file and key where the tokenizer is of another kind or contradicts
+/// itself.
 inline bpe_tokenizer read_gguf_tokenizer(const gguf_metadata& metadata) {
   auto definition = detail::gguf_tokenizer_reader(metadata).read();
   try {

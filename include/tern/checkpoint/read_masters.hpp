@@ -1,6 +1,7 @@
-// Weights as floats under the names of Hugging Face: masters for training on, deployed models in
-// full precision, and `bitnet` checkpoints that are made ternary in the forward pass
-// ("autobitlinear", online).
+// Weights that are stored as floats under Hugging Face's names: masters to train on, deployed
+// models in full precision, and `bitnet` checkpoints whose weights are made ternary in the forward
+// pass
+// (`autobitlinear`, online).
 #pragma once
 
 #include <algorithm>
@@ -18,11 +19,11 @@ template <class Projection>
 void require_floats(const Projection& p, const safetensors_shards& file) {
   const safetensors_tensor& tensor = file.at(p.weight.name);
   if (tensor.dtype == dtype::u8)
-    tensor.fail("is packed, but config.json has no quantization_config of such");
+    tensor.fail("is packed, but config.json has no quantization_config that says so");
 }
 
-/// Reads what is not packed yet. The file may hold the scales of packed weights, tables of RoPE,
-/// which are computed anew, and a copy of a tied embedding as the head.
+/// Reads every parameter that is not packed. The file may also hold the scales of packed weights,
+/// tables of RoPE, which the library computes itself, and a copy of a tied embedding as the head.
 template <class Model>
 void read_floats(Model& model, const safetensors_shards& file) {
   std::set<std::string, std::less<>> known;
@@ -43,7 +44,7 @@ void read_floats(Model& model, const safetensors_shards& file) {
       "a model of model_type " + model.config().model_type);
 }
 
-/// Reads all weights. Throws format_error naming file and tensor.
+/// Reads a model. Throws format_error naming file and tensor.
 template <class Model>
 void read_masters(Model& model, const safetensors_shards& file) {
   model.for_each_projection([&](const auto& p) { require_floats(p, file); });

@@ -14,7 +14,7 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// The packed weights that a tensor holds, used where they are.
+/// The packed weights that a tensor holds. They stay where they are; `owner` keeps them mapped.
 template <class T>
 shared_weights<T> map_packed(const safetensors_tensor& tensor, extents shape,
                              std::shared_ptr<const void> owner) {
@@ -34,8 +34,8 @@ shared_weights<T> map_packed(const safetensors_tensor& tensor, extents shape,
   }
 }
 
-/// Any projection may be packed, embedding and head too; the rest is read as floats. Throws
-/// format_error naming file and tensor.
+/// Reads a model. Any projection may be packed, also embedding and head; the rest is read as
+/// floats. Throws format_error naming file and tensor.
 template <class Model>
 void read_packed(Model& model, const std::shared_ptr<const safetensors_shards>& file) {
   using T = typename Model::scalar;

@@ -1,5 +1,5 @@
-// The last step of every reader of models: all parameters that are not packed, from any source of
-// tensors.
+// Reading the parameters that are not packed, from any source of tensors. It is the last step of
+// every reader of models.
 #pragma once
 
 #include <set>
@@ -12,8 +12,8 @@
 namespace tern::inline TERN_ABI::detail {
 
 /// Takes memory for the projections that are not packed and reads every parameter from the tensor
-/// that `name_of(name)` names; `finish(parameter)` then changes what the format stores otherwise.
-/// `known`: further tensors that the source may have. `reader`: who reads them, for messages.
+/// that `name_of(name)` names. `finish(parameter)` then undoes what the format does to its values.
+/// `known` are further tensors that the source may have, `reader` stands in messages.
 /// Throws format_error where a tensor is missing, is misshapen, or has no place in the model.
 template <class Model, tensor_source Source, class NameOf, class Finish>
 void read_parameters(Model& model, const Source& source, NameOf&& name_of, Finish&& finish,

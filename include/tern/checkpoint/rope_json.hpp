@@ -1,5 +1,5 @@
-// RoPE in a config.json: "rope_theta" and "rope_scaling", or "rope_parameters" of transformers 5,
-// which Gemma 3 has once for each kind of layer.
+// RoPE in a config.json: the keys "rope_theta" and "rope_scaling", or "rope_parameters" of
+// transformers 5, an object that Gemma 3 has for each kind of layer.
 #pragma once
 
 #include <string>
@@ -12,12 +12,13 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// `trained`: max_position_embeddings, which stands for a missing original length.
+/// Reads the rule of scaling. `trained`: max_position_embeddings, which replaces a missing original
+/// length.
 inline rope_scaling read_rope_scaling(const json_fields& f, std::size_t trained) {
   rope_scaling s;
   if (f.get_or<double>("partial_rotary_factor", 1) != 1)
     f.fail("partial_rotary_factor", "1", "less");
-  const char* key = f.has("rope_type") ? "rope_type" : "type";  // older files
+  const char* key = f.has("rope_type") ? "rope_type" : "type";  // the key of older files
   if (f.has(key)) s.kind = f.choice(key, rope_scaling_names);
   if (s.kind == rope_scaling_kind::none) return s;
   s.factor = f.get<double>("factor");
@@ -30,7 +31,7 @@ inline rope_scaling read_rope_scaling(const json_fields& f, std::size_t trained)
 
 }  // namespace detail
 
-/// Throws config_error for a rule of scaling that is not understood.
+/// Reads base and scaling in either form. Throws config_error for a rule that is not understood.
 inline void read_rope(const json_fields& f, model_config& c) {
   if (f.get_or<double>("partial_rotary_factor", 1) != 1)
     f.fail("partial_rotary_factor", "1", "less");
@@ -54,7 +55,7 @@ inline void read_rope(const json_fields& f, model_config& c) {
   c.rope_scaling = detail::read_rope_scaling(rope, c.max_position_embeddings);
 }
 
-/// In the older form, which every version reads.
+/// Writes them in the older form, which every version of transformers reads.
 inline void write_rope(const model_config& c, nlohmann::json& j) {
   j["rope_theta"] = c.rope_theta;
   if (c.rope_local_theta != 0) j["rope_local_base_freq"] = c.rope_local_theta;

@@ -1,4 +1,4 @@
-// A model to a GGUF file that llama.cpp reads.
+// Writing a model as a GGUF file that llama.cpp reads.
 #pragma once
 
 #include <cstddef>
@@ -19,16 +19,17 @@
 
 namespace tern::inline TERN_ABI {
 
-/// How weights are stored; gains and biases are F32.
+/// How matrices are stored. Gains and biases are always F32.
 struct gguf_storage {
-  ggml_type linears = ggml_type::f16;     ///< of the blocks; ternary for a ternary model
-  ggml_type tables = ggml_type::f16;      ///< embedding and head
-  i2_s_layout layout = i2_s_layout::x86;  ///< of linears stored as I2_S
+  ggml_type linears =
+      ggml_type::f16;  ///< type of the linears of all layers; ternary for a ternary model
+  ggml_type tables = ggml_type::f16;      ///< type of embedding and head
+  i2_s_layout layout = i2_s_layout::x86;  ///< layout of linears stored as I2_S
 };
 
 namespace detail {
 
-/// llama.cpp's number for a file whose linears have the type.
+/// The number by which llama.cpp names a file whose linears have the type.
 inline std::uint32_t gguf_file_type(ggml_type type) {
   switch (type) {
     case ggml_type::f16:
@@ -48,7 +49,8 @@ inline std::uint32_t gguf_file_type(ggml_type type) {
   }
 }
 
-/// The trits of a projection, packed or not, and the scale of them all.
+/// Writes the trits of a projection, packed or not, to `codes` and returns their scale. Throws
+/// config_error where they have several.
 template <class Owner, class WeightQ>
 scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
                           matrix_view<std::int8_t> codes) {
@@ -70,8 +72,8 @@ scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
   return scale;
 }
 
-/// Adds parameters to a file under GGUF's names and in its order of rows. One tensor at a time is
-/// copied, when it is written.
+/// Adds parameters to a file under GGUF's names and with rows in its order. A tensor is copied only
+/// when it is written, so there is one copy at a time.
 template <class Model>
 class gguf_model_writer {
   using T = typename Model::scalar;
@@ -148,12 +150,12 @@ class gguf_model_writer {
 
 /// Writes the file atomically and reads it back. Full-precision models are stored as F32, F16, BF16
 /// or Q8_0; ternary ones, masters or packed, as TQ1_0, TQ2_0 or I2_S, code for code. TQ1_0 and
-/// TQ2_0 hold a scale in F16, so weights change by up to 2^-11 of themselves; I2_S, which
-/// bitnet.cpp alone reads, holds it exactly. llama.cpp rounds activations in blocks of 256, not in
-/// rows: its logits of ternary models are near those of tern, not the same. Without a tokenizer the
-/// file says that it has none. Throws config_error where no architecture of llama.cpp computes what
-/// the model computes (a Qwen3 with SubLN: keep a model folder) or a type cannot hold a weight, and
-/// io_error.
+/// TQ2_0 store scales in F16, so weights change by up to 2^-11 of themselves; I2_S, which only
+/// bitnet.cpp reads, stores them exactly. llama.cpp rounds activations in blocks of 256 and not in
+/// rows, so its logits of ternary models are near those of tern but not the same. Without a
+/// tokenizer the file says that it has none. Throws config_error where no architecture of llama.cpp
+/// computes what the model computes, as for a Qwen3 with SubLN, and where a type cannot hold a
+/// weight; and io_error.
 template <class Owner, class WeightQ, class ActQ>
 void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& path,
                const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr) {

@@ -1,5 +1,6 @@
-// A model as a Hugging Face folder: config.json and model.safetensors. Masters are F32; deployed
-// models are F16, their ternary weights packed to 2 bits in the `bitnet` layout beside one scale.
+// Writing a model as a folder like Hugging Face's: config.json and model.safetensors. Masters are
+// stored as F32, or as F64 where they are doubles. Deployed models are F16; their ternary weights
+// are packed to 2 bits in the `bitnet` layout, each beside one scale.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <list>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,25 +23,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What is in the weights file of a model folder.
+/// How a model folder stores weights.
 enum class storage {
-  master,    ///< F32, for training on
-  deployed,  ///< F16, ternary weights packed
+  master,    ///< masters, to train on
+  deployed,  ///< F16, with packed ternary weights
 };
 
 namespace detail {
 
-/// Packed weights of one projection, alive until the file is written.
+/// The packed weights of one projection. They must live until the file is written.
 template <class T>
 struct bitnet_tensor {
   std::vector<std::uint8_t> bytes;
-  std::array<double, 1> divisor;  ///< F64, of which the scale comes back to the last bit
+  std::array<double, 1> divisor;  ///< in F64, so that the scale comes back to the last bit
 
   template <class WeightQ>
-  bitnet_tensor(const WeightQ& quantizer, matrix_view<const T> w)
+  bitnet_tensor(const std::string& name, const WeightQ& quantizer, matrix_view<const T> w)
       : bytes(bitnet_rows(w.rows) * w.cols) {
     if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
-      throw config_error("the bitnet layout needs one weight scale per tensor");
+      throw config_error("save_model: '" + name +
+                         "' has several scales, but the bitnet layout stores one for a tensor");
     std::vector<std::int8_t> codes(w.size());
     T factor = 0;
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
@@ -51,7 +54,10 @@ struct bitnet_tensor {
 
 }  // namespace detail
 
-/// Writes `directory` (made if missing): model.safetensors, then config.json, each atomically.
+/// Writes model.safetensors and then config.json to `directory`, each atomically; makes the
+/// directory where it is missing. Throws io_error, and config_error where a packed model has no
+/// masters, where weights have several scales, or where a deployed folder cannot hold a field of
+/// the configuration.
 template <class Owner, class WeightQ, class ActQ>
 void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
                 storage kind) {
@@ -71,7 +77,7 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     });
   model.for_each_parameter([&](parameter<Owner>& p) {
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(model.weight_quantizer(), p.view());
+      const auto& tensor = packed.emplace_back(p.name, model.weight_quantizer(), p.view());
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
       file.add_row<double>(p.name + "_scale", tensor.divisor);
@@ -82,7 +88,8 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
     }
   });
   file.write(directory / "model.safetensors");
-  // What transformers computes in by default: in F16, the sums of a bitlinear can be infinite.
+  // transformers computes in this type by default. In F16 the sums of a bitlinear could be
+  // infinite.
   auto config = to_json(written, torch_name(ternary.empty() ? type : dtype::f32));
   if (!ternary.empty()) config["quantization_config"] = bitnet_quantization(written);
   write_json(directory / "config.json", config);

@@ -1,5 +1,6 @@
-// A model as it is run: a folder like Hugging Face's whose model.safetensors holds packed weights
-// as tensors of bytes, at multiples of 64, so that they are used where the file is mapped.
+// Writing a model in the form in which it is run: a folder like Hugging Face's whose
+// model.safetensors holds packed weights as tensors of bytes. They begin at multiples of 64, so
+// that they can be used where the file is mapped.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +17,10 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Writes `directory` (made if missing): model.safetensors, then config.json, each atomically.
-/// Packed projections are stored as they are (see pack_model.hpp), other matrices as `dense`, gains
-/// and biases exactly. Throws io_error, and config_error where a ternary projection is not packed.
+/// Writes model.safetensors and then config.json to `directory`, each atomically; makes the
+/// directory where it is missing. Packed projections are stored as they are (see pack_model.hpp),
+/// other matrices as `dense`, gains and biases exactly. Throws io_error, and config_error where a
+/// ternary projection is not packed.
 template <class Owner, class WeightQ, class ActQ>
 void save_packed_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
                        dtype dense = dtype::f16) {

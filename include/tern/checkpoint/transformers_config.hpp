@@ -1,4 +1,4 @@
-// Which model of Hugging Face transformers computes what a deployed model computes.
+// The configuration under which Hugging Face transformers computes what a deployed model computes.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// Which fields of a configuration a file format loses.
+// The fields of a configuration that a file format would lose.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The paths that are not among `held`, the fields that a format holds. A name in `held` stands for
-/// all fields of an object, too. A field that no format was taught is never held.
+/// Those of the paths that are not among `held`, the fields that a format holds. The name of an
+/// object in `held` stands for all its fields. A new field is not in any such list, so it is never
+/// held.
 inline std::vector<std::string> unheld_fields(std::vector<std::string> paths,
                                               std::span<const std::string_view> held) {
   std::erase_if(paths, [&](const std::string& path) {
@@ -22,7 +23,7 @@ inline std::vector<std::string> unheld_fields(std::vector<std::string> paths,
   return paths;
 }
 
-/// "a, b and c", for messages.
+/// The names as text for messages, such as "a, b and c".
 inline std::string listed(std::span<const std::string> names) {
   std::string text;
   for (std::size_t i = 0; i < names.size(); ++i)

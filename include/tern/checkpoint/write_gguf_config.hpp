@@ -12,7 +12,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The keys of the architecture, "llama.block_count" and so on.
+/// Writes the keys of the architecture, such as "llama.block_count".
 inline void write_gguf_config(gguf_writer& file, const model_config& c,
                               const gguf_architecture& a) {
   const std::string at = std::string(a.name) + ".";
@@ -40,7 +40,8 @@ inline void write_gguf_config(gguf_writer& file, const model_config& c,
     count("attention.sliding_window_pattern", detail::window_period(c));
     real("rope.freq_base_swa", c.rope_local_theta != 0 ? c.rope_local_theta : c.rope_theta);
   }
-  if (c.rope_scaling.kind == rope_scaling_kind::llama3)  // the rule itself is gguf_rope_factors
+  if (c.rope_scaling.kind ==
+      rope_scaling_kind::llama3)  // the divisors are in the tensor gguf_rope_factors
     count("rope.scaling.original_context_length", c.rope_scaling.original_positions);
   if (c.rope_scaling.kind == rope_scaling_kind::linear) {
     file.metadata(at + "rope.scaling.type", "linear");

@@ -1,4 +1,4 @@
-// The tokenizer of a model into its GGUF file: byte-level BPE as "gpt2".
+// Writing the tokenizer of a model into its GGUF file, where byte-level BPE is called "gpt2".
 #pragma once
 
 #include <algorithm>
@@ -32,8 +32,8 @@ inline const gguf_pretokenizer& gguf_pretokenizer_of(const bpe_definition& from)
 
 }  // namespace detail
 
-/// Writes `vocab_size` tokens, unused ones behind those of the tokenizer. Which token ends a text
-/// is guessed by its name. Throws config_error where GGUF cannot say what the tokenizer does.
+/// Writes `vocab_size` tokens: those of the tokenizer, then unused ones. The token that ends a text
+/// is recognized by its name. Throws config_error where GGUF cannot say what the tokenizer does.
 inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokenizer,
                                  std::size_t vocab_size) {
   const bpe_definition& from = tokenizer.definition();

@@ -1,6 +1,6 @@
 // GGUF's types with blocks of 32 elements, one F16 scale to each: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
-// The products are exact in float (11 bits of the scale, at most 8 of the code), so that a compiler
-// which fuses them with the addition changes no bit.
+// The products are exact in float (a scale has 11 bits, a code at most 8), so a compiler that fuses
+// them with the addition changes no bit.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ inline void decode_nibbles(const std::byte* low, std::uint32_t high, int zero, f
 
 }  // namespace detail
 
-/// F16 scale, 16 bytes of codes: scale * (code - 8).
+/// An F16 scale and 16 bytes of codes. A value is scale * (code - 8).
 struct q4_0 {
   static constexpr ggml_type type = ggml_type::q4_0;
   static constexpr std::size_t count = 32, size = 18;
@@ -39,7 +39,7 @@ struct q4_0 {
   }
 };
 
-/// F16 scale, F16 minimum, 16 bytes of codes: scale * code + minimum.
+/// An F16 scale, an F16 minimum and 16 bytes of codes. A value is scale * code + minimum.
 struct q4_1 {
   static constexpr ggml_type type = ggml_type::q4_1;
   static constexpr std::size_t count = 32, size = 20;
@@ -49,7 +49,7 @@ struct q4_1 {
   }
 };
 
-/// F16 scale, 32 fifth bits, 16 bytes of codes: scale * (code - 16).
+/// An F16 scale, 32 fifth bits and 16 bytes of codes. A value is scale * (code - 16).
 struct q5_0 {
   static constexpr ggml_type type = ggml_type::q5_0;
   static constexpr std::size_t count = 32, size = 22;
@@ -60,7 +60,8 @@ struct q5_0 {
   }
 };
 
-/// F16 scale, F16 minimum, 32 fifth bits, 16 bytes of codes: scale * code + minimum.
+/// An F16 scale, an F16 minimum, 32 fifth bits and 16 bytes of codes. A value is scale * code +
+/// minimum.
 struct q5_1 {
   static constexpr ggml_type type = ggml_type::q5_1;
   static constexpr std::size_t count = 32, size = 24;
@@ -71,7 +72,7 @@ struct q5_1 {
   }
 };
 
-/// F16 scale, 32 signed bytes: scale * code.
+/// An F16 scale and 32 signed bytes. A value is scale * code.
 struct q8_0 {
   static constexpr ggml_type type = ggml_type::q8_0;
   static constexpr std::size_t count = 32, size = 34;
@@ -82,8 +83,8 @@ struct q8_0 {
       out[i] = static_cast<float>(load<std::int8_t>(block + 2 + i)) * scale;
   }
 
-  /// Codes are rounded half away from zero, by the scale before it is rounded to F16. Finite input
-  /// below 127 * 65504.
+  /// Codes are rounded half away from zero, with the scale before that is rounded to F16. Input
+  /// must be finite and below 127 * 65504.
   static void encode(const float* in, std::byte* block) {
     float largest = 0;
     for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(in[i]));

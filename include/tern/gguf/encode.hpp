@@ -1,4 +1,4 @@
-// Rows of numbers or of ternary codes to the blocks of GGUF files.
+// Encoding of numbers and of ternary codes as the blocks of GGUF files.
 #pragma once
 
 #include <array>
@@ -17,14 +17,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Takes the bytes of a tensor in order, in pieces.
+/// A function that takes the bytes of a tensor in order, in pieces.
 using byte_sink = std::function<void(std::span<const std::byte>)>;
 
-/// Codes -1, 0, +1 as a weight quantizer makes them, with one scale to each `block` of codes.
+/// Codes -1, 0, +1 as a weight quantizer makes them, with one scale for each block of codes.
 struct ternary_codes {
   matrix_view<const std::int8_t> codes;  ///< (rows, cols)
-  matrix_view<const float> scales;       ///< scale_extents of codes and block
-  extents block;                         ///< codes that share a scale
+  matrix_view<const float> scales;       ///< as many as scale_extents(codes, block) says
+  extents block;                         ///< rows and columns of codes that share a scale
 };
 
 namespace detail {
@@ -36,7 +36,8 @@ concept encodes_numbers = requires(const float* in, std::byte* out) { Block::enc
   throw config_error("tensor '" + name + "': " + what);
 }
 
-/// encode(row, bytes) for each row; hands them on in pieces that are worth a system call.
+/// Calls encode(row, bytes) for each row and passes the bytes on in pieces that are worth a system
+/// call.
 template <class F>
 void encode_rows(std::size_t rows, std::size_t row_bytes, const byte_sink& out, F&& encode) {
   constexpr std::size_t enough = std::size_t{1} << 20;
@@ -73,15 +74,15 @@ void encode_ternary_row(const std::string& name, const ternary_codes& m, std::si
 
 }  // namespace detail
 
-/// Whether encode_matrix writes the type: F32, F16, BF16, Q8_0.
+/// Whether encode_matrix can write the type. It can write F32, F16, BF16 and Q8_0.
 inline bool can_encode(ggml_type type) {
   bool can = false;
   detail::with_ggml_block(type, [&]<class Block>(Block) { can = detail::encodes_numbers<Block>; });
   return can;
 }
 
-/// `m` in blocks of `type`, which can_encode, `name` for messages. Throws config_error where a
-/// value is not finite or too large for the type.
+/// Encodes `m` in blocks of `type`, see can_encode. `name` stands in messages. Throws config_error
+/// where a value is not finite or too large for the type.
 template <class T>
 void encode_matrix(const std::string& name, matrix_view<const T> m, ggml_type type,
                    const byte_sink& out) {
@@ -105,8 +106,9 @@ void encode_matrix(const std::string& name, matrix_view<const T> m, ggml_type ty
   });
 }
 
-/// The same for ternary weights and types; I2_S with its tail. Nothing is rounded but a scale of
-/// TQ1_0 and TQ2_0 to F16. Throws config_error where a code is no trit or a scale does not fit.
+/// Encodes ternary weights in blocks of a ternary type; I2_S gets its tail. Only the scales of
+/// TQ1_0 and TQ2_0 are rounded, to F16. Throws config_error where a code is no trit or a scale does
+/// not fit.
 inline void encode_ternary(const std::string& name, const ternary_codes& m, ggml_type type,
                            i2_s_layout layout, const byte_sink& out) {
   detail::with_ternary_block(type, layout, [&]<class Block>(Block) {

@@ -1,5 +1,5 @@
 // Reading GGUF files, versions 2 and 3, as llama.cpp and its relatives write them. Nothing is
-// trusted: a file that opens has tensors that lie inside it and do not overlap.
+// trusted: where a file opens, its tensors lie inside it and do not overlap.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ namespace tern::inline TERN_ABI {
 
 static_assert(std::endian::native == std::endian::little, "GGUF data is little-endian");
 
-/// One open file. Metadata and tensors refer into the mapped file and live as long as this object.
+/// An open file. Metadata and tensors refer into the mapped file and live as long as this object.
 class gguf_file {
  public:
   /// `layout`: how I2_S tensors are laid out, which the file does not say. Throws io_error where
@@ -38,25 +38,29 @@ class gguf_file {
     place(std::move(header.entries), file_.bytes().subspan(begin));
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }  ///< of the file
-  [[nodiscard]] std::uint32_t version() const { return version_; }  ///< of the format: 2 or 3
-  /// Of the tensors in the file, in bytes.
+  [[nodiscard]] const std::filesystem::path& path() const {
+    return file_.path();
+  }  ///< path of the file
+  [[nodiscard]] std::uint32_t version() const {
+    return version_;
+  }  ///< version of the format, 2 or 3
+  /// The tensors begin at multiples of so many bytes.
   [[nodiscard]] std::size_t alignment() const { return alignment_; }
   /// All key-value pairs.
   [[nodiscard]] const gguf_metadata& metadata() const { return metadata_; }
 
-  /// In the order of the header.
+  /// All tensors, in the order of the header.
   [[nodiscard]] std::span<const gguf_tensor> tensors() const { return tensors_; }
-  /// Names of the tensors, in the same order.
+  /// The names of the tensors, in the same order.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
     result.reserve(tensors_.size());
     for (const auto& t : tensors_) result.push_back(t.name);
     return result;
   }
-  /// Whether there is such a tensor.
+  /// Whether the file has a tensor of the name.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
-  /// Throws format_error where there is none of that name.
+  /// The tensor of a name. Throws format_error where there is none.
   [[nodiscard]] const gguf_tensor& at(std::string_view name) const {
     const auto found = index_.find(name);
     if (found == index_.end())
@@ -66,7 +70,7 @@ class gguf_file {
 
  private:
   void place(std::vector<gguf_entry> entries, std::span<const std::byte> data) {
-    tensors_.reserve(entries.size());  // the index refers to the names
+    tensors_.reserve(entries.size());  // the index refers to the names, so they must not move
     for (auto& e : entries) {
       tensors_.push_back(
           {std::move(e.name), path().string(), e.type, std::move(e.shape), {}, layout_});
@@ -100,7 +104,7 @@ class gguf_file {
 
 static_assert(tensor_source<gguf_file>);
 
-/// By its name, a model in one file rather than a folder.
+/// Whether a path names a GGUF file, by its extension, and not a model folder.
 inline bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
 
 }  // namespace tern::inline TERN_ABI

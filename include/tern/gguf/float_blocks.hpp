@@ -1,4 +1,4 @@
-// GGUF's plain types F32, F16 and BF16: blocks of one element.
+// GGUF's plain types F32, F16 and BF16. Their blocks have one element.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace tern::inline TERN_ABI::ggml {
 
-/// A value at any alignment.
+/// Reads a value that may have any alignment.
 template <class T>
 T load(const std::byte* from) {
   T value;

@@ -1,6 +1,6 @@
-// What stands before the data of a GGUF file (versions 2 and 3), read strictly: magic, version, two
-// counts, the metadata, a description of each tensor. No count is believed before its bytes are
-// seen.
+// The part of a GGUF file (versions 2 and 3) before its data, read strictly: magic, version, two
+// counts, the metadata, and a description of each tensor. No count is believed before its bytes
+// were seen.
 #pragma once
 
 #include <bit>
@@ -20,29 +20,29 @@
 
 namespace tern::inline TERN_ABI {
 
-inline constexpr std::uint32_t gguf_version = 3;           ///< that is written; 2 is read too
+inline constexpr std::uint32_t gguf_version = 3;  ///< version that is written; 2 is read, too
 inline constexpr std::size_t gguf_default_alignment = 32;  ///< bytes
-/// Metadata key that overrides it.
+/// The metadata key of another alignment.
 inline constexpr std::string_view gguf_alignment_key = "general.alignment";
 
-/// Where a tensor lies: bytes [offset, offset + size) behind the header.
+/// The description of a tensor. Its bytes are [offset, offset + size) behind the header.
 struct gguf_entry {
-  std::string name;                  ///< unique
-  ggml_type type = ggml_type::f32;   ///< of its blocks
-  std::vector<std::size_t> shape;    ///< row-major
+  std::string name;                  ///< unique in the file
+  ggml_type type = ggml_type::f32;   ///< type of its blocks
+  std::vector<std::size_t> shape;    ///< extents, row-major
   std::size_t offset = 0, size = 0;  ///< bytes
 };
 
-/// What a file begins with.
+/// The content of a header.
 struct gguf_header {
   std::uint32_t version = gguf_version;            ///< 2 or 3
-  std::size_t alignment = gguf_default_alignment;  ///< of tensors, bytes
-  gguf_metadata metadata;                          ///< in the order of the file
-  std::vector<gguf_entry> entries;                 ///< in the order of the file
-  std::size_t size = 0;                            ///< in bytes, padding to `alignment` included
+  std::size_t alignment = gguf_default_alignment;  ///< tensors begin at multiples of so many bytes
+  gguf_metadata metadata;                          ///< keys, in the order of the file
+  std::vector<gguf_entry> entries;                 ///< tensors, in the order of the file
+  std::size_t size = 0;  ///< bytes of the header, with the padding to `alignment`
 };
 
-/// n rounded up to a multiple of `alignment`.
+/// The next multiple of `alignment` from n on.
 inline std::size_t aligned(std::size_t n, std::size_t alignment) {
   return (n + alignment - 1) / alignment * alignment;
 }
@@ -98,7 +98,7 @@ class gguf_header_reader {
     return {reinterpret_cast<const char*>(text.data()), text.size()};
   }
 
-  /// A key or a tensor's name: it goes into messages.
+  /// A key or the name of a tensor. It must be UTF-8, since it goes into messages.
   std::string_view name(const std::string& place) {
     where_ = place;
     const auto text = string();
@@ -180,8 +180,9 @@ class gguf_header_reader {
 
 }  // namespace detail
 
-/// Parses the start of `file` (a name for messages), whose bytes the metadata refers to; throws
-/// format_error. Doubled tensors and places outside the file are for the caller to find.
+/// Parses the beginning of a file, whose bytes the metadata then refers to. `file` is its name in
+/// messages. Throws format_error. It is the caller who checks that no tensor stands twice or lies
+/// outside the file.
 inline gguf_header parse_gguf_header(std::span<const std::byte> bytes, const std::string& file) {
   return detail::gguf_header_reader(bytes, file).read();
 }

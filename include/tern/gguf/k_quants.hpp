@@ -1,7 +1,7 @@
-// GGUF's "K" types: superblocks of 256 elements in sub-blocks that have a small integer scale each
-// (and a minimum), under one or two F16 factors. Every product here is exact in float (11 bits of
-// the factor, 7 of the sub-scale, 6 of the code), so that fusing it with an addition changes no
-// bit.
+// GGUF's "K" types. A block of 256 elements consists of sub-blocks; each has a scale that is a
+// small integer, and some types a minimum, which one or two F16 factors of the block multiply.
+// Every product here is exact in float (a factor has 11 bits, a scale 7, a code 6), so fusing it
+// with an addition changes no bit.
 #pragma once
 
 #include <cstddef>
@@ -17,18 +17,20 @@ struct scale_and_min {
   unsigned scale, min;
 };
 
-/// Eight scales and eight minima of 6 bits in 12 bytes. Bytes 0-3 and 4-7 begin with those of
-/// sub-blocks 0-3; their upper two bits and the nibbles of bytes 8-11 make those of 4-7.
+/// Eight scales and eight minima of 6 bits in 12 bytes. The lower six bits of bytes 0-3 are the
+/// scales and those of bytes 4-7 the minima of sub-blocks 0-3; their upper two bits and the nibbles
+/// of bytes 8-11 make those of sub-blocks 4-7.
 inline scale_and_min unpack_scale(const std::byte* packed, std::size_t j) {
   const auto byte = [&](std::size_t i) { return load_byte(packed + i); };
   if (j < 4) return {byte(j) & 63u, byte(j + 4) & 63u};
   return {(byte(j + 4) & 15u) | (byte(j - 4) >> 6) << 4, byte(j + 4) >> 4 | (byte(j) >> 6) << 4};
 }
 
-/// Q4_K and Q5_K: F16 factor of the scales, F16 factor of the minima, 12 bytes of them, `high` (32
-/// bytes of fifth bits, or null), 128 bytes of low nibbles. Sub-blocks of 32 lie in pairs: codes of
-/// the first in the low nibbles of 32 bytes, of the second in the high ones; the fifth bit of
-/// element m of sub-block j is bit j of high[m].
+/// Decodes Q4_K and Q5_K. A block has an F16 factor of the scales, an F16 factor of the minima, 12
+/// bytes of scales and minima, 32 bytes of fifth bits (`high`, null for Q4_K), and 128 bytes of low
+/// nibbles. Sub-blocks of 32 elements lie in pairs: the low nibbles of 32 bytes are codes of the
+/// first, the high nibbles codes of the second. The fifth bit of element m of sub-block j is bit j
+/// of high[m].
 inline void decode_k(const std::byte* block, const std::byte* high, const std::byte* low,
                      float* out) {
   const float factor = load_f16(block), min_factor = load_f16(block + 2);
@@ -47,7 +49,7 @@ inline void decode_k(const std::byte* block, const std::byte* high, const std::b
 
 }  // namespace detail
 
-/// 4-bit codes in sub-blocks of 32: factor * scale * code - min_factor * min.
+/// 4-bit codes in sub-blocks of 32. A value is factor * scale * code - min_factor * min.
 struct q4_k {
   static constexpr ggml_type type = ggml_type::q4_k;
   static constexpr std::size_t count = 256, size = 144;
@@ -57,7 +59,7 @@ struct q4_k {
   }
 };
 
-/// The same with 5-bit codes.
+/// 5-bit codes in sub-blocks of 32, with the same values.
 struct q5_k {
   static constexpr ggml_type type = ggml_type::q5_k;
   static constexpr std::size_t count = 256, size = 176;
@@ -67,10 +69,10 @@ struct q5_k {
   }
 };
 
-/// 6-bit codes in sub-blocks of 16: factor * scale * (code - 32). 128 bytes of low nibbles, 64 of
-/// high bit pairs, 16 signed scales, F16 factor. Each half of 128 elements has 64 of the nibble
-/// bytes and 32 of the others: quarter q of it lies in nibbles q / 2 of bytes 32 (q % 2) + m and in
-/// bits 2q of byte m.
+/// 6-bit codes in sub-blocks of 16. A value is factor * scale * (code - 32). A block has 128 bytes
+/// of low nibbles, 64 bytes of high bit pairs, 16 signed scales and an F16 factor. Each half of 128
+/// elements has 64 bytes of nibbles and 32 bytes of bit pairs: element m of its quarter q has its
+/// low bits in nibble q / 2 of byte 32 (q % 2) + m, and its high bits at bit 2q of byte m.
 struct q6_k {
   static constexpr ggml_type type = ggml_type::q6_k;
   static constexpr std::size_t count = 256, size = 210;

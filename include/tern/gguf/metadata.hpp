@@ -18,26 +18,28 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Refers into the mapped file, so it lives as long as that.
+/// All keys of a file. It refers into the mapped file and lives as long as that does.
 class gguf_metadata {
  public:
   gguf_metadata() = default;
-  explicit gguf_metadata(std::string file) : file_(std::move(file)) {}  ///< for messages
+  explicit gguf_metadata(std::string file)
+      : file_(std::move(file)) {}  ///< `file` is its name in messages
 
-  /// False where the key is there already.
+  /// Adds a value. Returns false where the key is there already.
   bool add(const gguf_value& value) {
     const bool fresh = index_.emplace(value.key, values_.size()).second;
     if (fresh) values_.push_back(value);
     return fresh;
   }
 
-  /// In the order of the file.
+  /// All values, in the order of the file.
   [[nodiscard]] std::span<const gguf_value> values() const { return values_; }
-  /// Whether there is such a key.
+  /// Whether the file has the key.
   [[nodiscard]] bool contains(std::string_view key) const { return index_.contains(key); }
 
-  /// T: bool, std::string, std::string_view, an integer (from any integer in its range) or a
-  /// floating-point type. Throws format_error where the key is missing or no such value.
+  /// The value of a key. T: bool, std::string, std::string_view, an integer (read from any integer
+  /// in its range) or a floating-point type. Throws format_error where the key is missing or has no
+  /// such value.
   template <class T>
   [[nodiscard]] T get(std::string_view key) const {
     const gguf_value& value = at(key);
@@ -45,13 +47,13 @@ class gguf_metadata {
     if (!elements) fail(key, "expected " + kind_of<T>() + ", got " + shown(value));
     return std::move(elements->front());
   }
-  /// The same; `fallback` where the key is missing.
+  /// The value of a key, or `fallback` where it is missing.
   template <class T>
   [[nodiscard]] T get_or(std::string_view key, T fallback) const {
     return contains(key) ? get<T>(key) : fallback;
   }
 
-  /// A list of such values.
+  /// The list of such values that a key has. Throws as get().
   template <class T>
   [[nodiscard]] std::vector<T> list(std::string_view key) const {
     const gguf_value& value = at(key);
@@ -60,7 +62,7 @@ class gguf_metadata {
     return *std::move(elements);
   }
 
-  /// For checks of the caller's own.
+  /// Throws format_error naming file and key, for checks that the caller makes.
   [[noreturn]] void fail(std::string_view key, const std::string& what) const {
     throw format_error(file_ + ": key '" + std::string(key) + "': " + what);
   }
@@ -85,7 +87,7 @@ class gguf_metadata {
              std::to_string(std::numeric_limits<T>::max());
   }
 
-  /// Type, and of a single integer also the value.
+  /// What the file has, for messages: the type, and the value where it is one integer.
   static std::string shown(const gguf_value& value) {
     if (value.is_list || value.type == gguf_type::f32 || value.type == gguf_type::f64)
       return value.type_name();

@@ -31,13 +31,13 @@ struct gguf_tensor {
   std::span<const std::byte> data;        ///< blocks, row after row
   i2_s_layout layout = i2_s_layout::x86;  ///< layout where the type is I2_S
 
-  /// Number of elements.
+  /// The number of elements.
   [[nodiscard]] std::size_t size() const {
     std::size_t n = 1;
     for (const std::size_t extent : shape) n *= extent;
     return n;
   }
-  /// "TQ2_0".
+  /// The name of the type, such as "TQ2_0".
   [[nodiscard]] std::string type_name() const { return ggml_type_name(type); }
 
   /// Throws format_error where the type has no decoder.
@@ -57,7 +57,8 @@ struct gguf_tensor {
 
 namespace detail {
 
-/// f(Block{}) for the codec of a type with blocks of its own; false where there is none.
+/// Calls f(Block{}) with the codec of a type. Returns false, without a call, where there is none,
+/// and for I2_S, whose blocks depend on the layout.
 template <class F>
 bool with_ggml_block(ggml_type type, F&& f) {
   const auto is = [&]<class Block>(Block block) { return type == Block::type && (f(block), true); };
@@ -83,7 +84,8 @@ inline float i2_s_scale(const gguf_tensor& t) {
   return ggml::load<float>(t.data.data() + t.data.size() - i2_s_tail);
 }
 
-/// False for infinities and NaN; without a branch, and whatever -ffast-math makes of those.
+/// Whether no value is infinite or NaN. It looks at the bits, so that -ffast-math cannot remove the
+/// test, and has no branch in its loop.
 inline bool all_finite(std::span<const float> values) {
   constexpr std::uint32_t exponent = 0x7F800000u;
   unsigned special = 0;
@@ -92,8 +94,8 @@ inline bool all_finite(std::span<const float> values) {
   return special == 0;
 }
 
-/// f(Block{}, decode) for the codec of the tensor's type, where decode(bytes, floats) reads a
-/// block. False where there is none.
+/// Calls f(Block{}, decode) with the codec of the tensor's type, where decode(bytes, floats) reads
+/// a block. Returns false, without a call, where there is none.
 template <class F>
 bool with_decoder(const gguf_tensor& t, F&& f) {
   if (t.type != ggml_type::i2_s)

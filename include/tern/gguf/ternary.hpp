@@ -1,4 +1,4 @@
-// Ternary tensors of GGUF files as codes and scales, in both directions without rounding a weight.
+// Ternary tensors of GGUF files as codes and scales. No weight is rounded on the way.
 #pragma once
 
 #include <array>
@@ -15,19 +15,20 @@
 
 namespace tern::inline TERN_ABI {
 
-/// TQ1_0, TQ2_0 and I2_S.
+/// Whether the type is ternary: TQ1_0, TQ2_0 or I2_S.
 inline bool is_ternary(ggml_type type) {
   return type == ggml_type::tq1_0 || type == ggml_type::tq2_0 || type == ggml_type::i2_s;
 }
 
-/// The part of a (rows, cols) tensor that shares a scale; `scale_extents` makes of it their number.
+/// The part of a (rows, cols) tensor that shares a scale. `scale_extents` computes from it how many
+/// scales there are.
 inline extents ternary_scale_block(ggml_type type, std::size_t rows, std::size_t cols) {
   return type == ggml_type::i2_s ? absmean::scale_block(rows, cols) : extents{1, 256};
 }
 
 namespace detail {
 
-/// f(Block{}) for the codec of a ternary type.
+/// Calls f(Block{}) with the codec of a ternary type.
 template <class F>
 void with_ternary_block(ggml_type type, i2_s_layout layout, F&& f) {
   if (type == ggml_type::tq1_0)
@@ -56,8 +57,8 @@ void read_ternary_row(const gguf_tensor& t, std::size_t r, row_view<std::int8_t>
 
 }  // namespace detail
 
-/// The scale of all weights of a ternary tensor, where there is one: blocks of zeros may have 0
-/// beside it. Nothing for other types, and where a scale is negative or not finite.
+/// The one scale of all weights of a ternary tensor; blocks of zeros may have the scale 0 beside
+/// it. Nothing where there are several, where one is negative or not finite, and for other types.
 inline std::optional<float> single_scale(const gguf_tensor& t) {
   if (!is_ternary(t.type) || t.size() == 0) return std::nullopt;
   float found = 0;
@@ -80,7 +81,7 @@ inline std::optional<float> single_scale(const gguf_tensor& t) {
 
 /// Reads a TQ1_0, TQ2_0 or I2_S tensor of shape [rows, cols] as codes -1, 0, +1 and scales of
 /// scale_extents({rows, cols}, ternary_scale_block(...)). Throws format_error naming file and
-/// tensor where type or shape do not fit, a digit is no trit or a scale not finite.
+/// tensor where type or shape do not fit, a digit is no trit, or a scale is not finite.
 inline void read_ternary(const gguf_tensor& t, matrix_view<std::int8_t> codes,
                          matrix_view<float> scales) {
   if (!is_ternary(t.type)) t.fail("type " + ggml_type_name(t.type) + " is not ternary");

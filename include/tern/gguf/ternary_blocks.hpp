@@ -1,6 +1,6 @@
-// GGUF's ternary types: TQ1_0 and TQ2_0 with an F16 scale to 256 weights, and I2_S of bitnet.cpp
-// with one scale to the tensor. They store digits code + 1: 0 is -1, 1 is 0, 2 is +1. Codes go in
-// and come out as they are; nothing is rounded but the scale, to F16.
+// GGUF's ternary types: TQ1_0 and TQ2_0, with an F16 scale for each 256 weights, and I2_S of
+// bitnet.cpp, with one scale for the tensor. They store digits: 0 for the code -1, 1 for 0, 2 for
+// +1. Codes come back as they were; only the F16 scales are rounded.
 #pragma once
 
 #include <array>
@@ -13,9 +13,9 @@ namespace tern::inline TERN_ABI::ggml {
 
 namespace detail {
 
-/// Byte m of `width` holds N digits in base 3, those of elements m, m + width, ..., the first most
-/// significant, as the 8-bit fraction byte / 256 of their number / 243, rounded up: then each
-/// multiplication by 3 brings the next digit before the point.
+/// N digits in base 3 in each of `width` bytes: byte m has those of elements m, m + width, ..., the
+/// first the most significant. byte / 256 is the fraction number / 243, rounded up, so that each
+/// multiplication by 3 moves the next digit in front of the point.
 template <std::size_t N>
 void unpack_base3(const std::byte* packed, std::size_t width, std::uint8_t* digits) {
   unsigned power = 1;
@@ -34,8 +34,8 @@ void pack_base3(const std::uint8_t* digits, std::size_t width, std::byte* packed
   }
 }
 
-/// Each of `width` bytes has four digits at bits 0, 2, 4, 6: those of elements m, m + width, ...,
-/// or the other way round.
+/// Four digits in each of `width` bytes: byte m has those of elements m, m + width, ... at bits 0,
+/// 2, 4, 6, or at bits 6, 4, 2, 0.
 template <bool LowBitsFirst>
 void unpack_pairs(const std::byte* packed, std::size_t width, std::uint8_t* digits) {
   for (unsigned n = 0; n < 4; ++n)
@@ -54,7 +54,7 @@ void pack_pairs(const std::uint8_t* digits, std::size_t width, std::byte* packed
   }
 }
 
-/// What TQ1_0 and TQ2_0 share: an F16 scale behind the digits.
+/// The part that TQ1_0 and TQ2_0 share: an F16 scale behind the digits.
 template <class Block>
 struct scaled_digits {
   static constexpr std::size_t count = 256;
@@ -74,7 +74,7 @@ struct scaled_digits {
 
 }  // namespace detail
 
-/// 1.69 bits a weight: 48 bytes of five digits, 4 of four.
+/// 1.69 bits a weight: 48 bytes of five digits and 4 bytes of four.
 struct tq1_0 : detail::scaled_digits<tq1_0> {
   static constexpr ggml_type type = ggml_type::tq1_0;
   static constexpr std::size_t size = 54;
@@ -106,8 +106,8 @@ struct tq2_0 : detail::scaled_digits<tq2_0> {
   }
 };
 
-/// 2 bits a weight. The block is as wide as the vectors of the processor that the file is for, and
-/// nothing in the file tells which that was.
+/// 2 bits a weight. A block is as wide as the vectors of the processor that the file was made for,
+/// and nothing in the file says which one that was.
 template <std::size_t Width>
 struct i2_s {
   static constexpr ggml_type type = ggml_type::i2_s;

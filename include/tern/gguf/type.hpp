@@ -1,5 +1,5 @@
 // The element types of GGUF files: their ids, names and block sizes. Rows are cut into blocks of
-// equal size; what stands in a block is the business of the codecs in io/ggml_*.hpp.
+// equal size; the codecs (float_blocks, block32, k_quants, ternary_blocks) know what is in a block.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Ids as in files. Those named here can be decoded; ggml_types lists the others too.
+/// Types with their ids in files. Those named here can be decoded; ggml_types lists the others,
+/// too.
 enum class ggml_type : std::uint32_t {
   f32 = 0,
   f16 = 1,
@@ -31,18 +32,18 @@ enum class ggml_type : std::uint32_t {
   bf16 = 30,
   tq1_0 = 34,
   tq2_0 = 35,
-  i2_s = 36,  ///< only in bitnet.cpp
+  i2_s = 36,  ///< known to bitnet.cpp only
 };
 
 /// `count` elements of a row are a block of `size` bytes.
 struct ggml_block_info {
-  ggml_type type;           ///< its number in files
-  std::string_view name;    ///< as llama.cpp prints it
-  std::size_t count, size;  ///< elements; bytes
+  ggml_type type;           ///< id in files
+  std::string_view name;    ///< name that llama.cpp prints
+  std::size_t count, size;  ///< elements of a block; bytes of a block
 };
 
-/// I2_S has no blocks of its own bytes: four weights are a byte, and one scale for all of them
-/// stands in a tail of this size behind the last.
+/// Bytes of the tail of an I2_S tensor. I2_S stores four weights a byte, and one scale for all of
+/// them in this tail.
 inline constexpr std::size_t i2_s_tail = 32;
 
 namespace detail {
@@ -73,21 +74,21 @@ inline constexpr auto ggml_types = [] {
 
 }  // namespace detail
 
-/// Null where no type has the id.
+/// The entry of a type, or null where no type has the id.
 inline const ggml_block_info* find_ggml_type(ggml_type type) {
   const auto found = std::ranges::find(detail::ggml_types, type, &ggml_block_info::type);
   return found == detail::ggml_types.end() ? nullptr : &*found;
 }
 
-/// "Q4_0", or "of id 77" where none has the id.
+/// The name of a type, such as "Q4_0", or "of id 77" where no type has the id.
 inline std::string ggml_type_name(ggml_type type) {
   const auto* info = find_ggml_type(type);
   return info != nullptr ? std::string(info->name)
                          : "of id " + std::to_string(static_cast<std::uint32_t>(type));
 }
 
-/// Bytes of a tensor whose last dimension is its row; nothing where a row is not whole blocks, the
-/// product overflows, or no type has the id.
+/// The number of bytes of a tensor; the last extent of its shape is a row. Nothing where a row is
+/// not whole blocks, the product overflows, or no type has the id.
 inline std::optional<std::size_t> ggml_tensor_bytes(ggml_type type,
                                                     const std::vector<std::size_t>& shape) {
   const auto* info = find_ggml_type(type);

@@ -1,5 +1,5 @@
-// One key of a GGUF file's metadata: a number, a boolean, a string, or a list of those. It refers
-// into the mapped file and is decoded where it is asked for.
+// One key of a GGUF file's metadata and its value: a number, a boolean, a string, or a list of
+// those. It refers into the mapped file and is decoded when it is asked for.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Ids as in files.
+/// Types of values, with their ids in files.
 enum class gguf_type : std::uint32_t {
   // clang-format off
   u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64
@@ -27,12 +27,13 @@ enum class gguf_type : std::uint32_t {
 
 namespace detail {
 
-// Both in the order of the enumerators.
+// Both lists have the order of the enumerators.
 inline constexpr std::array<std::string_view, 13> gguf_type_names{
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 inline constexpr std::array<std::size_t, 13> gguf_type_sizes{1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
-/// f(T{}) for the C++ type of a number or boolean; false for the others.
+/// Calls f(T{}) with the C++ type of a number or boolean. Returns false, without a call, for other
+/// types.
 template <class F>
 bool with_gguf_type(gguf_type type, F&& f) {
   switch (type) {
@@ -67,7 +68,7 @@ bool with_gguf_type(gguf_type type, F&& f) {
 
 }  // namespace detail
 
-/// The file type of a C++ type.
+/// The type in files of a C++ type.
 template <class T>
 constexpr gguf_type gguf_type_of() {
   if constexpr (std::same_as<T, bool>) {
@@ -86,22 +87,22 @@ constexpr gguf_type gguf_type_of() {
   }
 }
 
-/// `data` is what stands behind the type, for a list behind its count; checked to be complete.
+/// `data` are the bytes behind the type, for a list those behind its count. They are complete.
 struct gguf_value {
-  std::string_view key;             ///< as in the file
-  gguf_type type = gguf_type::u8;   ///< of the value, or of a list's elements
-  bool is_list = false;             ///< several elements
-  std::uint64_t count = 1;          ///< elements
-  std::span<const std::byte> data;  ///< little-endian
+  std::string_view key;             ///< name of the key
+  gguf_type type = gguf_type::u8;   ///< type of the value, or of each element of a list
+  bool is_list = false;             ///< whether the value is a list
+  std::uint64_t count = 1;          ///< number of elements
+  std::span<const std::byte> data;  ///< the elements, little-endian
 
-  /// "u32", "list of string".
+  /// The name of the type, such as "u32" or "list of string".
   [[nodiscard]] std::string type_name() const {
     const auto name = detail::gguf_type_names[static_cast<std::size_t>(type)];
     return (is_list ? "list of " : "") + std::string(name);
   }
 
-  /// All elements as T (of a single value, that one), or nothing where one does not fit. T: bool,
-  /// std::string_view or std::string, an integer (from any integer in its range), or a
+  /// All elements as T, or nothing where one does not fit; a single value is one element. T: bool,
+  /// std::string_view, std::string, an integer (read from any integer in its range), or a
   /// floating-point type.
   template <class T>
   [[nodiscard]] std::optional<std::vector<T>> as() const {

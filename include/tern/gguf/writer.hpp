@@ -1,4 +1,5 @@
-// Writing GGUF files, version 3: atomically, and read back before the file takes its place.
+// Writing GGUF files, version 3. A file is written atomically, and read back before it takes its
+// place.
 #pragma once
 
 #include <algorithm>
@@ -25,16 +26,17 @@
 namespace tern::inline TERN_ABI {
 
 /// Collects metadata and views of tensors, then writes them all; what they view must live until
-/// then. Both stand in the file in the order of adding.
+/// then. Both stand in the file in the order in which they were added.
 class gguf_writer {
  public:
-  /// A bool, number or string. Readers insist on types: they expect most counts as std::uint32_t.
+  /// Adds a bool, a number or a string. Readers insist on types: they expect most counts as
+  /// std::uint32_t. Throws config_error for a key that is there already.
   template <class T>
   void metadata(std::string_view key, const T& value) {
     begin_key(key, gguf_type_of<T>());
     put<T>(value);
   }
-  /// A list of them.
+  /// Adds a list of such values.
   template <std::ranges::sized_range R>
   void metadata_list(std::string_view key, const R& values) {
     using T = std::ranges::range_value_t<R>;
@@ -44,10 +46,10 @@ class gguf_writer {
     for (const T& value : values) put<T>(value);
   }
 
-  /// Makes the bytes of a tensor when they are written.
+  /// A function that makes the bytes of a tensor when they are written.
   using producer = std::function<void(const std::string& name, const byte_sink&)>;
-  /// Tensors are written in the order of their adding; `shape` is row-major. Throws config_error
-  /// for a name or shape that llama.cpp does not read.
+  /// Adds a tensor; `shape` is row-major. Throws config_error for a name or shape that llama.cpp
+  /// does not read, and for a name that is there already.
   void add(std::string name, ggml_type type, std::vector<std::size_t> shape, producer produce) {
     if (name.empty() || name.size() > 63)
       detail::fail_to_encode(name, "llama.cpp reads names of 1 to 63 bytes");
@@ -67,7 +69,7 @@ class gguf_writer {
         {{std::move(name), type, std::move(shape), offset, *size}, std::move(produce)});
   }
 
-  /// Bytes as they are; throws shape_error unless they are as many as type and shape need.
+  /// Adds bytes as they are. Throws shape_error unless they are as many as type and shape need.
   void add_bytes(std::string name, ggml_type type, std::vector<std::size_t> shape,
                  std::span<const std::byte> bytes) {
     require_size(bytes.size(), ggml_tensor_bytes(type, shape).value_or(bytes.size()),
@@ -75,19 +77,19 @@ class gguf_writer {
     add(std::move(name), type, std::move(shape),
         [bytes](const auto&, const byte_sink& out) { out(bytes); });
   }
-  /// Shape [rows, cols], stored as F32, F16, BF16 or Q8_0.
+  /// Adds a matrix of shape [rows, cols], stored as F32, F16, BF16 or Q8_0.
   template <class T>
   void add_matrix(std::string name, matrix_view<const T> m, ggml_type type = ggml_type::f32) {
     add_numbers(std::move(name), m, type, {m.rows, m.cols});
   }
-  /// Shape [size].
+  /// Adds a row of shape [size], stored in the same way.
   template <class T>
   void add_row(std::string name, row_view<const T> v, ggml_type type = ggml_type::f32) {
     const matrix_view<const T> m(v.data, 1, v.size, v.size, v.stride);
     add_numbers(std::move(name), m, type, {v.size});
   }
-  /// Shape of the codes, stored as TQ1_0, TQ2_0 or I2_S. Throws config_error unless one scale is
-  /// enough for whatever the type has one for.
+  /// Adds a tensor of the shape of the codes, stored as TQ1_0, TQ2_0 or I2_S. Throws config_error
+  /// where the codes have more scales than the type can store.
   void add_ternary(std::string name, const ternary_codes& m, ggml_type type,
                    i2_s_layout layout = i2_s_layout::x86) {
     const std::size_t rows = m.codes.rows, cols = m.codes.cols;
@@ -105,8 +107,8 @@ class gguf_writer {
     });
   }
 
-  /// Throws config_error for a doubled name or key, or content that its type cannot hold, and
-  /// io_error; the old file at `path` is then untouched.
+  /// Writes the file. Throws config_error for content that its type cannot hold, and io_error; an
+  /// old file at `path` is then untouched.
   void write(const std::filesystem::path& path) const {
     const std::string head = header();
     atomic_file file(path);
@@ -181,7 +183,7 @@ class gguf_writer {
         });
   }
 
-  /// All that stands before the data, padding included.
+  /// Everything before the data, with the padding.
   [[nodiscard]] std::string header() const {
     std::string out = "GGUF";
     append(out, gguf_version);
@@ -198,7 +200,8 @@ class gguf_writer {
     return out + padding(out.size());
   }
 
-  /// Opens what was written as any reader would and compares it with what it should be.
+  /// Opens the file that was written, as any reader would, and compares it with what was to be
+  /// written.
   void read_back(const atomic_file& file, std::string_view head,
                  std::span<const std::uint32_t> sums) const {
     const mapped_file content(file.temporary());

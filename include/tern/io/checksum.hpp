@@ -1,4 +1,4 @@
-// CRC-32 (ISO-HDLC, the one of gzip and PNG) of a stream of bytes, by zlib.
+// The CRC-32 of a stream of bytes (ISO-HDLC, which gzip and PNG use). zlib computes it.
 #pragma once
 
 #include <zlib.h>
@@ -11,18 +11,18 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Running checksum: update() in pieces of any size, then value().
+/// A running checksum: call update() with pieces of any size, then value().
 class checksum {
  public:
-  /// Appends.
+  /// Continues the checksum with these bytes.
   void update(std::span<const std::byte> bytes) {
-    if (bytes.empty()) return;  // zlib takes a null pointer for a wish to start again
+    if (bytes.empty()) return;  // zlib starts again when it is given a null pointer
     crc_ = ::crc32_z(crc_, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
   }
-  /// CRC-32 of all so far.
+  /// The CRC-32 of all bytes so far.
   [[nodiscard]] std::uint32_t value() const { return static_cast<std::uint32_t>(crc_); }
 
-  /// Of one piece.
+  /// The CRC-32 of one piece.
   static std::uint32_t of(std::span<const std::byte> bytes) {
     checksum c;
     c.update(bytes);

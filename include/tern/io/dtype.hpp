@@ -16,7 +16,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Named as in safetensors.
+/// The element types of safetensors, by its names.
 enum class dtype : std::uint8_t {
   // clang-format off
   boolean, u8, i8, f8_e5m2, f8_e4m3, i16, u16, f16, bf16, i32, u32, f32, i64, u64, f64
@@ -25,14 +25,14 @@ enum class dtype : std::uint8_t {
 
 namespace detail {
 
-// Both in the order of the enumerators.
+// Both lists have the order of the enumerators.
 inline constexpr std::array<std::string_view, 15> dtype_names{
     "BOOL", "U8",  "I8",  "F8_E5M2", "F8_E4M3", "I16", "U16", "F16",
     "BF16", "I32", "U32", "F32",     "I64",     "U64", "F64"};
 inline constexpr std::array<std::size_t, 15> dtype_sizes{1, 1, 1, 1, 1, 2, 2, 2,
                                                          2, 4, 4, 4, 8, 8, 8};
 
-/// Storage of F16 and BF16, each a type of its own.
+/// The bits of an F16 and of a BF16: two types, so that overloads tell them apart.
 struct f16_bits {
   std::uint16_t bits;
   explicit operator float() const { return from_f16(bits); }
@@ -45,7 +45,8 @@ struct bf16_bits {
 template <class T>
 concept half_bits = std::same_as<T, f16_bits> || std::same_as<T, bf16_bits>;
 
-/// f(Stored{}) for the C++ type that stores `type`; false for those without arithmetic.
+/// Calls f(Stored{}) with the C++ type that stores `type`. Returns false, without a call, for types
+/// that C++ has no arithmetic for.
 template <class F>
 bool with_stored_type(dtype type, F&& f) {
   switch (type) {
@@ -83,22 +84,22 @@ bool with_stored_type(dtype type, F&& f) {
 
 }  // namespace detail
 
-/// As safetensors spells it: "BF16".
+/// The name of a type in safetensors, such as "BF16".
 inline std::string_view dtype_name(dtype type) {
   return detail::dtype_names[static_cast<std::size_t>(type)];
 }
-/// Bytes of one element.
+/// The number of bytes of one element.
 inline std::size_t dtype_size(dtype type) {
   return detail::dtype_sizes[static_cast<std::size_t>(type)];
 }
-/// Its inverse; nothing for other names.
+/// The type of a name, or nothing where no type has it.
 inline std::optional<dtype> dtype_from_name(std::string_view name) {
   for (std::size_t i = 0; i < detail::dtype_names.size(); ++i)
     if (detail::dtype_names[i] == name) return static_cast<dtype>(i);
   return std::nullopt;
 }
 
-/// The file type that holds a T exactly.
+/// The stored type that holds a T exactly.
 template <class T>
 constexpr dtype dtype_of() {
   if constexpr (std::same_as<T, float>) {
@@ -115,7 +116,8 @@ constexpr dtype dtype_of() {
   }
 }
 
-/// Can a stored `type` be read as T? Floating-point T: from any number; integer T: only as it is.
+/// Whether a stored `type` can be read as T: every number as a floating-point T, an integer only as
+/// its own type.
 template <class T>
 bool dtype_readable_as(dtype type) {
   if constexpr (std::floating_point<T>)
@@ -124,7 +126,8 @@ bool dtype_readable_as(dtype type) {
     return type == dtype_of<T>();
 }
 
-/// Decodes out.size() elements stored at `bytes` (any alignment). Requires dtype_readable_as<T>.
+/// Decodes out.size() elements stored at `bytes`, which may have any alignment. The type must be
+/// readable as T, see dtype_readable_as.
 template <class T>
 void decode(dtype type, const std::byte* bytes, std::span<T> out) {
   if (type == dtype_of<T>()) {
@@ -145,8 +148,9 @@ void decode(dtype type, const std::byte* bytes, std::span<T> out) {
     });
 }
 
-/// Encodes `in` to in.size() elements at `bytes`; `type` is F32, F64, F16 or BF16, or T's own.
-/// Doubles go to the 16-bit types by way of float.
+/// Encodes `in` to in.size() elements at `bytes`. `type` is F32, F64, F16, BF16, or the type that
+/// holds a T exactly. Doubles are rounded to float before they are rounded to 16 bits. Throws
+/// config_error for other types.
 template <class T>
 void encode(dtype type, std::span<const T> in, std::byte* bytes) {
   const auto put = [&](auto convert) {

@@ -1,4 +1,4 @@
-// Packed weights as a file: written atomically, read where they are mapped.
+// Packed weights as a file. It is written atomically, and its weights are used where it is mapped.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Throws io_error.
+/// Writes the weights atomically. Throws io_error.
 template <stored_format Format, class T>
 void write_packed_file(const std::filesystem::path& path,
                        const ternary_weights_view<Format, T>& w) {
@@ -20,8 +20,8 @@ void write_packed_file(const std::filesystem::path& path,
   file.commit();
 }
 
-/// Move-only owner of the mapping; converts to ternary_weights_view. Pages are read when a product
-/// first needs them.
+/// A mapped file of packed weights. It can be moved but not copied, and converts to
+/// ternary_weights_view. Pages are read from the disk when a product first needs them.
 template <stored_format Format, class T = float>
 class packed_file {
  public:
@@ -33,10 +33,12 @@ class packed_file {
     throw format_error(path.string() + ": " + e.what());
   }
 
-  /// Refers into the mapped file.
+  /// The weights, which refer into the mapped file.
   [[nodiscard]] const ternary_weights_view<Format, T>& view() const { return view_; }
-  /// The same.
-  operator const ternary_weights_view<Format, T>&() const { return view_; }  // NOLINT: as an owner
+  /// The same as view().
+  operator const ternary_weights_view<Format, T>&() const {
+    return view_;
+  }  // NOLINT: implicit, like every owner
 
  private:
   mapped_file file_;

@@ -1,5 +1,6 @@
-// Reading safetensors files: u64 little-endian header size, JSON header, data. Nothing is trusted:
-// a file that opens has tensors that fill its data exactly, without overlap or hole.
+// Reading safetensors files. A file is the size of its header (u64, little-endian), the header in
+// JSON, and the data. Nothing is trusted: where a file opens, its tensors fill the data exactly,
+// without overlap or hole.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,7 @@ namespace tern::inline TERN_ABI {
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
 
-/// One open file. The tensors' bytes stay in the mapped file and live as long as this object.
+/// An open file. The bytes of its tensors stay in the mapped file and live as long as this object.
 class safetensors_file {
  public:
   /// Throws io_error where the file cannot be read and format_error where it is not sound.
@@ -45,30 +46,32 @@ class safetensors_file {
     place(std::move(parsed.entries), bytes.subspan(8 + header_.size()));
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }  ///< of the file
-  /// Its "__metadata__".
+  [[nodiscard]] const std::filesystem::path& path() const {
+    return file_.path();
+  }  ///< path of the file
+  /// The keys and values under "__metadata__".
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  /// In the order of the data.
+  /// All tensors, in the order of their data.
   [[nodiscard]] std::span<const safetensors_tensor> tensors() const { return tensors_; }
-  /// Of the tensors, in the same order.
+  /// The names of the tensors, in the same order.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
     result.reserve(tensors_.size());
     for (const auto& t : tensors_) result.push_back(t.name);
     return result;
   }
-  /// Whether there is such a tensor.
+  /// Whether the file has a tensor of the name.
   [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(name); }
-  /// Throws format_error where there is none of that name.
+  /// The tensor of a name. Throws format_error where there is none.
   [[nodiscard]] const safetensors_tensor& at(std::string_view name) const {
     const auto found = index_.find(name);
     if (found == index_.end()) fail("no tensor '" + std::string(name) + "'");
     return tensors_[found->second];
   }
 
-  /// Reads the whole file and throws format_error unless its checksum (which the library's writer
-  /// puts there) is right. False where it has none.
+  /// Reads the whole file and compares its checksum, which the library's writer puts into the
+  /// metadata. Throws format_error where it is wrong, returns false where the file has none.
   bool verify() const {
     const std::size_t at = detail::find_crc_digits(header_);
     if (!metadata_.contains(std::string(safetensors_crc_key)) || at == header_.npos) return false;

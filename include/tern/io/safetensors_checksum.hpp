@@ -1,5 +1,5 @@
-// A checksum inside a safetensors file: metadata "tern.crc32", eight hexadecimal digits, the
-// CRC-32 of the whole file as it is with these digits set to '0'. Other readers ignore it.
+// A checksum inside a safetensors file: the metadata "tern.crc32" has eight hexadecimal digits, the
+// CRC-32 of the whole file with these digits set to '0'. Other readers ignore it.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Metadata key of the CRC-32 of all tensors.
+/// The metadata key of the checksum.
 inline constexpr std::string_view safetensors_crc_key = "tern.crc32";
-/// What stands there until it is known.
+/// The digits that stand there while the checksum is computed.
 inline constexpr std::string_view safetensors_crc_zero = "00000000";
 
 namespace detail {
@@ -25,7 +25,7 @@ inline std::string crc_digits(std::uint32_t crc) {
   return digits;
 }
 
-/// Offset of the digits in a header, npos where there are none.
+/// The offset of the digits in a header, or npos where it has none.
 inline std::size_t find_crc_digits(std::string_view header) {
   const std::string before = '"' + std::string(safetensors_crc_key) + "\":\"";
   const std::size_t at = header.find(before);

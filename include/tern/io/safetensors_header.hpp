@@ -1,5 +1,5 @@
-// The JSON header of a safetensors file, read strictly: event by event, so that doubled keys are
-// seen, with every field checked and every size computed without overflow.
+// The JSON header of a safetensors file, read strictly. It is read event by event, so that a key
+// that stands twice is seen; every field is checked, and every size is computed without overflow.
 #pragma once
 
 #include <cstddef>
@@ -19,24 +19,24 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Largest header that is read, in bytes.
+/// The size of the largest header that is read, in bytes.
 inline constexpr std::size_t max_safetensors_header = 100'000'000;
 
-/// One entry of the header; the tensor is bytes [begin, end) of the data.
+/// One entry of the header.
 struct safetensors_entry {
-  std::string name;                ///< unique
-  dtype type = dtype::f32;         ///< of its elements
-  std::vector<std::size_t> shape;  ///< row-major
-  std::size_t begin = 0, end = 0;  ///< bytes, from the end of the header
+  std::string name;                ///< unique in the file
+  dtype type = dtype::f32;         ///< type of the elements
+  std::vector<std::size_t> shape;  ///< extents, row-major
+  std::size_t begin = 0, end = 0;  ///< its bytes are [begin, end) of the data
 };
 
-/// What a file begins with.
+/// The content of a header.
 struct safetensors_header {
-  std::vector<safetensors_entry> entries;       ///< in the order of the header
-  std::map<std::string, std::string> metadata;  ///< "__metadata__"
+  std::vector<safetensors_entry> entries;       ///< tensors, in the order of the header
+  std::map<std::string, std::string> metadata;  ///< keys and values under "__metadata__"
 };
 
-/// Bytes of a tensor, or nothing where the product overflows.
+/// The number of bytes of a tensor, or nothing where the product overflows.
 inline std::optional<std::size_t> tensor_bytes(dtype type, const std::vector<std::size_t>& shape) {
   std::size_t bytes = dtype_size(type);
   for (const std::size_t n : shape)
@@ -50,8 +50,9 @@ inline std::optional<std::size_t> tensor_bytes(dtype type, const std::vector<std
 
 namespace detail {
 
-/// Parser events of `{"<name>": {"dtype": s, "shape": [n...], "data_offsets": [n, n]}...,
-/// "__metadata__": {"<key>": s...}}`; anything else throws format_error.
+/// Takes the parser's events of `{"<name>": {"dtype": s, "shape": [n...], "data_offsets": [n,
+/// n]}...,
+/// "__metadata__": {"<key>": s...}}`; throws format_error for anything else.
 class safetensors_sax : public nlohmann::json_sax<nlohmann::json> {
  public:
   safetensors_sax(std::string file, safetensors_header& out) : file_(std::move(file)), out_(&out) {}
@@ -162,7 +163,7 @@ class safetensors_sax : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace detail
 
-/// Parses the header of `file` (a name for messages); throws format_error.
+/// Parses the text of a header. `file` is the name in messages. Throws format_error.
 inline safetensors_header parse_safetensors_header(std::string_view json, const std::string& file) {
   safetensors_header header;
   detail::safetensors_sax events(file, header);

@@ -20,9 +20,8 @@ namespace tern::inline TERN_ABI {
 /// The tensors of all files under their names. Their bytes live as long as this object.
 class safetensors_shards {
  public:
-  /// `path`: a .safetensors file, an index (.json), or a directory with
-  /// model.safetensors.index.json or model.safetensors. Throws io_error and format_error naming the
-  /// file at fault.
+  /// `path` is a .safetensors file, an index (.json), or a folder with model.safetensors.index.json
+  /// or model.safetensors. Throws io_error and format_error naming the file at fault.
   explicit safetensors_shards(const std::filesystem::path& path) : path_(path) {
     const auto file = find(path);
     if (file.extension() == ".json")
@@ -34,7 +33,7 @@ class safetensors_shards {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< as it was given
   /// The safetensors files, in the order of their first tensors' names.
   [[nodiscard]] const std::vector<safetensors_file>& files() const { return files_; }
-  /// Names of all tensors, sorted.
+  /// The names of all tensors, sorted.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
     result.reserve(where_.size());
@@ -43,7 +42,7 @@ class safetensors_shards {
   }
   /// Whether one of the files has the tensor.
   [[nodiscard]] bool contains(std::string_view name) const { return where_.contains(name); }
-  /// Throws format_error where there is none of that name.
+  /// The tensor of a name. Throws format_error where there is none.
   [[nodiscard]] const safetensors_tensor& at(std::string_view name) const {
     const auto found = where_.find(name);
     if (found == where_.end())
@@ -53,7 +52,7 @@ class safetensors_shards {
 
  private:
   static std::filesystem::path find(const std::filesystem::path& path) {
-    std::error_code none_there;  // opening it says why
+    std::error_code none_there;  // opening the file will say what is wrong
     if (!std::filesystem::is_directory(path, none_there)) return path;
     constexpr auto index = "model.safetensors.index.json", single = "model.safetensors";
     for (const auto* name : {index, single})

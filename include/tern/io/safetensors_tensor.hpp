@@ -19,13 +19,13 @@ struct safetensors_tensor {
   std::vector<std::size_t> shape;   ///< empty where the tensor is one number
   std::span<const std::byte> data;  ///< all elements
 
-  /// Number of elements.
+  /// The number of elements.
   [[nodiscard]] std::size_t size() const { return data.size() / dtype_size(dtype); }
-  /// "BF16".
+  /// The name of the element type, such as "BF16".
   [[nodiscard]] std::string type_name() const { return std::string(dtype_name(dtype)); }
 
-  /// Throws format_error where the elements cannot become a T: a floating-point T comes from any
-  /// number, an integer T only from its own dtype.
+  /// Throws format_error where the elements cannot be read as T: every number can be read as a
+  /// floating-point T, an integer only as its own type.
   template <class T>
   void require_readable_as() const {
     if (!dtype_readable_as<T>(dtype))

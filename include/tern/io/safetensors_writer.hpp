@@ -24,38 +24,41 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Collects views of tensors, then writes them all; what they view must live until then. What asks
-/// for the widest alignment comes first, so that every tensor has its own, else in order of adding.
+/// Collects views of tensors, then writes them all; what they view must live until then. Tensors
+/// that need the widest alignment come first in the file, so that all are aligned; otherwise they
+/// stand in the order in which they were added.
 class safetensors_writer {
  public:
-  /// A value of the file's `__metadata__`.
+  /// Sets a value of the file's `__metadata__`.
   void metadata(const std::string& key, std::string value) {
     metadata_.insert_or_assign(key, std::move(value));
   }
 
-  /// Bytes as they are; throws shape_error unless they are as many as type and shape need.
+  /// Adds bytes as they are. Throws shape_error unless they are as many as type and shape need.
   void add_bytes(std::string name, dtype type, std::vector<std::size_t> shape,
                  std::span<const std::byte> bytes) {
     const auto needed = tensor_bytes(type, shape);
     require_size(bytes.size(), needed.value_or(SIZE_MAX), "tensor '" + name + "' in bytes");
     add_entry(std::move(name), type, std::move(shape), [bytes](const sink& out) { out(bytes); });
   }
-  /// Bytes that `produce(sink)` gives in pieces to sink(std::span<const std::byte>). They begin at
-  /// a multiple of `alignment`, up to 64, if each such tensor has a multiple of it in bytes.
+  /// Adds a tensor of bytes, which `produce(sink)` passes in pieces to
+  /// sink(std::span<const std::byte>). They begin at a multiple of `alignment`, at most 64, if the
+  /// size of each such tensor is a multiple of it, too.
   template <class F>
   void add_parts(std::string name, std::size_t bytes, std::size_t alignment, F produce) {
     add_entry(std::move(name), dtype::u8, {bytes}, std::move(produce), alignment);
   }
-  /// Values stored as they are.
+  /// Adds values, which are stored as they are.
   template <class T>
   void add_values(std::string name, std::vector<std::size_t> shape, std::span<const T> values) {
     add_bytes(std::move(name), dtype_of<T>(), std::move(shape), std::as_bytes(values));
   }
-  /// Shape [rows, cols], stored as `type`: F32, F64, F16, BF16 or T's own.
+  /// Adds a matrix with shape [rows, cols]. It is stored as `type`: F32, F64, F16, BF16, or the
+  /// type that holds a T exactly.
   template <class T>
   void add_matrix(std::string name, matrix_view<const T> m, dtype type = dtype_of<T>()) {
     add_entry(std::move(name), type, {m.rows, m.cols}, [m, type](const sink& out) {
-      constexpr std::size_t enough = std::size_t{1} << 20;  // bytes that are worth a system call
+      constexpr std::size_t enough = std::size_t{1} << 20;  // so many bytes are worth a system call
       std::vector<T> values(m.cols);
       std::vector<std::byte> bytes;
       for (std::size_t r = 0; r < m.rows; ++r) {
@@ -69,7 +72,7 @@ class safetensors_writer {
       }
     });
   }
-  /// Shape [size].
+  /// Adds a row with shape [size], stored in the same way.
   template <class T>
   void add_row(std::string name, row_view<const T> v, dtype type = dtype_of<T>()) {
     const matrix_view<const T> m(v.data, 1, v.size, v.size, v.stride);
@@ -77,7 +80,8 @@ class safetensors_writer {
     entries_.back().place.shape = {v.size};
   }
 
-  /// Throws config_error for a doubled name and io_error; the old file at `path` is then untouched.
+  /// Writes the file. Throws config_error for a name that stands twice, and io_error; an old file
+  /// at `path` is then untouched.
   void write(const std::filesystem::path& path) {
     std::ranges::stable_sort(entries_, std::ranges::greater{},
                              [](const auto& e) { return e.alignment; });
@@ -110,7 +114,7 @@ class safetensors_writer {
                         std::max(alignment, dtype_size(type))});
   }
 
-  /// Size and JSON, padded so that the data starts at a multiple of 64 bytes.
+  /// The size and the JSON, padded so that the data begin at a multiple of 64 bytes.
   [[nodiscard]] std::string header() const {
     nlohmann::ordered_json json;
     auto& metadata = json["__metadata__"] = metadata_;

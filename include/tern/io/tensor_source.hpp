@@ -1,5 +1,6 @@
-// Where weights come from: a file or folder of named tensors, in whatever format. A format provides
-// the tensor and how its bytes decode; shapes are checked and rows are placed here, once for all.
+// A source of weights: a file or folder of named tensors, in whatever format. A format describes
+// its tensors and decodes their bytes; checking shapes and placing rows is done here for all
+// formats.
 #pragma once
 
 #include <concepts>
@@ -78,7 +79,7 @@ void read_matrix(const Tensor& t, matrix_view<T> out) {
   }
 }
 
-/// All elements in row-major order, whatever the shape. Throws as read_matrix.
+/// All elements of a tensor of any shape, in row-major order. Throws as read_matrix.
 template <class T = float, stored_tensor Tensor>
 std::vector<T> read_values(const Tensor& t) {
   t.template require_readable_as<T>();
@@ -95,7 +96,7 @@ void read_row(const Tensor& t, row_view<T> out) {
   for (std::size_t i = 0; i < out.size; ++i) out[i] = values[i];
 }
 
-/// Bytes of all tensors.
+/// The number of bytes of all tensors.
 template <tensor_source Source>
 std::size_t stored_bytes(const Source& source) {
   std::size_t bytes = 0;
@@ -103,8 +104,8 @@ std::size_t stored_bytes(const Source& source) {
   return bytes;
 }
 
-/// Throws format_error for a tensor that is not among `known`: what reads the others would compute
-/// something else than the file's own program. `reader` says who it is, for the message.
+/// Throws format_error for a tensor that is not among `known`. A reader that ignored it would
+/// compute something else than the program that wrote the file. `reader` stands in the message.
 template <tensor_source Source>
 void require_known_tensors(const Source& source, const std::set<std::string, std::less<>>& known,
                            const std::string& reader) {

@@ -1,4 +1,5 @@
-// Text files, plain or gzip-compressed (told apart by content, not by name), checked to be UTF-8.
+// Text files, plain or compressed by gzip, checked to be UTF-8. The content tells which of the two
+// a file is, not its name.
 #pragma once
 
 #include <zlib.h>
@@ -35,7 +36,7 @@ inline std::string gunzip(std::span<const std::byte> packed, const std::string& 
   std::string buffer(std::size_t{1} << 18, '\0');
   int state = Z_OK;
   while (!packed.empty() || state != Z_STREAM_END) {
-    if (state == Z_STREAM_END) ::inflateReset(&z);  // the next member
+    if (state == Z_STREAM_END) ::inflateReset(&z);  // gzip files may have several members
     const auto n = std::min<std::size_t>(packed.size(), std::numeric_limits<uInt>::max());
     z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
     z.avail_in = static_cast<uInt>(n);
@@ -52,21 +53,23 @@ inline std::string gunzip(std::span<const std::byte> packed, const std::string& 
   return out;
 }
 
-/// The whole content as bytes, unpacked where the file is gzip. Throws io_error or format_error.
+/// The whole content of a file as bytes, unpacked where it is gzip. Throws io_error or
+/// format_error.
 inline std::string read_file(const std::filesystem::path& path) {
   const mapped_file file(path);
   if (file.text().starts_with("\x1F\x8B")) return gunzip(file.bytes(), path.string());
   return std::string(file.text());
 }
 
-/// The same as UTF-8 text, without byte-order mark. Throws format_error "<path>:<line>: ..." where
-/// it is not UTF-8.
+/// The whole content of a file as UTF-8 text, without a byte-order mark. Throws format_error
+/// "<path>:<line>: ..." where it is not UTF-8.
 inline std::string read_text(const std::filesystem::path& path) {
   std::string text = read_file(path);
   if (const std::size_t at = find_invalid_utf8(text); at != text.size()) {
     const auto before = std::string_view(text).substr(0, at);
     const auto line = std::ranges::count(before, '\n') + 1;
-    const std::size_t column = at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0
+    const std::size_t column =
+        at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0 on the first line
     throw format_error(path.string() + ":" + std::to_string(line) +
                        ": expected UTF-8 text, got an invalid byte at column " +
                        std::to_string(column));
@@ -75,7 +78,8 @@ inline std::string read_text(const std::filesystem::path& path) {
   return text;
 }
 
-/// Calls f(line, number) for each line, counted from 1, without its end (LF or CRLF).
+/// Calls f(line, number) for each line. Lines are counted from 1 and given without their end, LF or
+/// CRLF.
 template <class F>
 void for_each_line(std::string_view text, F&& f) {
   for (std::size_t number = 1; !text.empty(); ++number) {

@@ -1,4 +1,4 @@
-// One block of a decoder: its parameters under Hugging Face's names.
+// One block of a decoder: the parameters of a layer under Hugging Face's names.
 #pragma once
 
 #include <cstddef>
@@ -10,21 +10,21 @@
 
 namespace tern::inline TERN_ABI {
 
-/// x += output_norm(attention(norm(x))), then the same with the feed-forward; output norms where
-/// the configuration has them.
+/// A block computes x += output_norm(attention(norm(x))), and then the same with the feed-forward.
+/// The output norms exist where the configuration has them.
 template <matrix_owner Owner>
 struct decoder_block {
-  using gain_type = parameter<Owner>;         ///< of a norm
-  using projection_type = projection<Owner>;  ///< of a linear
+  using gain_type = parameter<Owner>;         ///< parameter of a norm
+  using projection_type = projection<Owner>;  ///< parameters of a linear
 
   gain_type attention_norm, feed_forward_norm;  ///< (1, hidden_size)
-  /// The first two (1, hidden_size), the others (1, head_dim).
+  /// The first two are (1, hidden_size), the others (1, head_dim).
   std::optional<gain_type> attention_output_norm, feed_forward_output_norm, q_norm, k_norm;
   projection_type q, k, v, o, gate, up, down;  ///< Hugging Face's q_proj ... down_proj
-  bool sliding = false;                        ///< attention has a window
+  bool sliding = false;                        ///< whether attention has a window
 
-  /// Zero weights (none yet unless `allocated`), norms that multiply by one; stage 1 is not
-  /// applied.
+  /// A block with zero weights and with norms that multiply by one. Weights have no value yet
+  /// unless `allocated`. Stage 1 is not applied.
   static decoder_block make(const model_config& c, std::size_t index, bool allocated = true) {
     const std::string at = "model.layers." + std::to_string(index) + ".";
     const std::size_t d = c.hidden_size, f = c.intermediate_size;
@@ -46,8 +46,8 @@ struct decoder_block {
     b.up = project("mlp.up_proj", f, d, false);
     b.down = project("mlp.down_proj", d, f, false);
     b.sliding = c.sliding(index);
-    // Gemma calls "post" what stands behind attention, the others what stands between it and the
-    // feed-forward.
+    // In Gemma, "post" names the norm behind attention, in other families the norm between
+    // attention and feed-forward.
     b.feed_forward_norm =
         norm(c.output_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm", d);
     if (c.output_norms) {
@@ -61,14 +61,14 @@ struct decoder_block {
     return b;
   }
 
-  /// A norm's weight that multiplies by one.
+  /// The weight of a norm that multiplies by one.
   static gain_type gain(const model_config& c, const std::string& name, std::size_t n) {
     gain_type p(name, 1, n);
     p.fill(static_cast<scalar_of<Owner>>(1 - c.norm_offset()));
     return p;
   }
 
-  /// Norms of gain 1 directly before projections, replacing any.
+  /// Puts norms with gain 1 directly before projections, in place of any that are there.
   void place_norms(norm_placement placement) {
     for_each_projection([&](projection_type& p) {
       p.norm.reset();
@@ -79,13 +79,13 @@ struct decoder_block {
     put_norm(down, parent(parent(down.weight.name)) + "ffn_sub_norm.weight");
   }
 
-  /// f(projection&) for q, k, v, o, gate, up and down, in this order.
+  /// Calls f(projection&) for q, k, v, o, gate, up and down, in this order.
   template <class F>
   void for_each_projection(F&& f) {
     for (projection_type* p : {&q, &k, &v, &o, &gate, &up, &down}) f(*p);
   }
 
-  /// f(parameter&), always in the same order.
+  /// Calls f(parameter&) for every parameter, always in the same order.
   template <class F>
   void for_each_parameter(F&& f) {
     const auto maybe = [&](std::optional<gain_type>& p) {
@@ -105,7 +105,8 @@ struct decoder_block {
   }
 
  private:
-  /// "model.layers.0.mlp.down_proj." of "model.layers.0.mlp.down_proj.weight"
+  /// The name without its last part: "model.layers.0.mlp.down_proj." for
+  /// "model.layers.0.mlp.down_proj.weight".
   static std::string parent(const std::string& name) {
     return name.substr(0, name.find_last_of('.', name.size() - 2) + 1);
   }

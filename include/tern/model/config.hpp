@@ -1,5 +1,5 @@
-// What a decoder is made of: the fields of a Hugging Face config.json that tern understands, and
-// how far stage 1 of BitDistill has been applied to it.
+// The configuration of a decoder: the fields of a Hugging Face config.json that tern understands,
+// and what stage 1 of BitDistill has done to it.
 #pragma once
 
 #include <cmath>
@@ -20,53 +20,59 @@ enum class norm_placement {
   all,    ///< before every quantized linear: the official code's configuration
 };
 
-/// Architecture of a decoder (Hugging Face's names; all sizes in elements). The defaults are those
-/// of Qwen3; model_family.hpp has what other families change.
+/// Architecture of a decoder, under Hugging Face's names; all sizes are in elements. The defaults
+/// are those of Qwen3, model_family.hpp has what other families change. A new field goes into the
+/// list of fields, config_fields.hpp, too.
 struct model_config {
-  std::string model_type = "qwen3";  ///< family: a row of model_family.hpp
-  /// Tokens; width; width between up and down.
-  std::size_t vocab_size = 0, hidden_size = 0, intermediate_size = 0;
-  /// Layers; heads of Q; heads of K and V.
-  std::size_t num_hidden_layers = 0, num_attention_heads = 0, num_key_value_heads = 0;
-  std::size_t head_dim = 0, max_position_embeddings = 2048;  ///< width of a head; tokens
-  /// Eps of every norm but those of stage 1; base of RoPE; standard deviation of new weights.
-  double rms_norm_eps = 1e-6, rope_theta = 1e6, initializer_range = 0.02;
-  activation hidden_act = activation::silu;  ///< of the gate
-  /// Biases of q, k and v; norms of each head of q and k; head = embedding.
-  bool attention_bias = false, qk_norm = true, tie_word_embeddings = true;
+  std::string model_type = "qwen3";            ///< family: a row of model_family.hpp
+  std::size_t vocab_size = 0;                  ///< number of tokens
+  std::size_t hidden_size = 0;                 ///< width of a hidden state
+  std::size_t intermediate_size = 0;           ///< width between up_proj and down_proj
+  std::size_t num_hidden_layers = 0;           ///< number of layers
+  std::size_t num_attention_heads = 0;         ///< number of heads of Q
+  std::size_t num_key_value_heads = 0;         ///< number of heads of K and of V
+  std::size_t head_dim = 0;                    ///< width of a head
+  std::size_t max_position_embeddings = 2048;  ///< longest context, in tokens
+  double rms_norm_eps = 1e-6;                  ///< eps of every norm but those of stage 1
+  double rope_theta = 1e6;                     ///< base of RoPE
+  double initializer_range = 0.02;             ///< standard deviation of new weights
+  activation hidden_act = activation::silu;    ///< activation of the gate
+  bool attention_bias = false;                 ///< q, k and v have biases
+  bool qk_norm = true;                         ///< every head of q and k has a norm
+  bool tie_word_embeddings = true;             ///< the embedding is the head, too
 
-  bool output_bias = false;           ///< o_proj has a bias (attention_bias: q, k and v)
+  bool output_bias = false;           ///< o_proj has a bias
   bool unit_offset = false;           ///< norms multiply by 1 + weight, those of stage 1 by weight
-  bool output_norms = false;          ///< norms behind attention and feed-forward, too
+  bool output_norms = false;          ///< there are norms behind attention and feed-forward, too
   bool scaled_embedding = false;      ///< embeddings are multiplied by sqrt(hidden_size)
-  tern::rope_scaling rope_scaling{};  ///< of the layers that see everything
-  double rope_local_theta = 0;        ///< of the layers with a window; 0: they turn like the others
-  std::vector<bool> sliding_layers{};     ///< one a layer; empty: none has a window
-  std::size_t sliding_window = 0;         ///< tokens that such a layer sees, the own one the last
-  std::size_t query_pre_attn_scalar = 0;  ///< scores are divided by its root; 0: head_dim
+  tern::rope_scaling rope_scaling{};  ///< scaling of RoPE in layers without a window
+  double rope_local_theta = 0;  ///< base of RoPE in layers with a window; 0: that of the others
+  std::vector<bool> sliding_layers{};     ///< which layers have a window; empty: none
+  std::size_t sliding_window = 0;         ///< tokens that such a layer sees, with the current one
+  std::size_t query_pre_attn_scalar = 0;  ///< scores are divided by its root; 0: that of head_dim
 
   // Stage 1 (surgery.hpp).
   bool ternary = false;  ///< the linears of all blocks are quantized in the forward pass
-  norm_placement sub_ln = norm_placement::none;  ///< where
-  double sub_ln_eps = 1e-5;                      ///< of those norms
-  double quantizer_eps = 0;                      ///< `eps` of the quantizer policies; 0: their own
+  norm_placement sub_ln = norm_placement::none;  ///< where stage 1 put norms
+  double sub_ln_eps = 1e-5;                      ///< eps of those norms
+  double quantizer_eps = 0;  ///< `eps` of the quantizer policies; 0: the one they have
 
-  /// Of q, of k and of v: heads * head_dim.
+  /// The width of all heads of q, and of those of k or of v.
   [[nodiscard]] std::size_t q_width() const { return num_attention_heads * head_dim; }
   [[nodiscard]] std::size_t kv_width() const { return num_key_value_heads * head_dim; }
 
-  /// Whether attention of the layer has the window.
+  /// Whether attention of the layer has a window.
   [[nodiscard]] bool sliding(std::size_t layer) const {
     return !sliding_layers.empty() && sliding_layers[layer];
   }
-  /// Norms multiply by this + weight.
+  /// Norms multiply by weight plus this number.
   [[nodiscard]] double norm_offset() const { return unit_offset ? 1 : 0; }
-  /// Embeddings are multiplied by this.
+  /// Embeddings are multiplied by this number.
   [[nodiscard]] double embedding_scale() const {
     return scaled_embedding ? std::sqrt(static_cast<double>(hidden_size)) : 1;
   }
 
-  /// Of attention scores; 0 stands for 1/sqrt(head_dim).
+  /// The factor of attention scores; 0 stands for 1/sqrt(head_dim).
   [[nodiscard]] double attention_scale() const {
     return query_pre_attn_scalar == 0 ? 0
                                       : 1 / std::sqrt(static_cast<double>(query_pre_attn_scalar));

@@ -1,5 +1,5 @@
-// The fields of model_config by their names in files: the one list for reading, writing and
-// comparing, and the names of its enums' values. See core/describe.hpp.
+// The one list of the fields of model_config, under their names in files, and the names of its
+// enums' values. Reading, writing and comparing use it, see core/describe.hpp.
 #pragma once
 
 #include "tern/core/describe.hpp"
@@ -7,17 +7,17 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Values of "hidden_act".
+/// The names of "hidden_act".
 inline constexpr enum_names<activation> activation_names = {
     {"silu", activation::silu},          {"swish", activation::silu},
     {"gelu", activation::gelu},          {"gelu_pytorch_tanh", activation::gelu_tanh},
     {"gelu_new", activation::gelu_tanh}, {"relu2", activation::relu2}};
 
-/// Values of "sub_ln".
+/// The names of "sub_ln".
 inline constexpr enum_names<norm_placement> norm_placement_names = {
     {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
 
-/// Values of "rope_type".
+/// The names of "rope_type".
 inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
     {"default", rope_scaling_kind::none},
     {"linear", rope_scaling_kind::linear},
@@ -33,8 +33,8 @@ constexpr void describe(V& v, rope_scaling& s) {
 }
 static_assert(describes_all_members<rope_scaling>(), "describe() leaves out a member");
 
-/// All that the maker of a new model chooses: everything but the vocabulary, which comes from the
-/// tokenizer, and stage 1, which is done to a model that exists.
+/// The fields that are chosen for a new model: all but the vocabulary, which comes from the
+/// tokenizer, and stage 1, which is applied to a model that exists.
 template <class V>
 constexpr void describe_architecture(V& v, model_config& c) {
   v.value("model_type", c.model_type);

@@ -1,6 +1,6 @@
-// A decoder-only transformer: pre-norm blocks, grouped-query attention with RoPE, gated
-// feed-forward; model_config says what else. The same text runs training (a recording tape),
-// evaluation, full-precision and ternary models.
+// A decoder-only transformer: blocks with norms before them, grouped-query attention with RoPE, a
+// gated feed-forward, and what model_config adds to it. One code serves training (a tape that
+// records), evaluation, full-precision models and ternary ones.
 #pragma once
 
 #include <algorithm>
@@ -25,15 +25,16 @@ namespace tern::inline TERN_ABI {
 template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
 class decoder {
  public:
-  using owner = Owner;                        ///< of every matrix
-  using scalar = scalar_of<Owner>;            ///< of an element
-  using weight_quantizer_type = WeightQ;      ///< of ternary linears
+  using owner = Owner;                        ///< type of every matrix
+  using scalar = scalar_of<Owner>;            ///< type of an element
+  using weight_quantizer_type = WeightQ;      ///< policy of ternary linears
   using parameter_type = parameter<Owner>;    ///< see model/parameter.hpp
   using projection_type = projection<Owner>;  ///< see model/parameter.hpp
   using block = decoder_block<Owner>;         ///< see model/block.hpp
 
-  /// Zero weights, norms that multiply by one. Without `allocated` the weights of embedding, head
-  /// and projections have a shape and no value yet. Throws config_error.
+  /// A decoder with zero weights and with norms that multiply by one. Without `allocated` the
+  /// weights of embedding, head and projections have a shape but no value yet. Throws config_error
+  /// where the configuration is not valid.
   explicit decoder(const model_config& config, bool allocated = true)
       : config_((config.validate(), config)),
         rope_(config.head_dim, config.rope_theta, 0, rope_pairing::halves, config.rope_scaling),
@@ -48,7 +49,7 @@ class decoder {
     set_ternary(config.ternary);
   }
 
-  /// Matrices from N(0, initializer_range); each parameter has its own random stream.
+  /// Draws matrices from N(0, initializer_range). Each parameter has its own random stream.
   void initialize(std::uint64_t seed) {
     std::uint64_t stream = 0;
     for_each_parameter([&](parameter_type& p) {
@@ -57,14 +58,18 @@ class decoder {
     });
   }
 
-  [[nodiscard]] const model_config& config() const { return config_; }  ///< as surgery left it
-  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }        ///< one a layer
-  /// Token ids to vectors, (vocab_size, hidden_size).
+  [[nodiscard]] const model_config& config() const {
+    return config_;
+  }                                                               ///< with the changes of stage 1
+  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }  ///< one for each layer
+  /// The embedding of tokens, (vocab_size, hidden_size).
   [[nodiscard]] projection_type& embedding() { return embedding_; }
-  /// Hidden states to logits, of the same shape: lm_head, or the tied embedding.
+  /// The head, which makes logits of hidden states: lm_head, or the tied embedding. Its shape is
+  /// that of the embedding.
   [[nodiscard]] projection_type& head_projection() { return lm_head_ ? *lm_head_ : embedding_; }
-  [[nodiscard]] parameter_type& head() { return head_projection().weight; }  ///< its weight
-  /// What makes the logit of a token: hidden_size weights, also where they are packed.
+  [[nodiscard]] parameter_type& head() { return head_projection().weight; }  ///< weight of the head
+  /// Copies the row of the head that makes the logit of a token, also where the head is packed.
+  /// out: hidden_size elements.
   void head_row(std::size_t token, row_view<scalar> out) {
     const projection_type& p = head_projection();
     if (p.packed) return p.packed->visit([&](const auto& w) { dequantize_row(w, token, out); });
@@ -72,25 +77,25 @@ class decoder {
     for (std::size_t i = 0; i < row.size; ++i) out[i] = row[i];
   }
 
-  /// The policies, with the eps of the configuration where it has one.
+  /// The quantizer policies, with the eps of the configuration where it has one.
   [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
   [[nodiscard]] ActQ activation_quantizer() const { return with_eps(ActQ{}); }
 
-  /// Norms of gain 1 directly before projections, replacing any; see surgery.hpp.
+  /// Puts norms with gain 1 directly before projections, in place of any; see surgery.hpp.
   void place_norms(norm_placement placement, double eps) {
     for (block& b : blocks_) b.place_norms(placement);
     config_.sub_ln = placement;
     config_.sub_ln_eps = eps;
   }
 
-  /// Whether the seven linears of every block are quantized in the forward pass.
+  /// Sets whether the seven linears of every block are quantized in the forward pass.
   void set_ternary(bool enabled) {
     for (block& b : blocks_)
       b.for_each_projection([&](projection_type& p) { p.ternary = enabled; });
     config_.ternary = enabled;
   }
 
-  /// f(parameter&) for every parameter, always in the same order.
+  /// Calls f(parameter&) for every parameter, always in the same order.
   template <class F>
   void for_each_parameter(F&& f) {
     f(embedding_.weight);
@@ -99,7 +104,7 @@ class decoder {
     if (lm_head_) f(lm_head_->weight);
   }
 
-  /// f(projection&) for those of all blocks, then embedding and lm_head.
+  /// Calls f(projection&) for the projections of all blocks, then for embedding and lm_head.
   template <class F>
   void for_each_projection(F&& f) {
     for (block& b : blocks_) b.for_each_projection(f);
@@ -107,7 +112,7 @@ class decoder {
     if (lm_head_) f(*lm_head_);
   }
 
-  /// Gives every parameter a zeroed gradient, or takes them all away.
+  /// Gives every parameter a gradient of zeros, or removes all gradients.
   void train(bool enabled) {
     for_each_parameter([&](parameter_type& p) {
       const auto v = p.view();
@@ -116,17 +121,18 @@ class decoder {
     });
   }
 
-  /// Angles of so many positions, cut to what the model allows, so that no call computes them
-  /// later: they are made when first needed, since few models see the length they allow.
+  /// Computes the angles of RoPE for so many positions, at most those that the model allows, so
+  /// that no later call has to. Otherwise they are computed when they are first needed, since few
+  /// models see the longest context that they allow.
   void reserve_positions(std::size_t n) {
     n = std::min(n, config_.max_position_embeddings);
     rope_.extend(n);
     if (local_rope_) local_rope_->extend(n);
   }
 
-  /// Final hidden states after the last norm, for `rows` of the batch only (ascending; empty for
-  /// all): (rows, hidden_size). `batch` and `rows` must outlive the step. `seen`: activations that
-  /// somebody asked for, or null.
+  /// The hidden states after the last norm, (rows, hidden_size). `rows` are the rows of the batch
+  /// that are wanted, ascending; empty means all. `batch` and `rows` must outlive the step. `seen`:
+  /// activations that somebody asked for, or null.
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {}, taps<scalar>* seen = nullptr) {
     return forward(
@@ -138,9 +144,9 @@ class decoder {
         seen);
   }
 
-  /// The same with an attention of the caller, such as that of new tokens over those of a cache:
-  /// attend(layer, q, k, v, attention_shape) returns what graph::attention does. Q and K come after
-  /// RoPE at batch.positions.
+  /// The same with an attention that the caller provides, for example one of new tokens over those
+  /// of a cache: attend(layer, q, k, v, attention_shape) returns what graph::attention does. RoPE
+  /// at batch.positions has already been applied to q and k.
   template <class Attend>
   variable<scalar> forward(tape<scalar>& t, const token_batch& batch,
                            std::span<const std::size_t> rows, Attend&& attend,
@@ -162,7 +168,7 @@ class decoder {
     return normalize(t, x, norm_);
   }
 
-  /// (n, vocab_size) of hidden states (n, hidden_size).
+  /// The logits (n, vocab_size) of hidden states (n, hidden_size).
   variable<scalar> logits(tape<scalar>& t, variable<scalar> hidden) {
     return project(t, head_projection(), hidden);
   }
@@ -212,7 +218,8 @@ class decoder {
                      : graph::linear(t, x, p.weight.variable(), bias);
   }
 
-  /// Projections of one norm(x); packed ones without a norm of their own quantize it once.
+  /// Several projections of one norm(x). Where all are packed and have no norm of their own,
+  /// norm(x) is quantized once for all of them.
   template <class... P>
   std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, parameter_type& gain,
                                                     P&... p) {

@@ -1,5 +1,6 @@
-// The families of models that are known by name: what the name alone says, which a config.json does
-// not repeat. A new family is a row here, and a flag of model_config where it does something new.
+// The families of models that are known by name. A row says what the name of a family alone means,
+// which its config.json does not repeat. A new family is a new row, and a new field of model_config
+// where it computes something new.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +11,18 @@
 
 namespace tern::inline TERN_ABI {
 
+/// One family.
 struct model_family {
-  const char* architecture;  ///< Hugging Face's class, in "architectures"
-  /// Its "model_type" and flags, and the values of keys that a config.json leaves out.
+  const char* architecture;  ///< name of Hugging Face's class, in "architectures"
+  /// The family's "model_type" and flags, and the values of keys that a config.json leaves out.
   model_config defaults;
-  const char* activation_key = "hidden_act";  ///< what its config.json calls hidden_act
-  /// Without "layer_types": every n-th layer sees everything, the others a window. 0: the first
-  /// "max_window_layers" see everything.
+  const char* activation_key = "hidden_act";  ///< key of hidden_act
+  /// Which layers have a window, where "layer_types" does not say it: all but every n-th layer. 0:
+  /// all but the first "max_window_layers".
   std::size_t full_every = 0;
 };
 
-/// All that can be read, "architectures" unique.
+/// All families that can be read. No two have the same `architecture`.
 inline const std::vector<model_family>& model_families() {
   static const std::vector<model_family> families{
       {"Qwen3ForCausalLM",
@@ -60,7 +62,7 @@ inline const std::vector<model_family>& model_families() {
   return families;
 }
 
-/// Null where there is none of that "model_type".
+/// The family of a "model_type", or null where there is none.
 inline const model_family* find_family(const std::string& model_type) {
   for (const model_family& family : model_families())
     if (family.defaults.model_type == model_type) return &family;

@@ -1,4 +1,4 @@
-// A model made ready to run: master weights become packed ones, in place.
+// Making a model ready to run: its master weights are replaced by packed ones.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Packs the weights of a projection in `Format` with a policy that rounds to its codes. For
-/// embedding and head (eight_bit, four_bit) this changes what the model computes: its logits come
-/// from int8 activations then, too.
+/// Packs the weights of a projection in `Format` with a policy that rounds to the codes of that
+/// format. Packing embedding and head (eight_bit, four_bit) changes what the model computes: then
+/// the head has int8 activations, too.
 template <pack_format Format, class Owner, class Quantizer>
 void pack_projection(projection<Owner>& p, const Quantizer& quantizer, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
@@ -21,7 +21,7 @@ void pack_projection(projection<Owner>& p, const Quantizer& quantizer, executor_
       shared_weights<T>(ternary_weights<Format, T>(std::as_const(p.weight).view(), quantizer, ex)));
 }
 
-/// The same codes and scales in another format.
+/// Packs the same codes and scales in another format.
 template <pack_format Format, class From, class T>
 shared_weights<T> packed_again(const ternary_weights_view<From, T>& w, executor_ref ex = {}) {
   std::vector<std::int8_t> codes(w.rows() * w.cols());
@@ -30,8 +30,8 @@ shared_weights<T> packed_again(const ternary_weights_view<From, T>& w, executor_
   return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
 }
 
-/// Packs the ternary projections of all blocks in `Format` (two_bit, base3): what the model
-/// computes stays the same to the last bit. Those packed in another format are packed again.
+/// Packs the ternary projections of all blocks in `Format` (two_bit, base3), also those that are
+/// packed in another format. The model computes the same to the last bit.
 template <pack_format Format, class Owner, class WeightQ, class ActQ>
 void pack_ternary(decoder<Owner, WeightQ, ActQ>& model, executor_ref ex = {}) {
   using T = scalar_of<Owner>;

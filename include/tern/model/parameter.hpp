@@ -19,44 +19,44 @@ namespace tern::inline TERN_ABI {
 /// only while training: see decoder::train().
 template <matrix_owner Owner>
 struct parameter {
-  using scalar = scalar_of<Owner>;  ///< of an element
+  using scalar = scalar_of<Owner>;  ///< type of an element
 
-  std::string name;  ///< as in a Hugging Face checkpoint, "model.layers.0.mlp.up_proj.weight"
-  extents shape;     ///< kept where there is no value: before a model is loaded, or when packed
-  Owner value = tensor_traits<Owner>::make(0, 0);  ///< of `shape`, or empty
-  Owner grad = tensor_traits<Owner>::make(0, 0);   ///< of `shape`, or empty
+  std::string name;  ///< name at Hugging Face: "model.layers.0.mlp.up_proj.weight"
+  extents shape;     ///< known also without a value: before loading, or when packed
+  Owner value = tensor_traits<Owner>::make(0, 0);  ///< matrix of `shape`, or empty
+  Owner grad = tensor_traits<Owner>::make(0, 0);   ///< matrix of `shape`, or empty
 
   parameter() = default;
-  /// Zeros, or nothing yet.
+  /// A parameter of zeros, or one without a value yet.
   parameter(std::string name_, std::size_t rows, std::size_t cols, bool allocated = true)
       : name(std::move(name_)), shape{rows, cols} {
     if (allocated) allocate();
   }
 
-  /// Zeros of `shape`.
+  /// Makes the value zeros of `shape`.
   void allocate() { value = tensor_traits<Owner>::make(shape.rows, shape.cols); }
-  void release() { value = tensor_traits<Owner>::make(0, 0); }  ///< name and shape stay
+  void release() { value = tensor_traits<Owner>::make(0, 0); }  ///< removes the value
 
-  /// Of the value.
+  /// A view of the value.
   [[nodiscard]] matrix_view<scalar> view() { return value; }
   [[nodiscard]] matrix_view<const scalar> view() const { return value; }
-  /// A gain or a bias.
+  /// Whether it is a gain or a bias.
   [[nodiscard]] bool is_vector() const { return shape.rows == 1; }
 
-  /// As a node of the graph; without a gradient where there is none.
+  /// The parameter as a node of the graph, without a gradient where it has none.
   [[nodiscard]] tern::variable<scalar> variable() {
     const matrix_view<scalar> g = grad;
     return {view(), g.size() == view().size() ? g : matrix_view<scalar>{}};
   }
 
-  /// Every element becomes x.
+  /// Sets every element to x.
   void fill(scalar x) {
     const matrix_view<scalar> v = value;
     for (std::size_t r = 0; r < v.rows; ++r)
       for (std::size_t c = 0; c < v.cols; ++c) v(r, c) = x;
   }
 
-  /// Elements become normal of mean 0, row after row.
+  /// Draws elements, row after row, from a normal distribution with mean 0.
   void fill_normal(double deviation, philox random) {
     const matrix_view<scalar> v = value;
     for (std::size_t r = 0; r < v.rows; ++r)
@@ -65,22 +65,22 @@ struct parameter {
   }
 };
 
-/// y = x W^T + b, in full precision or ternary, with an optional norm before it (SubLN). A packed
-/// projection serves inference only: its `weight` keeps name and shape and has no value. Embedding
-/// and head are projections, too, that no stage makes ternary.
+/// A projection computes y = x W^T + b, in full precision or ternary, with an optional norm before
+/// it (SubLN). A packed projection serves inference only: its `weight` keeps name and shape but has
+/// no value. Embedding and head are projections, too; no stage makes them ternary.
 template <matrix_owner Owner>
 struct projection {
   parameter<Owner> weight;                     ///< (out, in)
-  std::optional<parameter<Owner>> bias, norm;  ///< (1, out), (1, in)
-  bool ternary = false;                        ///< its forward rounds weights and activations
-  std::optional<shared_weights<scalar_of<Owner>>> packed;  ///< instead of the weight's value
+  std::optional<parameter<Owner>> bias, norm;  ///< bias (1, out), gain of the norm (1, in)
+  bool ternary = false;                        ///< the forward pass rounds weights and activations
+  std::optional<shared_weights<scalar_of<Owner>>> packed;  ///< replaces the value of `weight`
 
-  /// Without a value where there is none.
+  /// The bias as a node of the graph, a null one where there is none.
   [[nodiscard]] variable<scalar_of<Owner>> bias_variable() {
     return bias ? bias->variable() : variable<scalar_of<Owner>>{};
   }
 
-  /// Takes packed weights (out, in); the value is released.
+  /// Takes packed weights (out, in) and releases the value.
   void pack(shared_weights<scalar_of<Owner>> weights) {
     packed.emplace(std::move(weights));
     weight.release();

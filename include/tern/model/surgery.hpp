@@ -1,5 +1,6 @@
-// Stage 1 of BitDistill (arXiv 2510.13998, section 3.1): SubLN before the output projections of
-// attention and feed-forward, and every linear of the blocks ternary. Weights are inherited.
+// Stage 1 of BitDistill (arXiv 2510.13998, section 3.1): it puts SubLN before the output
+// projections of attention and feed-forward, and makes every linear of the blocks ternary. Weights
+// are kept.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +10,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Adds norms with gain 1 directly before projections. The model's function changes: continual
-/// pre-training repairs it. Throws config_error if the model has such norms already.
+/// Adds norms with gain 1 directly before projections. This changes what the model computes, which
+/// continual pre-training repairs. Throws config_error if the model has such norms already.
 template <class Owner, class W, class A>
 void insert_sub_ln(decoder<Owner, W, A>& model, norm_placement placement = norm_placement::subln,
                    double eps = 1e-5) {
@@ -19,15 +20,16 @@ void insert_sub_ln(decoder<Owner, W, A>& model, norm_placement placement = norm_
   model.place_norms(placement, eps);
 }
 
-/// Quantizes the seven linears of every block in the forward pass; embedding and head stay.
+/// Makes the forward pass quantize the seven linears of every block. Embedding and head stay as
+/// they are.
 template <class Owner, class W, class A>
 void make_ternary(decoder<Owner, W, A>& model) {
   model.set_ternary(true);
 }
 
-/// Gives packed projections master weights, so that a deployed model can be trained on. They
-/// quantize to the codes they come from, and to their scale but for its last bit: with a fraction p
-/// of codes that are not 0, weights of code * scale / p have the mean `scale`.
+/// Gives packed projections master weights, so that a deployed model can be trained further. They
+/// quantize to the codes that they come from, and to their scale except for its last bit: where a
+/// fraction p of the codes is not 0, the weights code * scale / p have the mean `scale`.
 template <class Owner, class A>
 void restore_masters(decoder<Owner, absmean, A>& model) {
   using T = scalar_of<Owner>;

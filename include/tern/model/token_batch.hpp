@@ -1,4 +1,4 @@
-// Token sequences of any lengths, packed one after another without padding.
+// Token sequences of any lengths, one after another without padding.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,17 @@
 
 namespace tern::inline TERN_ABI {
 
-/// `tokens` and `positions` have one entry a token; sequence s is [offsets[s], offsets[s + 1]).
+/// `tokens` and `positions` have one entry for each token. Sequence s is [offsets[s], offsets[s +
+/// 1]).
 struct token_batch {
-  std::vector<std::int32_t> tokens, positions;  ///< both of one size
-  std::vector<std::size_t> offsets{0};          ///< ascending from 0
+  std::vector<std::int32_t> tokens, positions;  ///< ids, and positions in their sequences
+  std::vector<std::size_t> offsets{0};          ///< ends of the sequences behind a 0, ascending
 
-  [[nodiscard]] std::size_t sequences() const { return offsets.size() - 1; }  ///< of the batch
+  [[nodiscard]] std::size_t sequences() const {
+    return offsets.size() - 1;
+  }  ///< number of sequences
 
-  /// `first`: position of its first token.
+  /// Adds a sequence. `first` is the position of its first token.
   void add(std::span<const std::int32_t> sequence, std::size_t first = 0) {
     tokens.insert(tokens.end(), sequence.begin(), sequence.end());
     for (std::size_t i = 0; i < sequence.size(); ++i)
@@ -25,7 +28,7 @@ struct token_batch {
     offsets.push_back(tokens.size());
   }
 
-  /// No sequences; keeps the memory.
+  /// Removes all sequences and keeps the memory.
   void clear() {
     tokens.clear();
     positions.clear();
