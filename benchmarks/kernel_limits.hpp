@@ -82,20 +82,22 @@ TERN_TARGET_END
 
 namespace bench {
 
-inline constexpr tern::isa::dispatch_table<limit_loops> loops {
-  {tern::isa::level::scalar, {}},
+// clang-format off
+inline constexpr tern::isa::dispatch_table<limit_loops> loops{
+    {tern::isa::level::scalar, {}},
 #if TERN_X86
-      {tern::isa::level::sse41, {sse41::dots, sse41::read}},
-      {tern::isa::level::avx2, {avx2::dots, avx2::read}},
-      {tern::isa::level::avxvnni, {avxvnni::dots, avxvnni::read}},
-      {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
-      {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
-      {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
+    {tern::isa::level::sse41, {sse41::dots, sse41::read}},
+    {tern::isa::level::avx2, {avx2::dots, avx2::read}},
+    {tern::isa::level::avxvnni, {avxvnni::dots, avxvnni::read}},
+    {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
+    {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
+    {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
 #  if defined(__x86_64__)
-      {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
+    {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
 #  endif
 #endif
 };
+// clang-format on
 
 /// Seconds of the fastest of `repeats` calls.
 template <class F>
