@@ -27,7 +27,8 @@ struct quantized {
   }
 };
 
-/// One token at every level beside the portable loop: all bits, NaN of whichever kind.
+/// Compares all bits of a token at every level with those of the portable loop; any NaN equals any
+/// other.
 void check_levels(const std::vector<float>& token) {
   const matrix_view<const float> x(token.data(), 1, token.size());
   const quantized<float> expected(x, {}, isa::level::scalar);
