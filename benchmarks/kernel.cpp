@@ -1,18 +1,17 @@
-// Ternary products and the quantization of their activations at every level this CPU has, beside
-// what the machine can do and what other libraries do. Times are the fastest iteration: other
-// programs only ever make one slower. Names:
+// Ternary products and the quantization of their activations at every level that this CPU has,
+// beside the limits of the machine and beside other libraries. The fastest iteration counts, since
+// other programs only ever make one slower. The names of the benchmarks are
 //   limit/dots_<level>|read_l2|read_l3|read_dram/threads:<T>
 //   quantize/<level>/<K>/N:<N>
 //   matmul/<format>/<level>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
 //   peer/<library>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
-// Counters:
-//   gops       1e9 operations a second, two to a multiply-add
-//   gbytes     1e9 bytes a second, of weights as they are stored, read once for all N tokens; of
-//   real
-//              numbers where they are quantized
-//   of_limit   the time that dot products or the reading of the weights need at the measured limit,
-//              whichever is longer, over the time taken
-//   of_matvec  the time to quantize one token over that of its product with 1024 rows of two_bit
+// and their counters
+//   gops       1e9 operations a second, two for a multiply-add
+//   gbytes     1e9 bytes a second. Products count the weights as they are stored, once for all N
+//              tokens; `quantize` counts real numbers
+//   of_limit   the time that dot products or the reading of the weights take at the measured limit,
+//              whichever is longer, over the measured time
+//   of_matvec  the time to quantize one token, over that of its product with 1024 rows of two_bit
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -38,7 +37,7 @@ std::size_t cache_bytes(int which, std::size_t otherwise) {
   return n > 0 ? static_cast<std::size_t>(n) : otherwise;
 }
 
-/// Limits and threads.
+/// The limits of this machine and its thread pools.
 class machine {
  public:
   enum class place { l2, l3, dram };
@@ -49,10 +48,11 @@ class machine {
     return *p;
   }
 
-  /// Measured anew each time: the clock changes with what else the machine does.
+  /// The limit of dot products. It is measured anew each time, since the clock changes with what
+  /// else the machine does.
   double dots(level l, std::size_t threads) { return bench::dot_peak(l, pool(threads)); }
 
-  /// Measured when first asked for.
+  /// The limit of reading. It is measured at the first call.
   double read(place p, std::size_t threads) {
     double& found = reads_[{p, threads}];
     if (found == 0) {
@@ -62,7 +62,8 @@ class machine {
     return found;
   }
 
-  /// Half of a core's L2; as much beyond it as L3 surely holds; more than all caches, up to 1 GiB.
+  /// Bytes to read for each limit: half of a core's L2; more than L2, and no more than L3 surely
+  /// holds; more than all caches, up to 1 GiB.
   [[nodiscard]] static std::size_t bytes(place p) {
     const std::size_t l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
                       l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
@@ -76,7 +77,7 @@ class machine {
     }
   }
 
-  /// Of weights that are to come from DRAM.
+  /// The number of copies of weights that do not fit into the caches together.
   [[nodiscard]] static std::size_t copies(std::size_t weight_bytes) {
     return bytes(place::dram) / weight_bytes + 1;
   }
@@ -91,8 +92,8 @@ machine& here() {
   return m;
 }
 
-/// At least `copies` of one matrix, kept while the shape stays: they take longer to make than to
-/// use.
+/// At least `copies` of a matrix. They are kept while the shape stays the same, since they take
+/// longer to make than to use.
 template <class Format>
 const std::vector<tern::packed_matrix<Format>>& weights(std::size_t m, std::size_t k,
                                                         std::size_t copies) {
@@ -107,7 +108,7 @@ const std::vector<tern::packed_matrix<Format>>& weights(std::size_t m, std::size
   return kept;
 }
 
-/// One product; `copies` of the weights take turns, so that more than one leaves the caches.
+/// A product. Copies of the weights take turns; with enough of them, weights come from DRAM.
 template <class Format>
 class product {
  public:
@@ -180,7 +181,7 @@ void quantize(benchmark::State& state, level l, std::size_t k, std::size_t n) {
   product<tern::two_bit> matvec(1024, k, 1, 1);
   tern::thread_pool& alone = here().pool(1);
 
-  const std::size_t times = (1u << 16) / x.size() + 1;  // a token is as short as the clock's step
+  const std::size_t times = (1u << 16) / x.size() + 1;  // a single token is too short for the clock
   double best = 1e300, best_matvec = 1e300;
   for (auto _ : state) {
     best = std::min(best, bench::fastest(1, [&] {

@@ -1,4 +1,4 @@
-// The limits that kernels are measured against: dot products in registers and reads of memory, by
+// The limits that kernels are compared with: dot products in registers and reads of memory, with
 // the instructions of each level.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace bench {
 
-/// The level's loops; null where it has none.
+/// The loops of a level; null where it has none.
 struct limit_loops {
   std::size_t (*dots)(std::size_t rounds) = nullptr;
   void (*read)(const std::uint8_t* from, std::size_t bytes) = nullptr;
@@ -82,22 +82,24 @@ TERN_TARGET_END
 
 namespace bench {
 
-inline constexpr tern::isa::dispatch_table<limit_loops> loops {
-  {tern::isa::level::scalar, {}},
+// clang-format off
+inline constexpr tern::isa::dispatch_table<limit_loops> loops{
+    {tern::isa::level::scalar, {}},
 #if TERN_X86
-      {tern::isa::level::sse41, {sse41::dots, sse41::read}},
-      {tern::isa::level::avx2, {avx2::dots, avx2::read}},
-      {tern::isa::level::avxvnni, {avxvnni::dots, avxvnni::read}},
-      {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
-      {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
-      {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
+    {tern::isa::level::sse41, {sse41::dots, sse41::read}},
+    {tern::isa::level::avx2, {avx2::dots, avx2::read}},
+    {tern::isa::level::avxvnni, {avxvnni::dots, avxvnni::read}},
+    {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
+    {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
+    {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
 #  if defined(__x86_64__)
-      {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
+    {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
 #  endif
 #endif
 };
+// clang-format on
 
-/// Seconds of the fastest of `repeats` calls.
+/// Seconds that the fastest of `repeats` calls takes.
 template <class F>
 double fastest(std::size_t repeats, F&& f) {
   using clock = std::chrono::steady_clock;
@@ -110,7 +112,7 @@ double fastest(std::size_t repeats, F&& f) {
   return best;
 }
 
-/// 1e9 operations (two to a multiply-add) a second, all threads together.
+/// 1e9 operations a second of all threads together, two for a multiply-add.
 inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
   const limit_loops& best = loops.at(level);
   std::size_t done = 0;
@@ -123,11 +125,11 @@ inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
   return 2e-9 * static_cast<double>(done * pool.threads()) / seconds;
 }
 
-/// GB/s of reading `memory` again and again, each thread its own part. What is timed is short, the
-/// next 4 MiB of every part: of long reads none would be undisturbed.
+/// GB/s of reading `memory` again and again, where each thread has its own part. The next 4 MiB of
+/// every part are timed at once: a longer read would always be disturbed.
 inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
                              tern::thread_pool& pool) {
-  constexpr std::size_t most = 2048 * 2161;  // no power of two lies between the streams
+  constexpr std::size_t most = 2048 * 2161;  // the distance of streams is no power of two
   const limit_loops& best = loops.at(level);
   const std::size_t part = memory.size() / pool.threads() / 2048 * 2048;
   const std::size_t slice = std::min(part, most), slices = part / slice, times = most / slice;

@@ -1,13 +1,13 @@
-// What a level can do at best, by its own ops: included once per level inside its region.
+// The limits of a level, measured with its own ops: included once for each level inside its region.
 
-/// Dot products of registers, one load a round; returns the multiply-adds done. Where a dot product
-/// is one instruction it takes a dozen at once to hide its latency; where it is a product and a
-/// sum, no two of a round may be alike, or the compiler would multiply once.
+/// Computes dot products of registers, with one load in each round, and returns the number of
+/// multiply-adds. Where a dot product is one instruction, a dozen at once hide its latency. Where it
+/// is a product and a sum, no two in a round may be alike, or the compiler would multiply once.
 template <std::size_t... i>
 inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
   alignas(64) std::int8_t x[64] = {};
   const std::int8_t* from = x;
-  __asm__("" : "+r"(from) : : "memory");  // from here on the compiler knows nothing of the operands
+  __asm__("" : "+r"(from) : : "memory");  // the compiler must not know the operands
   constexpr std::size_t kinds = sizeof...(i) == 4 ? 4 : 1;
   const decltype(columns<0>(from)) four[] = {columns<0>(from), columns<0>(from + 16),
                                              columns<0>(from + 32), columns<0>(from + 48)};
@@ -23,10 +23,11 @@ inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
   return rounds * sizeof...(i) * ops::bytes;
 }
 
-/// Reads `bytes` (a multiple of 2048) once: four streams side by side, 1 KiB ahead, as kernels do.
+/// Reads `bytes`, a multiple of 2048, once. As in kernels there are four streams side by side, which
+/// are fetched 1 KiB ahead.
 template <std::size_t... i>
 inline void read(const std::uint8_t* from, std::size_t bytes, std::index_sequence<i...>) {
-  constexpr std::size_t loads = sizeof...(i) / 4;  // of a stream at a time
+  constexpr std::size_t loads = sizeof...(i) / 4;  // loads from a stream at a time
   const std::size_t stream = bytes / 4;
   auto a = ops::load(from), b = a;
   for (std::size_t at = 0; at < stream; at += loads * ops::bytes) {

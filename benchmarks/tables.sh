@@ -1,14 +1,14 @@
 #!/bin/sh
-# tables.sh DOCUMENT RESULTS.json...: writes the tables of bench_kernel's results between the lines
-# `<!-- tables -->` and `<!-- /tables -->` of the document. Of a benchmark that is in several files
-# the last figure counts.
+# tables.sh DOCUMENT RESULTS.json...: writes tables of the results of bench_kernel between the lines
+# `<!-- tables -->` and `<!-- /tables -->` of the document. Where several files have a benchmark, the
+# last file counts.
 set -eu
 document=${1:?document} && shift
 [ $# -gt 0 ] || { echo "usage: benchmarks/tables.sh DOCUMENT RESULTS.json..." >&2; exit 2; }
 tables=$(mktemp)
 trap 'rm -f "$tables"' EXIT
 
-# Google Benchmark writes one `"key": value` on a line, the name of a benchmark first.
+# Google Benchmark writes a line `"key": value` for each value, beginning with the name.
 awk -F '": ' '
   / "name": / {
     name = $2

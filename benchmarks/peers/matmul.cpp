@@ -54,7 +54,7 @@ std::function<void()> openblas(std::size_t m, std::size_t k, std::size_t n, std:
 #endif
 
 #if defined(BENCH_ONEDNN)
-/// Weights in the layout that the library asks for, as in inference.
+/// A product with weights in the layout that the library asks for, as in inference.
 class onednn_product {
  public:
   using type = dnnl::memory::data_type;

@@ -12,14 +12,14 @@ namespace bench {
 struct peer {
   std::string name;
   std::size_t bytes_per_weight;
-  bool threads;  ///< whether it can use more than one
-  /// A function that multiplies once; `copies` of the weights take turns.
+  bool threads;  ///< whether the library can use more than one thread
+  /// Makes a function that multiplies once; `copies` of the weights take turns.
   std::function<std::function<void()>(std::size_t m, std::size_t k, std::size_t n,
                                       std::size_t copies, std::size_t threads)>
       make;
 };
 
-/// Those that this program was built with.
+/// The libraries that this program was built with.
 std::vector<peer> peers();
 
 }  // namespace bench

@@ -1,5 +1,6 @@
-// A program as a stranger compiles it, without any -m flag: what has vector code of its own runs
-// once. no_avx.sh looks at its instructions, emulated CPUs run it (see CMakeLists.txt).
+// A program as a stranger compiles it, without any -m flag. It runs each operation that has vector
+// code of its own once. no_avx.sh looks at its instructions, and emulated CPUs run it (see
+// tests/cmake/baseline.cmake).
 #include <cstdint>
 #include <cstdio>
 #include <vector>

@@ -27,7 +27,7 @@ TEST_CASE("level names go both ways") {
 TEST_CASE("the active level is supported") {
   CHECK(isa::supported(isa::level::scalar));
   CHECK(isa::supported(isa::active()));
-  // Set where an emulated CPU runs this.
+  // The variable is set where an emulated CPU runs this.
   if (const char* expected = std::getenv("TERN_TEST_LEVEL"))
     CHECK(isa::name(isa::active()) == expected);
 }

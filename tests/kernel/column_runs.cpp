@@ -1,16 +1,17 @@
-// Products of weights with a scale to each run of columns: every level's sums of every run, and the
-// real numbers made of them, equal the definition.
+// Products of weights that have a scale for each run of columns. At every level the sums of each
+// run, and the real numbers made of them, equal the definition.
 #include "tern/kernel/column_runs.hpp"
 
-#include <array>
+#include <atomic>
 #include <vector>
 
-#include "../support.hpp"
 #include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
+#include "tests/levels.hpp"
+#include "tests/support.hpp"
 
 using namespace tern;
 
@@ -20,7 +21,7 @@ template <class Format>
 struct product_in_runs {
   std::size_t m, n, k, run, runs;
   std::vector<std::int8_t> w, x;
-  std::vector<std::int32_t> row_sums, expected;  // expected: a matrix (n, m) to each run
+  std::vector<std::int32_t> row_sums, expected;  // `expected` has a matrix (n, m) for each run
   packed_matrix<Format> packed;
 
   product_in_runs(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t run_)
@@ -56,7 +57,7 @@ struct product_in_runs {
     CHECK(workspace.back() == std::byte{0x7F});
   }
 
-  /// Sums of all runs, each seen once.
+  /// The sums of all runs; checks that the epilogue sees each of them once.
   [[nodiscard]] std::vector<std::int32_t> sums(matrix_view<const std::int8_t> xs, isa::level level,
                                                executor_ref ex = {}) const {
     std::vector<std::int32_t> seen(expected.size(), -77);
@@ -75,12 +76,6 @@ struct product_in_runs {
   }
 };
 
-template <class F>
-void for_each_level(F f) {
-  for (const isa::level level : isa::levels)
-    if (isa::supported(level)) f(level);
-}
-
 template <class T>
 std::vector<T> reals(std::size_t n, std::uint64_t seed) {
   philox random(seed);
@@ -92,88 +87,103 @@ std::vector<T> reals(std::size_t n, std::uint64_t seed) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit, base3) {
-  const auto check = [](std::size_t m, std::size_t n, std::size_t k, std::size_t run) {
-    const product_in_runs<TestType> p(m, n, k, run);
-    for_each_level([&](isa::level level) {
-      CAPTURE(isa::name(level), m, n, k, run);
-      if (p.sums(p.tokens(), level) != p.expected) FAIL_CHECK("other sums");
-    });
+  struct row {
+    const char* name;
+    std::size_t k, run;
   };
-  for (std::size_t n = 0; n <= 20; ++n)
-    for (const std::size_t m : {0u, 1u, 16u, 33u, 70u})
-      for (const auto& [k, run] : {std::array<std::size_t, 2>{64, 64},
-                                   {65, 64},
-                                   {200, 64},
-                                   {256, 128},
-                                   {300, 128},
-                                   {500, 256},
-                                   {47, 20},
-                                   {5, 1}})
-        check(m, n, k, run);
-  check(130, 245, 384, 64);
-  check(1000, 1, 777, 256);
-  check(90, 3, 2600, 2100);
+  const auto s = GENERATE(values<row>({
+      {"one run", 64, 64},
+      {"a run of one column", 65, 64},
+      {"a short last run", 200, 64},
+      {"whole runs", 256, 128},
+      {"runs of 128", 300, 128},
+      {"runs of 256", 500, 256},
+      {"runs of a block of base3", 47, 20},
+      {"runs of one column", 5, 1},
+  }));
+  const std::size_t m = GENERATE(0u, 1u, 16u, 33u, 70u);
+  DYNAMIC_SECTION(s.name << ", " << m << " rows") {
+    std::vector<product_in_runs<TestType>> all;
+    for (std::size_t n = 0; n <= 20; ++n) all.emplace_back(m, n, s.k, s.run);
+    GENERATE_LEVEL();
+    for (const auto& p : all)
+      if (p.sums(p.tokens(), level) != p.expected) FAIL_CHECK(p.n << " tokens");
+  }
+}
+
+TEMPLATE_TEST_CASE("every level sums the runs of large products", "", two_bit, base3) {
+  struct row {
+    const char* name;
+    std::size_t m, n, k, run;
+  };
+  const auto s = GENERATE(values<row>({
+      {"tokens past a task", 130, 245, 384, 64},
+      {"one token, many rows", 1000, 1, 777, 256},
+      {"runs past a chunk of columns", 90, 3, 2600, 2100},
+  }));
+  DYNAMIC_SECTION(s.name) {
+    const product_in_runs<TestType> p(s.m, s.n, s.k, s.run);
+    GENERATE_LEVEL();
+    CHECK((p.sums(p.tokens(), level) == p.expected));
+  }
 }
 
 TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit, base3) {
-  for (const std::size_t n : {1u, 2u, 7u, 300u}) {
-    const product_in_runs<TestType> p(150, n, 200, 64);
-    std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);
-    for (std::size_t t = 0; t < n; ++t)
-      for (std::size_t c = 0; c < p.k; ++c)
-        columns[c * n + t] = wide[1 + t * 231 + c] = p.x[t * p.k + c];
-    thread_pool pool(3);
-    for_each_level([&](isa::level level) {
-      CAPTURE(isa::name(level), n);
-      CHECK((p.sums({columns.data(), n, p.k, 1, n}, level) == p.expected));
-      CHECK((p.sums({wide.data() + 1, n, p.k, 231}, level) == p.expected));
-      CHECK((p.sums(p.tokens(), level, pool) == p.expected));
-    });
-  }
+  const std::size_t n = GENERATE(1u, 2u, 7u, 300u);
+  CAPTURE(n);
+  const product_in_runs<TestType> p(150, n, 200, 64);
+  std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);
+  for (std::size_t t = 0; t < n; ++t)
+    for (std::size_t c = 0; c < p.k; ++c)
+      columns[c * n + t] = wide[1 + t * 231 + c] = p.x[t * p.k + c];
+  thread_pool pool(3);
+  GENERATE_LEVEL();
+  CHECK((p.sums({columns.data(), n, p.k, 1, n}, level) == p.expected));
+  CHECK((p.sums({wide.data() + 1, n, p.k, 231}, level) == p.expected));
+  CHECK((p.sums(p.tokens(), level, pool) == p.expected));
 }
 
 TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", "", float, double) {
   using T = TestType;
-  for (const std::size_t n : {1u, 2u, 9u})
-    for (const std::size_t run : {64u, 128u, 256u, 50u})
-      for (const std::size_t scale_rows : {1u, 16u, 77u}) {
-        const product_in_runs<two_bit> p(77, n, 300, run);
-        const std::size_t groups = (p.m + scale_rows - 1) / scale_rows;
-        const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(groups * p.runs, 2),
-                   bias = reals<T>(p.m, 3), residual = reals<T>(n * p.m, 4);
-        std::vector<T> expected(n * p.m);
-        for (std::size_t i = 0; i < expected.size(); ++i) {
-          volatile T y = 0;  // volatile: no contraction
-          for (std::size_t r = 0; r < p.runs; ++r) {
-            volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.runs + r];
-            value = static_cast<T>(p.expected[r * n * p.m + i]) * value;
-            y = r == 0 ? value : y + value;
-            if (r == 0) y = y + bias[i % p.m];
-            if (r == 0) y = y + residual[i];
-          }
-          expected[i] = y;
-        }
-        const matrix_view<const T> scales(w_scales.data(), groups, p.runs);
-        thread_pool pool(3);
-        for_each_level([&](isa::level level) {
-          CAPTURE(isa::name(level), n, run, scale_rows);
-          std::vector<T> y = residual;
-          const matrix_view<T> view(y.data(), n, p.m);
-          p.multiply(p.tokens(), level, rescale<T>(x_scales, scales, bias, view, view, scale_rows),
-                     pool);
-          CHECK((y == expected));
-        });
-      }
+  const std::size_t n = GENERATE(1u, 2u, 9u), run = GENERATE(64u, 128u, 256u, 50u);
+  const std::size_t scale_rows = GENERATE(1u, 16u, 77u);
+  CAPTURE(n, run, scale_rows);
+  const product_in_runs<two_bit> p(77, n, 300, run);
+  const std::size_t groups = (p.m + scale_rows - 1) / scale_rows;
+  const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(groups * p.runs, 2),
+             bias = reals<T>(p.m, 3), residual = reals<T>(n * p.m, 4);
+  std::vector<T> expected(n * p.m);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    volatile T y = 0;  // volatile keeps operations from being fused
+    for (std::size_t r = 0; r < p.runs; ++r) {
+      volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.runs + r];
+      value = static_cast<T>(p.expected[r * n * p.m + i]) * value;
+      y = r == 0 ? value : y + value;
+      if (r == 0) y = y + bias[i % p.m];
+      if (r == 0) y = y + residual[i];
+    }
+    expected[i] = y;
+  }
+  const matrix_view<const T> scales(w_scales.data(), groups, p.runs);
+  thread_pool pool(3);
+  GENERATE_LEVEL();
+  std::vector<T> y = residual;
+  const matrix_view<T> view(y.data(), n, p.m);
+  p.multiply(p.tokens(), level, rescale<T>(x_scales, scales, bias, view, view, scale_rows), pool);
+  CHECK((y == expected));
 }
 
-TEST_CASE("several runs without an epilogue, or without scales for all, are refused") {
+TEST_CASE("several runs without an epilogue are refused") {
   const product_in_runs<two_bit> p(20, 3, 100, 64);
   CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), no_epilogue{}), config_error);
+}
+
+TEST_CASE("a run without scales is refused") {
+  const product_in_runs<two_bit> p(20, 3, 100, 64);
   const std::vector<float> scales(20, 1.0f);
   std::vector<float> y(60);
-  const matrix_view<float> view(y.data(), 3, 20);
   const rescale<float> one_run(row_view<const float>(scales.data(), 3), {scales.data(), 20, 1}, {},
-                               view);
+                               {y.data(), 3, 20});
   CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), one_run), shape_error);
 }
 

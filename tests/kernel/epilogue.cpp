@@ -1,4 +1,4 @@
-// Parts of a product that an epilogue sees, and the functor that scales them.
+// The parts of a product that an epilogue sees, and the epilogue that scales them.
 #include "tern/kernel/epilogue.hpp"
 
 #include <mutex>
@@ -89,7 +89,7 @@ TEMPLATE_TEST_CASE("rescale rounds after each operation", "", float, double) {
             with_residual ? matrix_view<const T>(y.data(), p.n, p.m) : matrix_view<const T>{}));
         for (std::size_t i = 0; i < y.size(); ++i) {
           volatile T value = x_scales[i / p.m] * w_scales[per_row ? i % p.m : 0];
-          value = static_cast<T>(p.out[i]) * value;  // volatile: no contraction
+          value = static_cast<T>(p.out[i]) * value;  // volatile keeps operations from being fused
           if (with_bias) value = value + bias[i % p.m];
           if (with_residual) value = value + residual[i];
           expected[i] = value;

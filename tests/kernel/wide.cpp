@@ -1,39 +1,17 @@
-// Weights of four and of eight bits through the same kernels as trits.
+// Weights of four and of eight bits: the same kernels multiply them as trits.
 #include <vector>
 
-#include "../message.hpp"
-#include "../support.hpp"
 #include "tern/core/random.hpp"
 #include "tern/kernel/matmul.hpp"
+#include "tests/kernel/product.hpp"
+#include "tests/levels.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
 
 using namespace tern;
+using tern_test::product;
 
 namespace {
-
-/// Sums that differ from the definition, over all levels of this CPU.
-template <class Format, class W, class X>
-std::size_t wrong_sums(std::size_t m, std::size_t n, std::size_t k, W weight, X token) {
-  std::vector<std::int8_t> w(m * k), x(n * k);
-  for (auto& v : w) v = static_cast<std::int8_t>(weight());
-  for (auto& v : x) v = static_cast<std::int8_t>(token());
-  std::vector<std::int32_t> sums(n), expected(n * m);
-  for (std::size_t t = 0; t < n; ++t)
-    for (std::size_t c = 0; c < k; ++c) {
-      sums[t] += x[t * k + c];
-      for (std::size_t r = 0; r < m; ++r) expected[t * m + r] += w[r * k + c] * x[t * k + c];
-    }
-  const packed_matrix<Format> packed(matrix_view<const std::int8_t>(w.data(), m, k));
-  const matrix_view<const std::int8_t> view(x.data(), n, k);
-  std::vector<std::byte> workspace(ternary_matmul_workspace(packed, view), std::byte{0x7F});
-  std::size_t wrong = 0;
-  for (const isa::level level : isa::levels) {
-    if (!isa::supported(level)) continue;
-    std::vector<std::int32_t> out(n * m, -77);
-    ternary_matmul(packed, view, sums, {out.data(), n, m}, workspace, {}, level);
-    for (std::size_t i = 0; i < out.size(); ++i) wrong += out[i] != expected[i];
-  }
-  return wrong;
-}
 
 template <class Format>
 constexpr int most_code = Format::least_code + Format::max_digit;
@@ -71,19 +49,26 @@ TEMPLATE_TEST_CASE("every level equals the definition for wider codes", "", four
     return static_cast<int>(random.below(TestType::max_digit + 1)) + TestType::least_code;
   };
   const auto token = [&] { return static_cast<int>(random.below(256)) - 128; };
+  std::vector<product<TestType>> all;
   for (const std::size_t m : {1u, 8u, 16u, 17u, 33u, 64u, 70u})
     for (const std::size_t n : {1u, 2u, 3u, 5u, 9u, 12u, 13u, 30u, 61u})
-      for (const std::size_t k : {1u, 4u, 9u, 32u, 63u, 64u, 70u}) {
-        CAPTURE(m, n, k);
-        CHECK(wrong_sums<TestType>(m, n, k, weight, token) == 0);
-      }
-  CHECK(wrong_sums<TestType>(130, 40, 1040, weight, token) == 0);
+      for (const std::size_t k : {1u, 4u, 9u, 32u, 63u, 64u, 70u})
+        all.emplace_back(m, n, k, weight, token);
+  all.emplace_back(130, 40, 1040, weight, token);
+  GENERATE_LEVEL();
+  for (const product<TestType>& p : all)
+    if (!p.right(level)) FAIL_CHECK(p.m << " x " << p.k << ", " << p.n << " tokens");
 }
 
 TEMPLATE_TEST_CASE("extreme wider codes neither saturate nor wrap", "", four_bit, eight_bit) {
-  for (const std::size_t n : {1u, 2u, 17u})
-    for (const int x : {-128, 127})
-      for (const int w : {TestType::least_code, most_code<TestType>})
-        CHECK(wrong_sums<TestType>(
-                  17, n, matmul_max_cols<TestType>, [&] { return w; }, [&] { return x; }) == 0);
+  const int x = GENERATE(-128, 127);
+  const bool most = GENERATE(false, true);
+  const std::size_t n = GENERATE(1u, 2u, 17u);
+  const int w = most ? most_code<TestType> : TestType::least_code;
+  DYNAMIC_SECTION(w << " times " << x << ", " << n << " tokens") {
+    const product<TestType> p(
+        17, n, matmul_max_cols<TestType>, [&] { return w; }, [&] { return x; });
+    GENERATE_LEVEL();
+    CHECK(p.right(level));
+  }
 }

@@ -1,4 +1,4 @@
-// The matrix product against plain loops in every order, on blocks, and on any number of threads.
+// The dense product equals plain loops in every order, at every level and on any number of threads.
 #include "tern/linalg/gemm.hpp"
 
 #include <cmath>
@@ -12,7 +12,7 @@ using tern_test::random_matrix;
 
 namespace {
 
-/// rows x cols inside a larger matrix, row- or column-major.
+/// A matrix of rows x cols inside a larger one, row-major or column-major.
 template <class T>
 struct operand {
   tern::matrix<T> memory;
@@ -35,7 +35,7 @@ tern::matrix<T> dense(matrix_view<const T> v) {
   return m;
 }
 
-/// alpha a b + start by plain loops.
+/// alpha a b + start, by plain loops.
 template <class T>
 tern::matrix<T> plain_loops(T alpha, matrix_view<const T> a, matrix_view<const T> b,
                             tern::matrix<T> start) {
@@ -78,45 +78,48 @@ std::vector<product<T>> products() {
 
 TEMPLATE_TEST_CASE("gemm equals plain loops in every order", "[gemm]", float, double) {
   using T = TestType;
-  const T tolerance = std::is_same_v<T, float> ? T(1e-4) : T(1e-12);
-  struct size {
+  struct row {
+    const char* name;
     std::size_t m, k, n;
   };
-  for (const auto& [m, k, n] : {size{1, 1, 1},
-                                {1, 9, 4},
-                                {5, 1, 3},
-                                {7, 6, 1},
-                                {13, 17, 11},
-                                {70, 33, 65},
-                                {270, 521, 37},
-                                {131, 290, 157},
-                                {3, 0, 2},
-                                {0, 4, 2}})
-    for (int orders = 0; orders < 8; ++orders)
-      for (const bool accumulate : {false, true}) {
-        CAPTURE(m, k, n, orders, accumulate);
-        const operand<T> a(m, k, (orders & 1) != 0, 1), b(k, n, (orders & 2) != 0, 2);
-        operand<T> c(m, n, (orders & 4) != 0, 3);
-        const tern::matrix<T> before = dense<T>(c.view), zero = before * 0;
-        const tern::matrix<T> expected =
-            plain_loops<T>(T(-0.5), a.view, b.view, accumulate ? before : zero);
-        const auto sum = [](const auto& x) { return x.template cast<double>().sum(); };
-        const double outside = sum(c.memory) - sum(before);
-        const auto check = [&] {
-          const tern::matrix<T> got = dense<T>(c.view);
-          CHECK(((got - expected).array().abs() < tolerance).all());
-          CHECK(sum(c.memory) - sum(got) == Approx(outside).margin(1e-9));
-        };
-        tern::gemm<T>(T(-0.5), a.view, b.view, c.view, accumulate);
-        check();
-        if (c.view.col_stride != 1) continue;  // which gemm turns round
-        for (const auto one : products<T>()) {
-          for (std::size_t i = 0; i < m; ++i)
-            for (std::size_t j = 0; j < n; ++j) c.view(i, j) = matrix_view<const T>(before)(i, j);
-          one(T(-0.5), a.view, b.view, c.view, accumulate);
-          check();
-        }
-      }
+  const auto s = GENERATE(values<row>({
+      {"single elements", 1, 1, 1},
+      {"a row", 1, 9, 4},
+      {"one step of k", 5, 1, 3},
+      {"a column", 7, 6, 1},
+      {"less than a tile", 13, 17, 11},
+      {"several tiles", 70, 33, 65},
+      {"several blocks of rows and of k", 270, 521, 37},
+      {"several strips of columns", 131, 290, 157},
+      {"no step of k", 3, 0, 2},
+      {"no rows", 0, 4, 2},
+  }));
+  const int orders = GENERATE(range(0, 8));
+  const bool accumulate = GENERATE(false, true);
+  DYNAMIC_SECTION(s.name << ", orders " << orders << (accumulate ? ", added" : "")) {
+    const T tolerance = std::is_same_v<T, float> ? T(1e-4) : T(1e-12);
+    const operand<T> a(s.m, s.k, (orders & 1) != 0, 1), b(s.k, s.n, (orders & 2) != 0, 2);
+    operand<T> c(s.m, s.n, (orders & 4) != 0, 3);
+    const tern::matrix<T> before = dense<T>(c.view), zero = before * 0;
+    const tern::matrix<T> expected =
+        plain_loops<T>(T(-0.5), a.view, b.view, accumulate ? before : zero);
+    const auto sum = [](const auto& x) { return x.template cast<double>().sum(); };
+    const double outside = sum(c.memory) - sum(before);
+    const auto check = [&] {
+      const tern::matrix<T> got = dense<T>(c.view);
+      CHECK(((got - expected).array().abs() < tolerance).all());
+      CHECK(sum(c.memory) - sum(got) == Approx(outside).margin(1e-9));
+    };
+    tern::gemm<T>(T(-0.5), a.view, b.view, c.view, accumulate);
+    check();
+    if (c.view.col_stride != 1) return;  // gemm turns such a product round
+    for (const auto& one : products<T>()) {
+      for (std::size_t i = 0; i < s.m; ++i)
+        for (std::size_t j = 0; j < s.n; ++j) c.view(i, j) = matrix_view<const T>(before)(i, j);
+      one(T(-0.5), a.view, b.view, c.view, accumulate);
+      check();
+    }
+  }
 }
 
 TEST_CASE("gemm<float> adds fused products in the order of k, in blocks of 256", "[gemm]") {
@@ -133,7 +136,7 @@ TEST_CASE("gemm<float> adds fused products in the order of k, in blocks of 256",
       }
   auto all = products<float>();
 #if !defined(__FMA__) && !TERN_AARCH64
-  all.erase(all.begin());  // what it is compiled for has no fused multiply-add
+  all.erase(all.begin());  // this unit is compiled without fused multiply-add
 #endif
   for (const auto one : all) {
     tern::matrix<float> c = start;
@@ -151,26 +154,38 @@ TEST_CASE("gemm takes owners and transposed views", "[gemm]") {
 }
 
 TEST_CASE("gemm is bit-identical for any number of threads", "[gemm][threads]") {
-  struct size {
+  struct row {
+    const char* name;
     std::size_t m, k, n;
   };
-  for (const auto& [m, k, n] : {size{700, 300, 150}, {150, 300, 700}, {513, 64, 513}}) {
-    const auto a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2);
-    tern::matrix<float> serial = random_matrix<float>(m, n, 3), start = serial;
+  const auto s = GENERATE(values<row>({
+      {"split by rows", 700, 300, 150},
+      {"split by columns", 150, 300, 700},
+      {"square", 513, 64, 513},
+  }));
+  const std::size_t threads = GENERATE(1u, 2u, 3u);
+  DYNAMIC_SECTION(s.name << ", " << threads << " threads") {
+    const auto a = random_matrix<float>(s.m, s.k, 1), b = random_matrix<float>(s.k, s.n, 2);
+    tern::matrix<float> serial = random_matrix<float>(s.m, s.n, 3), c = serial;
     tern::gemm<float>(1, a, b, serial, true);
-    for (const std::size_t threads : {1u, 2u, 3u}) {
-      tern::thread_pool pool(threads);
-      tern::matrix<float> c = start;
-      tern::gemm<float>(1, a, b, c, true, pool);
-      CHECK(c == serial);
-    }
+    tern::thread_pool pool(threads);
+    tern::gemm<float>(1, a, b, c, true, pool);
+    CHECK(c == serial);
   }
 }
 
-TEST_CASE("gemm names what does not fit", "[gemm]") {
-  tern::matrix<float> a(3, 4), b(4, 5), c(3, 5);
+TEST_CASE("gemm says which operand does not fit", "[gemm]") {
+  tern::matrix<float> a(3, 4), c(3, 5);
   CHECK_THROWS_WITH(tern::gemm<float>(1, a, c, c), "gemm: a: expected 3 x 3, got 3 x 4");
+}
+
+TEST_CASE("gemm refuses a result of another shape", "[gemm]") {
+  tern::matrix<float> a(3, 4), b(4, 5);
   CHECK_THROWS_AS(tern::gemm<float>(1, a, b, a), tern::shape_error);
+}
+
+TEST_CASE("gemm refuses operands that are not contiguous in either order", "[gemm]") {
+  tern::matrix<float> b(4, 5), c(3, 5);
   std::vector<float> memory(100);
   const matrix_view<float> scattered(memory.data(), 3, 4, 20, 2);
   CHECK_THROWS_WITH(tern::gemm<float>(1, scattered, b, c),

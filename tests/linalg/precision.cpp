@@ -1,6 +1,6 @@
-// What products of single precision are good for, whichever unit computes them: errors like those
-// of fused multiply-adds in fp32, also of badly scaled and cancelling operands; products with
-// codes.
+// The precision of products of floats, whichever unit computes them: their errors are like those of
+// fused multiply-adds in fp32, also where operands are badly scaled or cancel each other. And
+// products with codes.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t m = 150, k = 333, n = 141;
 
-/// Largest error of an element, in units of the sum of its terms' magnitudes.
+/// The largest error of an element, relative to the sum of the magnitudes of its terms.
 template <class A, class B>
 double error_of(const tern::matrix<float>& c, const A& a, const B& b) {
   const tern::matrix<double> left = a.template cast<double>(), right = b.template cast<double>();
@@ -51,7 +51,8 @@ TEST_CASE("gemm<float> errs like fused multiply-adds", "[gemm]") {
     tern::gemm<float>(1, a, b, c);
     const Eigen::MatrixXf left = a, right = b;  // column-major
     tern::gemm<float>(1, left, right, d);
-    // Plus a rounding of each term: where terms cancel one after another, fused sums have none.
+    // A rounding of each term is allowed, too: where terms cancel one after another, fused sums
+    // have no error at all.
     const double allowed = 1.5 * error_of(fused(a, b), a, b) + 0x1p-23;
     CHECK(error_of(c, a, b) < allowed);
     CHECK(error_of(d, a, b) < allowed);

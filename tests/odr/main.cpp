@@ -1,5 +1,5 @@
-// Two translation units with different -m flags in one program: each must keep its own inline
-// functions, or code for the larger instruction set could run on a machine without it.
+// Two translation units with different -m flags in one program. Each must keep its own inline
+// functions, or code for the larger instruction set could run on a machine that lacks it.
 #include <cstddef>
 #include <cstdio>
 

@@ -1,4 +1,4 @@
-// Compiled twice into one program, for different instruction sets (see CMakeLists.txt).
+// Is compiled twice into one program, for different instruction sets (see tests/cmake/odr.cmake).
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -22,7 +22,8 @@ std::size_t TERN_ODR_SIDE(compute)(float& sum) {
   return tern::simd::lanes<float>;
 }
 
-/// Quantizes tokens and multiplies them at a level; true where that is what the definition gives.
+/// Quantizes tokens and multiplies them at a level. True where the results are those of the
+/// definition.
 bool TERN_ODR_SIDE(multiply)(int level) {
   constexpr std::size_t tokens = 5, in = 100, out = 37;
   std::vector<float> x(tokens * in), scales(tokens);

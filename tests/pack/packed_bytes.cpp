@@ -1,4 +1,4 @@
-// Stored weights: the documented bytes, and a clear refusal of every other.
+// Stored weights have the documented bytes, and all others are refused with a clear message.
 #include "tern/pack/packed_bytes.hpp"
 
 #include <vector>
@@ -17,7 +17,7 @@ using tern_test::message_of;
 
 namespace {
 
-/// Bytes at a multiple of 64, as a mapped file has them.
+/// Bytes at an address that is a multiple of 64, as a mapped file has them.
 struct aligned_bytes {
   std::vector<packed_block> memory;
   std::size_t size;
@@ -43,7 +43,7 @@ std::vector<T> random_reals(std::size_t n) {
   return v;
 }
 
-/// A matrix of 17 x 70 with 34 scales: 64 + 192 + 2 * 5 * 64 bytes.
+/// A matrix of 17 x 70 with 34 scales. It takes 64 + 192 + 2 * 5 * 64 bytes.
 aligned_bytes sample() {
   const auto w = random_reals<float>(17 * 70);
   const matrix_view<const float> view(w.data(), 17, 70);
@@ -54,7 +54,7 @@ std::string refusal(std::span<const std::byte> bytes) {
   return message_of<format_error>([&] { view_bytes<two_bit, float>(bytes); });
 }
 
-/// What is said of the sample after change(header), the checksum made right again.
+/// The message about the sample after change(header), with a checksum that fits.
 template <class F>
 std::string refusal_of(F change) {
   aligned_bytes bytes = sample();
@@ -107,7 +107,7 @@ TEST_CASE("the header is the documented one") {
                                   0,    0,   0,   0};
   for (std::size_t i = 0; i < expected.size(); ++i)
     CHECK(std::to_integer<int>(bytes.span()[i]) == expected[i]);
-  // The CRC-32 of zip files.
+  // The checksum is the CRC-32 of zip files.
   packed_header digits;
   const std::string text = "123456789012345678901234567890123456789012345678901234567890";
   std::memcpy(&digits, text.data(), text.size());

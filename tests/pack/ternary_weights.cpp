@@ -1,4 +1,5 @@
-// Trits and scales together: lossless in every format, for any shape and any block of scales.
+// Packed weights and their scales keep all values, in every format, for any shape and any block of
+// scales.
 #include "tern/pack/ternary_weights.hpp"
 
 #include <cstring>
@@ -17,7 +18,7 @@ using namespace tern;
 
 namespace {
 
-/// A user's format: a byte to a trit, blocks of 9 x 7.
+/// A format of a user: a byte for each trit, in blocks of 9 x 7.
 struct bytes {
   static constexpr std::size_t rows = 9, cols = 7;
   static constexpr int least_code = -1, max_digit = 2;
@@ -36,7 +37,7 @@ struct bytes {
   }
 };
 
-/// A user's matrix.
+/// A matrix type of a user.
 struct column_major {
   std::size_t height, width;
   std::vector<float> data;
@@ -156,7 +157,7 @@ TEST_CASE("any matrix-like is packed, of any strides") {
 
 TEST_CASE("every run begins a block") {
   std::vector<std::int8_t> codes(16 * 40, 0);
-  codes[25] = 1;  // run 1 of 25 columns: its first; run 0 takes two blocks
+  codes[25] = 1;  // the first column of run 1; run 0 has 25 columns and takes two blocks
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40), 25);
   const packed_view<two_bit> view = packed;
   CHECK(view.runs() == 2);

@@ -1,4 +1,4 @@
-// Groups of 4 and 8 bits: the definition, its error, and products with the packed codes.
+// Groups of 4 and 8 bits equal the definition, have its error, and are multiplied as packed codes.
 #include "tern/quant/absmax_groups.hpp"
 
 #include <cmath>
@@ -27,7 +27,7 @@ matrix<float> weights(Eigen::Index rows, Eigen::Index cols) {
   return w;
 }
 
-/// Largest |w - code * scale| over the largest |w| of its group.
+/// The largest |w - code * scale|, relative to the largest |w| of its group.
 template <int Bits, std::size_t Group>
 double worst(const matrix<float>& w, matrix<std::int8_t>& codes, std::vector<float>& scales) {
   const auto cols = static_cast<std::size_t>(w.cols()), rows = static_cast<std::size_t>(w.rows());

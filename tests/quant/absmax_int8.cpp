@@ -27,7 +27,8 @@ struct quantized {
   }
 };
 
-/// One token at every level beside the portable loop: all bits, NaN of whichever kind.
+/// Compares all bits of a token at every level with those of the portable loop; any NaN equals any
+/// other.
 void check_levels(const std::vector<float>& token) {
   const matrix_view<const float> x(token.data(), 1, token.size());
   const quantized<float> expected(x, {}, isa::level::scalar);
@@ -115,7 +116,7 @@ TEMPLATE_TEST_CASE("a token that is not finite gives NaN, its neighbours stay ri
         CHECK(q.codes[n + at] == 0);
         CHECK(q.scales[2] == T(2) / 127);
       }
-  // A maximum may lose an infinity that a NaN follows.
+  // A maximum may lose an infinity where a NaN comes after it.
   const std::vector<T> both{inf, 1, nan, 2, -inf, nan, nan};
   CHECK(std::isnan(quantized<T>(matrix_view<const T>(both.data(), 1, both.size())).scales[0]));
 }
@@ -144,7 +145,7 @@ TEST_CASE("every level gives the bits of the portable loop") {
       for (float& v : x) v = static_cast<float>(random.normal() * range);
       check_levels(x);
     }
-    // Halves: every value is a tie of the rounding, or none after the factor's own.
+    // Halves are ties, unless the rounding of the factor moves them.
     for (float& v : x) v = static_cast<float>(random.below(255)) / 2 - 63.5f;
     check_levels(x);
     for (const float extreme : extremes) {

@@ -8,7 +8,7 @@
 
 namespace {
 
-/// binary16 by its definition, in double.
+/// The value of a binary16 number by its definition, in double.
 double value_of_f16(std::uint16_t h) {
   const int exponent = (h >> 10) & 31;
   const double fraction = (h & 1023) / 1024.0;

@@ -1,4 +1,4 @@
-// The absmean policies of finer scales: a row, blocks of a row.
+// The policies whose scales belong to a row (per_channel) or to blocks of a row (block).
 #include "tern/quant/trits.hpp"
 
 #include <limits>

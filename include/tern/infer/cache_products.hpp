@@ -1,10 +1,11 @@
-// What a new token does with the keys and values of a kv_cache: a few rows of floats times the rows
-// of a head as they are stored, by the instructions of the CPU, whatever flags the translation unit
-// has. Memory delivers the rows; all query heads that share them meet them in one pass.
+// The products of a few new tokens with the keys and values of a kv_cache: a few rows of floats
+// times the rows of a head as they are stored, with the instructions of the CPU, whatever flags the
+// translation unit has. Reading the rows takes the time; all query heads that share them use them
+// in one pass.
 //
-// Keys, four positions: a load with its conversion (vcvtph2ps or vpmovsxbd and vcvtdq2ps) to each
-// position and register of columns, a vfmadd231ps to each query row besides. Values: the same, a
-// register of sums to each query row and register of columns.
+// Keys are taken four positions at a time. Each position and register of columns takes a load with
+// its conversion (vcvtph2ps, or vpmovsxbd and vcvtdq2ps), and a vfmadd231ps for each query row.
+// Values take the same, with a register of sums for each query row and register of columns.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,7 @@
 
 namespace tern::inline TERN_ABI::cache_products::portable {
 
+/// Four floats in the registers of any machine.
 struct ops {
   using reg [[gnu::vector_size(16)]] = float;
   static constexpr std::size_t lanes = 4, most_rows = 2, sums = 8;
@@ -84,13 +86,16 @@ struct entry {
               float* y, std::size_t y_stride, bool add) = nullptr;
 };
 
+/// The products of all levels.
+// clang-format off
 template <class E>
-inline constexpr isa::dispatch_table<entry<E>> products {
-  {isa::level::scalar, {portable::scores<E>, portable::mix<E>}},
+inline constexpr isa::dispatch_table<entry<E>> products{
+    {isa::level::scalar, {portable::scores<E>, portable::mix<E>}},
 #if TERN_X86
-      {isa::level::avx2, {avx2::scores<E>, avx2::mix<E>}},
-      {isa::level::avx512bw, {avx512bw::scores<E>, avx512bw::mix<E>}},
+    {isa::level::avx2, {avx2::scores<E>, avx2::mix<E>}},
+    {isa::level::avx512bw, {avx512bw::scores<E>, avx512bw::mix<E>}},
 #endif
 };
+// clang-format on
 
 }  // namespace tern::inline TERN_ABI::cache_products

@@ -1,5 +1,5 @@
-// Attention of new tokens over a kv_cache: what nn/attention.hpp computes, with the keys and values
-// of all earlier positions read back from the cache, a tile at a time.
+// Attention of new tokens over a kv_cache. It computes what nn/attention.hpp does, but reads the
+// keys and values of all earlier positions from the cache, a tile of positions at a time.
 #pragma once
 
 #include <algorithm>
@@ -20,17 +20,21 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Rows [row, row + rows) of a batch are the positions of a sequence that follow its length.
+/// The new tokens of a sequence: rows [row, row + rows) of a batch, whose positions follow the
+/// present length of the sequence.
 struct cached_rows {
-  std::size_t sequence = 0, row = 0, rows = 0;  ///< `sequence`: of the cache
+  std::size_t sequence = 0;  ///< index of the sequence in the cache
+  std::size_t row = 0, rows = 0;
 };
 
+/// Grouped-query attention with causal mask.
 class cached_attention {
  public:
   /// y_i = sum_j p_ij v_j over the positions j that i sees, p_i = softmax_j(scale * q_i . k_j).
-  /// q, y: (N, q_heads * head_dim), rows contiguous. The keys and values of the new positions have
-  /// been appended, their sequences not yet advanced. Scratch: at most 8 runs of 64 * (T + 128)
-  /// floats, T the longest sequence, released again. Throws shape_error.
+  /// q, y: (N, q_heads * head_dim) with contiguous rows. The caller has appended the keys and
+  /// values of the new positions, and has not yet advanced their sequences. While it runs,
+  /// `scratch` holds at most 8 * 64 * (T + 128) floats, where T is the length of the longest
+  /// sequence. Throws shape_error.
   static void forward(matrix_view<const float> q, const kv_cache& cache, std::size_t layer,
                       std::span<const cached_rows> parts, const attention_shape& shape,
                       matrix_view<float> y, arena& scratch, executor_ref ex = {}) {
@@ -60,11 +64,12 @@ class cached_attention {
  private:
   static constexpr std::size_t most_rows = score_band::most_rows, most_runs = 8, tile = 64;
 
-  /// New rows of a sequence, for one key/value head.
+  /// Some new rows of a sequence, for one key/value head.
   struct task {
     std::size_t sequence, row, rows, offset, head;
   };
 
+  /// Task i of all.
   static task task_of(std::span<const cached_rows> parts, std::size_t i, std::size_t band,
                       std::size_t heads) {
     for (const cached_rows& p : parts) {
@@ -114,9 +119,9 @@ class cached_attention {
                          });
   }
 
-  static constexpr std::size_t few = 4;  // rows too few to pack operands for
+  static constexpr std::size_t few = 4;  // for up to 4 rows it does not pay to pack operands
 
-  /// z = factor * q k^T; row h * q.rows + i of z is that of head h in row i of q.
+  /// z = factor * q k^T. Row h * q.rows + i of z belongs to head h of row i of q.
   template <class E>
   static void score(float factor, matrix_view<const float> q, const stored_rows<E>& k,
                     matrix_view<float> z, float* buffer) {
@@ -134,7 +139,7 @@ class cached_attention {
                                 z.row_block(h * n, n), false);
   }
 
-  /// y = p v, or y += p v, rows as in score().
+  /// y = p v, or y += p v, with rows as in score().
   template <class E>
   static void mix(matrix_view<const float> p, const stored_rows<E>& v, matrix_view<float> y,
                   bool add, float* buffer) {

@@ -1,16 +1,16 @@
 // AMX: tiles of 16 rows of 64 bytes, a product of two of them in one instruction.
 //
-//   tdpbssd     16 tokens x 16 rows x 64 columns   16 cycles: one to a token
-//   tileloadd   16 rows of 64 bytes                8 cycles; far slower where rows cross lines
-//   tilestored  the same                           15 cycles
+//   tdpbssd     16 tokens x 16 rows x 64 columns   16 cycles, one for each token
+//   tileloadd   16 rows of 64 bytes                8 cycles, many more where rows cross cache lines
+//   tilestored  16 rows of 64 bytes                15 cycles
 //   vpshufb zmm 1/cycle (p5), vpandd zmm 2/cycle, vpsrlw zmm 1/cycle, 64 bytes stored a cycle
 //
-// 32 tokens x 32 rows x 64 columns: 64 cycles of products beside 32 of loads and 32 of stores (the
-// codes, unpacked a step ahead into a ring that stays in L1).
-// 16 tokens x 64 rows x 64 columns: 64 cycles of products, 40 of loads, 64 of stores.
+// 32 tokens x 32 rows x 64 columns take 64 cycles of products, 32 of loads and 32 of stores. The
+// stores are codes that are unpacked a step ahead into a ring, which stays in L1.
+// 16 tokens x 64 rows x 64 columns take 64 cycles of products, 40 of loads and 64 of stores.
 //
-// Both operands are signed: row sums play no part, and what x holds past its end counts for
-// nothing.
+// Both operands are signed. So row sums are not needed, and what x holds past its end is multiplied
+// by 0.
 #pragma once
 
 #include "tern/isa/target.hpp"
@@ -27,15 +27,15 @@
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,amx-tile,amx-int8")
 namespace tern::inline TERN_ABI::kernel::amx {
 
-namespace below = avx512vbmi;  // whose instructions this level has
+namespace below = avx512vbmi;  // this level has its instructions
 
 inline constexpr std::size_t tile_tokens = 16, tile_cols = 64, tile_planes = 16, tile_bytes = 1024;
 
-/// Orders stores and tile loads, of which g++ does not know that they read memory.
+/// Keeps stores before tile loads: g++ does not know that these read memory.
 TERN_INLINE void memory_fence() { __asm__ volatile("" ::: "memory"); }
 
-/// Tiles 0, 1 hold sums of `first` tokens and 2, 3 of `second`; 4 and 5 their activations; 6 and 7
-/// weights.
+/// Sets the tiles up. Tiles 0 and 1 hold sums of `first` tokens, 2 and 3 sums of `second` tokens; 4
+/// and 5 hold the activations of the two; 6 and 7 hold weights.
 inline void configure(std::size_t first, std::size_t second) {
   isa::tile_config tiles;
   tiles.rows[0] = tiles.rows[1] = tiles.rows[4] = static_cast<std::uint8_t>(first);
@@ -44,10 +44,10 @@ inline void configure(std::size_t first, std::size_t second) {
   _tile_loadconfig(&tiles);
 }
 
-/// The codes of a block: 64 bytes, 16 rows of four neighbouring columns, for each plane.
+/// Unpacks the codes of a block. Each plane becomes 64 bytes, 16 rows of four neighbouring columns.
 template <class Format>
 TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
-  using format = below::decoder<Format>;
+  using format = below::digit_reader<Format>;
   const auto q = format::decode(below::ops::load(block.bytes.data()));
   [&]<std::size_t... plane>(std::index_sequence<plane...>) __attribute__((always_inline)) {
     (below::ops::store(to + 64 * plane, _mm512_add_epi8(format::template digits<plane>(q),
@@ -57,7 +57,7 @@ TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
   (below::plane_indices<Format>{});
 }
 
-/// A table for the lower, one for the upper digit of a nibble, whose other digit may be any.
+/// One table has the code of the lower digit of a nibble, the other one that of the upper digit.
 template <>
 TERN_INLINE void unpack_planes<two_bit>(const packed_block& block, std::int8_t* to) {
   const __m512i lower = _mm512_set1_epi32(0x000100FF);
@@ -71,25 +71,28 @@ TERN_INLINE void unpack_planes<two_bit>(const packed_block& block, std::int8_t* 
   _mm512_store_si512(to + 192, _mm512_shuffle_epi8(upper, high));
 }
 
-/// Tiles of `panels` panels, unpacked step by step; those of a few steps exist at a time.
+/// Tiles of `panels` panels. They are unpacked step by step into a ring that holds a few steps.
 template <class Format, std::size_t panels>
 struct weight_tiles {
-  static constexpr std::size_t planes = Format::cols / 4;  // of a block
+  static constexpr std::size_t planes = Format::cols / 4;  // planes of a block
   static constexpr bool whole = tile_planes % planes == 0;
-  static constexpr std::size_t steps = whole ? 2 : planes;  // so that no block crosses the end
+  // The ring holds this number of steps, so that no block crosses its end.
+  static constexpr std::size_t steps = whole ? 2 : planes;
   static constexpr std::size_t stride = steps * tile_bytes;
 
   const packed_block* packed[panels];
   std::size_t blocks;
   std::int8_t* ring;
 
-  /// The first block that no earlier step needs.
+  /// The first block that no step before this one needs.
   TERN_INLINE static std::size_t first_block(std::size_t step) {
     return (tile_planes * step + planes - 1) / planes;
   }
+  /// Where block b of a panel is unpacked.
   TERN_INLINE std::int8_t* block(std::size_t panel, std::size_t b) const {
     return ring + panel * stride + b % (steps * tile_planes / planes) * planes * 64;
   }
+  /// Unpacks the blocks that this step is the first to need.
   TERN_INLINE void unpack(std::size_t step) const {
     const std::size_t begin = first_block(step), end = first_block(step + 1);
     if (end > blocks) return unpack_last(begin, end);
@@ -99,7 +102,7 @@ struct weight_tiles {
           unpack_planes<Format>(packed[p][begin + i], block(p, begin + i));
     memory_fence();
   }
-  /// Zeros where there are no more blocks.
+  /// The same at the end of the weights, with zeros where there are no more blocks.
   void unpack_last(std::size_t begin, std::size_t end) const {
     for (std::size_t p = 0; p < panels; ++p)
       for (std::size_t b = begin; b < end; ++b)
@@ -110,13 +113,14 @@ struct weight_tiles {
             _mm512_store_si512(block(p, b) + 64 * i, _mm512_setzero_si512());
     memory_fence();
   }
+  /// The tile of a step, for the first panel.
   TERN_INLINE const std::int8_t* tile(std::size_t step) const {
     return ring + step % steps * tile_bytes;
   }
 };
 
-/// out[t][0 .. 16 panels) of n tokens: two panels of weights and up to 32 tokens, the `first` ones
-/// in tiles of their own, or four panels and up to 16 tokens.
+/// Computes out[t][0 .. 16 panels) of n tokens: with two panels of weights for up to 32 tokens, the
+/// `first` of which have tiles of their own, or with four panels for up to 16 tokens.
 template <class Format, std::size_t panels>
 [[gnu::noinline]] void tiles(const weight_tiles<Format, panels>& weights, const std::int8_t* x,
                              std::size_t n, std::size_t first, std::size_t steps, std::int32_t* out,
@@ -154,8 +158,9 @@ template <class Format, std::size_t panels>
   memory_fence();
 }
 
-/// `panels` panels from `panel` on times all groups of a task; past its end the last panel stands
-/// in for those that are not there. `ring` has as many bytes as their weight_tiles need.
+/// Multiplies `panels` panels from `panel` on with all groups of a task. Where the task has fewer
+/// panels, its last one is multiplied again in their place and the result is dropped. `ring` has as
+/// many bytes as weight_tiles of these panels need.
 template <std::size_t panels, class Format>
 void columns(const problem<Format>& p, const typename problem<Format>::range& task,
              std::size_t panel, std::int8_t* ring) {
@@ -183,11 +188,11 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
   }
 }
 
-/// Tokens from which tiles are quicker.
+/// From this number of tokens on tiles are quicker.
 template <class Format>
 inline constexpr std::size_t least_tokens = weight_tiles<Format, 2>::whole ? 3 : 6;
 
-/// Most tokens of a group; 0 where each has its own matvec.
+/// The most tokens of a group; 0 where each token has a matvec of its own.
 template <class Format>
 inline std::size_t group_size(std::size_t tokens) {
   if (tokens < least_tokens<Format>) return below::group_size(tokens);
@@ -202,8 +207,8 @@ inline constexpr std::size_t unpacked_bytes =
 /// Tasks [begin, end) of the problem. Leaves the tiles as it found them: not in use. `bytes` points
 /// to unpacked_bytes<Format> of memory that begin at a cache line.
 template <class Format>
-void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes) {
-  if (p.tokens() < least_tokens<Format>) return below::run(p, begin, end, bytes);
+void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes) {
+  if (p.tokens() < least_tokens<Format>) return below::compute(p, begin, end, bytes);
   auto* const ring = reinterpret_cast<std::int8_t*>(bytes);
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
@@ -219,7 +224,7 @@ void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint
 
 /// The functions of the level.
 template <class Format>
-inline constexpr entry<Format> entry_of{run<Format>, group_size<Format>, unpacked_bytes<Format>,
+inline constexpr entry<Format> entry_of{compute<Format>, group_size<Format>, unpacked_bytes<Format>,
                                         least_tokens<Format>};
 
 }  // namespace tern::inline TERN_ABI::kernel::amx

@@ -1,19 +1,15 @@
-// AVX-512 without VNNI (Skylake-X): 16 rows in a register, four bytes of each row a step, sums of
-// pairs in int16.
+// AVX-512 without VNNI (Skylake-X): a register has four bytes of each of 16 rows; products of pairs
+// are added up in int16.
 //
 //   vpmaddubsw zmm   64 multiply-adds   latency 5   2/cycle (p05) or 1/cycle (one p0 core)
 //   vpaddw / vpandd / vpsubb zmm 2/cycle (p05), vpsrlw / vpminub zmm 1/cycle (p0),
 //   vpshufb / vpcmpeqb zmm 1/cycle (p5), vpbroadcastd zmm, m32: a load
 //
-// matmul: 20 products and 20 sums, 2 loads and 10 broadcasts for 32 rows x 10 tokens x 4 columns:
+// matmul: 32 rows x 10 tokens x 4 columns take 20 products and 20 sums, 2 loads and 10 broadcasts,
 // 20 cycles where p0 and p5 both multiply.
-// matvec, two_bit: 4 masks, a shift, 4 products and 4 sums for 16 rows x 16 columns: 7 cycles.
-// matvec, base3: 19 operations to decode, 5 products and 5 sums for 16 rows x 20 columns: 14.5
+// matvec, two_bit: 16 rows x 16 columns take 4 masks, a shift, 4 products and 4 sums, 7 cycles.
+// matvec, base3: 16 rows x 20 columns take 19 operations to decode, 5 products and 5 sums, 14.5
 // cycles.
-//
-// A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
-// int16 holds exactly, then `widen` moves them to int32; 16 steps of a matvec's digits that are
-// left multiplied by 4. Nothing saturates or wraps.
 #pragma once
 
 #include "tern/isa/registers/avx512.hpp"

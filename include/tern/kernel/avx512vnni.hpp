@@ -1,4 +1,4 @@
-// AVX-512 VNNI: 16 rows in a register, four bytes of each row a step.
+// AVX-512 VNNI: a register has four bytes of each of 16 rows.
 //
 //   vpdpbusd zmm   64 multiply-adds   latency 5   1/cycle (Zen 4, one p0 core) or 2/cycle (p05)
 //   vpandd / vpsubb zmm               latency 1   2/cycle
@@ -6,9 +6,9 @@
 //   vpshufb / vpcmpeqb zmm            latency 1 and 3   1/cycle (p5)
 //   vpbroadcastd zmm, m32             a load, no vector port
 //
-// matmul: 24 dot products, 2 loads and 12 broadcasts for 32 rows x 12 tokens x 4 columns.
-// matvec, two_bit: 4 masks and 4 dot products for 16 rows x 16 columns: 4 cycles of p05.
-// matvec, base3: 19 operations to decode and 5 dot products for 16 rows x 20 columns: 12 cycles.
+// matmul: 32 rows x 12 tokens x 4 columns take 24 dot products, 2 loads and 12 broadcasts.
+// matvec, two_bit: 16 rows x 16 columns take 4 masks and 4 dot products, 4 cycles of p05.
+// matvec, base3: 16 rows x 20 columns take 19 operations to decode and 5 dot products, 12 cycles.
 #pragma once
 
 #include "tern/isa/registers/avx512.hpp"

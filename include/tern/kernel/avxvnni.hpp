@@ -1,12 +1,13 @@
-// AVX-VNNI: 8 rows in a register, four bytes of each row a step; 16 registers.
+// AVX-VNNI: a register has four bytes of each of 8 rows, and there are 16 registers.
 //
 //   vpdpbusd ymm   32 multiply-adds   latency 5   2/cycle (p01)
 //   vpand ymm 3/cycle, vpsrlw ymm 2/cycle, vpbroadcastd ymm, m32: a load
 //   vpshufb / vpminub / vpcmpeqb ymm 2/cycle, vpsubb ymm 3/cycle
 //
-// matmul: 12 dot products, 2 loads and 6 broadcasts for 16 rows x 6 tokens x 4 columns.
-// matvec, two_bit: 8 masks and 8 dot products for 16 rows x 16 columns: 5.3 cycles.
-// matvec, base3: 36 operations to decode, 10 dot products for 16 rows x 20 columns: 15.3 cycles.
+// matmul: 16 rows x 6 tokens x 4 columns take 12 dot products, 2 loads and 6 broadcasts.
+// matvec, two_bit: 16 rows x 16 columns take 8 masks and 8 dot products, 5.3 cycles.
+// matvec, base3: 16 rows x 20 columns take 36 operations to decode and 10 dot products, 15.3
+// cycles.
 #pragma once
 
 #include "tern/isa/registers/avx2.hpp"

@@ -1,5 +1,6 @@
-// What kernels look up to find the digits of a `base3` byte. Its upper part is what the digits of
-// weights 28 and 84 make of it: a multiple of 28. The lower part is the rest, below 28.
+// Tables in which kernels look up the digits of a `base3` byte. The upper part of a byte is the
+// value of the digits with weights 28 and 84, a multiple of 28; the lower part is the rest,
+// below 28.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@ namespace tern::inline TERN_ABI::kernel {
 
 namespace detail {
 
+/// entry(0), entry(1), ...
 template <std::size_t size, class F>
 constexpr std::array<std::uint8_t, size> make_table(F entry) {
   std::array<std::uint8_t, size> t{};
@@ -19,43 +21,45 @@ constexpr std::array<std::uint8_t, size> make_table(F entry) {
   return t;
 }
 
+/// The upper part of a byte.
 constexpr std::size_t base3_upper(std::size_t byte) {
   return byte / base3::weights[3] * base3::weights[3];
 }
 
 }  // namespace detail
 
-/// Sixteen entries, for processors that look up four bits.
+/// Tables of sixteen entries, for instructions that look up four bits.
 struct base3_tables_16 {
   using table = std::array<std::uint8_t, 16>;
 
-  /// Entry byte >> 4: the upper part of the least such byte; the byte's own is that or the next.
+  /// Index byte >> 4: the upper part of the least byte with these bits. The upper part of the byte
+  /// itself is this one or the next.
   static constexpr table least_upper =
       detail::make_table<16>([](std::size_t i) { return detail::base3_upper(16 * i); });
-  /// Digits 3 and 4: entry i of the upper part that byte 16 (i + 1) has. The first upper part, 0,
-  /// is entry -1: none, and what is looked up in none is 0.
+  /// Digits 3 and 4. Entry i belongs to the upper part of byte 16 (i + 1); for the upper part 0 the
+  /// index is -1, and the instructions give 0 for it.
   template <std::size_t place>
   static constexpr table upper_digit = detail::make_table<16>(
       [](std::size_t i) { return base3::digit((16 * (i + 1)) % 256, place); });
-  /// Digit 2: entry 9 digit mod 16.
+  /// Digit 2 has the index 9 * digit mod 16.
   static constexpr table ninths = detail::make_table<16>([](std::size_t i) {
     return i == 9 ? 1 : i == 18 - 16 ? 2 : 0;
   });
-  /// Digits 0 and 1: entry lower part mod 9.
+  /// Digits 0 and 1 have the index lower part mod 9.
   template <std::size_t place>
   static constexpr table lower_digit =
       detail::make_table<16>([](std::size_t i) { return base3::digit(i, place); });
 };
 
-/// Sixty-four entries, for those that look up six bits.
+/// Tables of sixty-four entries, for instructions that look up six bits.
 struct base3_tables_64 {
   using table = std::array<std::uint8_t, 64>;
 
-  /// Entry byte >> 2.
+  /// The upper part of a byte; the index is byte >> 2.
   alignas(64) static constexpr table upper = detail::make_table<64>([](std::size_t i) {
     return detail::base3_upper(4 * i);
   });
-  /// A digit: entry byte >> 2 for digits 3 and 4, the lower part for the others.
+  /// A digit. The index is byte >> 2 for digits 3 and 4, and the lower part for the others.
   template <std::size_t place>
   alignas(64) static constexpr table digit = detail::make_table<64>([](std::size_t i) {
     return base3::digit(place < 3 ? i : 4 * i, place);

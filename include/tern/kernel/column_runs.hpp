@@ -1,6 +1,6 @@
-// A product cut into runs of columns, each a problem of its own: its part of the packed weights,
-// its activations as kernels want them, its row sums. Most weights are one run; those that have a
-// scale to every 64 columns, say, are many.
+// A product cut into runs of columns that share a scale. Each run is a problem of its own, with its
+// part of the packed weights, its activations in the layout of the kernel, and its row sums. Most
+// weights are one run; weights with a scale for every 64 columns, for instance, are many.
 #pragma once
 
 #include <algorithm>
@@ -16,19 +16,20 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
+/// Columns of w, padded to whole blocks.
 template <class Format>
 std::size_t padded_cols(const packed_view<Format>& w) {
   return w.panel_blocks() * Format::cols;
 }
 
-/// Sum of the elements, of any number up to 2^24.
+/// Sum of the elements, of which there are at most 2^24.
 inline std::int32_t row_sum(row_view<const std::int8_t> x) {
   using bytes [[gnu::vector_size(8)]] = std::int8_t;
   using shorts [[gnu::vector_size(16)]] = std::int16_t;
   std::int32_t total = 0;
   std::size_t i = 0;
   while (x.stride == 1 && i + 8 <= x.size) {
-    shorts sums{};  // of up to 256 bytes each
+    shorts sums{};  // each of up to 256 bytes
     for (const std::size_t end = std::min(x.size - 7, i + 2048); i < end; i += 8) {
       bytes b;
       std::memcpy(&b, x.data + i, sizeof b);
@@ -40,22 +41,22 @@ inline std::int32_t row_sum(row_view<const std::int8_t> x) {
   return total;
 }
 
-/// Columns of whole tiles.
+/// The number of columns, padded to whole tiles.
 constexpr std::size_t tiled_cols(std::size_t cols) { return (cols + 63) / 64 * 64; }
 
 template <class Format>
 class column_runs {
  public:
-  /// Bytes of workspace needed, whatever its address.
+  /// Bytes of workspace that are enough at any address.
   static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     const std::size_t sums = w.runs() <= 1 ? 0 : w.runs() * x.rows * sizeof(std::int32_t) + 3;
     if (x.rows <= 1 && readable(w, x)) return sums;
-    // To begin at a cache line; and kernels may read 16 bytes where 4 are a token's.
+    // 63 bytes to begin at a cache line; 16 bytes, since kernels may read 16 where a token has 4.
     return sums + 63 + w.runs() * x.rows * tiled_cols(padded_cols(w.run_view(0))) + 16;
   }
 
-  /// whole: the problem of all columns, x (N, K) not yet prepared; tiled: groups are wanted as
-  /// tile_tokens() makes them. The workspace is used as long as this object.
+  /// `whole` is the problem of all columns, x (N, K) the activations as the caller has them.
+  /// `tiled` asks for the layout of tile_tokens(). The workspace must live as long as this object.
   column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
               std::span<std::byte> workspace, executor_ref ex)
       : whole_(whole),
@@ -74,7 +75,7 @@ class column_runs {
     x_step_ = copied_ ? x.rows * stride(w.run_view(0)) : w.run;
     if (copied_) whole_.x = at += -reinterpret_cast<std::uintptr_t>(at) % 64;
     if (!copied_ && runs == 1) return;
-    // Runs in parallel, or the rows of a single one.
+    // Several runs are prepared in parallel; of a single run the rows are.
     const executor_ref inside = runs == 1 ? ex : executor_ref{};
     for_each_row(runs, x.rows * w.run, ex, [&](std::size_t i) {
       const auto part = x.col_block(i * w.run, w.run_view(i).cols);
@@ -84,7 +85,9 @@ class column_runs {
     });
   }
 
+  /// Number of runs.
   [[nodiscard]] std::size_t size() const { return whole_.weights.runs(); }
+  /// The problem of run i.
   [[nodiscard]] problem<Format> operator[](std::size_t i) const {
     problem<Format> p = whole_;
     p.weights = whole_.weights.run_view(i);
@@ -95,12 +98,14 @@ class column_runs {
   }
 
  private:
-  /// Whether kernels can read the rows of x as they are: dense, and whole blocks of columns.
+  /// Whether kernels can read the rows of x as they are: they are dense, and the columns of each
+  /// run are whole blocks.
   static bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     return x.col_stride == 1 && w.cols % Format::cols == 0 &&
            (w.run >= w.cols || w.run % Format::cols == 0);
   }
 
+  /// Bytes of a token in the copy of a run.
   [[nodiscard]] std::size_t stride(const packed_view<Format>& run) const {
     return tiled_ ? tiled_cols(padded_cols(run)) : padded_cols(run);
   }
@@ -117,7 +122,7 @@ class column_runs {
 
   problem<Format> whole_;
   bool copied_, tiled_;
-  std::size_t x_step_ = 0, sums_step_ = 0;  // from one run to the next
+  std::size_t x_step_ = 0, sums_step_ = 0;  // distance from one run to the next
 };
 
 }  // namespace tern::inline TERN_ABI::kernel

@@ -1,6 +1,6 @@
-// What becomes of the sums of a product while they are still in cache: functors that ternary_matmul
-// calls with each part of the result as it is done. They are ordinary code of the translation unit,
-// so real numbers come out the same at every instruction-set level.
+// Epilogues: functors that ternary_matmul calls with each part of the result while its sums are
+// still in cache. They are ordinary code of the translation unit, so that real numbers come out the
+// same at every instruction-set level.
 #pragma once
 
 #include <algorithm>
@@ -12,29 +12,30 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Sums of tokens [token, token + sums.rows) and weight rows [row, row + sums.cols) over the
-/// columns of a run.
+/// A part of the result: the sums over one run of columns for tokens [token, token + sums.rows) and
+/// weight rows [row, row + sums.cols).
 struct sum_block {
-  std::size_t token, row;                ///< of sums(0, 0)
-  matrix_view<const std::int32_t> sums;  ///< (tokens, rows)
-  std::size_t run = 0;                   ///< of columns, whose sums these are
+  std::size_t token, row;                ///< where sums(0, 0) stands in the whole result
+  matrix_view<const std::int32_t> sums;  ///< (tokens, weight rows)
+  std::size_t run = 0;                   ///< index of the run of columns
 };
 
 /// Leaves the sums as they are.
 struct no_epilogue {
-  void operator()(const sum_block&) const {}  ///< leaves the sums as they are
+  void operator()(const sum_block&) const {}  ///< does nothing
 };
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
-/// each operation, in this order. Weights in several runs have a column of w_scales to each: the
-/// first run makes y as above, the others follow in order, y += sums * (x_scales[n] * w_scales(m,
-/// run)). The only place where a ternary product becomes a real number.
+/// each operation, in this order. Weights in several runs have a column of w_scales for each run:
+/// the first run makes y as above, and the others follow in order with
+/// y += sums * (x_scales[n] * w_scales(m, run)).
+/// This is the only place where a ternary product becomes a real number.
 template <class T>
 class rescale {
  public:
-  /// x_scales: N, w_scales: (1, runs), (M, runs), or a row to each `scale_rows` rows of the
-  /// weights; y: (N, M); bias (M) and residual (N, M) may be null, residual may be y itself. Throws
-  /// shape_error, also where a run comes that w_scales has no column for.
+  /// x_scales: N elements. w_scales: (1, runs), (M, runs), or a row for every `scale_rows` rows of
+  /// the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
+  /// itself. Throws shape_error; so does the call for a run that has no column in w_scales.
   rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
           matrix_view<T> y, matrix_view<const T> residual = {}, std::size_t scale_rows = 1)
       : x_scales_(x_scales),
@@ -50,7 +51,7 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Scales the sums of a block and writes them to y; adds those of later runs.
+  /// Scales the sums of a block; those of the first run are written to y, later ones added to it.
   void operator()(const sum_block& b) const {
     if (b.run != 0 && b.run >= w_scales_.cols)
       throw shape_error("rescale: more runs than columns of w_scales");
@@ -63,7 +64,7 @@ class rescale {
         const std::size_t end = std::min(chunk, sums.size - c);
         factors(n, b.row + c, b.run, products, end);
         apply<std::int32_t>({sums.data + c, end}, products, multiply);
-        __asm__("" : "+m"(products));  // rounded here: no addition is contracted with the product
+        __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
         if (b.run != 0) {
           apply<T>({&y[c], end, y.stride}, products, add);
         } else {
@@ -80,7 +81,7 @@ class rescale {
   static constexpr auto multiply = [](auto& a, const auto& b) { a *= b; };
   static constexpr auto add = [](auto& a, const auto& b) { a += b; };
 
-  /// op(to[k], T(from[k])), in vectors that every optimisation level keeps.
+  /// op(to[k], T(from[k])), written with vectors that are used at every optimisation level.
   template <class U, class Op>
   static void apply(row_view<const U> from, T* to, Op op) {
     using given [[gnu::vector_size(8 * sizeof(U))]] = U;
@@ -99,7 +100,7 @@ class rescale {
 
   /// to[k] = x_scales[n] * w_scales(m + k, run)
   void factors(std::size_t n, std::size_t m, std::size_t run, T* to, std::size_t end) const {
-    if (w_scales_.cols == 0) {  // those of a matrix without columns
+    if (w_scales_.cols == 0) {  // a matrix without columns has no scales
       std::fill_n(to, end, T(0));
     } else if (w_scales_.rows == 1) {
       std::fill_n(to, end, x_scales_[n] * w_scales_(0, run));

@@ -1,6 +1,6 @@
-// Packed weights times int8 activations with the best kernel of the CPU the program runs on,
+// Packed weights times int8 activations, with the best kernel of the CPU that the program runs on,
 // whatever flags it was compiled with. Sums are exact, so every level and any number of threads
-// give the same integers; scaling to real numbers is the caller's, outside of these regions.
+// give the same integers. An epilogue outside of the kernels makes real numbers of them.
 #pragma once
 
 #include <algorithm>
@@ -33,9 +33,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Columns of a run up to which no sum can overflow. The tightest place of ternary formats is a
-/// matvec's accumulator of the top plane: digits 2 * 64 times activations down to -128, one column
-/// in four: 2^12 K < 2^31. Other digits are at most 255: 255 * 128 K < 2^31.
+/// The largest number of columns of a run for which no sum can overflow. With ternary formats the
+/// accumulator of a matvec's top plane fills first: it adds digits 2 * 64 times activations down to
+/// -128 for one column in four, so 2^12 K < 2^31. Other digits are at most 255: 255 * 128 K < 2^31.
 template <pack_format Format>
 inline constexpr std::size_t matmul_max_cols =
     (std::size_t{1} << (Format::max_digit == 2 ? 19 : 16)) - 16;
@@ -43,54 +43,51 @@ inline constexpr std::size_t matmul_max_cols =
 namespace kernel {
 
 /// The kernels of a format.
+// clang-format off
 template <class Format>
-inline constexpr isa::dispatch_table<entry<Format>> kernels {
-  {isa::level::scalar, scalar::entry_of<Format>},
+inline constexpr isa::dispatch_table<entry<Format>> kernels{
+    {isa::level::scalar, scalar::entry_of<Format>},
 #if TERN_X86
-      {isa::level::sse41, sse41::entry_of<Format>}, {isa::level::avx2, avx2::entry_of<Format>},
-      {isa::level::avxvnni, avxvnni::entry_of<Format>},
-      {isa::level::avx512bw, avx512bw::entry_of<Format>},
-      {isa::level::avx512vnni, avx512vnni::entry_of<Format>},
-      {isa::level::avx512vbmi, avx512vbmi::entry_of<Format>},
+    {isa::level::sse41, sse41::entry_of<Format>},
+    {isa::level::avx2, avx2::entry_of<Format>},
+    {isa::level::avxvnni, avxvnni::entry_of<Format>},
+    {isa::level::avx512bw, avx512bw::entry_of<Format>},
+    {isa::level::avx512vnni, avx512vnni::entry_of<Format>},
+    {isa::level::avx512vbmi, avx512vbmi::entry_of<Format>},
 #  if defined(__x86_64__)
-      {isa::level::amx, amx::entry_of<Format>},
+    {isa::level::amx, amx::entry_of<Format>},
 #  endif
 #elif TERN_AARCH64
-      // CPUs without dot products are too slow for wider digits to matter.
-      {isa::level::neon,
-       [] {
-         if constexpr (Format::max_digit == 2)
-           return neon::entry_of<Format>;
-         else
-           return scalar::entry_of<Format>;
-       }()},
-      {isa::level::neon_dotprod, neon_dotprod::entry_of<Format>},
+    {isa::level::neon, neon::entry_of<Format>},
+    {isa::level::neon_dotprod, neon_dotprod::entry_of<Format>},
 #endif
 };
+// clang-format on
 
 }  // namespace kernel
 
-/// Bytes of workspace that ternary_matmul needs for these operands, at any level: about those of x;
-/// none for a single dense token and one run, where K is a multiple of the format's.
+/// Bytes of workspace that ternary_matmul needs for these operands at any level: about as many as x
+/// has, and none for a single dense token where the weights are one run and K is a multiple of the
+/// format's columns.
 template <packed_weights W>
 std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::int8_t> x) {
   return kernel::column_runs<typename W::format>::workspace(weights, x);
 }
 
-/// A product of w (M, K) with activations that others may share: out (N, M), dense along its rows.
+/// A product of weights with activations that several products may share.
 template <pack_format Format, class Epilogue = no_epilogue>
 struct ternary_product {
   static_assert(std::invocable<const Epilogue&, const sum_block&>,
                 "an epilogue needs: void operator()(const tern::sum_block&) const");
 
   packed_view<Format> weights;    ///< (M, K)
-  matrix_view<std::int32_t> out;  ///< (N, M), the sums
-  Epilogue epilogue;              ///< called with each finished sum_block
+  matrix_view<std::int32_t> out;  ///< (N, M), receives the sums; its rows are dense
+  Epilogue epilogue;              ///< is called with each finished sum_block
 };
 
 namespace kernel {
 
-/// first: of the products that share x.
+/// Throws where p does not fit x and the workspace. `first` is the first product that shares x.
 template <class Format, class Epilogue>
 void require_product(const ternary_product<Format, Epilogue>& p, const packed_view<Format>& first,
                      matrix_view<const std::int8_t> x, std::size_t workspace) {
@@ -110,13 +107,14 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
 
 }  // namespace kernel
 
-/// For each of the products out = x (N, K) * w (M, K) transposed, in int32. row_sums (N) are the
-/// sums of the rows of x, as an activation quantizer gives them. The workspace is used during the
-/// call only. Throws shape_error where shapes disagree, the workspace is too small or a run of
-/// columns exceeds matmul_max_cols. `level` must be supported by this CPU.
-/// `epilogue(sum_block)` is called with parts of the result that cover it once, on the thread that
-/// has just made them. Where w has several runs it is called for each run of a part, in order; each
-/// has the same place in `out`. Without an epilogue that is a config_error.
+/// Computes out = x (N, K) * w (M, K) transposed in int32 for each of the products. row_sums (N)
+/// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
+/// during the call only; besides, each thread uses up to 64 KB of thread_scratch. `level` must be
+/// supported by this CPU. epilogue(sum_block) is called once for each part of the result, on the
+/// thread that has just computed it. Where w has several runs, it is called for each run of a part
+/// in order, and the sums of all runs have the same place in `out`. Throws shape_error where shapes
+/// disagree, the workspace is too small or a run of columns exceeds matmul_max_cols; config_error
+/// where w has several runs and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -160,14 +158,14 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
       run.weights = p.weights.run_view(r);
       run.out = p.out.data;
       run.out_stride = p.out.row_stride;
-      kernel.run(run, i, i + 1, bytes);
+      kernel.compute(run, i, i + 1, bytes);
       p.epilogue({token, row, sums, r});
     }
   };
   std::size_t tasks = 0;
   for (const auto& p : products) tasks += whole(p).tasks();
-  // About 4M multiply-adds make a chunk worth a thread; to read and unpack weights takes as long as
-  // those of eight tokens.
+  // A chunk of about 4M multiply-adds is worth a thread. Reading and unpacking the weights takes as
+  // long as the multiply-adds of eight tokens.
   const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
   ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
                   [&](std::size_t begin, std::size_t end) {
@@ -183,7 +181,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                   });
 }
 
-/// One product.
+/// The same for a single product.
 template <packed_weights W, class Epilogue = no_epilogue>
 void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
                     row_view<const std::int32_t> row_sums, matrix_view<std::int32_t> out,
@@ -194,7 +192,8 @@ void ternary_matmul(const W& weights, matrix_view<const std::int8_t> x,
   ternary_matmul(std::span<const product>(&one, 1), x, row_sums, workspace, ex, level);
 }
 
-// Kernels of all levels cost seconds of compile time for each format in every unit; as for gemm.
+// The kernels of all levels cost seconds of compile time for each format in every unit. A program
+// of many units may avoid this as it does for gemm.
 #if defined(TERN_EXTERN_GEMM)
 #  define TERN_PRODUCTS_OF(FORMAT, T)                                                          \
     template void ternary_matmul(std::span<const ternary_product<FORMAT, rescale<T>>>,         \

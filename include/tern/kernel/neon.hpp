@@ -1,26 +1,28 @@
-// Advanced SIMD of every AArch64: 8 rows in a pair of registers, four bytes of each row a step,
-// every column's products in an int16 of their own; 32 registers.
+// Advanced SIMD of every AArch64: a pair of registers has four bytes of each of 8 rows, and there
+// are 32 registers. The products of each column are added up in an int16 of their own.
 //
 //   smlal / smlal2   8 multiply-adds   latency 4   1/cycle (V0)
 //   ushr 1/cycle (V1), and / dup / sub / umin / cmeq / tbl of two registers 2/cycle, two loads a
 //   cycle
 //
-// Neoverse N1's as compilers model it; nothing here has been timed on hardware.
+// These are the figures of Neoverse N1 in the models of compilers; nothing here has been timed on
+// hardware.
 //
-// matmul: 24 products, 4 loads and 3 dups for 16 rows x 3 tokens x 4 columns: 24 cycles of V0.
-// matvec, two_bit: 32 products, 24 masks and shifts, 4 dups for 16 rows x 16 columns: 32 cycles of
-// V0. matvec, base3: 40 products, 68 operations to decode, 5 dups for 16 rows x 20 columns: 56
-// cycles.
+// matmul: 16 rows x 3 tokens x 4 columns take 24 products, 4 loads and 3 dups, 24 cycles of V0.
+// matvec, two_bit: 16 rows x 16 columns take 32 products, 24 masks and shifts and 4 dups, 32 cycles
+// of V0. matvec, base3: 16 rows x 20 columns take 40 products, 68 operations to decode and 5 dups,
+// 56 cycles.
 //
-// A digit 0..2 times int8 lies in [-256, 254]: 128 of them add up to [-32768, 32512], which int16
+// A digit 0..2 times int8 lies in [-256, 254]: 128 products add up to [-32768, 32512], which int16
 // holds exactly, then `widen` moves them to int32. Nothing saturates or wraps.
 #pragma once
 
 #include "tern/isa/registers/neon.hpp"
 #include "tern/kernel/generic/prelude.hpp"
+#include "tern/kernel/scalar.hpp"
 
 #if TERN_AARCH64
-// No region: every translation unit may use these.
+// This is no region: every translation unit may use these instructions.
 namespace tern::inline TERN_ABI::kernel::neon {
 
 struct ops : isa::neon::integers {
@@ -58,6 +60,11 @@ struct ops : isa::neon::integers {
 };
 
 #  include "tern/kernel/generic/all.inl"
+
+/// Wider digits are left to `scalar`: CPUs without dot products are too slow for them to matter.
+template <class Format>
+  requires(Format::max_digit > ops::max_digit)
+inline constexpr entry<Format> entry_of<Format> = scalar::entry_of<Format>;
 
 }  // namespace tern::inline TERN_ABI::kernel::neon
 #endif

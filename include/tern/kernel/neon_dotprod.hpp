@@ -1,17 +1,19 @@
-// Advanced SIMD with the dot products of Armv8.2 (optional there, in every core from Armv8.4 on):
-// 8 rows in a pair of registers, four bytes of each row a step; 32 registers. Digits are signed
-// bytes as x is.
+// Advanced SIMD with the dot products of Armv8.2, which are optional there and in every core from
+// Armv8.4 on: a pair of registers has four bytes of each of 8 rows, and there are 32 registers.
+// Digits are signed bytes, as x is.
 //
 //   sdot   16 multiply-adds   2/cycle (Neoverse N1), 4/cycle (Neoverse V1)
 //   ushr 1/cycle (N1), and / sub / umin / cmeq / tbl of two registers 2/cycle (N1), two loads a
 //   cycle (N1)
 //
-// As others publish them: not confirmed in Arm's text, and nothing here has been timed on hardware.
+// Others publish these figures; Arm's own text does not confirm them, and nothing here has been
+// timed on hardware.
 //
-// matmul: 20 products and 4 loads for 16 rows x 5 tokens x 4 columns, and a load of each token for
-// 16 columns (`sdot` picks four of them by index): 10 cycles of N1.
-// matvec, two_bit: 16 products, 16 masks and shifts for 16 rows x 16 columns: 16 cycles of N1.
-// matvec, base3: 20 products, 68 operations to decode for 16 rows x 20 columns: 44 cycles of N1.
+// matmul: 16 rows x 5 tokens x 4 columns take 20 products and 4 loads, 10 cycles of N1. Each token
+// is loaded once for 16 columns, from which `sdot` takes four by their index.
+// matvec, two_bit: 16 rows x 16 columns take 16 products and 16 masks and shifts, 16 cycles of N1.
+// matvec, base3: 16 rows x 20 columns take 20 products and 68 operations to decode, 44 cycles of
+// N1.
 #pragma once
 
 #include "tern/isa/registers/neon.hpp"

@@ -1,4 +1,4 @@
-// One matrix product as kernels see it: pointers and sizes, cut into tasks by shape alone.
+// A matrix product as kernels see it: pointers and sizes, cut into tasks by its shape alone.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// Tokens in groups as equal as can be, of at most `most`; the longer ones first.
+/// Tokens cut into groups of at most `most`. Sizes differ by one at most; longer groups come first.
 struct token_partition {
   std::size_t groups = 1, size = 0, longer = 0;
 
@@ -22,24 +22,24 @@ struct token_partition {
   }
 };
 
-/// out[n][m] = sum over k of w[m][k] x[n][k]. `grouped` tokens stand group after group: four
-/// columns of one after four of the other, then the next four columns. Others are rows, or tiles as
-/// tile_tokens() makes them. x is readable up to whole blocks of columns and holds zeros past the
-/// last column of w.
+/// out[n][m] = sum over k of w[m][k] x[n][k]. x holds zeros past the last column of w, up to whole
+/// blocks of columns.
 template <class Format>
 struct problem {
   packed_view<Format> weights;
   const std::int8_t* x;
-  std::size_t x_stride;
+  std::size_t x_stride;  ///< bytes of a token
+  /// Whether x stands as group_tokens() makes it. Else tokens are rows, or tiles as tile_tokens()
+  /// makes them.
   bool grouped;
   token_partition parts;
-  const std::int32_t* row_sums;
+  const std::int32_t* row_sums;  ///< the sum of each token's activations
   std::int32_t* out;
   std::size_t out_stride;
-  std::size_t task_groups;  // of a task
+  std::size_t task_groups;  ///< groups of tokens in a task
 
-  /// A task is up to 64 rows of the weights, and 240 tokens or 1 MiB of them: small enough for a
-  /// core's L2 cache.
+  /// A task has up to 64 rows of the weights and up to 240 tokens, which take 1 MiB at most: its
+  /// operands fit into the L2 cache of a core.
   static constexpr std::size_t task_panels = 4, task_tokens = 240,
                                task_bytes = std::size_t{1} << 20;
   static std::size_t groups_of_task(std::size_t cols, const token_partition& parts) {
@@ -54,20 +54,22 @@ struct problem {
     return row_tasks() * ((parts.groups + task_groups - 1) / task_groups);
   }
 
-  /// Panels [panel, panel_end), groups [group, group_end) of task i.
+  /// Panels [panel, panel_end) of the weights and groups [group, group_end) of the tokens.
   struct range {
     std::size_t panel, panel_end, group, group_end;
   };
+  /// What task i multiplies.
   [[nodiscard]] range task(std::size_t i) const {
     const std::size_t panel = i % row_tasks() * task_panels, group = i / row_tasks() * task_groups;
     return {panel, std::min(panel + task_panels, weights.panels()), group,
             std::min(group + task_groups, parts.groups)};
   }
 
-  /// The part of the result that task i makes.
+  /// A part of the result.
   struct extent {
     std::size_t row, rows, token, tokens;
   };
+  /// The part of the result that task i computes.
   [[nodiscard]] extent part(std::size_t i) const {
     const range t = task(i);
     const std::size_t row = t.panel * Format::rows,
@@ -82,8 +84,8 @@ template <class Format>
 struct entry {
   /// Computes tasks [begin, end) of the problem. Where group_size() is not 0, `bytes` points to
   /// unpacked_bytes of memory that begin at a cache line.
-  void (*run)(const problem<Format>& p, std::size_t begin, std::size_t end,
-              std::uint8_t* bytes) = nullptr;
+  void (*compute)(const problem<Format>& p, std::size_t begin, std::size_t end,
+                  std::uint8_t* bytes) = nullptr;
   /// The most tokens of a group where there are `tokens` in all; 0 where tokens stay rows.
   std::size_t (*group_size)(std::size_t tokens) = nullptr;
   std::size_t unpacked_bytes = 0;  ///< memory for digits of weights, for each thread

@@ -1,4 +1,5 @@
-// The oracle: ternary matrix product from its definition, on any machine and for any format.
+// The product as its definition has it, for any machine and any format. Tests compare the other
+// levels with it.
 #pragma once
 
 #include <algorithm>
@@ -8,11 +9,12 @@
 
 namespace tern::inline TERN_ABI::kernel::scalar {
 
-/// Tokens stay rows.
+/// Always 0: tokens stay rows.
 inline std::size_t group_size(std::size_t) { return 0; }
 
+/// Tasks [begin, end) of the problem.
 template <class Format>
-void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t*) {
+void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t*) {
   std::array<std::int8_t, Format::rows * Format::cols> w;
   const std::size_t blocks = p.weights.panel_blocks();
   for (std::size_t i = begin; i < end; ++i) {
@@ -38,7 +40,8 @@ void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint
   }
 }
 
+/// The functions of the level.
 template <class Format>
-inline constexpr entry<Format> entry_of{run<Format>, group_size};
+inline constexpr entry<Format> entry_of{compute<Format>, group_size};
 
 }  // namespace tern::inline TERN_ABI::kernel::scalar

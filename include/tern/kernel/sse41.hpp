@@ -1,19 +1,14 @@
-// SSE4.1: 4 rows in a register, four bytes of each row a step, sums of pairs in int16.
+// SSE4.1: a register has four bytes of each of 4 rows; products of pairs are added up in int16.
 //
 //   pmaddubsw xmm   16 multiply-adds   latency 3 to 5   1/cycle (Nehalem) or 2/cycle
-//   movdqa: the product overwrites its digits, so each has a copy first (no port since 2012)
-//   paddw / pand 2 to 3/cycle, psrlw 1 to 2/cycle, movd xmm, m32 + pshufd: a load and a shuffle
+//   movdqa copies digits before the product overwrites them; it takes no port since 2012
+//   paddw / pand 2 to 3/cycle, psrlw 1 to 2/cycle, movd xmm, m32 and pshufd: a load and a shuffle
 //   pshufb 1/cycle (before Ice Lake) or 2/cycle, pminub / pcmpeqb / psubb 2 to 3/cycle
 //
-// matmul: 10 products, sums and copies, 2 loads and 5 broadcasts for 8 rows x 5 tokens x 4 columns:
-// 42 instructions, 10.5 cycles at four a cycle.
-// matvec, two_bit: 16 masks, 12 shifts, 16 products, 16 sums for 16 rows x 16 columns: about 20
-// cycles. matvec, base3: 72 operations to decode, 20 products, 20 sums for 16 rows x 20 columns:
-// about 38.
-//
-// A pair of digits 0..2 times int8 lies in [-512, 508]: 64 steps add up to [-32768, 32512], which
-// int16 holds exactly, then `widen` moves them to int32; 16 steps of a matvec's digits that are
-// left multiplied by 4. Nothing saturates or wraps.
+// matmul: 8 rows x 5 tokens x 4 columns take 10 products, sums and copies, 2 loads and 5
+// broadcasts. These 42 instructions take 10.5 cycles at four a cycle. matvec, two_bit: 16 rows x 16
+// columns take 16 masks, 12 shifts, 16 products and 16 sums, about 20 cycles. matvec, base3: 16
+// rows x 20 columns take 72 operations to decode, 20 products and 20 sums, about 38 cycles.
 #pragma once
 
 #include "tern/isa/registers/sse41.hpp"

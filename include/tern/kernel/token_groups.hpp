@@ -1,5 +1,5 @@
-// How kernels want the activations: rows padded to whole blocks of columns, or, for several tokens
-// at once, groups in which four columns of one token follow four of the other, or 64 (tiles).
+// The three layouts of activations that kernels read: rows, padded to whole blocks of columns;
+// groups of tokens that are interleaved by 4 columns; and tiles, groups interleaved by 64 columns.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// Columns [first, first + n) of a token, zeros past its last one.
+/// Copies columns [first, first + n) of a token, with zeros past its last column.
 inline void copy_columns(row_view<const std::int8_t> x, std::size_t first, std::size_t n,
                          std::int8_t* to) {
   const std::size_t here = first < x.size ? std::min(n, x.size - first) : 0;
@@ -25,14 +25,15 @@ inline void copy_columns(row_view<const std::int8_t> x, std::size_t first, std::
   std::memset(to + here, 0, n - here);
 }
 
-/// Rows of x to rows of `cols` bytes.
+/// Copies the rows of x to rows of `cols` bytes.
 inline void pad_rows(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
                      executor_ref ex) {
   for_each_row(x.rows, cols, ex,
                [&](std::size_t r) { copy_columns(x.row(r), 0, cols, to + r * cols); });
 }
 
-/// Columns [first, cols) of a token to its place in a group of n.
+/// Copies columns [first, cols) of a token to its place in a group of n tokens. `to` is the place
+/// of the token's first column.
 inline void group_one(row_view<const std::int8_t> x, std::int8_t* to, std::size_t n,
                       std::size_t first, std::size_t cols) {
   std::size_t c = first;
@@ -48,7 +49,8 @@ inline void group_one(row_view<const std::int8_t> x, std::int8_t* to, std::size_
   }
 }
 
-/// The first `cols` (whole blocks of 16) columns of four dense tokens: 4 x 4 transpositions.
+/// Copies the first `cols` columns, a multiple of 16, of four dense tokens to their places in a
+/// group of n tokens, by 4 x 4 transpositions.
 inline void group_four(const std::int8_t* x, std::size_t stride, std::int8_t* to, std::size_t n,
                        std::size_t cols) {
   using fours [[gnu::vector_size(16)]] = std::int32_t;
@@ -71,7 +73,8 @@ inline void group_four(const std::int8_t* x, std::size_t stride, std::int8_t* to
   }
 }
 
-/// All groups, `cols` bytes to a token.
+/// Makes all groups: four columns of each token of a group, one token after the other, then the
+/// next four columns. A token takes `cols` bytes.
 inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
                          std::int8_t* to, std::size_t cols, executor_ref ex) {
   for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
@@ -85,8 +88,8 @@ inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition
   });
 }
 
-/// All groups, 64 columns of one token after those of the other, then the next 64 columns. `cols`
-/// bytes to a token, a multiple of 64.
+/// Makes all groups as tiles: 64 columns of each token of a group, one token after the other, then
+/// the next 64 columns. A token takes `cols` bytes, a multiple of 64.
 inline void tile_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
                         std::int8_t* to, std::size_t cols, executor_ref ex) {
   constexpr std::size_t line = 64;

@@ -1,10 +1,11 @@
 // Single-precision matrix product on the tile unit (AMX), whose operands are bf16. A float is the
-// exact sum of three bf16 numbers of 8 bits each, so six of their nine products (the others lie
-// below the last bit) added up in fp32 are as good as fused multiply-adds; int8 codes are bf16
-// numbers as they are, and three products do. Parts are made while operands are packed.
+// exact sum of three parts, bf16 numbers of 8 bits each. Of their nine products three lie below the
+// last bit; the other six, added up in fp32, are as good as fused multiply-adds. An int8 code is a
+// bf16 number as it is, so three products are enough. Parts are made while operands are packed.
 //
 //   tdpbf16ps  latency 52   1/16 cycles   16 x 16 sums of 32 products
-//   step: 24 (codes: 12) tdpbf16ps, 14 (8) tile loads for 32 rows x 32 columns x 32 of k
+//
+// 32 rows x 32 columns x 32 steps of k take 24 tdpbf16ps and 14 tile loads; with codes 12 and 8.
 #pragma once
 
 #include "tern/core/executor.hpp"
@@ -25,11 +26,13 @@
 TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16")
 namespace tern::inline TERN_ABI::detail::amx {
 
-/// A brick: 16 lines (rows of A or columns of B) x 32 steps of k, one tile for each part.
+/// A brick has 16 lines, rows of A or columns of B, and 32 steps of k. It is one tile for each
+/// part.
 inline constexpr std::size_t brick_lines = 16, brick_steps = 32, tile_bytes = 1024;
-/// A panel: 32 lines, brick after brick along k, in a brick part after part.
+/// A panel has 32 lines. Its bricks follow each other along k, and the parts within a brick.
 inline constexpr std::size_t panel_lines = 2 * brick_lines, block_depth = 256;
 
+/// The number of bf16 numbers that a number of type T is split into.
 template <class T>
 inline constexpr std::size_t parts = std::is_same_v<T, float> ? 3 : 1;
 
@@ -37,13 +40,14 @@ constexpr std::size_t panel_bytes(std::size_t parts, std::size_t depth) {
   return (depth + brick_steps - 1) / brick_steps * parts * 2 * tile_bytes;
 }
 
+/// The elements of the mask as floats; the others are zero.
 TERN_INLINE __m512 load(__mmask16 some, const float* at) { return _mm512_maskz_loadu_ps(some, at); }
 TERN_INLINE __m512 load(__mmask16 some, const std::int8_t* at) {
   const __m128i codes = _mm_maskz_loadu_epi8(some, at);
   return _mm512_maskz_cvtepi32_ps(0xFFFF, _mm512_maskz_cvtepi8_epi32(0xFFFF, codes));
 }
 
-/// Takes the leading 8 bits off x, sign and all.
+/// Splits the leading 8 bits off x, with their sign.
 TERN_INLINE __m512 take_part(__m512& x) {
   const __m512 part =
       _mm512_maskz_and_ps(0xFFFF, x, _mm512_castsi512_ps(_mm512_set1_epi32(-65536)));
@@ -51,7 +55,7 @@ TERN_INLINE __m512 take_part(__m512& x) {
   return part;
 }
 
-/// The tile with its lines and its pairs of steps exchanged.
+/// Exchanges the lines of a tile with its pairs of steps.
 inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
 #  pragma GCC unroll 16
@@ -61,9 +65,10 @@ inline void transpose_tile(float* tile) {
   for (std::size_t i = 0; i < brick_lines; ++i) _mm512_storeu_ps(tile + 16 * i, r[i]);
 }
 
-/// Tiles of a brick, `2 * tile_bytes` apart, zeros past the last line and step. Step p goes with
-/// step p + 16, in A and B alike. Memory is contiguous along lines or along steps, `stride` apart
-/// in the other direction; a row of the tile is what is contiguous unless `exchange`.
+/// Packs a brick into tiles that are 2 * tile_bytes apart, with zeros past the last line and step.
+/// Step p stands beside step p + 16, in A as in B. Memory is contiguous along lines or along steps,
+/// and `stride` elements apart in the other direction. What is contiguous becomes a row of the
+/// tile, or a column where `exchange` is set.
 template <bool AlongLines, class T>
 inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std::size_t depth,
                        const float* factor, std::byte* to, bool exchange) {
@@ -94,8 +99,9 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
       transpose_tile(reinterpret_cast<float*>(to + s * 2 * tile_bytes));
 }
 
-/// Up to 32 lines of A (rows) or B (columns), times factor[step]. Element p of line i lies at
-/// from[i * line + p * step], one of the two being 1. `factor` has whole bricks of elements.
+/// Packs up to 32 lines, rows of A or columns of B, times factor[step]. Element p of line i lies at
+/// from[i * line + p * step], where `line` or `step` is 1. `factor` has the elements of whole
+/// bricks.
 template <class T>
 inline void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
                        std::size_t step, const float* factor, std::byte* to, bool of_a) {
@@ -111,7 +117,7 @@ inline void pack_panel(const T* from, std::size_t lines, std::size_t line, std::
     }
 }
 
-/// Tiles 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 columns of B.
+/// Tiles 0 to 3 hold sums, 4 and 5 rows of A, 6 and 7 columns of B.
 inline constexpr isa::tile_config config{};
 
 TERN_INLINE void load_rows(const std::byte* a, std::size_t part) {
@@ -129,7 +135,8 @@ TERN_INLINE void multiply() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-/// The products of parts i and j of a and b with i + j < 3, each a neighbour of the one before.
+/// Adds the products of part i of a and part j of b with i + j < 3. Each product shares an operand
+/// with the one before.
 template <std::size_t Parts>
 TERN_INLINE void multiply_bricks(const std::byte* a, const std::byte* b) {
   if constexpr (Parts == 1) {
@@ -145,7 +152,7 @@ TERN_INLINE void multiply_bricks(const std::byte* a, const std::byte* b) {
   load_rows(a, 0), multiply();
 }
 
-/// c (32 x 32) = or += a panel of A times a panel of B.
+/// c = a panel of A times a panel of B, or c += the same; c is 32 x 32.
 template <std::size_t Parts>
 inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t bricks, float* c,
                             std::size_t stride, bool add) {
@@ -170,7 +177,7 @@ inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t 
   _tile_stored(3, lower + 16, stride * sizeof(float));
 }
 
-/// Up to 32 rows of c, all of its columns; b holds their panels one after another.
+/// Computes up to 32 rows of c in all of its columns; b holds their panels one after another.
 template <std::size_t Parts>
 inline void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,
                            std::size_t stride, std::size_t rows, std::size_t cols, bool add) {
@@ -198,15 +205,16 @@ TERN_TARGET_END
 
 namespace tern::inline TERN_ABI::detail::amx {
 
-/// Whether a product of this shape gains by it: below, packing costs more than it saves.
+/// Whether the tile unit is faster for a product of this shape. For smaller ones packing costs more
+/// than it saves.
 constexpr bool suits(std::size_t rows, std::size_t depth, std::size_t cols) {
   return rows >= 128 && depth >= 128 && cols >= 128;
 }
 
-/// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times; c row-major, a in
-/// either order, b of floats in either order or of row-major codes. Each operand is packed once to
-/// a block of the other, strips of 32 rows run side by side. Takes 768 KB of thread_scratch
-/// on the caller's thread and 48 KB on each thread that works.
+/// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
+/// either order; b has floats in either order, or codes in row-major order. Each operand is packed
+/// once for each block of the other, and strips of 32 rows run in parallel. Takes 768 KB of
+/// thread_scratch on the caller's thread and 48 KB on each thread that works.
 template <class T>
 void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
           matrix_view<const T> b, matrix_view<float> c, bool accumulate, executor_ref ex) {

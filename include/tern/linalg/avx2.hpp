@@ -1,7 +1,7 @@
 // Single-precision matrix product for AVX2 and FMA, whatever flags the translation unit has.
 //
 //   vfmadd231ps ymm   latency 4 (Haswell, Broadwell, Zen 2: 5)   2/cycle
-//   tile: 12 products, 2 loads and 6 broadcasts for 6 rows x 16 columns x 1 step of k
+// A tile of 6 rows x 16 columns takes 12 products, 2 loads and 6 broadcasts for a step of k.
 #pragma once
 
 #include "tern/core/tensor.hpp"

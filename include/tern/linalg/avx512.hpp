@@ -1,7 +1,7 @@
 // Single-precision matrix product for AVX-512, whatever flags the translation unit has.
 //
 //   vfmadd231ps zmm   latency 4   2/cycle (1/cycle on Zen 4)
-//   tile: 16 products, 2 loads and 8 broadcasts for 8 rows x 32 columns x 1 step of k
+// A tile of 8 rows x 32 columns takes 16 products, 2 loads and 8 broadcasts for a step of k.
 #pragma once
 
 #include "tern/core/tensor.hpp"

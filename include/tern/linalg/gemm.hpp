@@ -1,5 +1,5 @@
-// Dense matrix product by the instructions of the CPU, split over an executor. The split depends on
-// the shape alone, so the bits do not depend on the number of threads.
+// Dense matrix product with the instructions of the CPU, split over an executor. The split depends
+// on the shape alone, so the bits do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -42,8 +42,9 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
   kernel.multiply(alpha, a, b, c, accumulate, buffer.data<T>());
 }
 
-/// Takes large products of floats to the tile unit where there is one; else false. b: floats, or
-/// row-major codes; row k of it counts scale[k] times.
+/// Computes a large product of floats on the tile unit. False, and nothing is done, where the CPU
+/// has no such unit or the product is small. b has floats, or codes in row-major order; its row k
+/// counts scale[k] times.
 template <class T, class B>
 bool gemm_on_tiles([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
                    [[maybe_unused]] row_view<const T> scale,
@@ -59,6 +60,7 @@ bool gemm_on_tiles([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const 
   return false;
 }
 
+/// Throws shape_error where neither rows nor columns are contiguous.
 template <class T>
 void require_unit_stride(const matrix_view<T>& m, const char* what) {
   if (m.col_stride != 1 && m.row_stride != 1)
@@ -67,8 +69,9 @@ void require_unit_stride(const matrix_view<T>& m, const char* what) {
 
 }  // namespace detail
 
-/// c = alpha * a * b, or c += alpha * a * b. a: (m, k), b: (k, n), c: (m, n); each may be row- or
-/// column-major (one stride is 1); pass `x.transposed()` for a transpose. Throws shape_error.
+/// c = alpha * a * b, or c += alpha * a * b. a: (m, k), b: (k, n), c: (m, n). Each may be row-major
+/// or column-major, with one stride of 1; pass x.transposed() for a transpose. Each thread uses
+/// about 290 KB of thread_scratch. Throws shape_error.
 template <class T>
 void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
           std::type_identity_t<matrix_view<const T>> b, std::type_identity_t<matrix_view<T>> c,
@@ -83,8 +86,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   detail::require_unit_stride(b, "gemm: b");
   const T one(1);
   if (detail::gemm_on_tiles<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex)) return;
-  // At most 8 chunks, of short results 4: each reads the other operand again. At least 2^21
-  // multiply-adds to a chunk, and whole multiples of 32 rows (or columns).
+  // There are at most 8 chunks, or 4 for a short result, since each chunk reads the other operand
+  // again. A chunk has at least 2^21 multiply-adds and a multiple of 32 rows or columns.
   const bool by_rows = c.rows >= c.cols;
   const std::size_t n = by_rows ? c.rows : c.cols,
                     work = std::max<std::size_t>(1, a.cols * (by_rows ? c.cols : c.rows));
@@ -101,8 +104,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   });
 }
 
-// Products of all levels cost compile time in every unit. A program of many units may define this
-// macro everywhere and instantiate both in one of them.
+// The products of all levels cost compile time in every unit. A program of many units may define
+// this macro in all of them and instantiate both functions in one.
 #if defined(TERN_EXTERN_GEMM)
 extern template void gemm<float>(float, matrix_view<const float>, matrix_view<const float>,
                                  matrix_view<float>, bool, executor_ref);

@@ -1,5 +1,5 @@
-// Matrix product of any scalar by the registers that the translation unit is compiled for: SSE2 or
-// NEON in a program without flags.
+// Matrix product of any scalar with the registers that the translation unit is compiled for. In a
+// program without flags these are SSE2 or NEON.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,7 @@ inline constexpr std::size_t registers = 32;
 inline constexpr std::size_t registers = 16;
 #endif
 
+/// Registers of the instruction set that the unit is compiled for.
 template <class T>
 struct ops {
   using scalar = T;
@@ -29,7 +30,7 @@ struct ops {
   static reg fill(T x) { return reg(x); }
   static reg load(const T* p) { return reg::load_unaligned(p); }
   static void store(T* p, const reg& a) { a.store_unaligned(p); }
-  /// Of n <= lanes elements; the others are zero.
+  /// The first n <= lanes elements; the others are zero.
   static reg load(const T* p, std::size_t n) {
     if (n == lanes) return load(p);
     std::array<T, lanes> part{};
@@ -43,7 +44,7 @@ struct ops {
     std::copy_n(part.data(), n, p);
   }
   static reg multiply_add(const reg& a, const reg& b, const reg& c) { return xsimd::fma(a, b, c); }
-  /// Row i of the result holds element i of every row of the argument.
+  /// Transposes: register i of the result holds element i of every register.
   static void transpose(reg (&r)[lanes]) {
     if constexpr (sizeof(reg) == 16) {
       constexpr std::size_t half = lanes / 2;
@@ -55,7 +56,7 @@ struct ops {
         }
         std::copy_n(t, lanes, r);
       }
-    } else {  // where xsimd's zip is one of quarters
+    } else {  // in wider registers xsimd zips within quarters
       std::array<std::array<T, lanes>, lanes> columns;
       for (std::size_t i = 0; i < lanes; ++i) {
         std::array<T, lanes> row;

@@ -1,6 +1,6 @@
-// Products with a matrix of int8 codes that has one scale to each row: what quantized weights and
-// activations are in a backward. Where the CPU multiplies codes as they are, none of them becomes a
-// float in memory.
+// Products with a matrix of int8 codes that has a scale for each row. Quantized weights and
+// activations are such matrices in a backward pass. Where the CPU multiplies codes as they are,
+// they do not become floats in memory.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Element (r, c) stands for codes(r, c) * scales[r]; stride 0 gives all rows the same scale.
+/// Element (r, c) stands for codes(r, c) * scales[r]. With a stride of 0 all rows have one scale.
 template <class T>
 struct scaled_codes {
   matrix_view<const std::int8_t> codes;  ///< (k, n)
-  row_view<const T> scales;              ///< k
+  row_view<const T> scales;              ///< k elements
 };
 
-/// c += a * b. a: (m, k), b: (k, n), c: (m, n) row-major. `scratch` holds at most b as numbers of
-/// type T while it runs. Throws shape_error.
+/// c += a * b. a: (m, k), b: (k, n), c: (m, n), row-major. While it runs, `scratch` holds at most
+/// the elements of b as numbers of type T. Throws shape_error.
 template <class T>
 void add_product(std::type_identity_t<matrix_view<const T>> a, const scaled_codes<T>& b,
                  matrix_view<T> c, arena& scratch, executor_ref ex = {}) {

@@ -1,5 +1,5 @@
-// 8 bits a weight, any int8 code: for embeddings and output heads. A block is 16 rows x 4 columns:
-// byte 4 r + j holds the digit code + 128 of row r, column j.
+// 8 bits for each weight, which may be any int8 code: for embeddings and output heads. A block is
+// 16 rows x 4 columns. Byte 4 r + j holds the digit code + 128 of row r and column j.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,13 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A pack_format for codes of 8 bits.
 struct eight_bit {
-  static constexpr std::size_t rows = 16, cols = 4;         ///< of a block, in codes
-  static constexpr std::uint8_t id = 4;                     ///< in headers of stored weights
-  static constexpr int least_code = -128, max_digit = 255;  ///< of the digits: code - least_code
+  static constexpr std::size_t rows = 16, cols = 4;  ///< size of a block, in codes
+  static constexpr std::uint8_t id = 4;              ///< number of the format in stored weights
+  static constexpr int least_code = -128, max_digit = 255;  ///< a digit is code - least_code
 
-  /// As pack_format asks; every code fits.
+  /// See pack_format; every code fits.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t four;
@@ -26,7 +27,7 @@ struct eight_bit {
     return 0;
   }
 
-  /// As pack_format asks.
+  /// See pack_format.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t four;

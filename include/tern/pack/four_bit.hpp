@@ -1,6 +1,7 @@
-// 4 bits a weight, codes of -8 to 7: for embeddings and output heads, which stay beside ternary
-// weights. A block is 16 rows x 8 columns: byte 4 r + j holds the digits code + 8 of row r, column
-// j (low half) and 4 + j (high half), so that a mask gives 16 rows x 4 neighbouring columns.
+// 4 bits for each weight, codes from -8 to 7: for the embeddings and output heads of ternary
+// models. A block is 16 rows x 8 columns. Byte 4 r + j holds the digits code + 8 of row r: column j
+// in its low half, column 4 + j in its high half. So one mask gives 16 rows x 4 neighbouring
+// columns.
 #pragma once
 
 #include <bit>
@@ -12,19 +13,20 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A pack_format for codes of 4 bits.
 struct four_bit {
-  static constexpr std::size_t rows = 16, cols = 8;      ///< of a block, in codes
-  static constexpr std::uint8_t id = 3;                  ///< in headers of stored weights
-  static constexpr int least_code = -8, max_digit = 15;  ///< of the digits: code - least_code
+  static constexpr std::size_t rows = 16, cols = 8;      ///< size of a block, in codes
+  static constexpr std::uint8_t id = 3;                  ///< number of the format in stored weights
+  static constexpr int least_code = -8, max_digit = 15;  ///< a digit is code - least_code
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
-  /// As pack_format asks.
+  /// See pack_format.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint64_t eight;
       std::memcpy(&eight, codes + r * stride, 8);
-      // + 8 in each byte: bit 3 turned, and what that carries into the upper half
+      // Adding 8 to each byte flips bit 3 and carries into the upper half, which is dropped.
       const std::uint64_t digits = (eight & low) ^ 0x0808080808080808u;
       wrong |= extend(digits) ^ eight;
       const auto word = static_cast<std::uint32_t>(digits | digits >> 28);
@@ -33,7 +35,7 @@ struct four_bit {
     return wrong;
   }
 
-  /// As pack_format asks.
+  /// See pack_format.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t word;
@@ -46,10 +48,10 @@ struct four_bit {
  private:
   static constexpr std::uint64_t low = 0x0F0F0F0F0F0F0F0Fu;
 
-  /// Bytes of digits 0 to 15 to bytes of codes -8 to 7.
+  /// Converts bytes of digits 0 to 15 to bytes of codes -8 to 7.
   static constexpr std::uint64_t extend(std::uint64_t digits) {
     constexpr std::uint64_t high = 0x8080808080808080u, eight = 0x0808080808080808u;
-    return ((digits | high) - eight) ^ high;  // the high bit keeps borrows inside their byte
+    return ((digits | high) - eight) ^ high;  // the high bit keeps a borrow in its byte
   }
 };
 

@@ -1,5 +1,5 @@
-// Packed weights as bytes and back without a copy: header, scales, blocks at multiples of 64. What
-// reads or maps the bytes is the caller's; io/packed_file.hpp does it for files.
+// Packed weights as bytes, and a view of such bytes without a copy. Header, scales and blocks begin
+// at multiples of 64. The caller reads or maps the bytes; io/packed_file.hpp does so for files.
 #pragma once
 
 #include <array>
@@ -16,12 +16,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A format with a number of its own in headers; 1 to 127 are the library's.
+/// A format that has a number of its own in headers. Numbers 1 to 127 belong to the library.
 template <class Format>
 concept stored_format =
     pack_format<Format> && requires { requires Format::id > 0 && Format::id < 256; };
 
-/// What serialize() writes first.
+/// The header that serialize() writes.
 template <stored_format Format, class T>
 packed_header header_of(const ternary_weights_view<Format, T>& w) {
   static_assert(std::same_as<T, float> || std::same_as<T, double>);
@@ -38,7 +38,7 @@ packed_header header_of(const ternary_weights_view<Format, T>& w) {
   return h;
 }
 
-/// Gives the bytes in order, in pieces, to sink(std::span<const std::byte>).
+/// Calls sink(std::span<const std::byte>) with one piece of the bytes after another.
 template <stored_format Format, class T, class Sink>
 void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
   const packed_header header = header_of(w);
@@ -50,7 +50,8 @@ void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
   sink(std::as_bytes(std::span(w.trits.data, w.trits.size_bytes() / sizeof(packed_block))));
 }
 
-/// Fills `to`, of header_of(w).total bytes. Throws shape_error where it is of another size.
+/// Writes the bytes to `to`, which has header_of(w).total bytes. Throws shape_error for another
+/// size.
 template <stored_format Format, class T>
 void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to) {
   require_size(to.size(), header_of(w).total, "serialize: bytes");
@@ -60,9 +61,9 @@ void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to
   });
 }
 
-/// The weights that lie in `bytes`, which must be aligned to 64 and outlive the view. Throws
-/// config_error where they are not aligned, format_error where they are not exactly what serialize
-/// wrote of this Format and T; blocks and scales themselves are not looked at.
+/// A view of the weights in `bytes`, which must be aligned to 64 and outlive the view. Throws
+/// config_error where they are not aligned, and format_error where they are not exactly what
+/// serialize() wrote for this Format and T. The values of blocks and scales are not checked.
 template <stored_format Format, class T = float>
 ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   const packed_header h = read_packed_header(bytes);
@@ -77,7 +78,7 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
     throw config_error("packed weights: the bytes must be aligned to 64");
 
   ternary_weights_view<Format, T> w{{nullptr, h.rows, h.cols, h.block_cols}, h.block_rows};
-  // Divided, so that no product overflows.
+  // Divides, since a product might overflow.
   const auto fits = [&](std::size_t a, std::size_t b, std::size_t size) {
     return b == 0 || a <= bytes.size() / size / b;
   };

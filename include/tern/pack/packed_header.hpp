@@ -1,4 +1,4 @@
-// The 64 bytes before packed weights that are stored or sent: docs/formats.md has them one by one.
+// The 64 bytes that stand before packed weights in a file or message. docs/formats.md lists them.
 #pragma once
 
 #include <array>
@@ -13,26 +13,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// As in memory, little-endian. Scales follow at once, blocks at `blocks_at`.
+/// The bytes are those in memory, little-endian. Scales follow at once, blocks at `blocks_at`.
 struct packed_header {
   /// What `magic` must be.
   static constexpr std::array<char, 4> expected_magic{'T', 'E', 'R', 'N'};
   static constexpr std::uint16_t expected_version = 1;  ///< what `version` must be
 
   std::array<char, 4> magic = expected_magic;    ///< the first bytes of a file
-  std::uint16_t version = expected_version;      ///< of the format
+  std::uint16_t version = expected_version;      ///< version of this header
   std::uint8_t format = 0;                       ///< `id` of the pack_format
   std::uint8_t scale_bytes = 0;                  ///< 4: float, 8: double
-  std::uint64_t rows = 0, cols = 0;              ///< of the weights: (out, in)
-  std::uint64_t block_rows = 0, block_cols = 0;  ///< what shares a scale, within rows x cols
-  std::uint64_t blocks_at = 0;                   ///< a multiple of 64
+  std::uint64_t rows = 0, cols = 0;              ///< shape of the weights: (out, in)
+  std::uint64_t block_rows = 0, block_cols = 0;  ///< weights that share a scale, within rows x cols
+  std::uint64_t blocks_at = 0;                   ///< offset of the blocks, a multiple of 64
   std::uint64_t total = 0;                       ///< bytes of header, scales and blocks
   std::uint32_t zero = 0;                        ///< reserved
-  std::uint32_t checksum = 0;                    ///< CRC-32 of the 60 bytes before
+  std::uint32_t checksum = 0;                    ///< CRC-32 of the 60 bytes before it
 };
 static_assert(sizeof(packed_header) == 64 && std::endian::native == std::endian::little);
 
-/// What `checksum` must be.
+/// The value that `checksum` must have.
 inline std::uint32_t checksum_of(const packed_header& h) {
   std::array<std::uint8_t, sizeof h> bytes;
   std::memcpy(bytes.data(), &h, sizeof h);
@@ -44,8 +44,9 @@ inline std::uint32_t checksum_of(const packed_header& h) {
   return ~crc;
 }
 
-/// The header that `bytes` begin with, so that a reader can choose format and scalar. Throws
-/// format_error where there is none, or one that is damaged, of another version or contradictory.
+/// The header at the beginning of `bytes`; a reader chooses format and scalar by it. Throws
+/// format_error where there is none, or where it is damaged, has another version or contradicts
+/// itself.
 inline packed_header read_packed_header(std::span<const std::byte> bytes) {
   const auto require = [](bool ok, const std::string& otherwise) {
     if (!ok) throw format_error("packed weights: " + otherwise);

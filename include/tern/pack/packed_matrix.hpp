@@ -1,6 +1,6 @@
-// Matrices of a few bits a weight, ternary ones first of all, in a layout that no instruction set
-// owns. A format says how one block is stored; rows and columns are padded to whole blocks with
-// codes of 0.
+// Matrices whose weights have a few bits each, above all ternary ones, in a layout that suits every
+// instruction set. A format says how a block is stored. Rows and columns are padded to whole blocks
+// with codes of 0.
 #pragma once
 
 #include <algorithm>
@@ -17,14 +17,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// 64 bytes on a cache line of their own: the unit of every format.
+/// The unit of every format: 64 bytes that fill a cache line.
 struct alignas(64) packed_block {
-  std::array<std::uint8_t, 64> bytes{};  ///< as the format has them
+  std::array<std::uint8_t, 64> bytes{};  ///< codes in the layout of the format
 };
 
-/// `Format::rows x Format::cols` codes make a block. `pack` reads int8 codes with a row stride,
-/// returns nonzero where one is not within [least_code, least_code + max_digit]; `unpack` is its
-/// inverse.
+/// A format of blocks with Format::rows x Format::cols codes. `pack` reads int8 codes with a row
+/// stride and returns nonzero where a code is not within [least_code, least_code + max_digit];
+/// `unpack` is its inverse.
 template <class Format>
 concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::size_t stride,
                                packed_block& block, const packed_block& packed) {
@@ -34,35 +34,36 @@ concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::siz
   requires Format::least_code <= 0 && Format::max_digit > 0;
 };
 
-/// Non-owning: blocks of a panel of Format::rows rows lie one after another along the columns,
-/// panel after panel. Columns come in runs, and each run begins a block, so that a run can be
-/// multiplied alone: that is where weights have one scale to so many columns.
+/// A view of a packed matrix. Format::rows rows make a panel; the blocks of a panel follow each
+/// other along the columns, and panels follow each other. Columns are cut into runs that share a
+/// scale. Each run begins a block, so that it can be multiplied alone.
 template <pack_format Format>
 struct packed_view {
-  using format = Format;  ///< of the blocks
+  using format = Format;  ///< format of the blocks
 
   const packed_block* data = nullptr;  ///< the first block of panel 0
   std::size_t rows = 0, cols = 0;      ///< in codes
-  std::size_t run = cols;  ///< columns of a run, at least 1 where there are any; the last: the rest
+  /// Columns of a run, at least 1 where there are columns; the last run has the rest.
+  std::size_t run = cols;
   std::size_t panel_stride = panel_blocks();  ///< blocks from one panel to the next
 
-  /// Of Format::rows rows, the last perhaps padded.
+  /// Number of panels; the last one may be padded.
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
-  /// Of columns.
+  /// Number of runs.
   [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
-  /// Blocks of a panel.
+  /// Number of blocks of a panel.
   [[nodiscard]] std::size_t panel_blocks() const {
     const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
     return before * run_blocks() + (cols - before * run + Format::cols - 1) / Format::cols;
   }
-  /// Its first block.
+  /// The first block of panel i.
   [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_stride; }
-  /// The columns of run i as a matrix of one run.
+  /// The columns of run i, as a matrix of one run.
   [[nodiscard]] packed_view run_view(std::size_t i) const {
     const std::size_t n = std::min(run, cols - i * run);
     return {data + i * run_blocks(), rows, n, n, panel_stride};
   }
-  /// Of all panels.
+  /// Bytes of all panels.
   [[nodiscard]] std::size_t size_bytes() const {
     return panels() * panel_stride * sizeof(packed_block);
   }
@@ -74,7 +75,8 @@ struct packed_view {
 
 namespace detail {
 
-/// f(index of the block, first row, first column, rows here, columns here), panels in parallel.
+/// Calls f(index of the block, its first row and column, its number of rows and columns) for every
+/// block; panels run in parallel.
 template <class Format, class F>
 void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
   const std::size_t blocks = m.panel_blocks();
@@ -95,9 +97,9 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
 
 }  // namespace detail
 
-/// Packs codes of {-1, 0, +1} in runs of `run` columns into memory of the caller:
-/// packed_view<Format>{blocks, rows, cols, run}.size_bytes() of it. Throws config_error (`blocks`
-/// is to be packed again) where a code is none of the format's.
+/// Packs codes, in runs of `run` columns, into the caller's memory of
+/// packed_view<Format>{blocks, rows, cols, run}.size_bytes() bytes. Throws config_error where the
+/// format has no such code; then `blocks` hold nothing of use.
 template <pack_format Format>
 packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
                          packed_block* blocks, executor_ref ex = {}) {
@@ -124,16 +126,16 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
   return view;
 }
 
-/// Owner; converts to packed_view. Copies and moves like a vector.
+/// Owns a packed matrix and converts to packed_view. It copies and moves like a vector.
 template <pack_format Format>
 class packed_matrix {
  public:
-  using format = Format;  ///< of the blocks
+  using format = Format;  ///< format of the blocks
 
   packed_matrix() = default;
-  /// All trits 0.
+  /// All codes are 0.
   packed_matrix(std::size_t rows, std::size_t cols) : packed_matrix(rows, cols, cols) {}
-  /// The same in runs of `run` columns. Throws config_error where that is 0.
+  /// All codes are 0, in runs of `run` columns. Throws config_error where `run` is 0.
   packed_matrix(std::size_t rows, std::size_t cols, std::size_t run)
       : rows_(rows), cols_(cols), run_(run) {
     if (run == 0 && cols != 0) throw config_error("packed_matrix: runs of no columns");
@@ -143,25 +145,25 @@ class packed_matrix {
     Format::pack(zeros.data(), Format::cols, zero);
     std::fill(blocks_.begin(), blocks_.end(), zero);
   }
-  /// From codes of {-1, 0, +1}.
+  /// Packs codes of the format.
   explicit packed_matrix(matrix_view<const std::int8_t> codes, executor_ref ex = {})
       : packed_matrix(codes, codes.cols, ex) {}
-  /// The same in runs of `run` columns. Throws config_error where that is 0.
+  /// Packs codes in runs of `run` columns. Throws config_error where `run` is 0.
   packed_matrix(matrix_view<const std::int8_t> codes, std::size_t run, executor_ref ex = {})
       : packed_matrix(codes.rows, codes.cols, run) {
     assign(codes, ex);
   }
 
-  /// Overwrites with codes of the same shape, without allocation. Throws config_error (and leaves
-  /// a matrix to be assigned again) where a code is none of the format's.
+  /// Packs codes of the same shape over the present ones, without allocation. Throws config_error
+  /// where the format has no such code; then the matrix must be assigned again.
   void assign(matrix_view<const std::int8_t> codes, executor_ref ex = {}) {
     require_shape(codes, rows_, cols_, "packed_matrix: codes");
     pack<Format>(codes, run_, blocks_.data(), ex);
   }
 
-  [[nodiscard]] std::size_t rows() const { return rows_; }  ///< in codes
-  [[nodiscard]] std::size_t cols() const { return cols_; }  ///< in codes
-  /// Of all of it.
+  [[nodiscard]] std::size_t rows() const { return rows_; }  ///< number of rows, in codes
+  [[nodiscard]] std::size_t cols() const { return cols_; }  ///< number of columns, in codes
+  /// A view of the whole matrix.
   [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_, run_}; }
   /// The same.
   operator packed_view<Format>() const { return view(); }  // NOLINT: owners are views too
@@ -171,13 +173,13 @@ class packed_matrix {
   std::size_t rows_ = 0, cols_ = 0, run_ = 0;
 };
 
-/// A packed_view, or what converts to one as packed_matrix does.
+/// A packed_view, or a type that converts to one, as packed_matrix does.
 template <class W>
 concept packed_weights = std::convertible_to<const W&, packed_view<typename W::format>>;
 
 namespace detail {
 
-/// f(row, column, trit) for all of them.
+/// Calls f(row, column, code) for every code.
 template <class Format, class F>
 void for_each_trit(const packed_view<Format>& packed, executor_ref ex, F f) {
   for_each_block(
@@ -192,7 +194,7 @@ void for_each_trit(const packed_view<Format>& packed, executor_ref ex, F f) {
 
 }  // namespace detail
 
-/// Packed trits back to codes of {-1, 0, +1}.
+/// Unpacks to codes. Throws shape_error.
 template <pack_format Format>
 void unpack(const packed_view<Format>& packed, matrix_view<std::int8_t> codes,
             executor_ref ex = {}) {

@@ -1,5 +1,5 @@
-// Packed weights of a format that is known when the program runs: those of a model file, say. What
-// they lie in, memory of their own or a mapped file, is shared among copies.
+// Packed weights whose format is known only when the program runs, for instance those of a model
+// file. Copies share the memory, which the weights own or which is a mapped file.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,11 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Weights of any format with scales of type T.
 template <class T = float>
 class shared_weights {
  public:
-  /// Takes the memory over.
+  /// Takes over the memory of `weights`.
   template <class Format>
   explicit shared_weights(ternary_weights<Format, T> weights) {
     const auto owner = std::make_shared<ternary_weights<Format, T>>(std::move(weights));
@@ -30,7 +31,7 @@ class shared_weights {
     owner_ = owner;
   }
 
-  /// What serialize() wrote; `owner` keeps the bytes alive. Throws as view_bytes().
+  /// Views what serialize() wrote; `owner` keeps the bytes alive. Throws what view_bytes() throws.
   shared_weights(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
       : owner_(std::move(owner)) {
     const std::uint8_t id = read_packed_header(bytes).format;
@@ -39,25 +40,25 @@ class shared_weights {
       throw format_error("packed weights: unknown format " + std::to_string(id));
   }
 
-  /// Of the matrix, (out, in).
+  /// Shape of the matrix: (out, in).
   [[nodiscard]] std::size_t rows() const {
     return visit([](const auto& w) { return w.rows(); });
   }
   [[nodiscard]] std::size_t cols() const {
     return visit([](const auto& w) { return w.cols(); });
   }
-  /// Of blocks and scales.
+  /// Bytes of blocks and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return visit([](const auto& w) { return w.size_bytes(); });
   }
 
-  /// f(ternary_weights_view<Format, T>)
+  /// Calls f with the ternary_weights_view<Format, T> and returns its result.
   template <class F>
   decltype(auto) visit(F&& f) const {
     return std::visit(std::forward<F>(f), view_);
   }
 
-  /// Null where they are of another format.
+  /// The view; null where the weights have another format.
   template <class Format>
   [[nodiscard]] const ternary_weights_view<Format, T>* view_if() const {
     return std::get_if<ternary_weights_view<Format, T>>(&view_);

@@ -1,4 +1,4 @@
-// A quantized weight matrix as a whole: packed trits and the scales that they stand for.
+// A quantized weight matrix as a whole: packed codes and their scales.
 #pragma once
 
 #include <algorithm>
@@ -14,36 +14,36 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Non-owning: weight (r, c) is trit (r, c) times scales()(r / scale_rows, c / trits.run).
+/// A view: weight (r, c) is code (r, c) times scales()(r / scale_rows, c / trits.run).
 template <pack_format Format, class T = float>
 struct ternary_weights_view {
-  packed_view<Format> trits;      ///< (out, in); a run is the columns that share a scale
+  packed_view<Format> trits;      ///< (out, in); the columns of a run share a scale
   std::size_t scale_rows = 1;     ///< rows that share a scale
-  const T* scale_data = nullptr;  ///< of scales(), run after run
+  const T* scale_data = nullptr;  ///< elements of scales(), run after run
 
-  /// Of the matrix, (out, in).
+  /// Shape of the matrix: (out, in).
   [[nodiscard]] std::size_t rows() const { return trits.rows; }
   [[nodiscard]] std::size_t cols() const { return trits.cols; }
-  /// What shares a scale.
+  /// The size of a block of weights that share a scale.
   [[nodiscard]] extents block() const { return {scale_rows, trits.run}; }
-  /// (ceil(rows / scale_rows), runs), run after run in memory.
+  /// The scales: (ceil(rows / scale_rows), runs), run after run in memory.
   [[nodiscard]] matrix_view<const T> scales() const {
     const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
     return {scale_data, n, trits.runs(), 1, n};
   }
-  /// Of blocks and scales.
+  /// Bytes of blocks and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return trits.size_bytes() + scales().size() * sizeof(T);
   }
 };
 
-/// Owner; converts to ternary_weights_view. Copies and moves like a vector.
+/// Owns packed weights and converts to ternary_weights_view. It copies and moves like a vector.
 template <pack_format Format, class T = float>
 class ternary_weights {
  public:
   ternary_weights() = default;
 
-  /// Real weights rounded by a policy. Holds a byte to a weight while it runs.
+  /// Quantizes real weights by a policy. While it runs it holds a byte for each weight.
   template <weight_quantizer<T> Quantizer>
   ternary_weights(matrix_view<const T> w, const Quantizer& quantizer, executor_ref ex = {})
       : ternary_weights(w.rows, w.cols, Quantizer::scale_block(w.rows, w.cols)) {
@@ -53,8 +53,9 @@ class ternary_weights {
     trits_.assign(view, ex);
   }
 
-  /// Codes of {-1, 0, +1} and one scale to each `block` of them. Throws shape_error where the
-  /// scales are not of scale_extents(codes, block), config_error for other codes or an empty block.
+  /// Packs codes that have a scale for each `block`. Throws shape_error where the shape of the
+  /// scales is not scale_extents(codes, block), and config_error where the format has no such code
+  /// or the block is empty.
   ternary_weights(matrix_view<const std::int8_t> codes, matrix_view<const T> scales, extents block,
                   executor_ref ex = {})
       : ternary_weights(codes.rows, codes.cols, block) {
@@ -65,18 +66,18 @@ class ternary_weights {
     trits_.assign(codes, ex);
   }
 
-  /// Of the matrix, (out, in).
+  /// Shape of the matrix: (out, in).
   [[nodiscard]] std::size_t rows() const { return trits_.rows(); }
   [[nodiscard]] std::size_t cols() const { return trits_.cols(); }
-  /// Refers to this owner.
+  /// A view of these weights.
   [[nodiscard]] ternary_weights_view<Format, T> view() const {
     return {trits_.view(), scale_rows_, scales_.data()};
   }
-  /// The same.
+  /// As view().
   operator ternary_weights_view<Format, T>() const { return view(); }  // NOLINT: an owner is a view
 
  private:
-  /// A block that is larger than the matrix is cut to it.
+  /// A block that is larger than the matrix is cut to its size.
   ternary_weights(std::size_t rows, std::size_t cols, extents block)
       : trits_(rows, cols, std::min(block.cols, std::max<std::size_t>(cols, 1))),
         scale_rows_(std::min(block.rows, std::max<std::size_t>(rows, 1))) {
@@ -94,7 +95,7 @@ class ternary_weights {
   std::vector<T> scales_;
 };
 
-/// Back to real weights: out(r, c) = trit * scale.
+/// The real weights: out(r, c) = code * scale. Throws shape_error.
 template <pack_format Format, class T>
 void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
                 executor_ref ex = {}) {
@@ -105,7 +106,7 @@ void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
   });
 }
 
-/// One row of them; out: cols() elements.
+/// The real weights of row r; `out` has cols() elements. Throws shape_error.
 template <pack_format Format, class T>
 void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row_view<T> out) {
   require_size(out.size, w.cols(), "dequantize_row: out");

@@ -1,6 +1,7 @@
-// 2 bits a weight. A block is 16 rows x 16 columns: byte 4 r + j holds the digits code + 1 of row
-// r, columns j, 4 + j, 8 + j and 12 + j at bits 0, 2, 4 and 6. So one mask gives 64 bytes that are
-// 16 rows x 4 neighbouring columns, the operand of a dot product of four bytes with one token.
+// 2 bits for each weight. A block is 16 rows x 16 columns. Byte 4 r + j holds the digits code + 1
+// of row r and columns j, 4 + j, 8 + j and 12 + j at bits 0, 2, 4 and 6. So one mask gives 64 bytes
+// that are 16 rows x 4 neighbouring columns: the operand of a dot product of four bytes with one
+// token.
 #pragma once
 
 #include <bit>
@@ -13,13 +14,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A pack_format for trits.
 struct two_bit {
-  static constexpr std::size_t rows = 16, cols = 16;    ///< of a block, in codes
-  static constexpr int least_code = -1, max_digit = 2;  ///< of the digits: code - least_code
-  static constexpr std::uint8_t id = 1;                 ///< in headers of stored weights
+  static constexpr std::size_t rows = 16, cols = 16;    ///< size of a block, in codes
+  static constexpr int least_code = -1, max_digit = 2;  ///< a digit is code - least_code
+  static constexpr std::uint8_t id = 1;                 ///< number of the format in stored weights
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
-  /// As pack_format asks.
+  /// See pack_format.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
@@ -34,7 +36,7 @@ struct two_bit {
     return wrong;
   }
 
-  /// As pack_format asks.
+  /// See pack_format.
   static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
     constexpr std::uint64_t low = 0x0303030303030303u;
     for (std::size_t r = 0; r < rows; ++r) {

@@ -1,5 +1,5 @@
-// Weights of 4 or 8 bits with one scale to a group of columns of a row, for embeddings and output
-// heads beside ternary weights:  Q(W) = s * round(W / s),  half to even.
+// Weights of 4 or 8 bits with a scale for each group of columns of a row, for the embeddings and
+// output heads of ternary models:  Q(W) = s * round(W / s),  half to even.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +14,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Group: columns that share a scale, the last group of a row maybe fewer; 0: the whole row. 8
-/// bits: codes within [-127, 127], s = max|W| / 127. 4 bits: codes within [-8, 7], s the one of
-/// seven that has the least squared error: m / -8, which keeps m, the weight of largest magnitude,
-/// whatever its sign, and those around max|W| / 7.
+/// `Group` columns share a scale; the last group of a row may have fewer, and 0 stands for the
+/// whole row. With 8 bits, codes are within [-127, 127] and s = max|W| / 127. With 4 bits, codes
+/// are within
+/// [-8, 7] and s is the one of seven candidates that has the least squared error: m / -8, where m
+/// is the weight of largest magnitude, which so is kept whatever its sign, and six around max|W|
+/// / 7.
 template <int Bits, std::size_t Group = 0>
   requires(Bits == 4 || Bits == 8)
 struct absmax_groups {
@@ -26,9 +28,9 @@ struct absmax_groups {
     return {1, Group != 0 ? Group : std::max<std::size_t>(cols, 1)};
   }
 
-  /// weights (M, K) -> codes (M, K), scales (M, ceil(K / Group)). A group of zeros (magnitudes
-  /// below 128 times the least normal number are) has the scale 0.
-  /// Throws numeric_error where a weight is not finite.
+  /// weights (M, K) -> codes (M, K), scales (M, ceil(K / Group)). A group of zeros has the scale 0;
+  /// magnitudes below 128 times the least normal number count as zeros.
+  /// Throws shape_error, and numeric_error where a weight is not finite.
   template <class T>
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                 executor_ref ex = {}) const {
@@ -49,9 +51,9 @@ struct absmax_groups {
   template <class T>
   static T quantize_group(row_view<const T> w, row_view<std::int8_t> codes) {
     const T most = simd::max_abs(w);
-    for (std::size_t i = 0; i < w.size; ++i)  // the maximum may pass over a NaN
+    for (std::size_t i = 0; i < w.size; ++i)  // max_abs() may ignore a NaN
       if (!std::isfinite(w[i])) throw numeric_error("absmax_groups: a weight is not finite");
-    // Below that the reciprocal of a scale may overflow: such a group is zeros.
+    // For smaller magnitudes the reciprocal of the scale might overflow.
     const bool zeros = most < 128 * std::numeric_limits<T>::min();
     const T scale = zeros ? T(0) : Bits == 8 ? most / 127 : best_of_four_bits<T>(w, most);
     const T inverse = zeros ? T(0) : 1 / scale;
@@ -59,7 +61,7 @@ struct absmax_groups {
     return scale;
   }
 
-  /// f(batch of weights) -> codes
+  /// A function from a batch of weights to their codes, where 1 / scale is `inverse`.
   template <class T>
   static auto rounding(T inverse) {
     return [by = simd::batch<T>(inverse), least = simd::batch<T>(T(Bits == 8 ? -127 : -8)),
@@ -68,6 +70,7 @@ struct absmax_groups {
     };
   }
 
+  /// The scale with the least squared error for codes of 4 bits.
   template <class T>
   static T best_of_four_bits(row_view<const T> w, T most) {
     T signed_most = most, best = 0, least = 0;

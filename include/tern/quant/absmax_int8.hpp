@@ -17,13 +17,13 @@ namespace tern::inline TERN_ABI {
 
 /// The activation_quantizer of BitNet b1.58 and BitNet Distillation.
 struct absmax_int8 {
-  /// Keeps the factor finite; tokens far below it become 0. Must be positive.
+  /// Keeps the factor finite; tokens with far smaller values become 0. Must be positive.
   double eps = 1e-5;
 
   /// x (N, K) -> codes (N, K) within [-127, 127], scales (N) = g / 127, row_sums (N) = sums of
-  /// codes. A token with a value that is not finite gets codes 0 and scale NaN, so that what is
-  /// computed from it is NaN. The clip of the definition never acts: |x| <= g. `level` must be
-  /// supported by this CPU; all give the same bits.
+  /// codes. A token with a value that is not finite gets the codes 0 and the scale NaN, so that
+  /// what is computed from it is NaN. The clip of the definition never acts, since |x| <= g.
+  /// `level` must be supported by this CPU; all levels give the same bits. Throws shape_error.
   template <class T>
   void quantize(matrix_view<const T> x, matrix_view<std::int8_t> codes, row_view<T> scales,
                 row_view<std::int32_t> row_sums, executor_ref ex = {},
@@ -51,7 +51,7 @@ struct absmax_int8 {
       }
     const T g = simd::max_abs(x);
     const simd::batch<T> factors(factor(g)), zero(T(0));
-    auto finite = zero == zero;  // v * factor is NaN for NaN itself, and for inf: 127 / g is 0
+    auto finite = zero == zero;  // v * factor is NaN for NaN, and for inf, where 127 / g is 0
     row_sum = quant::store_codes<T>(x, codes, [&](const simd::batch<T>& v) {
       const simd::batch<T> y = xsimd::nearbyint(v * factors);
       finite = finite & (y == y);

@@ -1,4 +1,5 @@
-// Ternary weights with one scale per tensor (BitNet b1.58; BitNet Distillation, section 3.1):
+// Ternary weights with one scale for the whole tensor (BitNet b1.58; BitNet Distillation,
+// section 3.1):
 //   D = mean|W|,  Q(W) = D * clip(round(W / (D + eps)), -1, 1),  rounding half to even.
 #pragma once
 
@@ -13,8 +14,9 @@
 
 namespace tern::inline TERN_ABI {
 
+/// The weight_quantizer of BitNet b1.58.
 struct absmean {
-  /// Keeps the quotient finite; weights far below it all become 0. Must be positive.
+  /// Keeps the quotient finite; weights that all are far smaller become 0. Must be positive.
   double eps = 1e-5;
 
   /// The whole matrix.
@@ -22,8 +24,9 @@ struct absmean {
     return {std::max<std::size_t>(rows, 1), std::max<std::size_t>(cols, 1)};
   }
 
-  /// weights (M, K) -> codes (M, K) of {-1, 0, +1}, scales (1, 1). The mean is taken in double in
-  /// an order that depends on the shape alone. Throws numeric_error where it is not finite.
+  /// weights (M, K) -> codes (M, K) of {-1, 0, +1}, scales (1, 1). The mean is taken in double, in
+  /// an order that depends on the shape alone. Throws shape_error, and numeric_error where the mean
+  /// is not finite.
   template <class T>
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                 executor_ref ex = {}) const {
@@ -37,7 +40,7 @@ struct absmean {
     });
   }
 
-  /// mean|W|, 0 for an empty matrix.
+  /// mean|W|; 0 for an empty matrix.
   template <class T>
   static T mean_abs(matrix_view<const T> w, executor_ref ex = {}) {
     if (w.size() == 0) return T(0);

@@ -1,5 +1,6 @@
-// Real numbers to int8 codes, shared by the policies. The loops that leave T use the vector
-// extension of g++ and clang: xsimd converts neither to int8 nor from float to double.
+// Conversion of real numbers to int8 codes, which the quantizers share. Loops that change the type
+// use the vector extension of g++ and clang, since xsimd converts neither to int8 nor from float to
+// double.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 
 namespace tern::inline TERN_ABI::quant {
 
-/// Sum of |x[i]| in double, eight lanes at a time on every machine: the same bits everywhere.
+/// Sum of |x[i]| in double. Every machine adds in eight lanes, so the bits are the same everywhere.
 template <class T>
 double sum_abs(row_view<const T> x) {
   using reals [[gnu::vector_size(4 * sizeof(T))]] = T;
@@ -35,8 +36,8 @@ double sum_abs(row_view<const T> x) {
   return (low[0] + low[1]) + (low[2] + low[3]);
 }
 
-/// Whole numbers in [-128, 127] to bytes, 64 of them; returns their sum. By way of int16, which
-/// g++ turns into packing instructions.
+/// Converts 64 whole numbers in [-128, 127] to bytes and returns their sum. They become int16
+/// first, for which g++ has packing instructions.
 template <class T>
 std::int32_t narrow(const T* from, std::int8_t* to) {
   using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
@@ -57,7 +58,7 @@ std::int32_t narrow(const T* from, std::int8_t* to) {
   return sum;
 }
 
-/// codes[i] = f(x[i]) and the sum of the codes. f maps batches to batches of whole numbers in
+/// codes[i] = f(x[i]); returns the sum of the codes. f maps batches to batches of whole numbers in
 /// [-128, 127].
 template <class T, class F>
 std::int32_t store_codes(row_view<const T> x, row_view<std::int8_t> codes, F f) {

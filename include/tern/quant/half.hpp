@@ -1,5 +1,5 @@
-// IEEE binary16 (F16) and bfloat16 (BF16) as storage: conversion from and to float by integer
-// arithmetic without branches, so that loops over them vectorise on any instruction set.
+// IEEE binary16 (F16) and bfloat16 (BF16) as storage. Conversion from and to float is integer
+// arithmetic without branches, so that loops over it vectorise with any instruction set.
 #pragma once
 
 #include <bit>
@@ -20,12 +20,12 @@ constexpr std::uint32_t select_bits(bool condition, std::uint32_t yes, std::uint
 
 }  // namespace detail
 
-/// Exact.
+/// The value of a BF16 number, exactly.
 constexpr float from_bf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-/// Round to nearest, ties to even; a NaN stays a NaN (made quiet), overflow gives infinity.
+/// Rounds to BF16, ties to even. A NaN becomes a quiet NaN; overflow gives infinity.
 constexpr std::uint16_t to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const bool nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
@@ -33,11 +33,11 @@ constexpr std::uint16_t to_bf16(float value) {
   return static_cast<std::uint16_t>((nan ? bits | 0x00400000u : rounded) >> 16);
 }
 
-/// Exact, subnormals included.
+/// The value of an F16 number, exactly, also of a subnormal one.
 constexpr float from_f16(std::uint16_t half) {
   const std::uint32_t magnitude = (half & 0x7FFFu) << 13;
   const std::uint32_t exponent = magnitude & 0x0F800000u;
-  // Exponents are biased by 15 there and by 127 here; 31 (infinity, NaN) becomes 255.
+  // The bias of the exponent is 15 in F16 and 127 in float; 31 (infinity, NaN) becomes 255.
   const std::uint32_t normal = magnitude + ((127u - 15u) << 23);
   const std::uint32_t special = normal + ((255u - 127u - 31u + 15u) << 23);
   // A subnormal m * 2^-24 is the fraction of 2^-14 * (1 + m / 2^10), minus that 2^-14.
@@ -48,14 +48,14 @@ constexpr float from_f16(std::uint16_t half) {
   return std::bit_cast<float>(result | (half & 0x8000u) << 16);
 }
 
-/// Round to nearest, ties to even, subnormals included; a NaN stays a NaN (made quiet), overflow
+/// Rounds to F16, ties to even, also to subnormal numbers. A NaN becomes a quiet NaN; overflow
 /// (65520 and more) gives infinity.
 constexpr std::uint16_t to_f16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
   const std::uint32_t normal =
       (magnitude - ((127u - 15u) << 23) + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
-  // Beside 0.5 floats are 2^-24 apart, as F16 subnormals are: the addition rounds.
+  // Floats near 0.5 are 2^-24 apart, like F16 subnormals, so the addition rounds as it must.
   const std::uint32_t subnormal =
       std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
   const std::uint32_t nan = 0x7E00u | ((magnitude >> 13) & 0x3FFu);

@@ -1,5 +1,5 @@
-// Rows of F16 from and to float with the CPU's own conversion where it has one, whatever flags the
-// translation unit has; the same bits as quant/half.hpp.
+// Conversion of rows between F16 and float, with the CPU's own instructions where it has them,
+// whatever flags the translation unit has. The bits are those of quant/half.hpp.
 //
 //   vcvtph2ps ymm, m128   latency 5-7   1/cycle
 //   vcvtps2ph m128, ymm   latency 5-8   1/cycle
@@ -26,6 +26,7 @@ inline std::size_t from_f16(const std::uint16_t* from, float* to, std::size_t n)
   return i;
 }
 
+/// The same in the other direction.
 inline std::size_t to_f16(const float* from, std::uint16_t* to, std::size_t n) {
   using floats = isa::avx2::floats;
   std::size_t i = 0;
@@ -48,12 +49,15 @@ struct half_row {
   std::size_t (*to_f16)(const float* from, std::uint16_t* to, std::size_t n) = nullptr;
 };
 
-inline constexpr isa::dispatch_table<half_row> half_rows {
-  {isa::level::scalar, {}},
+/// The conversions of all levels.
+// clang-format off
+inline constexpr isa::dispatch_table<half_row> half_rows{
+    {isa::level::scalar, {}},
 #if TERN_X86
-      {isa::level::avx2, {avx2::from_f16, avx2::to_f16}},
+    {isa::level::avx2, {avx2::from_f16, avx2::to_f16}},
 #endif
 };
+// clang-format on
 
 }  // namespace quant
 

@@ -1,4 +1,4 @@
-// Ternary weights with one scale to each output row (BitNet Distillation, "per-channel"):
+// Ternary weights with a scale for each output row (BitNet Distillation, "per-channel"):
 //   D_m = mean|W_m|,  Q(W_m) = D_m * clip(round(W_m / (D_m + eps)), -1, 1),  rounding half to even.
 #pragma once
 
@@ -11,8 +11,9 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A weight_quantizer.
 struct per_channel {
-  /// Keeps the quotient finite; rows far below it become 0. Must be positive.
+  /// Keeps the quotient finite; rows of far smaller weights become 0. Must be positive.
   double eps = 1e-5;
 
   /// A row.
@@ -20,8 +21,8 @@ struct per_channel {
     return {1, std::max<std::size_t>(cols, 1)};
   }
 
-  /// weights (M, K) -> codes (M, K) of {-1, 0, +1}, scales (M, 1). Each mean is taken as that of
-  /// absmean. Throws numeric_error where one is not finite.
+  /// weights (M, K) -> codes (M, K) of {-1, 0, +1}, scales (M, 1). Means are taken as in absmean.
+  /// Throws shape_error, and numeric_error where a mean is not finite.
   template <class T>
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                 executor_ref ex = {}) const {

@@ -1,5 +1,6 @@
-// What a quantizer policy must offer, and the way back. A policy is a small struct (stateless but
-// for its constants); bit_linear, ste and the packers take any type that satisfies a concept here.
+// What a quantizer policy must offer, and dequantization. A policy is a small struct whose only
+// state are its constants; bit_linear, ste and the packers take any type that satisfies a concept
+// here.
 #pragma once
 
 #include <algorithm>
@@ -18,40 +19,47 @@ struct extents {
   bool operator==(const extents&) const = default;
 };
 
-/// Shape of the scales of a matrix of size `m` with one scale to each `block`, edges cut.
+/// The shape of the scales of a matrix of size m that has a scale for each block. Blocks at the
+/// edges may be cut.
 constexpr extents scale_extents(extents m, extents block) {
   return {(m.rows + block.rows - 1) / block.rows, (m.cols + block.cols - 1) / block.cols};
 }
 
-/// `Q::scale_block(rows, cols)`: height and width of the block that shares one scale, both at
-/// least 1. Per tensor: (rows, cols); per row: (1, cols); per block: (1, 256).
+/// Q::scale_block(rows, cols) is the height and width of the block of weights that shares a scale,
+/// both at least 1: (rows, cols) for one scale in all, (1, cols) for one for each row, (1, 256) for
+/// one for every 256 columns.
 template <class Q>
 concept has_scale_block = requires(std::size_t n) {
   { Q::scale_block(n, n) } -> std::same_as<extents>;
 };
 
-/// `q.template quantize<T>(weights, codes, scales, executor)` fills codes of {-1, 0, +1} and scales
-/// of scale_extents(...); element (r, c) stands for codes(r, c) * scales(r / bh, c / bw).
+/// q.template quantize<T>(weights, codes, scales, executor) fills codes of {-1, 0, +1}, and scales
+/// of the shape scale_extents(). With blocks of bh x bw, element (r, c) stands for codes(r, c) *
+/// scales(r / bh, c / bw).
 template <class Q, class T>
 concept quantizes_weights = requires(
     const Q& q, matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
     executor_ref ex) { q.template quantize<T>(w, codes, scales, ex); };
 
-/// `q.template quantize<T>(x, codes, scales, row_sums, executor)`: one scale and one sum of codes
-/// to each row (token); element (r, c) stands for codes(r, c) * scales[r].
+/// q.template quantize<T>(x, codes, scales, row_sums, executor) fills the codes, and a scale and
+/// the sum of the codes for each row, which is a token. Element (r, c) stands for codes(r, c) *
+/// scales[r].
 template <class Q, class T>
 concept quantizes_activations =
     requires(const Q& q, matrix_view<const T> x, matrix_view<std::int8_t> codes, row_view<T> scales,
              row_view<std::int32_t> row_sums,
              executor_ref ex) { q.template quantize<T>(x, codes, scales, row_sums, ex); };
 
+/// A policy that quantizes weights.
 template <class Q, class T>
 concept weight_quantizer = std::copyable<Q> && has_scale_block<Q> && quantizes_weights<Q, T>;
 
+/// A policy that quantizes activations.
 template <class Q, class T>
 concept activation_quantizer = std::copyable<Q> && quantizes_activations<Q, T>;
 
-/// True, or stops compilation with a sentence instead of a list of failed requirements.
+/// True for a weight_quantizer. Anything else stops the compilation with a sentence that says what
+/// Q lacks.
 template <class Q, class T>
 consteval bool require_weight_quantizer() {
   static_assert(std::copyable<Q>, "a weight quantizer must be copyable");
@@ -63,7 +71,7 @@ consteval bool require_weight_quantizer() {
   return true;
 }
 
-/// Fails to compile, and says what ActQ lacks.
+/// The same for an activation_quantizer.
 template <class Q, class T>
 consteval bool require_activation_quantizer() {
   static_assert(std::copyable<Q>, "an activation quantizer must be copyable");
@@ -74,7 +82,7 @@ consteval bool require_activation_quantizer() {
   return true;
 }
 
-/// out(r, c) = codes(r, c) * scales(r / block.rows, c / block.cols)
+/// out(r, c) = codes(r, c) * scales(r / block.rows, c / block.cols). Throws shape_error.
 template <class T>
 void dequantize(matrix_view<const std::int8_t> codes, matrix_view<const T> scales, extents block,
                 matrix_view<T> out, executor_ref ex = {}) {
@@ -90,7 +98,7 @@ void dequantize(matrix_view<const std::int8_t> codes, matrix_view<const T> scale
   });
 }
 
-/// out(r, c) = codes(r, c) * scales[r]
+/// out(r, c) = codes(r, c) * scales[r]. Throws shape_error.
 template <class T>
 void dequantize(matrix_view<const std::int8_t> codes, row_view<const T> scales, matrix_view<T> out,
                 executor_ref ex = {}) {

@@ -1,6 +1,6 @@
-// Real weights to trits by their mean magnitude, the rule that the absmean policies share:
-//   code = clip(round(w / (D + eps)), -1, 1),  D = mean|w| of all that share a scale,  half to
-//   even.
+// The rule by which absmean, per_channel and block round real weights to trits:
+//   code = clip(round(w / (D + eps)), -1, 1),  half to even,
+// where D is the mean of |w| over all weights that share a scale.
 #pragma once
 
 #include <algorithm>
@@ -15,24 +15,25 @@
 
 namespace tern::inline TERN_ABI::quant {
 
-/// `scale` itself; throws numeric_error naming the policy where it is not finite.
+/// Returns `scale`. Throws numeric_error, with the name of the policy, where it is not finite.
 template <class T>
 T finite_scale(T scale, std::string_view policy) {
   if (std::isfinite(scale)) return scale;
   throw numeric_error(std::string(policy) + ": the mean of |weights| is not finite");
 }
 
-/// codes[i] of {-1, 0, +1} for w[i], whose scale is `mean`.
+/// Stores the codes of weights whose scale is `mean`.
 template <class T>
 void store_trits(row_view<const T> w, row_view<std::int8_t> codes, T mean, double eps) {
-  // round(w / d) is +1 exactly where w > d / 2: the tie goes to the even 0.
+  // round(w / d) is +1 exactly where w > d / 2, since a tie goes to the even 0.
   const simd::batch<T> half((mean + static_cast<T>(eps)) / 2), zero(T(0)), one(T(1));
   store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
     return xsimd::select(v > half, one, zero) - xsimd::select(v < -half, one, zero);
   });
 }
 
-/// One scale to `width` columns of a row: w (M, K) -> codes (M, K), scales (M, ceil(K / width)).
+/// Quantizes with a scale for every `width` columns of a row: w (M, K) -> codes (M, K), scales (M,
+/// ceil(K / width)). `policy` is named in errors.
 template <class T>
 void quantize_runs(matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                    std::size_t width, double eps, std::string_view policy, executor_ref ex) {

@@ -1,9 +1,13 @@
-// A few query rows against the keys or the values of a head, read as the cache stores them:
-// included once per level inside its region. The sum of an element has one order, whatever rows and
-// positions are passed along with it.
+// A few query rows times the keys or the values of a head as the cache stores them, included once
+// for each level inside its region. The sum of an element always has the same order, whatever rows
+// and positions are computed with it.
+//
+// ops has operations on registers of floats, and
+//   most_rows   the largest number of query rows that are computed together
+//   sums        the number of registers for sums of values
 
-/// n elements, a register or less, then zeros. Asks for those of the next page of memory:
-/// processors alone do not read on over the end of one.
+/// Loads n elements, at most a register, and zeros behind them. It also prefetches the same place
+/// of the next page, since processors by themselves do not read on past the end of a page.
 template <class E>
 TERN_INLINE ops::reg load(const E* p, std::size_t n) {
   __builtin_prefetch(p + 4096 / sizeof(E));
@@ -13,7 +17,7 @@ TERN_INLINE ops::reg load(const E* p, std::size_t n) {
   return ops::load(part);
 }
 
-/// The next `n` columns, a register or less, of R rows of q and four of k.
+/// Adds the products of the next n columns, at most a register, of R rows of q and four of k.
 template <std::size_t R, class E>
 TERN_INLINE void score_step(ops::reg (&sum)[R][4], const float* q, std::size_t q_stride,
                             const E* const (&k)[4], std::size_t c, std::size_t n) {
@@ -28,6 +32,7 @@ TERN_INLINE void score_step(ops::reg (&sum)[R][4], const float* q, std::size_t q
   }
 }
 
+/// Scores of R query rows.
 template <std::size_t R, class E>
 inline void score_rows(const float* q, std::size_t q_stride, const stored_rows<E>& k, float factor,
                        float* s, std::size_t s_stride) {
@@ -50,7 +55,7 @@ inline void score_rows(const float* q, std::size_t q_stride, const stored_rows<E
   }
 }
 
-/// s[r][j] = factor * q[r] . k[j]
+/// s[r][j] = factor * q[r] . k[j] for all rows of q and k.
 template <class E, std::size_t R = ops::most_rows>
 inline void scores(const float* q, std::size_t q_stride, std::size_t rows, const stored_rows<E>& k,
                    float factor, float* s, std::size_t s_stride) {
@@ -59,7 +64,7 @@ inline void scores(const float* q, std::size_t q_stride, std::size_t rows, const
   if constexpr (R > 1) scores<E, R / 2>(q, q_stride, rows, k, factor, s, s_stride);
 }
 
-/// C registers of columns from c on, n elements each.
+/// Computes C registers of columns from c on, with n elements each.
 template <std::size_t R, std::size_t C, class E>
 TERN_INLINE void mix_columns(const float* p, std::size_t p_stride, const stored_rows<E>& v,
                              std::size_t c, std::size_t n, float* y, std::size_t y_stride,
@@ -97,7 +102,7 @@ TERN_INLINE void mix_columns(const float* p, std::size_t p_stride, const stored_
     }
 }
 
-/// y[r] = sum_j p[r][j] v[j], or y[r] += that
+/// y[r] = sum_j p[r][j] v[j], or y[r] += that sum where `add` is set.
 template <class E, std::size_t R = ops::most_rows>
 inline void mix(const float* p, std::size_t p_stride, std::size_t rows, const stored_rows<E>& v,
                 float* y, std::size_t y_stride, bool add) {

@@ -1,13 +1,15 @@
-// Several tokens against packed weights, included once per level inside its region, after
-// matvec.inl. A tile is two registers of rows times a few tokens, all sums in registers.
-// Many tokens share digits that are unpacked once to bytes; few take them from the packed blocks.
+// Several tokens times packed weights. A tile is two registers of rows times a few tokens, and all
+// its sums are in registers. Many tokens share digits that are unpacked to bytes once; few tokens
+// take the digits from the packed blocks.
 
+/// Rows of a tile.
 inline constexpr std::size_t tile_rows = 2 * (ops::bytes / 4);
 
-/// Digits of the next block of columns, from packed blocks `reg_stride` bytes apart.
+/// Takes the digits of one block of columns after another from packed blocks. The two registers of
+/// a tile are `reg_stride` bytes apart.
 template <class Format>
 struct packed_digits {
-  using format = decoder<Format>;
+  using format = digit_reader<Format>;
   const std::uint8_t* w;
   std::size_t reg_stride;
 
@@ -19,7 +21,7 @@ struct packed_digits {
     }
   };
   TERN_INLINE block take() {
-    __builtin_prefetch(w + 1024);  // as for one token
+    __builtin_prefetch(w + 1024);  // for the reason that matvec_tile() gives
     if constexpr (tile_rows > Format::rows) __builtin_prefetch(w + reg_stride + 1024);
     const block b{{format::decode(ops::load(w)), format::decode(ops::load(w + reg_stride))}};
     w += sizeof(packed_block);
@@ -27,7 +29,7 @@ struct packed_digits {
   }
 };
 
-/// The same from bytes: plane after plane, two registers each.
+/// Takes the digits from bytes, where each plane has two registers.
 template <class Format>
 struct plain_digits {
   static constexpr std::size_t block_bytes = Format::cols / 4 * 2 * ops::bytes;
@@ -47,7 +49,8 @@ struct plain_digits {
   }
 };
 
-/// x: the four columns of a plane for each token of a tile, one token after the other.
+/// Adds the products of a plane. At x stand four columns of each token of a tile, one token after
+/// the other.
 template <class Format, int plane, class Block, std::size_t... t>
 TERN_INLINE void tile_step(const Block& block, const std::int8_t* x, sum (&a)[sizeof...(t)],
                            sum (&b)[sizeof...(t)], std::index_sequence<t...>) {
@@ -59,14 +62,15 @@ TERN_INLINE void tile_step(const Block& block, const std::int8_t* x, sum (&a)[si
   (step(a[t], b[t], columns<t % 4>(x + 4 * (plane * sizeof...(t) + t - t % 4))), ...);
 }
 
+/// Adds the products of a block of columns.
 template <class Format, class Block, std::size_t n, std::size_t... plane>
 TERN_INLINE void tile_block(const Block& block, const std::int8_t* x, sum (&a)[n], sum (&b)[n],
                             std::index_sequence<plane...>) {
   (tile_step<Format, plane>(block, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// out[t][0 .. tile_rows) = (row_sums ? least_code * row_sums[t] : out[t][..]) + dot products over
-/// `blocks`.
+/// Computes out[t][0 .. tile_rows) over `blocks` blocks of columns. The sums start with
+/// least_code * row_sums[t], or, where row_sums is null, with what `out` holds.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t blocks,
                             const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -84,7 +88,7 @@ template <class Format, class Digits, std::size_t... t>
   (finish(b[t], out + t * out_stride + tile_rows / 2, t), ...);
 }
 
-/// The tile of `n` tokens, first <= n < first + sizeof...(i).
+/// Calls tile() for n tokens, where first <= n < first + sizeof...(i).
 template <class Format, std::size_t first, class Digits, std::size_t... i>
 inline void tile_of(std::size_t n, Digits digits, const std::int8_t* x, std::size_t blocks,
                     const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
@@ -95,6 +99,7 @@ inline void tile_of(std::size_t n, Digits digits, const std::int8_t* x, std::siz
    ...);
 }
 
+/// Unpacks the digits of a tile's rows to bytes, as plain_digits reads them.
 template <class Format, std::size_t... plane>
 inline void unpack_digits(packed_digits<Format> from, std::size_t blocks, std::uint8_t* to,
                           std::index_sequence<plane...>) {
@@ -105,13 +110,14 @@ inline void unpack_digits(packed_digits<Format> from, std::size_t blocks, std::u
   }
 }
 
+/// Copies `rows` numbers of each token.
 inline void copy_rows(const std::int32_t* from, std::size_t from_stride, std::int32_t* to,
                       std::size_t to_stride, std::size_t tokens, std::size_t rows) {
   for (std::size_t t = 0; t < tokens; ++t)
     std::memcpy(to + t * to_stride, from + t * from_stride, rows * sizeof *to);
 }
 
-/// Up to tile_rows rows from `row` on, all groups of a task, over blocks of columns
+/// Multiplies up to tile_rows rows from `row` on with all groups of a task, over blocks of columns
 /// [block, block + blocks).
 template <class Format>
 inline void group(const problem<Format>& p, const typename problem<Format>::range& task,
@@ -120,13 +126,14 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
   constexpr std::size_t most = ops::tile_tokens, least = (most + 1) / 2,
                         fewest = ops::matvec_tokens + 1;
   const std::size_t left = row_end - row, rows = left < tile_rows ? left : tile_rows;
-  const bool whole = left > Format::rows;  // else a tile of two panels takes the last one twice
+  // Where a tile of two panels has only one left, it takes that panel twice.
+  const bool whole = left > Format::rows;
   const packed_digits<Format> packed{
       p.weights.panel(row / Format::rows)[block].bytes.data() + row % Format::rows * 4,
       tile_rows <= Format::rows
           ? ops::bytes
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_block)};
-  const bool few = p.parts.groups <= decoder<Format>::direct_groups;
+  const bool few = p.parts.groups <= digit_reader<Format>::direct_groups;
   if (!few) unpack_digits(packed, blocks, bytes, plane_indices<Format>{});
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
@@ -148,7 +155,8 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
   }
 }
 
-/// Most tokens of a group where there are `tokens` in all; 0 where each has its own matvec.
+/// The most tokens of a group where there are `tokens` in all; 0 where each token has a matvec of
+/// its own.
 inline std::size_t group_size(std::size_t tokens) {
   return tokens <= ops::matvec_tokens ? 0 : ops::tile_tokens;
 }
@@ -167,7 +175,8 @@ inline constexpr std::size_t unpacked_bytes =
 /// Tasks [begin, end) of the problem. Where tokens stand in groups, `bytes` points to
 /// unpacked_bytes<Format> of memory that begin at a cache line.
 template <class Format>
-inline void run(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t* bytes) {
+inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end,
+                    std::uint8_t* bytes) {
   constexpr std::size_t most = unpacked_blocks<Format>;
   const std::size_t blocks = p.weights.panel_blocks();
   const std::size_t chunks = (blocks + most - 1) / most, chunk = (blocks + chunks - 1) / chunks;
@@ -187,4 +196,4 @@ inline void run(const problem<Format>& p, std::size_t begin, std::size_t end, st
 
 /// The functions of the level.
 template <class Format>
-inline constexpr entry<Format> entry_of{run<Format>, group_size, unpacked_bytes<Format>};
+inline constexpr entry<Format> entry_of{compute<Format>, group_size, unpacked_bytes<Format>};

@@ -1,19 +1,20 @@
-// One token against packed weights, included once per level inside its region, after the decoders
-// of the formats. A plane is four neighbouring columns of all rows of a block.
+// One token times packed weights. A plane is four neighbouring columns of all rows of a block.
 
+/// Registers that a block fills.
 inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
 
 template <class Format>
 using plane_indices = std::make_index_sequence<Format::cols / 4>;
 
-/// What products are added up in, until widen().
+/// What `dot` adds products up in, until widen().
 using sum = decltype(ops::zero());
 
-/// Whether the level's `dot` is not exact for digits of the format: then `dot_wide` is.
+/// Whether digits of the format are too large for the level's `dot`, so that `dot_wide` multiplies
+/// them.
 template <class Format, class level = ops>
 inline constexpr bool is_wide = level::max_digit < Format::max_digit;
 
-/// Dot products that may be added before widen().
+/// The number of dot products that may be added before widen().
 template <class Format>
 inline constexpr std::size_t max_dots =
     is_wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
@@ -34,8 +35,8 @@ TERN_INLINE ops::reg widen(Sum s) {
     return ops::widen(s);
 }
 
-/// The operand for a plane of the columns of a token at x: four neighbouring ones in every lane,
-/// or what the level has in its place.
+/// The operand of `dot` for a plane of a token's columns at x: four neighbouring columns in every
+/// 32 bits, or what ops::columns makes of them.
 template <int plane, class level = ops>
 TERN_INLINE auto columns(const std::int8_t* x) {
   if constexpr (requires { level::template columns<plane>(x); }) {
@@ -47,54 +48,54 @@ TERN_INLINE auto columns(const std::int8_t* x) {
   }
 }
 
-/// A plane of n registers.
+/// Adds the products of a plane, for n registers of weights.
 template <class Format, std::size_t plane, std::size_t n, class Digits, class X, std::size_t... r>
-TERN_INLINE void matvec_step(sum (&sums)[decoder<Format>::sums][n], const Digits (&q)[n], X x,
+TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n], X x,
                              std::index_sequence<r...>) {
-  using format = decoder<Format>;
+  using format = digit_reader<Format>;
   sum(&a)[n] = sums[plane % format::sums];
   ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
-/// A block of columns of n registers.
+/// Adds the products of a block of columns, for n registers of weights.
 template <class Format, std::size_t n, class Digits, std::size_t... plane>
-TERN_INLINE void matvec_block(sum (&sums)[decoder<Format>::sums][n], const Digits (&q)[n],
+TERN_INLINE void matvec_block(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n],
                               const std::int8_t* x, std::index_sequence<plane...>) {
   (matvec_step<Format, plane>(sums, q, columns<plane>(x), std::make_index_sequence<n>{}), ...);
 }
 
-/// What accumulators hold, added to the total.
+/// Adds what the accumulators hold to the totals.
 template <class Format, std::size_t n, std::size_t... s>
-TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[decoder<Format>::sums][n],
+TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[digit_reader<Format>::sums][n],
                           std::index_sequence<s...>) {
   for (std::size_t r = 0; r < n; ++r)
     ((total[r] =
-          ops::add(total[r], decoder<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
+          ops::add(total[r], digit_reader<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
-/// Registers of `panels` panels side by side: [0, panels * block_regs).
+/// Computes the sums of some panels side by side; r are the indices of their registers.
 template <class Format, std::size_t... r>
 inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::int8_t* x,
                         std::int32_t* sums, std::index_sequence<r...>) {
   constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
-  constexpr std::size_t sums_each = decoder<Format>::sums;
+  constexpr std::size_t sums_each = digit_reader<Format>::sums;
   const std::size_t blocks = p.weights.panel_blocks(),
                     stride = p.weights.panel_stride * sizeof(packed_block);
   const auto* w = p.weights.panel(panel)->bytes.data();
-  constexpr std::size_t dots = max_dots<Format> / decoder<Format>::most_scaled,
+  constexpr std::size_t dots = max_dots<Format> / digit_reader<Format>::most_scaled,
                         chunk = dots / ((planes + sums_each - 1) / sums_each);
   ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
   for (std::size_t done = 0; done < blocks;) {
     const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
     sum a[sums_each][n] = {};
     for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
-      // Processors alone do not read far enough ahead on several panels at once. At the end of
-      // these panels follow those behind them.
+      // Processors by themselves do not read far enough ahead in several panels at once. At the end
+      // of these panels the next ones are fetched.
       const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
       ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
        ...);
-      const decltype(decoder<Format>::decode(total[0])) q[n] = {decoder<Format>::decode(
+      const decltype(digit_reader<Format>::decode(total[0])) q[n] = {digit_reader<Format>::decode(
           ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes))...};
       matvec_block<Format>(a, q, x, plane_indices<Format>{});
     }
@@ -103,7 +104,7 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
   (ops::store(sums + r * (ops::bytes / 4), total[r]), ...);
 }
 
-/// Rows of panels [begin, end) for token n.
+/// Computes the results of token n for the rows of panels [begin, end).
 template <class Format>
 inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end, std::size_t n) {
   constexpr std::size_t wide = ops::matvec_panels;

@@ -1,9 +1,10 @@
-// Digits of `four_bit` and `eight_bit` blocks, included once per level inside its region, after
-// two_bit.inl. Where `dot` adds products up in int16, ops::dot_wide adds them up in int32.
+// Digits of `four_bit` and `eight_bit` blocks. Levels whose `dot` adds products up in int16
+// multiply them by ops::dot_wide, which adds in int32.
 
 template <>
-struct decoder<four_bit> {
-  /// The upper half of a byte may stay in its place where a dot product takes digits of 240.
+struct digit_reader<four_bit> {
+  /// Two accumulators where a dot product takes digits of 240: the upper half of a byte needs no
+  /// shift.
   static constexpr std::size_t sums = ops::max_digit < 255 ? 1 : 2;
   static constexpr std::size_t most_scaled = sums == 1 ? 1 : 16, direct_groups = 2;
 
@@ -29,7 +30,7 @@ struct decoder<four_bit> {
 };
 
 template <>
-struct decoder<eight_bit> {
+struct digit_reader<eight_bit> {
   static constexpr std::size_t sums = 1, most_scaled = 1, direct_groups = 2;
 
   TERN_INLINE static ops::reg decode(ops::reg q) { return q; }

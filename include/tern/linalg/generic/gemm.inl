@@ -1,10 +1,11 @@
-// Dense matrix product of one thread, included once per instruction set inside its region. The
-// scheme is Goto's (Goto and van de Geijn 2008): a block of A is packed into panels of a tile's
-// rows that stay in L2, a strip of two registers' columns of B stays in L1, a tile of sums in
-// registers. Ops names the scalar, its registers and the rows of a tile, which are multiples of a
-// register's lanes or fewer.
+// Dense matrix product of one thread, included once for each instruction set inside its region. The
+// scheme is that of Goto and van de Geijn (2008): a block of A, packed into panels of a tile's
+// rows, stays in L2; a strip of B, two registers wide, stays in L1; and a tile of sums stays in
+// registers. Ops has the scalar, the operations on its registers and tile_rows, the rows of a tile:
+// a multiple of a register's lanes, or fewer than the lanes.
 
-/// Columns of a strip of B, then steps and rows of a block of A, which takes at most 256 KiB.
+/// Columns of a strip of B; steps of k in a block of A; rows of a block of A, which takes at most
+/// 256 KiB.
 template <class Ops>
 inline constexpr std::size_t tile_cols = 2 * Ops::lanes;
 inline constexpr std::size_t block_depth = 256;
@@ -12,17 +13,18 @@ template <class Ops>
 inline constexpr std::size_t block_rows =
     1024 / sizeof(typename Ops::scalar) / Ops::tile_rows * Ops::tile_rows;
 
-/// Elements of the packed block of A, and of all that gemm() needs. The block has a register more
-/// than its elements: the last store of a narrower panel is as wide.
+/// Elements of the packed block of A, and of all memory that gemm() needs. The block has the room
+/// of a register behind its elements, since the last store of a narrow panel is as wide.
 template <class Ops>
 inline constexpr std::size_t packed_block =
     (block_rows<Ops> * block_depth + Ops::lanes + 15) / 16 * 16;
 template <class Ops>
 inline constexpr std::size_t buffer_size = packed_block<Ops> + block_depth * tile_cols<Ops>;
 
-/// Step p of up to a register of lines to to[p * width + i], zeros past the last line. A line is a
-/// row of A or a column of B; element p of line i lies at from[i * line + p * step], one of the two
-/// being 1. Where a width is less than a register, the next step's elements cover the zeros.
+/// Copies element p of line i to to[p * width + i], for up to a register of lines, with zeros past
+/// the last line. A line is a row of A or a column of B; its element p lies at
+/// from[i * line + p * step], where `line` or `step` is 1. Where `width` is less than a register,
+/// the elements of the next step overwrite the zeros.
 template <class Ops, class T = typename Ops::scalar>
 void pack_register(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
                    std::size_t step, T* to, std::size_t width) {
@@ -45,7 +47,7 @@ void pack_register(const T* from, std::size_t lines, std::size_t line, std::size
   }
 }
 
-/// The same for a panel of up to `width` lines.
+/// Does the same for a panel of up to `width` lines.
 template <class Ops, class T = typename Ops::scalar>
 void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
                 std::size_t step, T* to, std::size_t width) {
@@ -55,7 +57,8 @@ void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t 
   }
 }
 
-/// c (rows x cols, up to Rows and V registers) = alpha a b, or c += alpha a b; a and b packed.
+/// c = alpha a b, or c += alpha a b, for packed a and b. c has `rows` x `cols` elements, at most
+/// Rows x V registers.
 template <class Ops, std::size_t Rows, std::size_t V, class T = typename Ops::scalar>
 void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t stride,
           std::size_t rows, std::size_t cols, bool accumulate) {
@@ -91,9 +94,9 @@ void tile(T alpha, const T* a, const T* b, std::size_t depth, T* c, std::size_t 
     }
 }
 
-/// c = alpha a b, or c += alpha a b; c row-major, a and b in either order. An element's sum depends
-/// on its row and its column alone: no way to split the product changes its bits. `buffer` has
-/// buffer_size<Ops> elements and begins at a cache line.
+/// c = alpha a b, or c += alpha a b. c is row-major, a and b have either order. The sum of an
+/// element depends on its row and its column alone, so that no way to split the product changes its
+/// bits. `buffer` has buffer_size<Ops> elements and begins at a cache line.
 template <class Ops, class T = typename Ops::scalar>
 void gemm(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
           bool accumulate, T* buffer) {
