@@ -37,13 +37,19 @@ void require_data(const settings& s) {
   const bool embedded = d.task == "microworld";
   require(!embedded || d.train_examples > 0,
           "data.train_examples must be positive where examples are generated");
+  require(!embedded || !has_rows(s.recipe) || d.dev_examples + d.test_examples > 0,
+          "data.dev_examples or data.test_examples must be positive, since rows of the table are "
+          "measured on them");
+  require(d.answer_tokens > 0, "data.answer_tokens must be positive");
   if (embedded) return;
-  if (learns_from(s.recipe, tern::stage_data::task)) {
+  if (learns_from(s.recipe, tern::stage_data::task) || has_rows(s.recipe)) {
     require(!d.task.empty(), "--task is needed");
     require(!d.directory.empty(), "task " + d.task + " needs --data");
   }
   if (learns_from(s.recipe, tern::stage_data::corpus))
     require(!d.corpus.empty(), s.command + " needs --corpus");
+  require(!s.model.empty() || !d.corpus.empty() || !d.tokenizer.empty(),
+          s.command + " needs --corpus or --tokenizer, which a new model has its tokens from");
 }
 
 /// The architecture that a stage or a teacher has: of a path, or of the stage that it comes from.
@@ -75,6 +81,11 @@ void require_distillation(const settings& s, const stage& each) {
             "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +
                 " and " + std::to_string(student.vocab_size));
   }
+  if (each.losses.of<tern::hidden_state_term_options>())
+    require(student.hidden_size == teacher.hidden_size,
+            "hidden_states: student and teacher have hidden sizes of " +
+                std::to_string(student.hidden_size) + " and " +
+                std::to_string(teacher.hidden_size));
   if (const auto& logits = each.losses.of<tern::logits_term_options>())
     require(logits->form.tau > 0, "logits.tau must be positive");
   if (const auto& relations = each.losses.of<tern::relation_term_options>()) {

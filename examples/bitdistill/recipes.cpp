@@ -14,8 +14,8 @@ std::string_view recipe_text(const std::string& name) {
     if (r.name == name) return r.text;
     names.append(names.empty() ? "" : ", ").append(r.name);
   }
-  throw tern::config_error("there is no recipe '" + name + "', expected a file *.json or one of " +
-                           names);
+  throw tern::config_error("there is no shipped recipe '" + name + "', expected one of " + names +
+                           "; the name of a file ends in .json or has a '/'");
 }
 
 tern::recipe_file find_recipe(const std::string& name) {

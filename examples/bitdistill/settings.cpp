@@ -103,10 +103,11 @@ std::string task_of(const options& o, const tern::recipe_file& f) {
   return data.is_object() ? data.value("task", std::string()) : "";
 }
 
-/// Options that were given, as changes of the recipe.
+/// Changes the file as the options say that were given.
 void apply_options(const options& o, tern::recipe_file& f) {
+  json& data = f.json["data"];
   const auto set = [&](const char* key, const auto& given) {
-    if (!given.empty()) tern::apply_setting(f, {{"data", {{key, given}}}});
+    if (!given.empty()) data[key] = given;
   };
   set("task", task_of(o, f));
   set("directory", o.data);
@@ -116,11 +117,14 @@ void apply_options(const options& o, tern::recipe_file& f) {
   set("label_words", o.label_words);
   set("corpus", o.corpus);
   set("tokenizer", o.tokenizer);
-}
-
-void use_seed(tern::recipe& r, std::uint64_t seed) {
-  r.data.seed = seed;
-  for (tern::stage& s : r.stages) s.seed = seed;
+  if (!o.config.empty()) {
+    tern::recipe r;
+    r.model = tern::read_model_config(o.config);
+    f.json["model"] = tern::write_fields(r).at("model");
+  }
+  if (!o.seed) return;
+  f.json["data"]["seed"] = *o.seed;
+  for (json& s : f.json["stages"]) s["seed"] = *o.seed;
 }
 
 /// The model that stages start from: the first path that one of them names.
@@ -130,17 +134,20 @@ std::string model_of(const tern::recipe& r) {
   return "";
 }
 
-/// Stages that would make a new base are left out; what started from it, or from another model,
-/// starts from this one.
+bool makes_base(const tern::stage& s) { return s.from == "new"; }
+
+/// Makes the stages start from `model`. Stages that make a new base are left out. The model takes
+/// the place of these bases and of the model that stages started from before, also as a teacher.
 void use_model(tern::recipe& r, const std::string& model) {
   r.model = tern::load_config(model);
   std::vector<std::string> replaced{model_of(r)};
   std::erase_if(r.stages, [&](const tern::stage& s) {
-    if (s.from == "new") replaced.push_back(s.name);
-    return s.from == "new";
+    if (makes_base(s)) replaced.push_back(s.name);
+    return makes_base(s);
   });
   for (tern::stage& s : r.stages)
-    if (std::ranges::count(replaced, s.from) != 0) s.from = as_path(model);
+    for (std::string* origin : {&s.from, &s.teacher})
+      if (!origin->empty() && std::ranges::count(replaced, *origin) != 0) *origin = as_path(model);
 }
 
 /// The file with what it extends and all stages filled in. The config.json of a run, which says its
@@ -162,9 +169,12 @@ settings make_settings(const options& o) {
   apply_options(o, file);
   for (const auto& text : o.set) tern::apply_setting(file, tern::parse_setting(text));
   settings s{o.command, o.model, tern::read_recipe(file)};
-  if (!o.config.empty()) s.recipe.model = tern::read_model_config(o.config);
-  if (o.seed) use_seed(s.recipe, *o.seed);
-  if (s.model.empty()) s.model = model_of(s.recipe);
+  if (s.model.empty()) {
+    s.model = model_of(s.recipe);
+    need(s.model.empty() || std::ranges::none_of(s.recipe.stages, makes_base),
+         file.name + ": stages start from 'new' and from '" + s.model +
+             "', expected one of the two, since all stages share a tokenizer");
+  }
   if (!s.model.empty()) use_model(s.recipe, s.model);
   return s;
 }

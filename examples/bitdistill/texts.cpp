@@ -22,8 +22,8 @@ tern::task_texts load_texts(const tern::recipe& r) {
   const bool corpus = learns_from(r, tern::stage_data::corpus);
   if (r.data.task == "microworld") return embedded_texts(r.data, corpus);
   tern::task_texts texts;
-  if (learns_from(r, tern::stage_data::task)) texts = tern::read_task_texts(r.data);
-  if (corpus) texts.documents = tern::read_documents(r.data);
+  if (learns_from(r, tern::stage_data::task) || has_rows(r)) texts = tern::read_task_texts(r.data);
+  if (!r.data.corpus.empty()) texts.documents = tern::read_documents(r.data);
   return texts;
 }
 

@@ -80,18 +80,6 @@ void remove_run(const fs::path& out) {
   for (const char* name : run_files) fs::remove_all(out / name);
 }
 
-/// The table of a run that is complete and has these settings.
-bool print_finished(const fs::path& out, const settings& s) {
-  for (const auto* name : {"config.json", "table.json", "table.txt"})
-    if (!fs::exists(out / name)) return false;
-  for (const auto& each : s.recipe.stages)
-    if (!fs::exists(out / "stages" / each.name / "config.json")) return false;
-  if (tern::read_json(out / "config.json") != to_json(s)) return false;
-  fmt::print("{} holds this run, finished:\n\n{}", out.string(),
-             tern::read_text(out / "table.txt"));
-  return true;
-}
-
 void finish(const tern::run_directory& directory, const settings& s,
             const std::vector<tern::result_row>& rows) {
   const std::string table = format_table(rows);
@@ -157,7 +145,6 @@ void train(const options& o) {
   settings s = make_settings(o);
   require_free(o, s);
   require_consistent(s);
-  if (!o.fresh && print_finished(o.out, s)) return;
   const auto config = to_json(s);
   tern::thread_pool pool(o.threads);
   const prepared input = prepare(o, s, pool);

@@ -10,6 +10,7 @@
 
 #include "tern/core/error.hpp"
 #include "tern/data/text_template.hpp"
+#include "tern/metric/text_metric.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -51,14 +52,15 @@ struct text_task {
     return part == task_part::train ? train_files : part == task_part::dev ? dev_files : test_files;
   }
 
-  /// Throws config_error where a template is malformed or the answer mentions no column. Labels and
-  /// label words are both empty, or they are at least two, as many of the ones as of the others,
-  /// and all different.
+  /// Throws config_error where a template is malformed, the answer mentions no column, a metric is
+  /// unknown, or the labels do not fit: labels and label words are both empty, or there are at
+  /// least two labels, one label word for each, and all labels and all words are different.
   void validate() const {
     const auto fail = [&](const std::string& what) {
       throw config_error("task " + name + ": " + what);
     };
     static_cast<void>(text_template(prompt));
+    for (const auto& metric : metrics) static_cast<void>(named_text_metric(metric));
     if (text_template(answer).columns().empty())
       fail("expected an answer with a column, such as '{label}', got '" + answer + "'");
     if (!classifies()) return;

@@ -50,6 +50,13 @@ inline std::string checksum_of(const std::vector<token_example>& examples, std::
   return sum.text();
 }
 
+inline std::string checksum_of(const std::vector<std::vector<std::string>>& references) {
+  content_checksum sum;
+  for (const auto& list : references)
+    for (const std::string& text : list) sum.add<char>(std::span(text.c_str(), text.size() + 1));
+  return sum.text();
+}
+
 inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_t separator) {
   content_checksum sum;
   sum.add(stream);

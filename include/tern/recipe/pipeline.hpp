@@ -173,9 +173,11 @@ class pipeline {
     std::filesystem::remove(directory_.state(s.name), ignored);
   }
 
-  /// What the row of a stage depends on besides its weights.
+  /// A text of all that the row of a stage depends on besides its weights.
   [[nodiscard]] std::string reported_checksum() const {
-    std::string text = detail::checksum_of(data_.reported().examples, 0);
+    const task_examples& part = data_.reported();
+    std::string text = detail::checksum_of(part.examples, 0) + " ";
+    text += detail::checksum_of(part.references);
     for (const std::string& metric : data_.task.metrics) text += " " + metric;
     return text + " " + std::to_string(data_.answer_tokens);
   }

@@ -32,23 +32,25 @@ constexpr void describe(V& v, recipe& r) {
 
 namespace detail {
 
-/// A name is a directory of the run and a word of `from` and `--set`.
+/// The name of a stage is a directory of the run, a word of `from`, and the first word of `--set`,
+/// so the words that mean something else there cannot be names.
 inline void require_stage_name(const std::string& name) {
-  const bool good =
-      !name.empty() && name != "new" &&
-      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") ==
-          name.npos;
-  if (!good)
+  for (const char* taken : {"new", "title", "model", "data", "stages"})
+    if (name == taken) throw config_error("recipe: '" + name + "' cannot be the name of a stage");
+  if (name.empty() ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") !=
+          name.npos)
     throw config_error("recipe: expected a stage name of letters, digits, '-' and '_', got '" +
                        name + "'");
 }
 
 }  // namespace detail
 
-/// Throws config_error where a stage has no good name, names a stage that does not come before it,
-/// has terms that need a teacher and no teacher, or has options out of range.
+/// Throws config_error where there is no stage, or where a stage has no good name, starts or learns
+/// from a stage that does not come before it, has no loss term, has terms that need a teacher and
+/// no teacher, or has options out of range.
 inline void validate(const recipe& r) {
-  if (r.stages.empty()) throw config_error("recipe: expected at least one stage");
+  if (r.stages.empty()) throw config_error("recipe: expected at least one stage in 'stages'");
   std::vector<std::string_view> known;
   for (const stage& s : r.stages) {
     detail::require_stage_name(s.name);
@@ -63,12 +65,14 @@ inline void validate(const recipe& r) {
     };
     if (s.from != "new") require_origin(s.from, "from");
     if (!s.teacher.empty()) require_origin(s.teacher, "teacher");
-    bool needs_teacher = false;
+    bool any_loss = false, needs_teacher = false;
     s.losses.for_each([&](const auto& o) {
       using options = std::remove_cvref_t<decltype(o)>;
+      any_loss = true;
       needs_teacher |= !std::same_as<options, cross_entropy_options>;
       if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
     });
+    if (!any_loss) fail("'losses': expected at least one loss term");
     if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
     static_cast<void>(trainer_options_of(s));
     known.push_back(s.name);
@@ -78,6 +82,11 @@ inline void validate(const recipe& r) {
 /// Whether a stage of the recipe learns from `data`.
 inline bool learns_from(const recipe& r, stage_data data) {
   return std::ranges::any_of(r.stages, [&](const stage& s) { return s.data == data; });
+}
+
+/// Whether a stage of the recipe has a row in the table. Rows are measured on the task.
+inline bool has_rows(const recipe& r) {
+  return std::ranges::any_of(r.stages, [](const stage& s) { return !s.row.empty(); });
 }
 
 }  // namespace tern::inline TERN_ABI

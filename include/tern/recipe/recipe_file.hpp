@@ -41,6 +41,12 @@ inline const nlohmann::json& member(const nlohmann::json& object, const char* ke
   return object.contains(key) ? object.at(key) : none;
 }
 
+/// A string member of an object; empty where the object has none.
+inline std::string string_member(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 inline void require_object(const nlohmann::json& value, const std::string& file, const char* key) {
   if (!value.is_object())
     throw config_error(file + ": key '" + key + "': expected an object, got " + value.dump());
@@ -90,9 +96,9 @@ inline recipe_file fill_stages(recipe_file f) {
   if (!f.json.contains("stages")) return f;
   for (auto& s : f.json["stages"]) {
     nlohmann::json full = defaults;
-    if (const auto like = s.value("like", std::string()); !like.empty()) {
+    if (const auto like = detail::string_member(s, "like"); !like.empty()) {
       if (!templates.contains(like))
-        throw config_error(f.name + ": stage " + s.value("name", std::string()) +
+        throw config_error(f.name + ": stage " + detail::string_member(s, "name") +
                            ": there is no template '" + like + "'");
       full.merge_patch(templates.at(like));
     }
@@ -110,8 +116,8 @@ inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
   bool found = false;
   if (f.json.contains("stages"))
     for (auto& s : f.json["stages"]) {
-      if (name != "stages" && s.value("name", std::string()) != name &&
-          s.value("like", std::string()) != name)
+      if (name != "stages" && detail::string_member(s, "name") != name &&
+          detail::string_member(s, "like") != name)
         continue;
       detail::check_stage_fields(fields, "--set", name + ".");
       s.merge_patch(fields);

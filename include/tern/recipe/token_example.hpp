@@ -33,7 +33,8 @@ class example_encoder {
  public:
   /// `separator` stands before every prompt and behind every answer in free text. The prompt of an
   /// example has at most `data.prompt_tokens` tokens, the separator among them. `task.prompt` tells
-  /// what stands behind its last column. `words`: tokens of the label words, by class.
+  /// what stands behind its last column. `words`: tokens of the label words, by class. Throws
+  /// config_error where the limit is below 2.
   example_encoder(const bpe_tokenizer& tokenizer, const text_task& task, const data_source& data,
                   std::int32_t separator, std::vector<std::vector<std::int32_t>> words)
       : encoder_(tokenizer.encoder()),
@@ -41,7 +42,10 @@ class example_encoder {
         limit_(data.prompt_tokens),
         cut_(data.cut),
         separator_(separator),
-        words_(std::move(words)) {}
+        words_(std::move(words)) {
+    if (limit_ < 2)
+      throw config_error("data.prompt_tokens: expected at least 2, got " + std::to_string(limit_));
+  }
 
   [[nodiscard]] token_example operator()(const text_example& text) {
     token_example e{{separator_}, 0, text.label};
