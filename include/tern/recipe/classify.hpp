@@ -1,5 +1,5 @@
-// Classification read as an answer: the class whose label word is the most probable one behind the
-// prompt.
+// Classification of an example: the class is the one whose label word is the most probable answer
+// to the prompt.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// Words of one token are compared by their logits behind the prompt: softmax keeps the order.
+/// Finds the class where every label word is one token. Logits after the prompt are compared, since
+/// softmax keeps their order.
 template <class Model>
 class single_token_scores {
  public:
@@ -54,7 +55,8 @@ class single_token_scores {
   std::vector<T> weights_;
 };
 
-/// Longer words are compared by the log-probability of all their tokens.
+/// Finds the class where label words have several tokens. Words are compared by the
+/// log-probability of all their tokens together.
 template <class Model>
 class whole_word_scores {
  public:
@@ -104,9 +106,9 @@ class whole_word_scores {
 
 }  // namespace detail
 
-/// The class of each example. `words`: tokens of the label words, by class. `sequences`: prompts of
-/// one pass. `done(n)` is called with the number of examples that are finished, and may be nothing.
-/// Throws config_error where there are no examples or no words.
+/// The class of each example. `words`: tokens of the label words, by class. `sequences`: number of
+/// prompts that go through the model at once. `done(n)` is called with the number of examples that
+/// are finished. Throws config_error where there are no examples or no words.
 template <class Model, class F>
 std::vector<std::int32_t> classify(Model& model, std::span<const token_example> examples,
                                    std::span<const std::vector<std::int32_t>> words, F&& done,

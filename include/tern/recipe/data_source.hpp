@@ -1,4 +1,4 @@
-// Where the data of a recipe come from, and how rows of a task become prompts and answers.
+// The field "data" of a recipe: which files are read, and how rows become prompts and answers.
 #pragma once
 
 #include <cstddef>
@@ -13,28 +13,29 @@ namespace tern::inline TERN_ABI {
 /// Which part of a prompt that is too long is left out.
 enum class prompt_cut {
   front,  ///< the beginning of the prompt: its end, which asks the question, stays
-  back,   ///< the end of the last column; the text of the template behind that column stays
+  back,   ///< the end of the last column: the text of the template after that column stays
 };
 
-/// Data of a run. Empty strings and lists: not used, or the task's own.
+/// The data of a run. An empty string or list is not used; for `prompt`, `answer`, `labels`,
+/// `label_words` and `metrics` it means that the task's own value counts.
 struct data_source {
   std::string task{};              ///< name of a task, see named_task(); "own": all is given here
-  std::string directory{};         ///< of the task's files
+  std::string directory{};         ///< folder that holds the task's files
   std::string prompt{}, answer{};  ///< templates over the columns of the task's files
   std::vector<std::string> labels{};       ///< values that the answer takes in the files
-  std::vector<std::string> label_words{};  ///< what the model says instead
+  std::vector<std::string> label_words{};  ///< what the model says instead of each label
   std::vector<std::string> metrics{};      ///< what is measured on the answers
   std::vector<std::string> corpus{};       ///< files of general text
   std::string tokenizer{};          ///< tokenizer.json of a new model; empty: trained on the corpus
-  std::size_t vocab_size = 4096;    ///< of a tokenizer that is trained, at most
-  std::size_t prompt_tokens = 128;  ///< longest prompt, its separator included
-  prompt_cut cut = prompt_cut::front;  ///< what is left out of a longer one
+  std::size_t vocab_size = 4096;    ///< largest vocabulary of a tokenizer that is trained
+  std::size_t prompt_tokens = 128;  ///< most tokens of a prompt, its separator included; 2 or more
+  prompt_cut cut = prompt_cut::front;  ///< what is left out of a longer prompt
   std::size_t answer_tokens = 64;      ///< most tokens that an evaluation generates
-  std::size_t documents = 0;           ///< of the corpus, at most; 0: all
-  std::size_t train_examples = 0;      ///< of the task, at most; 0: all
-  std::size_t dev_examples = 0;        ///< of the task, at most; 0: all
-  std::size_t test_examples = 0;       ///< of the task, at most; 0: all
-  std::uint64_t seed = 1;              ///< of data that are made rather than read
+  std::size_t documents = 0;           ///< most documents of the corpus; 0: all
+  std::size_t train_examples = 0;      ///< most training examples of the task; 0: all
+  std::size_t dev_examples = 0;        ///< most development examples of the task; 0: all
+  std::size_t test_examples = 0;       ///< most test examples of the task; 0: all
+  std::uint64_t seed = 1;              ///< draws data that are made rather than read
 };
 
 template <class V>

@@ -1,4 +1,4 @@
-// What a model answers on a part of a task, and the metrics of that.
+// Evaluation: the answers of a model to a part of a task, and the metrics of these answers.
 #pragma once
 
 #include <algorithm>
@@ -24,14 +24,14 @@ namespace tern::inline TERN_ABI {
 /// Figures in percent by their names, such as {"accuracy", 91.2}, in the order of the task.
 using metric_values = std::vector<std::pair<std::string, double>>;
 
-/// What a model answered.
+/// What a model answered, how well and how fast.
 struct evaluation {
-  metric_values metrics;                 ///< of the task
-  double tokens_per_second = 0;          ///< read and written, wall clock
+  metric_values metrics;                 ///< metrics that the task names
+  double tokens_per_second = 0;          ///< tokens read and written per second of wall clock
   std::vector<std::string> predictions;  ///< the answer to each example, as text
 };
 
-/// Called with how many examples are finished, and with how many there are.
+/// A function that is called with the number of finished examples and the number of all examples.
 using evaluation_progress = std::function<void(std::size_t, std::size_t)>;
 
 namespace detail {
@@ -46,8 +46,8 @@ inline std::size_t prompt_token_count(std::span<const token_example> examples) {
   return count;
 }
 
-/// Answers in free text: greedy, up to the separator; white space at both ends is left out. Returns
-/// how many tokens were written.
+/// Writes an answer in free text to each example: the most probable tokens up to the separator.
+/// White space at both ends of an answer is left out. Returns the number of tokens written.
 template <class Model>
 std::size_t write_answers(Model& model, const task_data& data, const bpe_tokenizer& tokenizer,
                           std::span<const token_example> examples, evaluation& result,
@@ -80,8 +80,8 @@ std::size_t write_answers(Model& model, const task_data& data, const bpe_tokeniz
 
 }  // namespace detail
 
-/// Answers every example of a part, and measures the metrics of the task. Throws config_error where
-/// the part has no examples or the task has a metric of an unknown name.
+/// Answers every example of a part and measures the metrics of the task. Throws config_error where
+/// the part has no examples or the task names an unknown metric.
 template <class Model>
 evaluation evaluate(Model& model, const task_data& data, const task_examples& part,
                     const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},

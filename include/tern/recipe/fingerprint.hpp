@@ -22,7 +22,7 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// Checksum and length of what is added.
+/// Checksum and length of the bytes that were added.
 class content_checksum {
  public:
   template <class T>
@@ -40,6 +40,7 @@ class content_checksum {
   std::uint64_t length_ = 0;
 };
 
+/// Checksum of the first `most` examples; 0: all of them.
 inline std::string checksum_of(const std::vector<token_example>& examples, std::size_t most) {
   content_checksum sum;
   for (std::size_t i = 0; i < examples.size() && (most == 0 || i < most); ++i) {
@@ -64,11 +65,11 @@ inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_
   return sum.text();
 }
 
-/// The files of a model: one GGUF file, or those of a folder that hold weights or the
-/// configuration.
+/// Checksum of the files of a model: one GGUF file, or the files of a folder that hold weights or
+/// the configuration.
 inline std::string checksum_of_model(const std::filesystem::path& model) {
   std::vector<std::filesystem::path> files;
-  std::error_code not_a_folder;  // a file is opened below, which says what is wrong with it
+  std::error_code not_a_folder;  // opening the file below tells what is wrong with it
   for (const auto& entry : std::filesystem::directory_iterator(model, not_a_folder))
     if (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json")
       files.push_back(entry.path());
@@ -81,9 +82,10 @@ inline std::string checksum_of_model(const std::filesystem::path& model) {
 
 }  // namespace detail
 
-/// Fingerprints of all stages, by name: the stage's own text without what only the log and the
-/// table see, the fingerprints of the stages that it starts from and learns from, and checksums of
-/// the data and of models that are read. Throws io_error where such a model cannot be read.
+/// The fingerprint of each stage, by the stage's name. It holds the fields of the stage that its
+/// weights depend on, the fingerprints of the stage that it starts from and of its teacher (the
+/// checksum where one of them is a model on disk), and the checksum of the data that it learns
+/// from. Throws io_error where such a model cannot be read.
 inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
                                                                 const task_data& data) {
   std::map<std::string, nlohmann::json> all;
@@ -105,7 +107,7 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
         {"data", s.data == stage_data::corpus
                      ? detail::checksum_of(data.stream, data.separator)
                      : detail::checksum_of(data.train.examples, s.examples)}};
-    all[s.name] = nlohmann::json::parse(made.dump());  // the types of numbers as in a file
+    all[s.name] = nlohmann::json::parse(made.dump());  // types of numbers as a file has them
   }
   return all;
 }

@@ -1,5 +1,5 @@
-// The loss terms that a stage of a recipe can name. A new term is a header in distill/ and one
-// entry in this list; reading, writing, logs and checkpoints follow from it.
+// The loss terms that a stage of a recipe can name. To add a term, write a header in distill/ and
+// add the term and its describe() here; reading, writing, logs and checkpoints then know it.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// All loss terms, in the order in which they are added up. Each has `options` with a name, a
+/// All loss terms in the order in which they are added up. The `options` of a term have a name, a
 /// weight and a describe().
 template <class T>
 using loss_term_types =
@@ -86,15 +86,16 @@ struct optional_options<std::tuple<Term...>> {
 /// The terms of a stage: those that have options. JSON: {"cross_entropy": {"weight": 1}, ...}.
 struct loss_options {
   detail::optional_options<loss_term_types<float>>::type terms;  ///< one place for each type
-  /// Weights of all terms but the first are shares of the first one, held by running means.
+  /// Whether the weight of every term but the first is its share relative to the first one; see
+  /// objective.
   bool balance = false;
 
-  /// f(options) for each term that the stage has.
+  /// Calls f(options) for each term that the stage has.
   template <class F>
   void for_each(F&& f) const {
     std::apply([&](const auto&... o) { (static_cast<void>(o && (f(*o), true)), ...); }, terms);
   }
-  /// Options of one term, or nothing.
+  /// The options of one term; nothing where the stage does not have it.
   template <class Options>
   [[nodiscard]] const std::optional<Options>& of() const {
     return std::get<std::optional<Options>>(terms);
@@ -108,8 +109,8 @@ constexpr void describe(V& v, loss_options& losses) {
   v.value("balance", losses.balance);
 }
 
-/// The objective that `losses` describe, for models of so many layers. Throws config_error where
-/// there is no term or a term names a layer that a model does not have.
+/// The objective that `losses` describe, for a student and a teacher with these numbers of layers.
+/// Throws config_error where there is no term or a term names a layer that a model does not have.
 template <class T>
 objective<T> make_objective(const loss_options& losses, const layer_counts& counts) {
   std::vector<typename objective<T>::weighted_term> terms;

@@ -1,5 +1,5 @@
-// What a micro-batch holds, as a function of its number alone: windows of a token stream, or
-// examples of a task.
+// Micro-batches of a stage: windows of a token stream, or examples of a task. What a micro-batch
+// holds depends on its number alone, so a stage that is continued sees the same data.
 #pragma once
 
 #include <algorithm>
@@ -19,13 +19,14 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Tokens that go in, the rows at which a loss is taken, and the token that should follow each.
+/// Tokens that go into the model, the rows at which a loss is taken, and the token that should
+/// follow each of these rows.
 struct micro_batch {
   token_batch tokens;                 ///< the sequences
-  std::vector<std::size_t> rows;      ///< ascending; empty: every token
-  std::vector<std::int32_t> targets;  ///< one a row; -100: no target
+  std::vector<std::size_t> rows;      ///< indices of tokens, ascending; empty: every token
+  std::vector<std::int32_t> targets;  ///< one for each row; -100: no target
 
-  /// No sequences; keeps the memory.
+  /// Removes all sequences and keeps the memory.
   void clear() {
     tokens.clear();
     rows.clear();
@@ -33,21 +34,21 @@ struct micro_batch {
   }
 };
 
-/// Where micro-batches come from.
+/// A source of micro-batches.
 class batch_source {
  public:
   virtual ~batch_source() = default;
-  /// Fills micro-batch `number`, counted from 0 over the whole stage. `every_token`: all tokens get
-  /// a row, those without a target -100.
+  /// Fills micro-batch `number`, counted from 0 over the whole stage. `every_token`: every token
+  /// gets a row, and the target of tokens that have none is -100.
   virtual void fill(micro_batch& batch, std::size_t number, bool every_token) = 0;
 };
 
 /// Windows of a token stream; the target of each token is the next one.
 class corpus_batches final : public batch_source {
  public:
-  /// Micro-batches of `sequences` windows of `length` tokens, in the order that `seed` gives.
-  /// Throws config_error if the stream is shorter than one window and its next token. Keeps the
-  /// span.
+  /// A micro-batch has `sequences` windows of `length` tokens; `seed` gives their order. Throws
+  /// config_error if the stream is shorter than one window and its next token. The stream must
+  /// outlive this object.
   corpus_batches(std::span<const std::int32_t> stream, std::size_t sequences, std::size_t length,
                  std::uint64_t seed, std::optional<std::int32_t> separator = {})
       : windows_(stream, length, seed, separator), sequences_(sequences) {}
@@ -66,12 +67,13 @@ class corpus_batches final : public batch_source {
   std::size_t sequences_;
 };
 
-/// Examples of a task, shuffled anew each epoch; the targets are the tokens of the answers.
+/// Examples of a task, which are shuffled anew in each epoch; the targets are the tokens of the
+/// answers.
 class example_batches final : public batch_source {
  public:
-  /// Micro-batches of `sequences` examples. `group`: that many micro-batches in a row, those of one
-  /// optimizer step, say, are sorted by length together; 1 leaves the shuffled order. Throws
-  /// config_error where there are no examples. Keeps the span.
+  /// A micro-batch has `sequences` examples. `group`: this many micro-batches in a row are sorted
+  /// by length together, for example those of one optimizer step; 1 leaves the shuffled order.
+  /// Throws config_error where there are no examples. The examples must outlive this object.
   example_batches(std::span<const token_example> examples, std::size_t sequences,
                   std::uint64_t seed, std::size_t group = 1)
       : examples_(examples),
@@ -89,7 +91,7 @@ class example_batches final : public batch_source {
   }
 
  private:
-  /// The examples of a micro-batch.
+  /// Puts the indices of the examples of a micro-batch into `chosen_`.
   void choose(std::size_t number) {
     const std::size_t first = number / group_ * group_;
     chosen_.clear();
@@ -129,7 +131,7 @@ class example_batches final : public batch_source {
   std::size_t sequences_, group_;
   std::uint64_t seed_;
   std::vector<std::size_t> order_, chosen_;
-  std::size_t shuffled_ = 0;  // the epoch that order_ is for, plus one
+  std::size_t shuffled_ = 0;  // one more than the epoch that order_ is for
 };
 
 }  // namespace tern::inline TERN_ABI

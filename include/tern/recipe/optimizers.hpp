@@ -1,5 +1,5 @@
-// The optimizers that a stage of a recipe can name. A new one is a header in train/ and one entry
-// in this list.
+// The optimizers that a stage of a recipe can name. To add one, write a header in train/ and add
+// its describe(), its place in optimizer_choice and its line in make_optimizer() here.
 #pragma once
 
 #include <cstddef>
@@ -32,9 +32,10 @@ static_assert(describes_all_members<sgd_options>());
 
 /// The optimizer of a stage: the one that has options. JSON: {"adamw": {"weight_decay": 0.01}}.
 struct optimizer_choice {
-  std::tuple<std::optional<adamw_options>, std::optional<sgd_options>> rules;  ///< exactly one
+  /// Options by optimizer; exactly one of them is there.
+  std::tuple<std::optional<adamw_options>, std::optional<sgd_options>> rules;
 
-  /// f(options) for each optimizer that is named.
+  /// Calls f(options) for each optimizer that is named.
   template <class F>
   void for_each(F&& f) const {
     std::apply([&](const auto&... o) { (static_cast<void>(o && (f(*o), true)), ...); }, rules);
@@ -57,7 +58,7 @@ constexpr void describe(V& v, optimizer_choice& c) {
   std::apply([&]<class... O>(std::optional<O>&... o) { (v.optional(O::name, o), ...); }, c.rules);
 }
 
-/// Throws config_error as optimizer_choice::validate().
+/// The optimizer that is chosen. Throws config_error as optimizer_choice::validate() does.
 template <matrix_owner Owner>
 std::unique_ptr<optimizer<Owner>> make_optimizer(const optimizer_choice& choice) {
   choice.validate();

@@ -1,6 +1,6 @@
-// Runs the stages of a recipe in a run directory that can be resumed at any moment. A finished
-// stage whose fingerprint is unchanged is skipped, one under way goes on from its last state, and
-// what is missing or changed is trained.
+// Runs the stages of a recipe in a run directory. A run that was killed at any moment can be
+// continued: a finished stage whose fingerprint is unchanged is skipped, a stage that is under way
+// goes on from its last state, and a stage that is missing or has changed is trained.
 #pragma once
 
 #include <algorithm>
@@ -45,20 +45,21 @@ class run_observer {
   virtual void on_step(const stage&, const step_report&) {}   ///< A stage has done a step.
   virtual void on_end(const stage&) {}                        ///< A stage is done.
   virtual void on_skip(const stage&) {}                       ///< A stage was done before.
-  virtual void on_result(const stage&, const result_row&) {}  ///< A stage has a row in the table.
-  /// So many examples of an evaluation are finished.
+  virtual void on_result(const stage&, const result_row&) {}  ///< The row of a stage is measured.
+  /// An evaluation has finished `finished` of its `examples`.
   virtual void on_evaluation(const stage&, std::size_t /*finished*/, std::size_t /*examples*/) {}
   /// Whether to save the state and throw `interrupted`.
   virtual bool stop_requested() { return false; }
 };
 
+/// A run: a recipe, its data, and the directory in which it leaves models and the table.
 template <class Model = decoder<>>
 class pipeline {
  public:
-  using T = typename Model::scalar;  ///< of an element
+  using T = typename Model::scalar;  ///< type of an element
 
-  /// Everything must outlive the pipeline. Throws config_error as validate(recipe), and io_error
-  /// where a model that a stage names cannot be read.
+  /// All arguments must outlive the pipeline. Throws config_error as validate(recipe) does, and
+  /// io_error where a model that a stage names cannot be read.
   pipeline(const recipe& r, const task_data& data, const bpe_tokenizer& tokenizer,
            run_directory& directory, run_observer& observer, executor_ref ex = {})
       : recipe_((validate(r), r)),
@@ -85,7 +86,7 @@ class pipeline {
   }
 
  private:
-  /// Also forgets a stage that has changed.
+  /// Whether a stage is finished and unchanged. What a stage left that has changed is removed.
   bool is_finished(const stage& s) {
     const auto found = directory_.finished(s.name);
     if (!found) return false;
@@ -100,6 +101,7 @@ class pipeline {
     return is_model_path(origin) ? std::filesystem::path(origin) : directory_.stage(origin);
   }
 
+  /// The model from which the first step of a stage starts.
   Model start_of(const stage& s) {
     std::optional<Model> model;
     if (s.from == "new") {
@@ -141,6 +143,7 @@ class pipeline {
     observer_.on_end(s);
   }
 
+  /// Does the steps of a stage, beginning at its saved state where that is of the same stage.
   void advance(const stage& s, Model& model, stage_loss<Model>& loss) {
     const auto file = directory_.state(s.name);
     const state_identity identity{s.name, fingerprints_.at(s.name).dump()};
@@ -162,7 +165,8 @@ class pipeline {
     }
   }
 
-  /// A process that was killed between saving the weights and removing the state left both.
+  /// Passes over a finished stage. A process that was killed between saving the weights and
+  /// removing the state left both.
   void skip(const stage& s) {
     remove_state(s);
     observer_.on_skip(s);
@@ -182,7 +186,7 @@ class pipeline {
     return text + " " + std::to_string(data_.answer_tokens);
   }
 
-  /// Metrics, size and speed of the deployed files, read back from disk.
+  /// Measures metrics, size and speed of the deployed model, which is read back from disk.
   result_row measure(const stage& s) {
     if (auto before = directory_.measured(s.name, reported_checksum())) {
       before->method = s.row;
@@ -201,7 +205,7 @@ class pipeline {
           [&](std::size_t n, std::size_t all) { observer_.on_evaluation(s, n, all); }, ex_);
     };
     evaluation best = evaluated();
-    // The speed of a short evaluation is the best of three; a long one is not repeated.
+    // Classification is quick, so its speed is the best of three. Generation is not repeated.
     for (int i = 0; i < 2 && data_.task.classifies(); ++i)
       best.tokens_per_second = std::max(best.tokens_per_second, evaluated().tokens_per_second);
     const result_row row{s.row, s.marks, best.metrics,

@@ -15,9 +15,10 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A run as data.
 struct recipe {
-  std::string title;          ///< one line that a table can stand under
-  model_config model;         ///< of stages that start from "new"
+  std::string title;          ///< one line that says what the run shows
+  model_config model;         ///< architecture of the model that stages make which start from "new"
   data_source data;           ///< what the stages learn from
   std::vector<stage> stages;  ///< in the order in which they run
 };

@@ -1,8 +1,8 @@
-// A recipe as a JSON file. Besides the fields of a recipe the file may have
-//   "extends"    the name of a recipe that this one changes: its keys replace those of that one
+// A recipe as a JSON file. Besides the fields of a recipe the file may have three keys:
+//   "extends"    name of a recipe that this one changes: keys of this file replace keys of that one
 //   "defaults"   fields of every stage
-//   "templates"  named groups of fields; a stage with "like": NAME has them
-// A stage's own fields win over its template's, and those over the defaults.
+//   "templates"  named groups of fields; a stage with "like": NAME has the fields of that group
+// A stage's own fields win over those of its template, which win over the defaults.
 #pragma once
 
 #include <functional>
@@ -18,24 +18,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A recipe with the file that it is from, for messages.
+/// A recipe as JSON, and the name that messages about it begin with.
 struct recipe_file {
-  nlohmann::json json = nlohmann::json::object();  ///< as read
+  nlohmann::json json = nlohmann::json::object();  ///< content of the file
   std::string name;  ///< path of the file, or name of a shipped recipe
 };
 
-/// Finds the recipe of a name that stands in "extends"; throws config_error where there is none.
+/// Finds the recipe whose name stands in "extends"; throws config_error where there is none.
 using recipe_lookup = std::function<recipe_file(const std::string&)>;
 
 namespace detail {
 
-/// Reads fields into a stage that nobody keeps, so that what is wrong is named where it stands.
+/// Reads fields of a stage and throws the result away. Errors name the key in the file, which they
+/// could not do once defaults, templates and stages are merged.
 inline void check_stage_fields(const nlohmann::json& fields, const std::string& file,
                                const std::string& prefix) {
   stage unused;
   read_fields(unused, json_fields(fields, file, prefix));
 }
 
+/// A member of an object; an empty object where it is missing.
 inline const nlohmann::json& member(const nlohmann::json& object, const char* key) {
   static const nlohmann::json none = nlohmann::json::object();
   return object.contains(key) ? object.at(key) : none;
@@ -52,7 +54,7 @@ inline void require_object(const nlohmann::json& value, const std::string& file,
     throw config_error(file + ": key '" + key + "': expected an object, got " + value.dump());
 }
 
-/// Checks every part of a file by itself.
+/// Checks the defaults, each template, and the recipe of a file separately.
 inline void check_recipe_file(const recipe_file& f) {
   if (!f.json.is_object())
     throw config_error(f.name + ": expected an object, got " + f.json.dump());
@@ -71,8 +73,8 @@ inline void check_recipe_file(const recipe_file& f) {
 
 }  // namespace detail
 
-/// The file with what it extends, each part checked. Throws config_error naming file and key, also
-/// where recipes extend each other in a circle.
+/// Merges a file into the recipe that it extends. Every file is checked. Throws config_error naming
+/// file and key, also where recipes extend each other in a circle.
 inline recipe_file resolve_extends(recipe_file f, const recipe_lookup& find, int depth = 0) {
   detail::check_recipe_file(f);
   if (!f.json.contains("extends")) return f;
@@ -86,8 +88,8 @@ inline recipe_file resolve_extends(recipe_file f, const recipe_lookup& find, int
   return base;
 }
 
-/// The file with every stage filled in from its template and the defaults, which are gone then.
-/// Throws config_error naming file and stage where there is no such template.
+/// Gives every stage all fields of its template and of the defaults, and removes these two from the
+/// file. Throws config_error naming file and stage where there is no such template.
 inline recipe_file fill_stages(recipe_file f) {
   const nlohmann::json defaults = detail::member(f.json, "defaults"),
                        templates = detail::member(f.json, "templates");
@@ -109,8 +111,9 @@ inline recipe_file fill_stages(recipe_file f) {
 }
 
 /// Changes a file whose stages are filled in. The first word of the setting (see parse_setting) is
-/// the name of a stage, of the template that stages were made from, "stages" for all of them, or a
-/// field of the recipe. Throws config_error naming "--set" and the key.
+/// "stages" for all stages, the name of a stage or of a template, or a field of the recipe. A name
+/// changes every stage that is called so or was made from a template that is called so. Throws
+/// config_error naming "--set" and the key.
 inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
   const auto& [name, fields] = *setting.items().begin();
   bool found = false;

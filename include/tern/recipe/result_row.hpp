@@ -14,16 +14,17 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What a run found out about the model of one stage.
 struct result_row {
   std::string method;             ///< as the table prints it
   std::vector<table_mark> marks;  ///< further columns: check marks
-  metric_values metrics;          ///< percent, on the test part (dev where there is none)
-  double megabytes = 0;           ///< of the deployed weights file, 10^6 bytes
-  double tokens_per_second = 0;   ///< of the evaluation of the deployed model
+  metric_values metrics;          ///< percent, on the test part, or on dev where there is no test
+  double megabytes = 0;           ///< size of the deployed weights file in 10^6 bytes
+  double tokens_per_second = 0;   ///< speed of the deployed model in the evaluation
 };
 
-/// {"method", "marks" (where there are any), each metric by its name, "megabytes",
-/// "tokens_per_second"}.
+/// The row as JSON: "method", "marks" where there are any, each metric by its name, "megabytes" and
+/// "tokens_per_second".
 inline nlohmann::ordered_json row_to_json(const result_row& row) {
   nlohmann::ordered_json json = {{"method", row.method}};
   for (const table_mark& mark : row.marks) json["marks"][mark.column] = mark.has;
@@ -33,7 +34,8 @@ inline nlohmann::ordered_json row_to_json(const result_row& row) {
   return json;
 }
 
-/// Reads what row_to_json wrote; throws config_error naming `file`. Every other number is a metric.
+/// Reads what row_to_json wrote. Numbers with other keys are metrics. Throws config_error naming
+/// `file`.
 inline result_row row_from_json(const nlohmann::ordered_json& json, const std::string& file) {
   const nlohmann::json plain = json;
   const json_fields f(plain, file);

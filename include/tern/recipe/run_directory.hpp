@@ -1,6 +1,6 @@
-// The directory of a run: config.json (the recipe), tokenizer.json, metrics.jsonl, stages/<name>/
-// (master weights and their fingerprint) with <name>.state while a stage is under way,
-// models/<name>/ (deployed, with the row of the table), table.txt and table.json.
+// The directory of a run. It holds config.json (the recipe), tokenizer.json, metrics.jsonl,
+// stages/<name>/ (master weights and their fingerprint), stages/<name>.state while a stage is under
+// way, models/<name>/ (the deployed model and its row of the table), table.txt and table.json.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,7 @@
 
 namespace tern::inline TERN_ABI {
 
+/// The files of a run by their meaning.
 class run_directory {
  public:
   /// Makes the directory and writes its config.json. Throws io_error.
@@ -31,12 +32,12 @@ class run_directory {
     if (!path_exists(file) || read_json(file) != config) write_json(file, config);
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< of the run
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< the directory
   /// The folder of a stage's master weights.
   [[nodiscard]] std::filesystem::path stage(const std::string& name) const {
     return path_ / "stages" / name;
   }
-  /// The state of a stage that is under way.
+  /// The file with the state of a stage that is under way.
   [[nodiscard]] std::filesystem::path state(const std::string& name) const {
     return path_ / "stages" / (name + ".state");
   }
@@ -52,7 +53,7 @@ class run_directory {
     if (!path_exists(folder / "config.json") || !path_exists(folder / fingerprint_file)) return {};
     return read_json(folder / fingerprint_file);
   }
-  /// Removes what a stage left: its weights, its deployed model with the row, but not its state.
+  /// Removes the weights of a stage and its deployed model with the row. Its state stays.
   void forget(const std::string& name) const {
     std::error_code ignored;  // what cannot be removed is written over
     std::filesystem::remove(stage(name) / "config.json", ignored);
@@ -60,7 +61,7 @@ class run_directory {
     std::filesystem::remove_all(model(name), ignored);
     std::filesystem::remove_all(stage(name), ignored);
   }
-  /// Writes the fingerprint of a stage, before its weights.
+  /// Writes the fingerprint of a stage. Must be called before its weights are saved.
   void write_fingerprint(const std::string& name, const nlohmann::json& fingerprint) const {
     std::error_code error;
     std::filesystem::create_directories(stage(name), error);
@@ -68,7 +69,7 @@ class run_directory {
     write_json(stage(name) / fingerprint_file, fingerprint);
   }
 
-  /// The row of a stage that was measured before on the same data; else nothing.
+  /// The row of a stage where it was measured before on the same data; else nothing.
   [[nodiscard]] std::optional<result_row> measured(const std::string& name,
                                                    const std::string& data_checksum) const {
     const auto file = model(name) / row_file;
@@ -85,7 +86,7 @@ class run_directory {
     write_file(file, json_text(json, file.string(), 2) + "\n");
   }
 
-  /// Appends one line to metrics.jsonl.
+  /// Appends the report of a step to metrics.jsonl.
   void log(const std::string& stage, const step_report& r) {
     nlohmann::ordered_json line = {
         {"stage", stage}, {"step", r.step}, {"steps", r.steps}, {"loss", r.loss.total}};
@@ -102,18 +103,18 @@ class run_directory {
     append(json_text(line, metrics().string()));
   }
 
-  /// Drops the lines of a stage behind `step`: those that a killed process wrote after its last
-  /// checkpoint and that the resumed one will write again.
+  /// Drops the lines of a stage about steps after `step`. A process that was killed wrote them
+  /// after its last saved state, and the process that continues the stage will write them again.
   void rewind_log(const std::string& stage, std::size_t step) {
     std::ifstream in(metrics());
     std::string kept, line;
     while (std::getline(in, line)) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
-      if (!json.is_object()) continue;  // cut off by a kill
+      if (!json.is_object()) continue;  // a process was killed while it wrote the line
       const auto at = json.find("step");
-      const bool behind = json.value("stage", nlohmann::json()) == stage && at != json.end() &&
-                          at->is_number_unsigned() && at->get<std::size_t>() > step;
-      if (!behind) kept += line + "\n";
+      const bool later = json.value("stage", nlohmann::json()) == stage && at != json.end() &&
+                         at->is_number_unsigned() && at->get<std::size_t>() > step;
+      if (!later) kept += line + "\n";
     }
     write_file(metrics(), kept);
   }

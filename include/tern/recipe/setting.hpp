@@ -1,4 +1,4 @@
-// One setting as text: "stage.key=value".
+// A setting of a recipe as text: "stage.key=value".
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,8 +9,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// "a.b=1" as {"a": {"b": 1}}. A value that is no JSON is a string. Throws config_error where the
-/// text is not key=value or the value is null.
+/// Reads "a.b=1" as {"a": {"b": 1}}. A value that is not valid JSON is taken as a string. Throws
+/// config_error where the text is not key=value or the value is null.
 inline nlohmann::json parse_setting(const std::string& text) {
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0)

@@ -1,5 +1,6 @@
 // A stage says the whole truth about itself: what it starts from, what is done to the weights, what
-// it learns from and how, and what is measured. Nothing else influences it but the data it names.
+// it learns from and how, and what is measured. Besides these fields only the data of the recipe
+// influence it.
 #pragma once
 
 #include <cstddef>
@@ -28,10 +29,10 @@ struct stage_edits {
   /// Norms to insert before projections (stage 1 of BitDistill); none: no norms are inserted.
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;   ///< eps of the inserted norms
-  bool make_ternary = false;  ///< the linears of all blocks are quantized from here on
+  bool make_ternary = false;  ///< whether the linears of all blocks become ternary
 };
 
-/// A column of the result table that says what the row has, such as {"SubLN", true}.
+/// A cell of the result table that says whether a row has something, such as {"SubLN", true}.
 struct table_mark {
   std::string column;  ///< heading of the column
   bool has = false;    ///< whether the row gets a check mark
@@ -39,25 +40,25 @@ struct table_mark {
 
 /// One training stage of a recipe.
 struct stage {
-  std::string name;          ///< directory of its weights in the run; no '/' in it
-  std::string like;          ///< template that it was made from; --set can name it
+  std::string name;          ///< directory of the stage's weights in the run, without '/'
+  std::string like;          ///< template that the stage was made from; --set can name it
   std::string from = "new";  ///< "new", the name of an earlier stage, or a path of a model
   std::string teacher;       ///< name of an earlier stage or path of a model; empty: none
-  stage_edits edits;         ///< before the first step
-  stage_data data = stage_data::task;  ///< what is learned from
-  std::size_t examples = 0;            ///< of the task, at most; 0: all
+  stage_edits edits;         ///< changes of the weights before the first step
+  stage_data data = stage_data::task;  ///< what the stage learns from
+  std::size_t examples = 0;            ///< largest number of the task's examples; 0: all
   loss_options losses;                 ///< what is minimised
-  optimizer_choice optimizer;          ///< how
-  std::size_t steps = 0;               ///< optimizer steps
-  std::size_t sequences = 16;          ///< per micro-batch
+  optimizer_choice optimizer;          ///< rule that updates the weights
+  std::size_t steps = 0;               ///< number of optimizer steps
+  std::size_t sequences = 16;          ///< windows or examples in a micro-batch
   std::size_t length = 128;            ///< tokens of a window of the corpus
-  std::size_t accumulate = 1;          ///< micro-batches per optimizer step
+  std::size_t accumulate = 1;          ///< micro-batches in an optimizer step
   bool sort_by_length = false;         ///< micro-batches of a step hold examples of similar lengths
-  double learning_rate = 1e-3;         ///< peak
-  schedule_kind plan = schedule_kind::cosine;  ///< of the learning rate
-  double warmup = 0.05;                        ///< fraction of the steps
+  double learning_rate = 1e-3;         ///< peak learning rate
+  schedule_kind plan = schedule_kind::cosine;  ///< shape of the learning rate over the steps
+  double warmup = 0.05;                        ///< fraction of the steps until the peak
   double clip = 1.0;                           ///< largest global gradient norm; 0: no clipping
-  std::uint64_t seed = 1;                      ///< of new weights and of the order of the data
+  std::uint64_t seed = 1;                      ///< draws new weights and the order of the data
   std::size_t log_every = 20;                  ///< steps between two lines of the log
   std::size_t save_every = 200;                ///< steps between two saved states
   std::string row;                             ///< name of its row in the table; empty: no row
@@ -117,7 +118,8 @@ inline bool is_model_path(std::string_view origin) {
   return origin.find('/') != origin.npos || origin.ends_with(".gguf");
 }
 
-/// The options of the trainer. Throws config_error, naming the stage, where one is out of range.
+/// The stage's options as the trainer takes them. Throws config_error, naming the stage, where an
+/// option of the trainer or of the optimizer is out of range.
 inline trainer_options trainer_options_of(const stage& s) {
   const auto require = [&](bool good, const char* what) {
     if (!good) throw config_error("stage " + s.name + ": " + what);

@@ -1,5 +1,5 @@
-// The loss of a stage as the trainer wants it: a micro-batch goes through the student, and through
-// the teacher where a term needs one.
+// The loss of a stage in the form that the trainer calls: a micro-batch goes through the student,
+// and through the teacher where there is one.
 #pragma once
 
 #include <cstddef>
@@ -18,13 +18,14 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Makes micro-batches and records their loss.
 template <class Model, class Teacher = Model>
 class stage_loss {
  public:
-  using T = typename Model::scalar;  ///< of an element
+  using T = typename Model::scalar;  ///< type of an element
 
-  /// `teacher` has the student's vocabulary and any width; null where no term needs one. Models
-  /// must outlive this object. Throws config_error where they do not fit.
+  /// `teacher` has the student's vocabulary and any width; it may be null where no term needs one.
+  /// Both models must outlive this object. Throws config_error where they do not fit.
   stage_loss(Model& model, Teacher* teacher, std::unique_ptr<batch_source> batches,
              objective<T> terms, executor_ref ex = {})
       : model_(model),
@@ -44,9 +45,9 @@ class stage_loss {
     teacher_tape_.emplace(ex, false);
   }
 
-  [[nodiscard]] objective<T>& terms() { return objective_; }  ///< with its running means
+  [[nodiscard]] objective<T>& terms() { return objective_; }  ///< terms with running means
 
-  /// Records the loss of a micro-batch; for trainer::advance.
+  /// Records the loss of micro-batch `number`. trainer::advance calls this.
   recorded_loss operator()(tape<T>& t, std::size_t number) {
     batches_->fill(batch_, number, every_token_);
     loss_inputs<T> in;
@@ -62,7 +63,7 @@ class stage_loss {
   }
 
  private:
-  /// Runs the teacher; its logits, or null where no term needs them.
+  /// Runs the teacher. Returns its logits, or null where no term needs them.
   matrix_view<const T> ask_teacher() {
     tape<T>& t = *teacher_tape_;
     t.reset();

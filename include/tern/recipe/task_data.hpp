@@ -19,28 +19,30 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Stands behind every document and before every prompt; has the name it has in Qwen's tokenizers.
+/// The token that follows every document and precedes every prompt, under its name in Qwen's
+/// tokenizers.
 inline constexpr std::string_view document_separator = "<|endoftext|>";
 
 /// One part of a task: its examples, and the answers that count as right for each of them.
 struct task_examples {
-  std::vector<token_example> examples;               ///< as tokens
-  std::vector<std::vector<std::string>> references;  ///< acceptable answers, as text
+  std::vector<token_example> examples;               ///< examples as tokens
+  std::vector<std::vector<std::string>> references;  ///< acceptable answers to each, as text
 };
 
+/// The task and the corpus of a recipe as tokens.
 struct task_data {
   text_task task;                                      ///< what the examples are
   std::vector<std::vector<std::int32_t>> label_words;  ///< tokens by class; empty for free text
-  task_examples train, dev, test;                      ///< test may be empty
-  std::vector<std::int32_t> stream;                    ///< documents with a separator behind each
-  std::int32_t separator = 0;      ///< stands between documents and ends answers in free text
+  task_examples train, dev, test;                      ///< parts of the task; they may be empty
+  std::vector<std::int32_t> stream;                    ///< documents, each followed by a separator
+  std::int32_t separator = 0;      ///< token between documents; it also ends answers in free text
   std::size_t answer_tokens = 64;  ///< most tokens that an evaluation generates
 
-  /// The part on which results are reported.
+  /// The part on which results are reported: test, or dev where there is no test part.
   [[nodiscard]] const task_examples& reported() const { return test.examples.empty() ? dev : test; }
 };
 
-/// A byte-level BPE vocabulary of at most `size` tokens, learned from documents.
+/// Trains a byte-level BPE tokenizer of at most `size` tokens on documents.
 inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std::size_t size) {
   bpe_train_options options;
   options.vocab_size = size;
@@ -50,8 +52,8 @@ inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std
   return bpe_tokenizer(trainer.finish());
 }
 
-/// Everything as tokens. Throws config_error where the tokenizer has no separator, and as
-/// label_word_tokens().
+/// Turns examples and documents into tokens. Throws config_error where the tokenizer has no
+/// separator, and as label_word_tokens() and example_encoder do.
 inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tokenizer,
                                const data_source& source, executor_ref ex = {}) {
   const auto separator = tokenizer.token_id(document_separator);

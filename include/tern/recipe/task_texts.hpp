@@ -1,4 +1,4 @@
-// The data of a recipe as text, before there is a tokenizer.
+// The data of a recipe as text. A tokenizer may be trained on them, so they are read first.
 #pragma once
 
 #include <algorithm>
@@ -15,15 +15,16 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What stages learn from and are measured on.
+/// The texts that stages learn from and are measured on.
 struct task_texts {
   text_task task;  ///< what the examples are; empty where no stage needs a task
-  std::vector<text_example> train, dev, test;  ///< test may be empty
-  std::vector<std::string> documents;          ///< the corpus
+  std::vector<text_example> train, dev, test;  ///< parts of the task; they may be empty
+  std::vector<std::string> documents;          ///< documents of the corpus
 };
 
-/// The task that a data source describes: a named one with what the source says otherwise, or one
-/// of its own named "own". Throws config_error for an unknown name.
+/// The task that a data source describes. It is the task of that name, or an empty one where the
+/// name is "own"; fields that the source has replace those of the task. Throws config_error for an
+/// unknown name.
 inline text_task task_of(const data_source& d) {
   text_task task =
       d.task == "own" ? text_task{.name = "own", .prompt = {}, .answer = {}} : named_task(d.task);
@@ -47,9 +48,9 @@ void keep_first(std::vector<T>& list, std::size_t most) {
 
 }  // namespace detail
 
-/// Reads the parts of the task that have files, as many examples of each as the source wants.
-/// Throws as task_of() and read_task_part(): a training part must exist, and a development or a
-/// test part.
+/// Reads the parts of the task that have files, and keeps as many examples of each as the source
+/// wants. A training part must exist, and a development part or a test part. Throws as task_of()
+/// and read_task_part() do.
 inline task_texts read_task_texts(const data_source& d) {
   task_texts texts;
   texts.task = with_labels(task_of(d), d.directory);
@@ -66,8 +67,8 @@ inline task_texts read_task_texts(const data_source& d) {
   return texts;
 }
 
-/// Reads one part alone; it stands in the member of its name. Throws as task_of() and
-/// read_task_part().
+/// Reads one part into the member of its name; the other parts stay empty. Throws as task_of() and
+/// read_task_part() do.
 inline task_texts read_task_texts(const data_source& d, task_part part) {
   task_texts texts;
   texts.task = with_labels(task_of(d), d.directory);
@@ -81,7 +82,7 @@ inline task_texts read_task_texts(const data_source& d, task_part part) {
   return texts;
 }
 
-/// Reads the corpus. Throws as read_corpus().
+/// Reads the corpus, at most `d.documents` documents of it. Throws as read_corpus() does.
 inline std::vector<std::string> read_documents(const data_source& d) {
   auto documents = read_corpus({d.corpus.begin(), d.corpus.end()});
   detail::keep_first(documents, d.documents);

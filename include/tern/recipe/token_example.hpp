@@ -18,9 +18,10 @@
 
 namespace tern::inline TERN_ABI {
 
+/// A prompt and its answer as one sequence of tokens.
 struct token_example {
-  std::vector<std::int32_t>
-      tokens;               ///< separator, prompt, answer; free text ends with an end token
+  /// Separator, prompt and answer. An answer in free text ends with the separator.
+  std::vector<std::int32_t> tokens;
   std::size_t answer = 0;   ///< index of the first token of the answer
   std::int32_t label = -1;  ///< class; -1: the answer is free text
 
@@ -28,13 +29,13 @@ struct token_example {
   [[nodiscard]] std::span<const std::int32_t> prompt() const { return {tokens.data(), answer}; }
 };
 
-/// Makes token_examples with one tokenizer. Not for several threads at once: it has an encoder.
+/// Makes token_examples with one tokenizer. An object must not be used by several threads at once.
 class example_encoder {
  public:
-  /// `separator` stands before every prompt and behind every answer in free text. The prompt of an
-  /// example has at most `data.prompt_tokens` tokens, the separator among them. `task.prompt` tells
-  /// what stands behind its last column. `words`: tokens of the label words, by class. Throws
-  /// config_error where the limit is below 2.
+  /// `separator` stands before every prompt and after every answer in free text. The prompt of an
+  /// example has at most `data.prompt_tokens` tokens, the separator among them. `task.prompt` is
+  /// the template of the prompts. `words`: tokens of the label words, by class. Throws config_error
+  /// where the limit is below 2.
   example_encoder(const bpe_tokenizer& tokenizer, const text_task& task, const data_source& data,
                   std::int32_t separator, std::vector<std::vector<std::int32_t>> words)
       : encoder_(tokenizer.encoder()),
@@ -47,6 +48,7 @@ class example_encoder {
       throw config_error("data.prompt_tokens: expected at least 2, got " + std::to_string(limit_));
   }
 
+  /// The example as tokens.
   [[nodiscard]] token_example operator()(const text_example& text) {
     token_example e{{separator_}, 0, text.label};
     encoder_.encode(text.prompt, e.tokens, added_text::plain);
@@ -63,6 +65,7 @@ class example_encoder {
   }
 
  private:
+  /// Shortens the tokens of a prompt to the limit.
   void cut(std::string_view prompt, std::vector<std::int32_t>& tokens) {
     std::vector<std::int32_t> tail;
     if (cut_ == prompt_cut::back && prompt.ends_with(tail_)) {
@@ -85,8 +88,9 @@ class example_encoder {
   std::vector<std::vector<std::int32_t>> words_;
 };
 
-/// Tokens of each label word as it follows a prompt. Throws config_error where one has none or
-/// where one word begins with all tokens of another: a model could not say the shorter one alone.
+/// The tokens of each label word as it follows a prompt, with a space before it. Throws
+/// config_error where a word has no tokens, or where a word begins with all tokens of another one:
+/// a model could not say the shorter one alone.
 inline std::vector<std::vector<std::int32_t>> label_word_tokens(
     const bpe_tokenizer& tokenizer, const std::vector<std::string>& words) {
   std::vector<std::vector<std::int32_t>> tokens;

@@ -1,5 +1,6 @@
-// Everything a stage needs to go on bit-identically: master weights, moments, the step (which names
-// the position in the data and the random streams) and the running means, in one checked file.
+// The state of a stage in one file with a checksum: master weights, moments of the optimizer, the
+// step, which determines the position in the data and the random streams, and the running means of
+// the objective. A stage that goes on from it ends with the same bits as one that was not stopped.
 #pragma once
 
 #include <array>
@@ -17,7 +18,7 @@ namespace tern::inline TERN_ABI {
 /// What a state belongs to.
 struct state_identity {
   std::string stage;        ///< name of the stage
-  std::string fingerprint;  ///< of the stage; see recipe/fingerprint.hpp
+  std::string fingerprint;  ///< fingerprint of the stage as text; see recipe/fingerprint.hpp
 };
 
 namespace detail {
@@ -39,7 +40,7 @@ inline void require_state_of(const safetensors_file& file, const std::string& st
 
 }  // namespace detail
 
-/// Writes atomically, with a checksum.
+/// Writes the state. The file appears whole or not at all, and carries a checksum. Throws io_error.
 template <class Model>
 void save_training_state(trainer<Model>& t, const objective<typename Model::scalar>& loss,
                          const state_identity& identity, const std::filesystem::path& path) {
