@@ -1,6 +1,7 @@
 // What a command does, as data: the recipe that options, presets and files make together.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "options.hpp"

@@ -45,7 +45,7 @@ cases = {
     "blocks": torch.randn(2, 300) * torch.linspace(0.01, 2, 300),
 }
 variants = {"row": 10**6, "block64": 64, "block128": 128, "block256": 256}
-out = ["// Made by quant.py; eps = 1e-5.\n"]
+out = ["// Made by quant.py; eps = 1e-5.\n#include <cstddef>\n#include <cstdint>\n#include <span>\n\n"]
 for name, w in cases.items():
     wc, ws = absmean(w)
     xc, xs = absmax(w)
@@ -61,6 +61,23 @@ for name, w in cases.items():
     out.append(c_array("float", "token_scales", xs.tolist()))
     out.append(c_array("std::int32_t", "token_sums", xc.sum(dim=1).tolist()))
     out.append(f"}}  // namespace {name}\n")
-out.append("// check(namespace) for each of the above.\n"
-           f"#define EVERY_CASE(check) {' '.join(f'check({name})' for name in cases)}\n")
+out.append("""
+struct expected_quantization {
+  std::span<const std::int8_t> codes;
+  std::span<const float> scales;
+};
+struct quant_case {
+  const char* name;
+  std::size_t rows, cols;
+  std::span<const float> values;
+  expected_quantization absmean, per_channel, block64, block128, block256, absmax_int8;
+  std::span<const std::int32_t> token_sums;
+};
+inline const quant_case quant_cases[] = {
+""")
+quantizers = {"weight_codes": "weight_scale", **{f"{v}_codes": f"{v}_scales" for v in variants}, "token_codes": "token_scales"}
+for name in cases:
+    pairs = ", ".join(f"{{{name}::{codes}, {name}::{scales}}}" for codes, scales in quantizers.items())
+    out.append(f'    {{"{name}", {name}::rows, {name}::cols, {name}::values, {pairs}, {name}::token_sums}},\n')
+out.append("};\n")
 pathlib.Path(__file__).with_suffix(".inc").write_text("".join(out))

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -45,14 +46,6 @@ void check_levels(const std::vector<float>& token) {
   }
 }
 
-void check(std::size_t rows, std::size_t cols, const float* values, const std::int8_t* codes,
-           const float* scales, const std::int32_t* sums) {
-  const quantized<float> q(matrix_view<const float>(values, rows, cols));
-  CHECK(q.codes == std::vector<std::int8_t>(codes, codes + rows * cols));
-  CHECK(q.scales == std::vector<float>(scales, scales + rows));
-  CHECK(q.sums == std::vector<std::int32_t>(sums, sums + rows));
-}
-
 }  // namespace
 
 static_assert(activation_quantizer<absmax_int8, float> &&
@@ -60,9 +53,12 @@ static_assert(activation_quantizer<absmax_int8, float> &&
 static_assert(!weight_quantizer<absmax_int8, float>);
 
 TEST_CASE("absmax_int8 equals PyTorch to the bit") {
-#define CASE(n) check(n::rows, n::cols, n::values, n::token_codes, n::token_scales, n::token_sums);
-  EVERY_CASE(CASE)
-#undef CASE
+  const quant_case c = GENERATE(from_range(std::begin(quant_cases), std::end(quant_cases)));
+  INFO(c.name);
+  const quantized<float> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
+  CHECK(std::ranges::equal(q.codes, c.absmax_int8.codes));
+  CHECK(std::ranges::equal(q.scales, c.absmax_int8.scales));
+  CHECK(std::ranges::equal(q.sums, c.token_sums));
 }
 
 TEMPLATE_TEST_CASE("absmax_int8 follows its definition at every size and stride", "", float,

@@ -1,6 +1,8 @@
 // The policies whose scales belong to a row (per_channel) or to blocks of a row (block).
 #include "tern/quant/trits.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -29,12 +31,12 @@ struct quantized {
   }
 };
 
-template <class Quantizer, std::size_t N, std::size_t S>
-void check(std::size_t rows, std::size_t cols, const float* values, const std::int8_t (&codes)[N],
-           const float (&scales)[S]) {
-  const quantized<float, Quantizer> q(matrix_view<const float>(values, rows, cols));
-  CHECK(q.codes == std::vector<std::int8_t>(codes, codes + N));
-  CHECK(q.scales == std::vector<float>(scales, scales + S));
+template <class Quantizer>
+void check(const char* policy, const quant_case& c, const expected_quantization& expected) {
+  INFO(policy << " of the case " << c.name);
+  const quantized<float, Quantizer> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
+  CHECK(std::ranges::equal(q.codes, expected.codes));
+  CHECK(std::ranges::equal(q.scales, expected.scales));
 }
 
 }  // namespace
@@ -44,13 +46,11 @@ static_assert(weight_quantizer<block<64>, float> && weight_quantizer<block<5>, d
 static_assert(!activation_quantizer<block<128>, float>);
 
 TEST_CASE("per_channel and block equal PyTorch to the bit") {
-#define CASE(n)                                                                          \
-  check<per_channel>(n::rows, n::cols, n::values, n::row_codes, n::row_scales);          \
-  check<block<64>>(n::rows, n::cols, n::values, n::block64_codes, n::block64_scales);    \
-  check<block<128>>(n::rows, n::cols, n::values, n::block128_codes, n::block128_scales); \
-  check<block<256>>(n::rows, n::cols, n::values, n::block256_codes, n::block256_scales);
-  EVERY_CASE(CASE)
-#undef CASE
+  const quant_case c = GENERATE(from_range(std::begin(quant_cases), std::end(quant_cases)));
+  check<per_channel>("per_channel", c, c.per_channel);
+  check<block<64>>("block<64>", c, c.block64);
+  check<block<128>>("block<128>", c, c.block128);
+  check<block<256>>("block<256>", c, c.block256);
 }
 
 TEMPLATE_TEST_CASE("a block is rounded as absmean rounds a matrix of its own", "", float, double) {
