@@ -1,5 +1,5 @@
-// Text to pre-train on: the documents of plain text and JSON lines, also gzip-compressed, and the
-// one stream of tokens that they make.
+// Text to pre-train on: the documents of files of plain text or JSON lines, which may be
+// gzip-compressed, and the stream of tokens that the documents make.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ enum class document_split {
 
 namespace detail {
 
-/// Calls f for each document of plain text: its lines joined by LF, without blank ones at the ends.
+/// Calls f for each document of plain text. A document is its lines joined by LF, without blank
+/// lines at both ends.
 template <class F>
 void split_documents(std::string_view text, document_split split, F&& f) {
   std::string document;
@@ -64,11 +65,11 @@ void split_json_lines(std::string_view text, const std::string& file, F&& f) {
 
 }  // namespace detail
 
-/// Calls f(const std::string&) for each document of a file: JSON lines (the field "text" of each),
-/// or plain text, both also gzip-compressed. A file is JSON lines where its name ends in ".jsonl",
-/// and where it does not end in ".txt" and the first line that is not blank is a JSON object. Empty
-/// documents are left out, line ends become LF. Throws io_error, or format_error "<path>:<line>:
-/// expected ..." where the file is not UTF-8, not JSON or holds no document at all.
+/// Calls f(const std::string&) for each document of a file of JSON lines (the field "text" of each
+/// line) or of plain text. The file may be gzip-compressed. is_json_lines() tells which of the two
+/// it is: names that end in ".txt" are plain text. Empty documents are left out, line ends become
+/// LF. Throws io_error, or format_error "<path>:<line>: expected ..." where the file is not UTF-8,
+/// not JSON or holds no document at all.
 template <class F>
 void for_each_document(const std::filesystem::path& path, F&& f,
                        document_split split = document_split::blank_lines) {
@@ -85,7 +86,7 @@ void for_each_document(const std::filesystem::path& path, F&& f,
   if (count == 0) throw format_error(path.string() + ":1: expected text, got an empty file");
 }
 
-/// All documents of all files, in order.
+/// All documents of all files, in order. Throws as for_each_document() does.
 inline std::vector<std::string> read_corpus(const std::vector<std::filesystem::path>& files,
                                             document_split split = document_split::blank_lines) {
   std::vector<std::string> documents;
@@ -95,7 +96,7 @@ inline std::vector<std::string> read_corpus(const std::vector<std::filesystem::p
   return documents;
 }
 
-/// The documents as one stream of tokens, with `separator` behind each. `make_encoder()` gives a
+/// The documents as one stream of tokens, each followed by `separator`. `make_encoder()` gives a
 /// callable (std::string_view text, std::vector<std::int32_t>& ids) that appends the ids of a text;
 /// it is called once for each part of the corpus that a thread works on. The stream does not depend
 /// on the executor.

@@ -24,13 +24,14 @@ using data_field = std::vector<std::string>;
 
 /// The columns that a reader asks for.
 struct data_columns {
-  std::vector<std::string> required;       ///< each row must have them
-  std::vector<std::string> optional = {};  ///< fields are empty where a row or file lacks them
+  std::vector<std::string> required;  ///< columns that each row must have
+  std::vector<std::string> optional =
+      {};  ///< columns whose fields are empty where they are missing
 };
 
 /// What a row holds in the columns that the reader asked for.
 struct data_row {
-  std::string place;               ///< "<path>:<line>", for messages
+  std::string place;               ///< "<path>:<line>", which messages begin with
   std::vector<data_field> fields;  ///< one for each required column, then for each optional
 
   /// Throws format_error "<path>:<line>: expected <expected>, got <got>".
@@ -49,8 +50,8 @@ inline void split_tabs(std::string_view line, std::vector<std::string_view>& fie
   }
 }
 
-/// Where `column` stands in the header, or header.size(). Throws format_error where it stands there
-/// twice, or not at all though it is required.
+/// The index of `column` in the header; header.size() where it is missing. Throws format_error
+/// where the column stands there twice, or is required and missing.
 inline std::size_t find_column(const std::vector<std::string>& header, const std::string& column,
                                bool required, const data_row& row) {
   const auto count = std::ranges::count(header, column);
@@ -59,7 +60,7 @@ inline std::size_t find_column(const std::vector<std::string>& header, const std
   return static_cast<std::size_t>(std::ranges::find(header, column) - header.begin());
 }
 
-/// The lines of a tab-separated text as rows; f(const data_row&) for each.
+/// Calls f(const data_row&) for each line of a tab-separated text.
 template <class F>
 void for_each_tsv_row(std::string_view text, const std::string& path, const data_columns& columns,
                       F&& f) {
@@ -95,7 +96,8 @@ void for_each_tsv_row(std::string_view text, const std::string& path, const data
   if (rows == 0) row.fail("at least one example", "the end of the file");
 }
 
-/// The value of a key as text: strings as they are, numbers and booleans as JSON writes them.
+/// The value of a key as text. Strings stay as they are; numbers and booleans are written as in
+/// JSON.
 inline data_field json_field(const nlohmann::json& value, const std::string& key,
                              const data_row& row) {
   data_field field;
@@ -111,7 +113,7 @@ inline data_field json_field(const nlohmann::json& value, const std::string& key
   return field;
 }
 
-/// The lines of a text as rows, each a JSON object; f(const data_row&) for each.
+/// Calls f(const data_row&) for each line of a text, which must be a JSON object.
 template <class F>
 void for_each_json_row(std::string_view text, const std::string& path, const data_columns& columns,
                        F&& f) {
@@ -145,8 +147,9 @@ void for_each_json_row(std::string_view text, const std::string& path, const dat
 
 }  // namespace detail
 
-/// Calls f(const data_row&) for each row of a file: JSON lines, else tab-separated with a header
-/// line (is_json_lines() tells which). Throws io_error, or format_error "<path>:<line>: expected
+/// Calls f(const data_row&) for each row of a file. is_json_lines() tells whether the file is JSON
+/// lines; else it is tab-separated with a header line. Throws io_error, or format_error
+/// "<path>:<line>: expected
 /// ..., got ..." where a required column is missing (the message names those that exist), a line
 /// has too few or too many fields or is no JSON object, or the file is not UTF-8 or has no row.
 template <class F>

@@ -19,8 +19,9 @@ void for_each_filled_line(std::string_view text, F&& f) {
   });
 }
 
-/// Whether a file holds JSON lines. Its name decides, without ".gz", where it ends in ".jsonl" or
-/// in one of `others`. Else the content decides: the first line that is not blank is an object.
+/// Whether a file holds JSON lines. A name that ends in ".jsonl" says yes and a name that ends in
+/// one of `others` says no; ".gz" at the end of the name is left out before. With any other name
+/// the file is JSON lines where its first line that is not blank is a JSON object.
 inline bool is_json_lines(const std::filesystem::path& path, std::string_view text,
                           std::initializer_list<std::string_view> others) {
   const auto name = path.extension() == ".gz" ? path.stem() : path.filename();

@@ -11,7 +11,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// All tasks with a name. Prompts end such that the answer goes on in the same sentence or line.
+/// All tasks with a name. The answer to a prompt continues its last sentence or line.
 inline std::vector<text_task> named_tasks() {
   const std::vector<std::string> summary_metrics{"bleu", "rouge1", "rouge2", "rougeL", "rougeLsum"};
   return {

@@ -1,4 +1,4 @@
-// How messages show what stands in a file: quoted, listed, and cut to a readable length.
+// Text of a file in messages: quoted, listed, and cut to a readable length.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// "'a', 'b' or 'c'".
+/// The items as "'a', 'b' or 'c'".
 inline std::string quoted_list(const std::vector<std::string>& items,
                                std::string_view last = "or") {
   std::string text;
@@ -26,7 +26,8 @@ inline std::string excerpt(std::string_view text) {
   constexpr std::size_t longest = 300;
   if (text.size() <= longest) return std::string(text);
   text = text.substr(0, longest);
-  return std::string(text.substr(0, find_invalid_utf8(text))) + "...";  // no half characters
+  return std::string(text.substr(0, find_invalid_utf8(text))) +
+         "...";  // does not end inside a character
 }
 
 }  // namespace tern::inline TERN_ABI::detail

@@ -24,7 +24,7 @@ namespace detail {
 /// Fills templates from the rows of a file.
 class row_texts {
  public:
-  /// The templates to fill; `further` may name one more column, which rows may lack.
+  /// `further` may name a column beside those of the templates; rows may lack it.
   row_texts(std::vector<text_template> templates, const std::string& further)
       : templates_(std::move(templates)) {
     for (const auto& t : templates_)
@@ -35,7 +35,7 @@ class row_texts {
 
   [[nodiscard]] const data_columns& columns() const { return columns_; }
 
-  /// Template `which` once; the items of a list are joined by spaces.
+  /// Fills template `which` once; the items of a list are joined by spaces.
   [[nodiscard]] std::string joined(const data_row& row, std::size_t which) const {
     const text_template& t = templates_[which];
     return t.fill([&](std::size_t i) {
@@ -45,8 +45,8 @@ class row_texts {
     });
   }
 
-  /// Template `which` once for each item of the lists in its columns. Throws format_error where a
-  /// list is empty or two lists differ in length.
+  /// Fills template `which` once for each item of the lists in its columns. Throws format_error
+  /// where a list is empty or two lists differ in length.
   [[nodiscard]] std::vector<std::string> each(const data_row& row, std::size_t which) const {
     const text_template& t = templates_[which];
     std::size_t count = 1;

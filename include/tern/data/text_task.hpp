@@ -14,10 +14,10 @@
 
 namespace tern::inline TERN_ABI {
 
-/// One example of a task. The space between prompt and answer is in neither of the two.
+/// One example of a task. Neither prompt nor answer has the space that stands between them.
 struct text_example {
   std::string prompt;                   ///< everything that the model reads
-  std::string answer;                   ///< what it should write; never empty
+  std::string answer;                   ///< what the model should write; never empty
   std::vector<std::string> references;  ///< all acceptable answers; `answer` is the first
   int label = -1;                       ///< index into the task's labels; -1 for free text
   bool operator==(const text_example&) const = default;
@@ -29,7 +29,7 @@ enum class task_part { train, dev, test };
 /// How the files of a task look and what its examples are. Columns are found by name; columns that
 /// no template mentions are ignored.
 struct text_task {
-  std::string name;    ///< stands in messages
+  std::string name;    ///< name of the task in messages
   std::string prompt;  ///< text_template over the columns, such as "{sentence1} So {sentence2}?"
   std::string answer;  ///< text_template over the columns, such as "{label}" or "{highlights}"
   std::vector<std::string> labels = {};       ///< values that the answer takes in the files
@@ -37,14 +37,14 @@ struct text_task {
   /// Column with further acceptable answers, one or a list of them; empty ones are left out. Unlike
   /// the columns of the templates it may be missing, in single rows or in a whole file.
   std::string references = {};
-  /// File names of each part. The first that exists counts, with ".gz" behind its name or without.
+  /// File names of each part. The first file that exists is read; ".gz" may follow its name.
   std::vector<std::string> train_files = {"train.tsv", "train.jsonl"};
   std::vector<std::string> dev_files = {"dev.tsv", "dev.jsonl"};
   std::vector<std::string> test_files = {};
   std::vector<std::string> metrics = {
-      "accuracy"};  ///< names of text metrics (metric/text_metric.hpp)
+      "accuracy"};  ///< names of metrics, see metric/text_metric.hpp
 
-  /// Whether the answer is one of `labels`; else it is free text.
+  /// Whether the answer is one of `labels` rather than free text.
   [[nodiscard]] bool classifies() const { return !label_words.empty() || !labels.empty(); }
 
   /// The file names of a part; none where the task has no such part.

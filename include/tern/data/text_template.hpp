@@ -42,11 +42,11 @@ class text_template {
   /// The columns that the template mentions, each once, in the order of their first places.
   [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
 
-  /// The text behind the last place, or all of it where there is no place.
+  /// The text after the last place; the whole text where there is no place.
   [[nodiscard]] const std::string& tail() const { return literals_.back(); }
 
-  /// The text with value_of(i), a std::string or std::string_view, in each place of columns()[i].
-  /// Spaces at the ends of a value are left out.
+  /// The text with value_of(i) in each place of columns()[i]. value_of returns a std::string or a
+  /// std::string_view; spaces at both ends of it are left out.
   template <class F>
   [[nodiscard]] std::string fill(F&& value_of) const {
     std::string text = literals_[0];

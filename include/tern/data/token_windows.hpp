@@ -24,7 +24,7 @@ namespace tern::inline TERN_ABI {
 /// middle. Such windows may overlap.
 class token_windows {
  public:
-  /// Keeps the span. Throws config_error if the stream is shorter than one window.
+  /// The stream must outlive this object. Throws config_error if it is shorter than one window.
   token_windows(std::span<const std::int32_t> stream, std::size_t length, std::uint64_t seed,
                 std::optional<std::int32_t> separator = {})
       : stream_(stream), length_(length), seed_(seed), separator_(separator) {

@@ -10,9 +10,10 @@ namespace tern::inline TERN_ABI {
 /// L_CE of BitNet Distillation (arXiv 2510.13998, Eq. 13): the mean over rows that have a target.
 struct cross_entropy_options {
   static constexpr const char* name = "cross_entropy";  ///< key in recipes and logs
-  double weight = 1;                                    ///< of the term in the objective
+  double weight = 1;                                    ///< weight of the term in the objective
 };
 
+/// The term that cross_entropy_options describe.
 template <class T>
 class cross_entropy_term final : public loss_term<T> {
  public:

@@ -15,10 +15,11 @@ namespace tern::inline TERN_ABI {
 /// states, about 1 for states of zero. Student and teacher must have the same hidden size.
 struct hidden_state_term_options {
   static constexpr const char* name = "hidden_states";  ///< key in recipes and logs
-  double weight = 1;                                    ///< of the term in the objective
-  layer_choice layers;                                  ///< whose activations are compared
+  double weight = 1;                                    ///< weight of the term in the objective
+  layer_choice layers;                                  ///< layers whose outputs are compared
 };
 
+/// The term that hidden_state_term_options describe.
 template <class T>
 class hidden_state_term final : public loss_term<T> {
  public:

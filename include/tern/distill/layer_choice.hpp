@@ -1,4 +1,4 @@
-// Which layers of student and teacher a loss term compares.
+// The choice of the layers of student and teacher that a loss term compares.
 #pragma once
 
 #include <cstddef>
@@ -9,17 +9,18 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Numbers of layers of the models that a term compares.
+/// How many layers the models have that a term compares.
 struct layer_counts {
-  std::size_t student = 0;  ///< layers of the student
-  std::size_t teacher = 0;  ///< layers of the teacher
+  std::size_t student = 0;  ///< number of layers of the student
+  std::size_t teacher = 0;  ///< number of layers of the teacher
 };
 
 /// A layer of the student and one of the teacher. Layers are counted from 0, or from the end where
 /// the number is negative: -1 is the last layer. The paper distils one late layer.
 struct layer_choice {
-  int layer = -2;                      ///< of the student
-  std::optional<int> teacher_layer{};  ///< of the teacher; none: as far from its last layer
+  int layer = -2;  ///< layer of the student
+  std::optional<int>
+      teacher_layer{};  ///< layer of the teacher; none: equally far from its last one
 };
 
 /// The two layers, counted from 0.
@@ -28,8 +29,9 @@ struct layer_pair {
   std::size_t teacher = 0;  ///< layer of the teacher
 };
 
-/// Throws config_error, naming `term`, where a model has no such layer. A teacher with fewer layers
-/// behind the chosen one than asked for gives its first.
+/// The layers that `choice` names. Where the teacher's layer follows from the student's and the
+/// teacher has too few layers, it is the teacher's first one. Throws config_error, naming `term`,
+/// where a model has no such layer.
 inline layer_pair resolve_layers(const layer_choice& choice, const layer_counts& counts,
                                  const std::string& term) {
   const auto index = [&](int layer, std::size_t count, const char* whose) {

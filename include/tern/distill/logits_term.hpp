@@ -9,8 +9,8 @@ namespace tern::inline TERN_ABI {
 
 /// Which tokens a distillation term averages over.
 enum class distilled_tokens {
-  all,     ///< every token of the batch, prompts too: the official code
-  answer,  ///< only those that have a target
+  all,     ///< every token of the batch, prompts included; the official code does this
+  answer,  ///< only tokens that have a target
 };
 
 /// L_LD of BitNet Distillation (arXiv 2510.13998, Eq. 9).
@@ -18,9 +18,10 @@ struct logits_term_options {
   static constexpr const char* name = "logits";     ///< key in recipes and logs
   double weight = 10;                               ///< lambda of Eq. 13
   logits_options form;                              ///< temperature
-  distilled_tokens tokens = distilled_tokens::all;  ///< where the term is taken
+  distilled_tokens tokens = distilled_tokens::all;  ///< tokens that the term averages over
 };
 
+/// The term that logits_term_options describe.
 template <class T>
 class logits_term final : public loss_term<T> {
  public:

@@ -1,4 +1,4 @@
-// What a loss term is: one summand of a training objective, with its gradient.
+// A loss term: one summand of a training objective, with its gradient.
 #pragma once
 
 #include <cstddef>
@@ -17,17 +17,17 @@ template <class T>
 struct loss_inputs {
   variable<T> hidden;                         ///< (N, d), the student's last hidden states
   variable<T> table;                          ///< (V, d), the student's head
-  std::span<const std::int32_t> targets;      ///< N; -100: the row has no target
-  std::span<const std::size_t> offsets = {};  ///< of the sequences in the whole batch
-  const taps<T>* student_taps = nullptr;      ///< over the whole batch
-  const taps<T>* teacher_taps = nullptr;      ///< over the whole batch
-  matrix_view<const T> teacher_logits = {};   ///< (N, V)
+  std::span<const std::int32_t> targets;      ///< (N); -100: the row has no target
+  std::span<const std::size_t> offsets = {};  ///< where sequences begin in the whole batch
+  const taps<T>* student_taps = nullptr;      ///< the student's activations for the whole batch
+  const taps<T>* teacher_taps = nullptr;      ///< the teacher's activations for the whole batch
+  matrix_view<const T> teacher_logits = {};   ///< (N, V), the teacher's logits
   matrix_view<const T> logits = {};           ///< (N, V), the student's; the objective fills it in
 };
 
 /// One summand of an objective. The gradient of a term flows to the logits in blocks of vocabulary
-/// columns, so that no gradient of the size of all logits ever exists; a term on other activations
-/// records its own backward on the tape.
+/// columns, which avoids a gradient of the size of all logits. A term on other activations records
+/// its own backward on the tape.
 template <class T>
 class loss_term {
  public:
@@ -38,12 +38,13 @@ class loss_term {
 
   /// Key of the term in recipes, logs and states, such as "cross_entropy".
   [[nodiscard]] virtual const char* name() const = 0;
-  /// The same in two or three letters, for the lines of a console.
+  /// A name of two or three letters for the lines of a console.
   [[nodiscard]] virtual const char* label() const = 0;
   /// Asks for the activations that the term compares.
   virtual void request(taps<T>& /*student*/, taps<T>& /*teacher*/) const {}
-  /// Whether the term needs a teacher, and whether it needs the teacher's logits.
+  /// Whether the term needs a teacher.
   [[nodiscard]] virtual bool needs_teacher() const { return false; }
+  /// Whether the term needs the teacher's logits.
   [[nodiscard]] virtual bool needs_teacher_logits() const { return false; }
   /// Whether the term needs logits of every token rather than of those with a target.
   [[nodiscard]] virtual bool needs_every_token() const { return false; }
@@ -51,12 +52,13 @@ class loss_term {
   /// The unweighted value. What the backward needs is kept in the arena of the tape; the inputs
   /// live until the tape has run backwards.
   virtual double forward(tape<T>& t, const loss_inputs<T>& in) = 0;
-  /// Adds factor() times the gradient by the logits of columns [first, first + g.cols) to g.
+  /// Adds factor() times the gradient with respect to the logits of columns [first, first + g.cols)
+  /// to g.
   virtual void backward_columns(const loss_inputs<T>& /*in*/, std::size_t /*first*/,
                                 matrix_view<T> /*g*/, executor_ref /*ex*/) {}
 
-  /// Weight of the term in the gradient of this micro-batch. It is set after all forwards, since a
-  /// balanced weight depends on them, and read by the backwards.
+  /// Weight of the term in the gradient of this micro-batch. It is set after the forward of all
+  /// terms, since a balanced weight depends on their values, and the backward reads it.
   [[nodiscard]] double factor() const { return factor_; }
   void set_factor(double factor) { factor_ = factor; }  ///< The objective calls this.
 

@@ -21,7 +21,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// An objective has at most so many terms.
+/// The largest number of terms that an objective can have.
 inline constexpr std::size_t max_loss_terms = 8;
 
 /// The value of one term, unweighted.
@@ -35,9 +35,9 @@ struct loss_value {
 struct loss_values {
   double total = 0;                                ///< weighted sum
   std::array<loss_value, max_loss_terms> terms{};  ///< the first `count` of them
-  std::size_t count = 0;                           ///< terms of the objective
+  std::size_t count = 0;                           ///< number of terms of the objective
 
-  /// The terms there are.
+  /// The values of all terms.
   [[nodiscard]] std::span<const loss_value> list() const { return {terms.data(), count}; }
   /// The value of a term; 0 where the objective has no such term.
   [[nodiscard]] double of(std::string_view name) const {
@@ -56,17 +56,18 @@ struct loss_values {
 
 /// A loss on a tape, ready for backward(), and how many tokens went through the model.
 struct recorded_loss {
-  loss_values loss;        ///< of the micro-batch
-  std::size_t tokens = 0;  ///< of the micro-batch
+  loss_values loss;        ///< values for the micro-batch
+  std::size_t tokens = 0;  ///< number of tokens of the micro-batch
 };
 
+/// A weighted sum of loss terms.
 template <class T>
 class objective {
  public:
   /// A term and its weight.
   struct weighted_term {
-    std::unique_ptr<loss_term<T>> term;  ///< what is summed
-    double weight = 1;                   ///< its factor
+    std::unique_ptr<loss_term<T>> term;  ///< the summand
+    double weight = 1;                   ///< factor of the summand
   };
 
   /// Cross-entropy alone.
@@ -75,9 +76,10 @@ class objective {
     means_.assign(2, 0);
   }
 
-  /// `balance`: the weight of each term but the first is its share relative to the first one, held
-  /// by dividing by running means (gamma at small scale otherwise makes L_AD 1e3 times L_CE).
-  /// Throws config_error where there is no term or there are more than max_loss_terms.
+  /// `balance`: the weight of each term but the first is its share relative to the first one.
+  /// Running means of the values hold these shares, since at small scale the gamma of the paper
+  /// makes L_AD 1e3 times as large as L_CE. Throws config_error where there is no term or there are
+  /// more than max_loss_terms.
   explicit objective(std::vector<weighted_term> terms, bool balance = false)
       : terms_(std::move(terms)), balance_(balance), means_(terms_.size() + 1) {
     if (terms_.empty() || terms_.size() > max_loss_terms)
@@ -87,10 +89,11 @@ class objective {
 
   /// The terms, in the order in which they are added.
   [[nodiscard]] const std::vector<weighted_term>& terms() const { return terms_; }
-  /// Running means behind `balance`, for a checkpoint: one for each term, then how many
-  /// micro-batches they have seen.
+  /// The running means that `balance` uses, which a checkpoint stores: one for each term, then the
+  /// number of micro-batches that they have seen.
   [[nodiscard]] const std::vector<double>& means() const { return means_; }
-  /// Restores them. Throws format_error where their number is not that of this objective.
+  /// Restores the running means. Throws format_error where their number is not that of this
+  /// objective.
   void restore(std::vector<double> means) {
     if (means.size() != means_.size())
       throw format_error("expected " + std::to_string(means_.size()) + " running means, got " +
@@ -115,7 +118,8 @@ class objective {
     return values;
   }
 
-  /// Cross-entropy of `hidden` (N, d) through `table` (V, d) against `targets` (N; -100: none).
+  /// Records the loss of `hidden` (N, d) through `table` (V, d) against `targets` (N values, where
+  /// -100 means no target). The terms must not need a teacher.
   loss_values record(tape<T>& t, variable<T> hidden, variable<T> table,
                      std::span<const std::int32_t> targets) {
     return record(t, loss_inputs<T>{.hidden = hidden, .table = table, .targets = targets});
@@ -138,7 +142,7 @@ class objective {
     }
   }
 
-  /// Gives every term its weight for this micro-batch, and sums up.
+  /// Gives every term its weight for this micro-batch and computes the total.
   void set_factors(loss_values& values) {
     if (balance_) {
       const double rate = 1.0 / std::min(++means_.back(), 50.0);

@@ -17,9 +17,10 @@ struct relation_term_options {
   double weight = 1e5;                              ///< gamma of Eq. 13
   relation_options form;                            ///< heads, temperature, mask, normaliser
   std::array<double, 3> alpha{1, 1, 1};             ///< weights of the relations of Q, K and V
-  layer_choice layers;                              ///< whose activations are compared
+  layer_choice layers;                              ///< layers whose activations are compared
 };
 
+/// The term that relation_term_options describe.
 template <class T>
 class relation_term final : public loss_term<T> {
  public:

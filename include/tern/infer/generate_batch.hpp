@@ -21,11 +21,11 @@ struct batch_generation_options {
 
 namespace detail {
 
-/// One place of a session: which prompt it answers, and the token that it takes in next.
+/// What one sequence of a session is doing.
 struct answering {
-  std::size_t prompt = 0;
-  std::int32_t next = 0;
-  bool busy = false;
+  std::size_t prompt = 0;  ///< index of the prompt that it answers
+  std::int32_t next = 0;   ///< token that it takes in next
+  bool busy = false;       ///< whether its answer is not finished
 };
 
 inline std::int32_t most_probable(row_view<const float> logits) {
@@ -37,9 +37,9 @@ inline std::int32_t most_probable(row_view<const float> logits) {
 
 }  // namespace detail
 
-/// Answers in the order of the prompts. `done(n)` is called with the number of finished answers
-/// each time that one is finished. An answer also ends where its sequence is full. Throws as
-/// session::append.
+/// Answers all prompts and returns the answers in the order of the prompts. `done(n)` is called
+/// with the number of finished answers each time that one is finished. An answer also ends where
+/// its sequence is full. Throws as session::append does.
 template <class Model, class F>
 std::vector<std::vector<std::int32_t>> generate_batch(
     session<Model>& s, std::span<const std::span<const std::int32_t>> prompts,

@@ -20,10 +20,10 @@ namespace tern::inline TERN_ABI {
 /// Which lengths of n-grams the score is a mean over.
 enum class bleu_order {
   four,      ///< one to four tokens; near 0 where no prediction has four tokens
-  effective  ///< those that occur in the predictions: for single sentences
+  effective  ///< the lengths that occur in the predictions; meant for single sentences
 };
 
-/// Sums over the predictions of a corpus, and the score that follows from them.
+/// Counts over the predictions of a corpus, and the score that follows from them.
 class bleu {
  public:
   /// Adds a prediction. Throws config_error where it has no reference.
@@ -36,7 +36,7 @@ class bleu {
     reference_length_ += closest_length(tokens.size(), referred);
     for (std::size_t order = 0; order < orders; ++order) {
       const std::size_t n = order + 1;
-      ngram_counts most;  // of each n-gram in any one reference
+      ngram_counts most;  // the largest count of each n-gram in any one reference
       for (const auto& reference : referred)
         for (const auto& [ngram, count] : count_ngrams(reference, n)) {
           std::size_t& known = most[ngram];
@@ -76,7 +76,7 @@ class bleu {
  private:
   static constexpr std::size_t orders = 4;
 
-  /// The reference length nearest to that of the prediction, the shorter one of two equally near.
+  /// The reference length nearest to `length`; the shorter one where two are equally near.
   static std::size_t closest_length(std::size_t length,
                                     const std::vector<std::vector<std::string>>& references) {
     const auto distance = [&](std::size_t other) {
@@ -92,14 +92,14 @@ class bleu {
     return closest;
   }
 
-  /// Below 1 where the predictions are shorter than the references in sum.
+  /// A factor below 1 where all predictions together are shorter than the references.
   [[nodiscard]] double brevity_penalty() const {
     if (prediction_length_ >= reference_length_) return 1;
     return std::exp(1 - static_cast<double>(reference_length_) /
                             static_cast<double>(prediction_length_));
   }
 
-  std::array<std::size_t, orders> matches_{}, totals_{};  // by n-gram length, minus one
+  std::array<std::size_t, orders> matches_{}, totals_{};  // index: length of the n-gram, minus one
   std::size_t prediction_length_ = 0, reference_length_ = 0;
 };
 

@@ -10,7 +10,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Occurrences by n-gram, which is written as its tokens with a space between each two.
+/// The number of occurrences of each n-gram. The key is the n-gram's tokens joined by spaces.
 using ngram_counts = std::unordered_map<std::string, std::size_t>;
 
 /// Counts the n-grams of `n` tokens. No token may contain a space.

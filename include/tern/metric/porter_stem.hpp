@@ -122,7 +122,7 @@ class porter_word {
   }
 
   /// Looks for the first rule whose suffix the word has, and obeys it if the rest of the word has
-  /// at least this measure. Returns whether there was one, obeyed or not.
+  /// at least this measure. Returns whether there was such a rule, even if it was not obeyed.
   bool apply(std::initializer_list<rule> rules, std::size_t least_measure) {
     for (const auto& [suffix, replacement] : rules) {
       if (!word_.ends_with(suffix)) continue;
@@ -133,8 +133,8 @@ class porter_word {
     return false;
   }
 
-  /// For each of the first `length` letters, whether it is a consonant. A y is one at the beginning
-  /// of the word and behind a vowel.
+  /// Tells of each of the first `length` letters whether it is a consonant. A y is a consonant at
+  /// the beginning of the word and after a vowel.
   [[nodiscard]] std::vector<bool> consonants(std::size_t length) const {
     std::vector<bool> flags(length);
     for (std::size_t i = 0; i < length; ++i) {
@@ -180,7 +180,8 @@ class porter_word {
 
 }  // namespace detail
 
-/// The stem of a word of lower-case ASCII letters and digits, as NLTK's PorterStemmer().stem(word).
+/// The stem of a word of lower-case ASCII letters and digits, equal to that of NLTK's
+/// PorterStemmer().stem(word).
 inline std::string porter_stem(std::string_view word) {
   struct irregular {
     std::string_view form, stem;

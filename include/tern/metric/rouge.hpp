@@ -90,7 +90,8 @@ inline std::vector<std::vector<std::string>> rouge_sentences(std::string_view te
 
 }  // namespace detail
 
-/// ROUGE-N: common n-grams of `n` >= 1 tokens, each as often as it stands in both texts.
+/// ROUGE-N: common n-grams of `n` >= 1 tokens. An n-gram counts as often as it stands in both
+/// texts.
 inline rouge_score rouge_n(std::string_view prediction, std::string_view reference, std::size_t n,
                            rouge_stemming stemming = rouge_stemming::none) {
   if (n == 0) throw config_error("rouge_n: expected n-grams of at least one token, got n = 0");
@@ -107,7 +108,7 @@ inline rouge_score rouge_n(std::string_view prediction, std::string_view referen
   return detail::rouge_of(hits, ngrams(predicted), ngrams(referred));
 }
 
-/// ROUGE-L: the longest common subsequence of tokens, line ends counting as spaces.
+/// ROUGE-L: the longest common subsequence of tokens. Line ends count as spaces.
 inline rouge_score rouge_l(std::string_view prediction, std::string_view reference,
                            rouge_stemming stemming = rouge_stemming::none) {
   const auto predicted = rouge_tokens(prediction, stemming);
@@ -123,7 +124,8 @@ inline rouge_score rouge_lsum(std::string_view prediction, std::string_view refe
                               rouge_stemming stemming = rouge_stemming::none) {
   const auto predicted = detail::rouge_sentences(prediction, stemming);
   const auto referred = detail::rouge_sentences(reference, stemming);
-  std::unordered_map<std::string, std::size_t> left;  // tokens of the prediction without a hit yet
+  std::unordered_map<std::string, std::size_t>
+      left;  // tokens of the prediction that are no hit yet
   std::size_t predicted_size = 0, referred_size = 0, hits = 0;
   for (const auto& sentence : predicted) {
     predicted_size += sentence.size();
@@ -142,8 +144,9 @@ inline rouge_score rouge_lsum(std::string_view prediction, std::string_view refe
   return detail::rouge_of(hits, predicted_size, referred_size);
 }
 
-/// The score(reference) with the largest F1 over several references, as score_multi() of
-/// rouge-score: of equal ones the first. Throws config_error where there is no reference.
+/// The score(reference) with the largest F1 over several references; the first one where several
+/// are equal. score_multi() of rouge-score does the same. Throws config_error where there is no
+/// reference.
 template <class F>
 rouge_score best_rouge(std::span<const std::string> references, F&& score) {
   if (references.empty()) throw config_error("best_rouge: expected at least one reference");

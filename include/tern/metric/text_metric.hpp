@@ -1,5 +1,5 @@
-// The metrics of generated texts by name. To add one, write a header with its function and add a
-// row to the list here; tasks, recipes and evaluation know it by its name.
+// The metrics of generated texts by name. To add a metric, write a header with its function and add
+// a row to the list here; tasks, recipes and evaluation then know it by its name.
 #pragma once
 
 #include <array>
@@ -18,13 +18,13 @@ namespace tern::inline TERN_ABI {
 
 /// Texts that a model wrote, and the acceptable answers for each. All spans are equally long.
 struct scored_texts {
-  std::span<const std::string> predictions;
+  std::span<const std::string> predictions;              ///< texts of the model
   std::span<const std::vector<std::string>> references;  ///< at least one for each prediction
 };
 
 /// A figure in percent over all predictions of a part of a task.
 struct text_metric {
-  std::string_view name;                   ///< stands in tasks, recipes and reports
+  std::string_view name;                   ///< name in tasks, recipes and reports
   double (*percent)(const scored_texts&);  ///< see score_texts() for its errors
 };
 
@@ -43,8 +43,8 @@ double mean_rouge(const scored_texts& texts, F&& score) {
 
 }  // namespace detail
 
-/// All metrics. ROUGE is the mean of F1 without stemming, which is the default of rouge-score; of
-/// several references the best counts.
+/// All metrics. ROUGE is the mean of F1 without stemming, which is the default of rouge-score;
+/// where there are several references, the best score counts.
 inline constexpr auto text_metrics = std::to_array<text_metric>({
     {"accuracy",
      [](const scored_texts& texts) { return accuracy(texts.predictions, texts.references); }},

@@ -48,7 +48,7 @@ inline std::vector<std::string> split_white_space(std::string_view text) {
 }
 
 inline std::string_view without_trailing_space(std::string_view text) {
-  std::size_t end = 0;  // behind the last character that is not white space
+  std::size_t end = 0;  // index after the last character that is not white space
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t space = white_space_length(text.substr(at));
     at += space == 0 ? 1 : space;
@@ -109,7 +109,8 @@ inline std::vector<std::string> tokenize_13a(std::string_view text) {
       spaced += c;
   }
   spaced += ' ';
-  // A full stop or comma behind something that is no digit, then one before something that is none.
+  // Splits a full stop or comma after a character that is no digit, then one before such a
+  // character.
   spaced = detail::replace_pairs(
       spaced, [&](char first, char second) { return !digit(first) && point(second); },
       [](char first, char second) {
@@ -120,7 +121,7 @@ inline std::vector<std::string> tokenize_13a(std::string_view text) {
       [](char first, char second) {
         return std::string{' ', first, ' ', second};
       });
-  // A hyphen behind a digit.
+  // Splits a hyphen after a digit.
   spaced = detail::replace_pairs(
       spaced, [&](char first, char second) { return digit(first) && second == '-'; },
       [](char first, char second) {

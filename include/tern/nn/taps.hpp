@@ -1,4 +1,4 @@
-// Activations that a loss or a calibration wants to see while a model runs.
+// Taps: activations that a loss or a calibration wants to see while a model runs.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,7 @@ class taps {
   [[nodiscard]] bool empty() const { return entries_.empty(); }  ///< Whether nothing is asked for.
 
   /// The activation of the last run. On a tape that records it is the graph's own variable, so a
-  /// loss may add to its gradient. Throws config_error for what was not requested.
+  /// loss may add to its gradient. Throws config_error where it was not requested.
   [[nodiscard]] variable<T> at(const tap& wanted) const {
     const entry* const found = find(wanted);
     if (found == nullptr)
@@ -46,8 +46,8 @@ class taps {
     return found->value;
   }
 
-  /// The model calls this before a run, with the width of each point. A tape that does not record
-  /// gives a layer's memory to the next layer, so there the taps keep copies.
+  /// The model calls this before a run; width_of(point) is the width of an activation. A tape that
+  /// does not record gives the memory of a layer to the next layer, so then the taps keep copies.
   template <class WidthOf>
   void reserve(tape<T>& t, std::size_t tokens, WidthOf&& width_of) {
     for (entry& e : entries_)

@@ -1,4 +1,4 @@
-// AdamW.
+// The AdamW optimizer.
 #pragma once
 
 #include <array>
@@ -18,17 +18,18 @@ struct adamw_options {
   double beta1 = 0.9;                           ///< decay rate of the mean of gradients
   double beta2 = 0.95;                          ///< decay rate of the mean of squared gradients
   double eps = 1e-8;                            ///< added to the root of the second moment
-  double weight_decay = 0.01;                   ///< of matrices; gains and biases are never decayed
+  double weight_decay = 0.01;                   ///< decay of matrices; vectors are not decayed
 };
 
+/// AdamW over the parameters of a model.
 template <matrix_owner Owner>
 class adamw final : public optimizer<Owner> {
  public:
-  using T = scalar_of<Owner>;     ///< of an element
+  using T = scalar_of<Owner>;     ///< type of an element
   using options = adamw_options;  ///< what a recipe can set
 
   explicit adamw(const options& o = {}) : options_(o) {}
-  /// The same, attached to `model`.
+  /// An optimizer that is attached to `model` already.
   template <class Model>
     requires requires(Model& m) { m.for_each_parameter([](auto&) {}); }
   explicit adamw(Model& model, const options& o = {}) : options_(o) {

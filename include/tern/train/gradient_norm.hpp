@@ -1,4 +1,4 @@
-// The global norm of all gradients, for clipping.
+// The global norm of all gradients, which clipping limits.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Euclidean norm of all gradients together. Rows add up in chunks that depend on the shape alone,
-/// so the result has the same bits for any number of threads.
+/// The Euclidean norm of all gradients together. Rows add up in chunks that depend on the shape
+/// alone, so the result has the same bits for any number of threads.
 template <class Model>
 double gradient_norm(Model& model, executor_ref ex = {}) {
   double total = 0;

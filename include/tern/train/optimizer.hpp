@@ -1,4 +1,5 @@
-// What an optimizer is: a rule that updates one parameter, with moments that it keeps beside each.
+// An optimizer: a rule that updates one parameter, and the moments that it keeps for each
+// parameter.
 #pragma once
 
 #include <cstddef>
@@ -23,14 +24,14 @@ struct update_options {
 template <matrix_owner Owner>
 class optimizer {
  public:
-  using T = scalar_of<Owner>;  ///< of an element
+  using T = scalar_of<Owner>;  ///< type of an element
 
   optimizer() = default;
   optimizer(const optimizer&) = delete;
   optimizer& operator=(const optimizer&) = delete;
   virtual ~optimizer() = default;
 
-  /// Names of the moments that stand beside each parameter, as checkpoints call them.
+  /// Names of the moments that each parameter has. Checkpoints store the moments under these names.
   [[nodiscard]] virtual std::span<const char* const> moment_names() const = 0;
 
   /// Takes zeroed moments for every parameter of `model`. Called once, before the first step.
@@ -58,7 +59,7 @@ class optimizer {
 
   /// Updates done so far.
   [[nodiscard]] std::size_t steps() const { return steps_; }
-  void restore_steps(std::size_t n) { steps_ = n; }  ///< from a checkpoint
+  void restore_steps(std::size_t n) { steps_ = n; }  ///< Sets steps() to that of a checkpoint.
   /// The moments of each parameter, in the order of for_each_parameter.
   [[nodiscard]] std::vector<std::vector<Owner>>& moments() { return moments_; }
 

@@ -12,18 +12,18 @@ namespace tern::inline TERN_ABI {
 
 /// Shape of the learning rate after the warm-up.
 enum class schedule_kind {
-  constant,
-  linear,     ///< to min_ratio at the last step
-  cosine,     ///< half a cosine to min_ratio at the last step
-  two_stage,  ///< BitNet's: linear, and from half-way on a second, lower line without weight decay
+  constant,   ///< the peak
+  linear,     ///< a line down to min_ratio at the last step
+  cosine,     ///< half a cosine down to min_ratio at the last step
+  two_stage,  ///< BitNet's: a line, then in the second half a lower line without weight decay
 };
 
 /// Factors in [0, 1] on the peak learning rate and on the weight decay.
 struct schedule {
-  schedule_kind kind = schedule_kind::cosine;  ///< after the warm-up
-  std::size_t steps = 1;                       ///< optimizer steps in all
-  std::size_t warmup_steps = 0;                ///< linear rise to the peak
-  double min_ratio = 0.0;                      ///< where linear and cosine end
+  schedule_kind kind = schedule_kind::cosine;  ///< shape after the warm-up
+  std::size_t steps = 1;                       ///< number of all optimizer steps
+  std::size_t warmup_steps = 0;                ///< steps of the linear rise to the peak
+  double min_ratio = 0.0;                      ///< factor at which linear and cosine end
   double second_stage_ratio = 0.5;  ///< two_stage: height of the second line relative to the first
 
   /// Learning-rate factor of step 0, 1, ..., steps - 1.

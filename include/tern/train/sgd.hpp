@@ -10,17 +10,19 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Heavy-ball momentum (Polyak 1964) as in PyTorch, with the decoupled weight decay of AdamW.
+/// Heavy-ball momentum (Polyak 1964), with the formula of PyTorch and the decoupled weight decay of
+/// AdamW.
 struct sgd_options {
   static constexpr const char* name = "sgd";  ///< key in recipes
   double momentum = 0.9;                      ///< share of the last update that is kept
-  double weight_decay = 0.01;                 ///< of matrices; gains and biases are never decayed
+  double weight_decay = 0.01;                 ///< decay of matrices; vectors are not decayed
 };
 
+/// Gradient descent with momentum over the parameters of a model.
 template <matrix_owner Owner>
 class sgd final : public optimizer<Owner> {
  public:
-  using T = scalar_of<Owner>;   ///< of an element
+  using T = scalar_of<Owner>;   ///< type of an element
   using options = sgd_options;  ///< what a recipe can set
 
   explicit sgd(const options& o = {}) : options_(o) {}

@@ -1,5 +1,5 @@
-// Whether ternary training is alive: how many weights are zero, how many change their code in one
-// update, how far the scales have moved.
+// Figures that tell whether ternary training is alive: how many weights are zero, how many change
+// their code in one update, and how far the scales have moved.
 #pragma once
 
 #include <cmath>
@@ -12,8 +12,9 @@
 
 namespace tern::inline TERN_ABI {
 
+/// Figures about the ternary weights of a model around one update.
 struct ternary_health {
-  bool measured = false;   ///< the others tell something
+  bool measured = false;   ///< whether the other members were measured
   double zeros = 0;        ///< fraction of codes that are 0 (about 1/3 for Gaussian weights)
   double flips = 0;        ///< fraction of codes that this update changed
   double scale_drift = 0;  ///< mean weight scale relative to the stage's start, minus 1
@@ -21,7 +22,8 @@ struct ternary_health {
 
 namespace detail {
 
-/// Codes of every ternary weight of the model one after another, and the mean of all scales.
+/// Puts the codes of every ternary weight of the model one after another, and returns the mean of
+/// all scales.
 template <class Model>
 double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
   using T = typename Model::scalar;
@@ -49,7 +51,7 @@ double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
 
 }  // namespace detail
 
-/// Mean weight scale of a ternary model; 0 of one that is not.
+/// The mean weight scale of a ternary model; 0 where the model is not ternary.
 template <class Model>
 double measure_scale(Model& model) {
   std::vector<std::int8_t> codes;

@@ -1,7 +1,7 @@
 // The mechanics of a training stage: micro-batches, clipping, an optimizer on a schedule, reports.
 // The caller says what a micro-batch holds and which loss it has. Both depend on the step number
-// alone, so a stage that is continued from a checkpoint sees the data that an unbroken one would
-// have seen.
+// alone, so a stage that is continued from a checkpoint sees the same data as one that was not
+// interrupted.
 #pragma once
 
 #include <chrono>
@@ -21,15 +21,15 @@
 
 namespace tern::inline TERN_ABI {
 
-/// What the steps of a stage have in common.
+/// The options that all steps of a stage share.
 struct trainer_options {
   double learning_rate = 1e-3;  ///< peak learning rate
   schedule plan;                ///< number of optimizer steps, and rates by step
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
-  double clip = 1.0;            ///< largest global gradient norm; 0 = no clipping
-  std::size_t log_every = 20;   ///< steps between reports that carry ternary health
+  double clip = 1.0;            ///< largest global gradient norm; 0: no clipping
+  std::size_t log_every = 20;   ///< steps between two reports that are logged
 
-  /// Throws config_error.
+  /// Throws config_error where an option is out of range.
   void validate() const {
     if (!(learning_rate > 0)) throw config_error("trainer: learning_rate must be positive");
     if (plan.steps == 0) throw config_error("trainer: steps must be positive");
@@ -44,23 +44,26 @@ struct trainer_options {
 
 /// What one optimizer step did.
 struct step_report {
-  std::size_t step = 0, steps = 0;  ///< done so far, in all
-  loss_values loss;                 ///< mean over the micro-batches
-  /// Norm before clipping; rate of the step; wall clock.
-  double gradient_norm = 0, learning_rate = 0, seconds = 0;
-  std::size_t tokens = 0;  ///< that went through the model
-  bool logged = false;     ///< a multiple of log_every, the first or the last step
-  ternary_health health;   ///< only where logged, and only of ternary models
+  std::size_t step = 0;      ///< number of the step, counted from 1
+  std::size_t steps = 0;     ///< number of all steps of the stage
+  loss_values loss;          ///< mean over the micro-batches
+  double gradient_norm = 0;  ///< norm before clipping
+  double learning_rate = 0;  ///< rate of the step
+  double seconds = 0;        ///< wall clock
+  std::size_t tokens = 0;    ///< number of tokens that went through the model
+  bool logged = false;    ///< whether this is a multiple of log_every, the first or the last step
+  ternary_health health;  ///< measured where the step is logged and the model is ternary
 };
 
+/// Trains a model step by step.
 template <class Model>
 class trainer {
  public:
-  using T = typename Model::scalar;     ///< of an element
-  using owner = typename Model::owner;  ///< of its matrices
+  using T = typename Model::scalar;     ///< type of an element
+  using owner = typename Model::owner;  ///< type of the model's matrices
 
-  /// Gives the model gradients; they are taken away when the trainer goes. Updates by AdamW with
-  /// its default rates. Throws config_error where an option is out of range.
+  /// Gives the model gradients, which the destructor takes away. The optimizer is AdamW with its
+  /// default options. Throws config_error where an option is out of range.
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
       : trainer(model, options, std::make_unique<adamw<owner>>(), ex) {}
 
@@ -82,17 +85,18 @@ class trainer {
   [[nodiscard]] std::size_t step() const { return optimizer_->steps(); }  ///< optimizer steps done
   /// Whether all steps of the plan are done.
   [[nodiscard]] bool done() const { return step() >= options_.plan.steps; }
-  [[nodiscard]] const trainer_options& options() const { return options_; }  ///< as given
-  [[nodiscard]] Model& model() { return model_; }                            ///< as given
-  /// For checkpoints.
+  [[nodiscard]] const trainer_options& options() const { return options_; }  ///< the options
+  [[nodiscard]] Model& model() { return model_; }                            ///< the model
+  /// The optimizer, whose moments a checkpoint stores.
   [[nodiscard]] tern::optimizer<owner>& optimizer() { return *optimizer_; }
-  [[nodiscard]] tape<T>& graph() { return tape_; }  ///< of the last micro-batch
-  /// Mean weight scale when the stage began: what scale drift is measured against.
+  [[nodiscard]] tape<T>& graph() { return tape_; }  ///< tape of the last micro-batch
+  /// Mean weight scale when the stage began. Scale drift is measured against it.
   [[nodiscard]] double initial_scale() const { return initial_scale_; }
-  void restore_initial_scale(double s) { initial_scale_ = s; }  ///< from a checkpoint
+  /// Sets initial_scale() to that of a checkpoint.
+  void restore_initial_scale(double s) { initial_scale_ = s; }
 
-  /// One optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from the
-  /// start of the stage), records its loss on the tape and returns a recorded_loss. Throws
+  /// Does one optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from
+  /// the start of the stage), records its loss on the tape and returns a recorded_loss. Throws
   /// numeric_error if the loss or the gradient is not finite; the weights are then untouched.
   template <class Record>
   step_report advance(Record&& record) {
