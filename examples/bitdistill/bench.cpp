@@ -1,4 +1,4 @@
-// Speed and memory of a model at work: the prompt at once, then token by token.
+// The command bench: speed and memory of a model that reads a prompt at once, then token by token.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -34,7 +34,7 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-/// What of the process is in memory, mapped files included.
+/// The part of the process that is in memory, mapped files included.
 double resident_megabytes() {
   std::ifstream file("/proc/self/statm");
   double total = 0, resident = 0;
@@ -57,7 +57,8 @@ model_config shape(const std::string& name, bool ternary) {
   return c;
 }
 
-/// Random weights, one matrix at a time: a large model is never there in full precision.
+/// A model with random weights. They are made one matrix at a time, so that a large model never
+/// exists in full precision.
 tern::decoder<> random_model(const options& o, const std::string& format, tern::executor_ref ex) {
   const bool ternary = format != "f32";
   tern::decoder<> model(shape(o.shape, ternary), false);
@@ -89,7 +90,7 @@ std::vector<std::int32_t> random_tokens(std::size_t n, std::size_t vocabulary) {
   return tokens;
 }
 
-/// The fastest of three, since other programs only ever make it slower.
+/// Tokens per second of the fastest of three calls, since other programs can only slow a call down.
 template <class F>
 double best_rate(std::size_t tokens, F&& f) {
   double best = 0;
@@ -101,7 +102,7 @@ double best_rate(std::size_t tokens, F&& f) {
   return best;
 }
 
-/// Of the weights: a GGUF file, or those files of a folder.
+/// Size of the weights: a GGUF file, or the weight files of a folder.
 std::uintmax_t bytes_of(const fs::path& model) {
   if (tern::is_gguf(model)) return fs::file_size(model);
   std::uintmax_t bytes = 0;
@@ -135,7 +136,7 @@ result measure(const options& o, const fs::path& model_path, std::string format,
   return r;
 }
 
-/// A folder below the temporary directory, removed at the end.
+/// A folder below the temporary directory; the destructor removes it.
 class temporary_folder {
  public:
   temporary_folder() {
@@ -206,7 +207,7 @@ void print_table(const options& o, const std::vector<result>& results) {
 
 void bench(const options& o) {
   if (o.shape.empty() == o.model.empty())
-    throw tern::config_error("bench needs --shape NAME or --model FOLDER");
+    throw tern::config_error("bench: expected either --shape NAME or --model FOLDER");
   const auto results = all_cases(o);
   o.json ? print_json(o, results) : print_table(o, results);
 }

@@ -1,16 +1,16 @@
-// The subcommands. Each throws what the library throws.
+// The functions of the subcommands. Each throws what the library throws.
 #pragma once
 
 #include "options.hpp"
 
 namespace bitdistill {
 
-void train(const options& o);  ///< demo, run, pretrain, finetune, distill
-void tokenizer(const options& o);
-void evaluate(const options& o);
-void inspect(const options& o);
-void generate(const options& o);
-void bench(const options& o);
-void export_model(const options& o);
+void train(const options& o);         ///< demo, run, pretrain, finetune, distill
+void tokenizer(const options& o);     ///< tokenizer
+void evaluate(const options& o);      ///< eval
+void inspect(const options& o);       ///< inspect
+void generate(const options& o);      ///< generate
+void bench(const options& o);         ///< bench
+void export_model(const options& o);  ///< export
 
 }  // namespace bitdistill

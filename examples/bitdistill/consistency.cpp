@@ -1,4 +1,4 @@
-// Settings that contradict one another are refused before anything is written.
+// Refuses settings that contradict one another before anything is written.
 #include <filesystem>
 
 #include "settings.hpp"
@@ -22,14 +22,15 @@ bool has_masters(const std::filesystem::path& model) {
              .value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters;
 }
 
-/// Packed weights have no masters to train; a recipe of many stages does stage 1 itself.
+/// Refuses models that cannot be trained: packed weights have no masters, and the stages of the
+/// command run insert norms and make the model ternary themselves.
 void require_trainable(const settings& s) {
   if (s.model.empty()) return;
   require(has_masters(s.model),
-          "'" + s.model + "' is deployed, its weights are packed: train from stages/ instead");
+          "'" + s.model + "' is deployed, so its weights are packed: train from stages/ instead");
   require(s.command != "run" ||
               (!s.recipe.model.ternary && s.recipe.model.sub_ln == tern::norm_placement::none),
-          "run starts from a full-precision model without SubLN");
+          "run needs a full-precision model without SubLN to start from");
 }
 
 void require_data(const settings& s) {
@@ -43,7 +44,7 @@ void require_data(const settings& s) {
   require(d.answer_tokens > 0, "data.answer_tokens must be positive");
   if (embedded) return;
   if (learns_from(s.recipe, tern::stage_data::task) || has_rows(s.recipe)) {
-    require(!d.task.empty(), "--task is needed");
+    require(!d.task.empty(), s.command + " needs --task");
     require(!d.directory.empty(), "task " + d.task + " needs --data");
   }
   if (learns_from(s.recipe, tern::stage_data::corpus))
@@ -52,7 +53,7 @@ void require_data(const settings& s) {
           s.command + " needs --corpus or --tokenizer, which a new model has its tokens from");
 }
 
-/// The architecture that a stage or a teacher has: of a path, or of the stage that it comes from.
+/// The architecture of `origin`: "new", the path of a model, or the name of a stage.
 tern::model_config config_of(const settings& s, const std::string& origin) {
   if (origin == "new") return s.recipe.model;
   if (tern::is_model_path(origin)) return tern::load_config(origin);

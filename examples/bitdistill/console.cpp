@@ -25,7 +25,7 @@ std::string health_text(const tern::ternary_health& h) {
                      100 * h.flips, 100 * h.scale_drift);
 }
 
-/// "ce 0.512 ld 1.204"
+/// The terms of a loss such as "ce 0.512 ld 1.204".
 std::string terms_text(const tern::loss_values& loss) {
   std::string text;
   for (const tern::loss_value& term : loss.list())
@@ -78,7 +78,7 @@ double console::seconds_left(const tern::step_report& r) const {
          static_cast<double>(r.steps - r.step);
 }
 
-/// Time and speed are means since the line before, the rest is the step's own.
+/// Shows a line about a step. Time and speed are means since the last line.
 void console::log(const tern::stage& s, const tern::step_report& r) {
   const auto now = clock::now();
   const double seconds = std::chrono::duration<double>(now - last_log_).count();
@@ -105,8 +105,8 @@ void console::on_end(const tern::stage& s) {
 void console::on_skip(const tern::stage& s) { line(s.name + ": done before"); }
 
 void console::on_change(const tern::stage& s, const std::string& difference) {
-  line(fmt::format("{}: '{}' has changed since it was trained, so it is trained anew", s.name,
-                   difference));
+  line(fmt::format("{}: '{}' has changed since the stage was trained, so it is trained anew",
+                   s.name, difference));
 }
 
 void console::on_result(const tern::stage& s, const tern::result_row& row) {

@@ -1,4 +1,4 @@
-// What a run shows: header, one line per log interval, a bar on terminals, results.
+// The output of a run: a header, one line per log interval, a bar on terminals, and the results.
 #pragma once
 
 #include <chrono>
@@ -12,9 +12,10 @@
 
 namespace bitdistill {
 
-/// Version, command, seed, threads, kernels, model and stages of a run.
+/// Prints version, command, seed, threads, kernels, model and stages of a run.
 void print_header(const settings& s, std::size_t threads);
 
+/// Shows the progress of a run on the standard output.
 class console : public tern::run_observer {
  public:
   console();
@@ -41,7 +42,7 @@ class console : public tern::run_observer {
   std::size_t first_step_ = 0, last_log_step_ = 0, tokens_ = 0;
 };
 
-/// From the first call on, SIGINT and SIGTERM ask for a stop; a second one ends the program.
+/// Makes SIGINT and SIGTERM ask for a stop. A second signal ends the program.
 void catch_signals();
 
 }  // namespace bitdistill

@@ -1,4 +1,4 @@
-// Metrics and speed of a model on a task; perplexity of a text.
+// The command eval: metrics and speed of a model on a task, or perplexity of a text.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -21,7 +21,8 @@ namespace bitdistill {
 namespace {
 
 void print_perplexity(const options& o) {
-  if (o.corpus.empty()) throw tern::config_error("--perplexity needs a text: --corpus FILE...");
+  if (o.corpus.empty())
+    throw tern::config_error("--perplexity needs a text: give it as --corpus FILE...");
   auto model = tern::load_model<>(o.model);
   const auto tokenizer = tern::load_tokenizer(o.model);
   tern::thread_pool pool(o.threads);
@@ -40,7 +41,7 @@ void print_perplexity(const options& o) {
              std::exp(sum / static_cast<double>(tokens)));
 }
 
-/// One line a example: {"prediction": ..., "references": [...]}.
+/// Writes one line for each example: {"prediction": ..., "references": [...]}.
 void write_predictions(const std::string& path, const tern::evaluation& result,
                        const tern::task_examples& part) {
   std::string text;
@@ -72,7 +73,7 @@ void evaluate(const options& o) {
   if (o.perplexity) return print_perplexity(o);
   const settings s = make_settings(o);
   const tern::data_source& source = s.recipe.data;
-  if (source.task.empty()) throw tern::config_error("eval: --task is needed");
+  if (source.task.empty()) throw tern::config_error("eval needs --task");
   if (source.task != "microworld" && source.directory.empty())
     throw tern::config_error("task " + source.task + " needs --data");
   const auto texts = load_part(source, o.part);

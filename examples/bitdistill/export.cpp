@@ -1,4 +1,4 @@
-// A model in the form that runs it.
+// The command export: stores a model in a form that programs run.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
   using tern::ggml_type;
-  if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits is 8, 16 or 32");
+  if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits must be 8, 16 or 32");
   tern::gguf_storage storage;
   const std::string& name = o.type.empty() ? (ternary ? "tq2_0" : "f16") : o.type;
   for (const auto& [known, type] : {std::pair("f32", ggml_type::f32),
@@ -71,7 +71,7 @@ void export_model(const options& o) {
     tern::save_packed_model(model, to, dense_type(o));
   }
   if (tokenizer) tokenizer->save(to / "tokenizer.json");
-  tern::load_model<>(to);  // reads back
+  tern::load_model<>(to);  // throws where the files cannot be read back
   report(to / "model.safetensors");
 }
 

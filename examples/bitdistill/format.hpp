@@ -1,19 +1,19 @@
-// Numbers as text of a fixed width, for lines that stand under one another.
+// Numbers as text of a fixed width, so that lines of numbers form columns.
 #pragma once
 
 #include <string>
 
 namespace bitdistill {
 
-/// Five characters: "3.214", "32.14", "321.4", " 3214", "3.2e6".
+/// A number in five characters: "3.214", "32.14", "321.4", " 3214", "3.2e6".
 std::string five(double x);
-/// "2.9e-4".
+/// A number with two digits and an exponent: "2.9e-4".
 std::string scientific(double x);
-/// Five characters with a decimal multiple: "812.0", "4.90k", "12.3M".
+/// A number in five characters with a decimal multiple: "812.0", "4.90k", "12.3M".
 std::string multiple(double x);
-/// "45s", "12m", "3h05".
+/// A time in seconds, minutes or hours: "45s", "12m", "3h05".
 std::string duration(double seconds);
-/// 1234567 as "1,234,567".
+/// A number with groups of three digits: "1,234,567".
 std::string grouped(std::size_t n);
 
 }  // namespace bitdistill

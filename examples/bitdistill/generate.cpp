@@ -1,4 +1,4 @@
-// Text from a model folder.
+// The command generate: text from a model.
 #include <fmt/core.h>
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// The header of a run: what it does, with which model and which stages.
+// The header of a run: the command, the model and the stages.
 #include <fmt/core.h>
 
 #include <string>
@@ -11,7 +11,7 @@
 namespace bitdistill {
 namespace {
 
-/// "cross_entropy 1, logits 10"
+/// The loss terms of a stage with their weights, such as "cross_entropy 1, logits 10".
 std::string losses_text(const tern::stage& s) {
   std::string text;
   s.losses.for_each([&](const auto& o) {

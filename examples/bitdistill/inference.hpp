@@ -1,7 +1,8 @@
-// What follows from a quantified statement ("not all small birds run"), decided by model checking.
-// A model says which combinations of kind, quality and action occur; a statement says of a box of
-// combinations that it is empty or that it is not. Statements hold together in some model exactly
-// if they hold in the largest one that respects the empty boxes, so one check decides.
+// Decides by model checking whether one quantified statement ("not all small birds run") follows
+// from another one. A model says which combinations of kind, quality and action occur. A statement
+// says that a box of combinations is empty, or that it is not. Statements are true together in some
+// model exactly if they are true in the largest model that respects the empty boxes, so one check
+// decides.
 #pragma once
 
 #include <cstddef>
@@ -9,18 +10,20 @@
 
 namespace bitdistill {
 
-/// "all A are B", "some", "no", "not all".
+/// The first word of a statement such as "all A do B".
 enum class quantifier { all, some, no, not_all };
 
 /// How a hypothesis relates to a premise; the values are the class numbers of the task.
 enum class inference { entailment = 0, neutral = 1, contradiction = 2 };
 
-/// "quantifier subject verb" as sets of cells (see `taxonomy`): the kinds and qualities the subject
-/// covers, the actions the verb covers, and the set of every action.
+/// A statement "quantifier subject verb" as sets of cells (see `taxonomy`). A bit stands for a
+/// cell.
 struct statement_sets {
-  quantifier q;  ///< the first word
-  /// Sets, a bit to a cell.
-  std::uint64_t kinds, qualities, actions, every_action;
+  quantifier q;                ///< the first word
+  std::uint64_t kinds;         ///< kinds that the subject covers
+  std::uint64_t qualities;     ///< qualities that the subject covers
+  std::uint64_t actions;       ///< actions that the verb covers
+  std::uint64_t every_action;  ///< all actions
 };
 
 namespace detail {
@@ -45,7 +48,7 @@ inline claim to_claim(const statement_sets& s) {
           s.q == quantifier::some || s.q == quantifier::not_all};
 }
 
-/// Whether both hold in some model in which every kind exists in every quality, doing anything.
+/// Whether both claims are true in some model in which things of every kind and quality exist.
 inline bool satisfiable(const claim& a, const claim& b, std::uint64_t every_action) {
   if (a.inhabited && b.inhabited) return true;
   if (a.inhabited) return !a.where.within(b.where);
@@ -57,9 +60,9 @@ inline bool satisfiable(const claim& a, const claim& b, std::uint64_t every_acti
 
 }  // namespace detail
 
-/// Whether the hypothesis is true in all models of the premise, in some, or in none. A model must
-/// have something of every kind in every quality, else "all" would not imply "some".
-/// No verb may cover every action.
+/// Tells whether the hypothesis is true in all models of the premise, in some of them, or in none.
+/// A model must have something of every kind and quality, else "all" would not imply "some". No
+/// verb may cover every action.
 inline inference infer_label(const statement_sets& premise, const statement_sets& hypothesis) {
   const auto p = detail::to_claim(premise);
   auto h = detail::to_claim(hypothesis);

@@ -1,4 +1,4 @@
-// What a model (a folder or a GGUF file), a checkpoint or a run directory holds.
+// The command inspect: shows what a model, a saved state or the directory of a run holds.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -53,7 +53,7 @@ void print_model(const fs::path& model) {
   }
 }
 
-/// Last step of each stage that metrics.jsonl knows.
+/// The last line about each stage in metrics.jsonl.
 std::map<std::string, nlohmann::json> last_lines(const fs::path& metrics) {
   std::map<std::string, nlohmann::json> last;
   if (!fs::exists(metrics)) return last;
@@ -77,7 +77,7 @@ void print_run(const fs::path& directory, const nlohmann::json& config) {
     fmt::print("\n{}", tern::read_text(directory / "table.txt"));
 }
 
-/// Mean and deviation of a sample.
+/// Values of a sample with their mean and standard deviation.
 struct sample {
   std::vector<double> values;
 
@@ -92,7 +92,7 @@ struct sample {
   }
 };
 
-/// A mean with its deviation for every metric and method that all runs have.
+/// Prints the mean and the deviation of every metric, for each method that all runs have.
 void print_means(const std::vector<std::string>& runs) {
   std::vector<std::string> order;
   std::map<std::string, std::map<std::string, sample>> columns;

@@ -1,5 +1,6 @@
-// bitdistill: BitNet Distillation from the command line. Exit codes: 0 done, 2 an error (one line
-// on stderr), 130 stopped by a signal with the state saved.
+// bitdistill: BitNet Distillation from the command line. The exit code is 0 where all was done, 2
+// after an error, which is one line on stderr, and 130 where a signal stopped a run after its state
+// was saved.
 #include <fmt/core.h>
 
 #include <cstdio>
@@ -40,7 +41,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "bitdistill: {}\n", e.what());
     return 130;
   } catch (const std::bad_alloc&) {
-    return fail("not enough memory: fewer sequences, shorter ones or a smaller model need less");
+    return fail("there is not enough memory: use fewer or shorter sequences or a smaller model");
   } catch (const std::exception& e) {
     return fail(e.what());
   }

@@ -1,6 +1,7 @@
 // The embedded language: English sentences about a small world of animals, people and machines,
-// true or false by construction. What the task needs to know (what is a kind of what, what follows
-// from what) stands in the pre-training texts; of the task itself there are few examples.
+// which are true or false by construction. The pre-training texts say everything that the task
+// needs: which words are kinds of others, and which statements follow from others. The task has few
+// examples.
 #pragma once
 
 #include <array>
@@ -21,31 +22,32 @@ namespace bitdistill {
 /// One pair of sentences; `label` is the value of an `inference`.
 struct nli_example {
   std::string premise, hypothesis;  ///< sentences
-  int label;                        ///< 0 entailment, 1 neutral, 2 contradiction
+  int label;                        ///< 0: entailment, 1: neutral, 2: contradiction
 };
 
-/// All pairs of sentences are divided by a hash of the pair: what one part holds, no other part
-/// holds, whatever the seeds.
+/// The parts of the language. A hash of a pair of sentences decides to which part the pair belongs,
+/// so no pair is in two parts, whatever the seeds are.
 enum class microworld_part { corpus, train, dev, test };
 
-/// What the small world consists of.
+/// The words of the small world, and the form of its documents.
 struct microworld_options {
-  /// Taxonomies as indented lists (see `taxonomy`); siblings exclude one another.
+  /// Nouns as an indented list (see `taxonomy`); siblings exclude one another.
   std::string nouns =
       "animals\n birds\n  robins\n  crows\n dogs\n  poodles\n  beagles\n"
       "people\n artists\n  painters\n  poets\n doctors\n  dentists\n  surgeons\n"
       "machines\n robots\n  androids\n  drones\n vehicles\n  trucks\n  trams\n";
+  /// Verbs as an indented list.
   std::string verbs =
       "move\n run\n  sprint\n  jog\n turn\n  spin\n  roll\n"
       "speak\n sing\n  hum\n  chant\n talk\n  whisper\n  mumble\n";
-  /// At most three pairs of opposites; nothing is both, some things are neither.
+  /// At most three pairs of opposite adjectives. Nothing has both, and some things have neither.
   std::vector<std::array<std::string, 2>> adjectives = {{"small", "large"}};
-  std::uint32_t questions = 4;  ///< a dialogue has one premise and 1 to this many
-  /// Share of the documents that state facts about words; the others are dialogues.
+  std::uint32_t questions = 4;  ///< largest number of questions in a dialogue
+  /// Share of the documents that state facts about words. The others are dialogues.
   double facts = 0.2;
 };
 
-/// Texts and examples of the small world; without state, results are pure functions of arguments.
+/// Texts and examples of the small world. Results depend on the arguments alone.
 class microworld {
  public:
   /// Throws config_error for options out of range.
@@ -53,7 +55,7 @@ class microworld {
       : options_(std::move(options)), nouns_(options_.nouns), verbs_(options_.verbs) {
     if (options_.questions == 0 || options_.adjectives.size() > 3)
       throw tern::config_error(
-          "microworld: needs 1 question or more and at most 3 adjective pairs");
+          "microworld: expected at least 1 question and at most 3 pairs of adjectives");
   }
 
   /// Every word and sign that occurs in documents, prompts and labels, each once.
@@ -66,13 +68,13 @@ class microworld {
     return all;
   }
 
-  /// The words that answer a prompt, in the order of `inference`: those of the corpus, so that what
-  /// the pre-training taught can be used from a few examples.
+  /// The words that answer a prompt, in the order of `inference`. The corpus uses the same words,
+  /// so that a model can use what pre-training taught it after a few examples.
   [[nodiscard]] static std::array<std::string, 3> label_words() {
     return {"surely", "perhaps", "never"};
   }
 
-  /// The text up to where the label word follows.
+  /// The text that the label word follows.
   [[nodiscard]] static std::string prompt(const nli_example& e) {
     return e.premise + " . so " + e.hypothesis + " ?";
   }
@@ -91,8 +93,8 @@ class microworld {
     return documents;
   }
 
-  /// `count` different pairs of one part, the three labels in turn. Throws config_error where the
-  /// world has too few.
+  /// Draws `count` different pairs of one part, whose labels take turns. Throws config_error where
+  /// the world has too few pairs.
   [[nodiscard]] std::vector<nli_example> pairs(microworld_part part, std::size_t count,
                                                std::uint64_t seed) const {
     tern::philox rng(seed, ~std::uint64_t{0});
@@ -127,12 +129,12 @@ class microworld {
     return rng.below(static_cast<std::uint32_t>(n));
   }
 
-  /// all, some or no; "not all" stands in facts only.
+  /// Draws one of all, some and no. "not all" stands in facts only.
   static quantifier draw_quantifier(tern::philox& rng) {
     return static_cast<quantifier>(rng.below(3));
   }
 
-  /// About half of the time none.
+  /// Draws an adjective, or `none` about half of the time.
   [[nodiscard]] std::size_t draw_adjective(tern::philox& rng) const {
     const std::size_t n = 2 * options_.adjectives.size(), adjective = index(rng, 2 * n + 1);
     return adjective < n ? adjective : none;
@@ -143,7 +145,7 @@ class microworld {
             index(rng, verbs_.size())};
   }
 
-  /// One of the words above, one of those below, or any.
+  /// Draws a word above `from`, a word below it, or any word.
   static std::size_t draw_near(tern::philox& rng, const taxonomy& words, std::size_t from) {
     const std::uint32_t how = rng.below(3);
     for (;;) {
@@ -152,8 +154,8 @@ class microworld {
     }
   }
 
-  /// Another statement about related things: one of its words changes, and half of the time the
-  /// quantifier too.
+  /// Draws another statement about related things: one of the words changes, and half of the time
+  /// the quantifier changes, too.
   [[nodiscard]] statement draw_near(tern::philox& rng, const statement& from) const {
     for (;;) {
       statement s = from;
@@ -181,7 +183,8 @@ class microworld {
     return slot < 10 ? microworld_part::corpus : static_cast<microworld_part>((slot - 8) / 2);
   }
 
-  /// One cell for each choice of first, second or neither from every pair of opposites.
+  /// The set of an adjective. There is a cell for each choice of the first, the second or neither
+  /// from every pair of opposites.
   [[nodiscard]] std::uint64_t qualities(std::size_t adjective) const {
     std::uint64_t set = 0;
     std::size_t cells = 1, stride = 1;
@@ -209,7 +212,8 @@ class microworld {
     return line + nouns_.word(s.noun) + ' ' + verbs_.word(s.verb);
   }
 
-  /// Each answer is equally frequent where the premise allows it.
+  /// A premise with questions and answers. The three answers are equally frequent where the premise
+  /// allows it.
   [[nodiscard]] std::string dialogue(tern::philox& rng) const {
     const auto answers = label_words();
     const statement premise = draw(rng);
@@ -217,7 +221,8 @@ class microworld {
     for (std::uint32_t n = 1 + rng.below(options_.questions); n > 0; --n) {
       const auto wanted = static_cast<inference>(rng.below(3));
       statement h = draw_near(rng, premise);
-      // A verb at the top, say, has few contradictions: give up after a while and take any.
+      // Some answers are rare, such as contradictions to a verb at the top, so after 200 trials
+      // any answer is taken.
       for (int i = 0; part_of(premise, h) != microworld_part::corpus ||
                       (i < 200 && label(premise, h) != wanted);
            ++i)

@@ -1,4 +1,4 @@
-// The embedded language as a task: its corpus, its examples, its closed vocabulary.
+// The embedded language as a task: its corpus, its examples and its closed vocabulary.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,9 @@
 
 namespace bitdistill {
 
-/// How much of the language is made.
+/// How many documents and examples are made.
 struct microworld_sizes {
-  std::size_t documents = 100000;  ///< of the corpus
+  std::size_t documents = 100000;  ///< documents of the corpus
   std::size_t train = 400;         ///< training examples
   std::size_t dev = 1000;          ///< development examples
   std::size_t test = 3000;         ///< test examples
@@ -47,8 +47,8 @@ inline tern::task_texts microworld_texts(const microworld& world, const microwor
   return texts;
 }
 
-/// A tokenizer of a closed vocabulary: the separator is 0, each word with a space before it one
-/// token, and nothing else can be encoded.
+/// A tokenizer of a closed vocabulary: the separator is token 0, each word with a space before it
+/// is one token, and no other text can be encoded.
 inline tern::bpe_tokenizer word_tokenizer(const std::vector<std::string>& words) {
   tern::bpe_definition made;
   made.tokens.emplace_back();

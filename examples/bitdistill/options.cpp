@@ -1,4 +1,4 @@
-// The options of all subcommands, each defined once and added where it applies.
+// The options of all subcommands. Each option is defined once and added where it applies.
 #include "options.hpp"
 
 #include <fmt/core.h>
@@ -25,7 +25,7 @@ class command_line {
     app.name("bitdistill");
     app.require_subcommand(0, 1);
     app.set_version_flag("--version", version_text());
-    app.footer("Each subcommand has a --help of its own with examples.");
+    app.footer("Each subcommand has its own --help with examples.");
     add_demo();
     add_run();
     add_tokenizer();
@@ -54,11 +54,11 @@ class command_line {
   }
 
   void add_demo() {
-    auto* c = subcommand("demo", "The whole method on the embedded language, in minutes",
+    auto* c = subcommand("demo", "Run the whole method on the embedded language, in minutes",
                          "  bitdistill demo\n"
                          "  bitdistill demo --out runs/seed2 --seed 2\n"
                          "  bitdistill demo --quick --fresh");
-    c->add_option("--out", o.out, "Directory of the run; one that was begun is continued")
+    c->add_option("--out", o.out, "Directory of the run; a run that was begun there is continued")
         ->default_str(demo_directory);
     c->parse_complete_callback([this] {
       o.command = "demo";
@@ -66,13 +66,15 @@ class command_line {
     });
     add_machine(c);
     add_settings(c);
-    c->add_flag("--fresh", o.fresh, "Remove the run that the directory holds and start over");
-    c->add_flag("--quick", o.quick, "A few steps of each stage: shows the path, not the figures");
+    c->add_flag("--fresh", o.fresh, "Remove the run in the directory and start over");
+    c->add_flag("--quick", o.quick,
+                "Train a few steps of each stage: shows the program, not the figures");
   }
 
   void add_run() {
     auto* c = subcommand(
-        "run", "All stages on your task: base, FP-SFT, BitNet-SFT, continual, BitDistill, table",
+        "run",
+        "Run all stages on your task: base, FP-SFT, BitNet-SFT, continual, BitDistill, table",
         "  bitdistill run --task sst2 --data glue/SST-2 --corpus reviews.txt.gz --out runs/sst2\n"
         "  bitdistill run --task mnli --data glue/MNLI --corpus books/*.txt.gz \\\n"
         "      --model runs/base/stages/base --seed 2 --out runs/mnli2\n"
@@ -82,12 +84,15 @@ class command_line {
         "  bitdistill run --recipe table5 --task microworld --out runs/table5\n"
         "  bitdistill run --print-recipe text > mine.json\n"
         "  bitdistill run --out runs/sst2 --resume");
-    c->add_option("--out", o.out, "Directory of the run, made if missing");
-    c->add_option("--print-recipe", o.print_recipe, "Print a shipped recipe and do nothing else")
+    c->add_option("--out", o.out, "Directory of the run; it is made if it is missing");
+    c->add_option("--print-recipe", o.print_recipe,
+                  "Print a shipped recipe; all other options are ignored")
         ->type_name("NAME");
     add_task(c);
     add_corpus(c);
-    add_model(c, "Pretrained model folder to start from; without it a base is pretrained");
+    add_model(c,
+              "Folder or file *.gguf of a pretrained model to start from; without it a base is "
+              "pretrained");
     add_new_model(c);
     add_machine(c);
     add_settings(c);
@@ -99,25 +104,27 @@ class command_line {
         subcommand("tokenizer", "Train a byte-level BPE tokenizer on text",
                    "  bitdistill tokenizer --corpus text.txt more.txt.gz --vocab-size 8192 \\\n"
                    "      --out tokenizer.json");
-    c->add_option("--out", o.out, "File to write (Hugging Face tokenizer.json); must not exist")
+    c->add_option("--out", o.out,
+                  "File to write, in the form of a Hugging Face tokenizer.json; it must not exist")
         ->required();
     add_corpus(c)->required();
-    c->add_option("--vocab-size", o.vocab_size, "Tokens at most (default 4096)")
+    c->add_option("--vocab-size", o.vocab_size, "Largest number of tokens (default 4096)")
         ->check(CLI::Range(257, 1 << 24));
   }
 
   void add_pretrain() {
     auto* c = subcommand(
-        "pretrain", "Next-token training on text: a new base, or more training of a model",
+        "pretrain",
+        "Train on text to predict the next token: a new base, or more training of a model",
         "  bitdistill pretrain --corpus text.txt.gz --out runs/base\n"
         "  bitdistill pretrain --corpus text.txt.gz --config config.json --out runs/base\n"
         "  bitdistill pretrain --corpus text.txt.gz --model runs/base/stages/base --ternary \\\n"
         "      --out runs/continual");
     add_out(c);
     add_corpus(c);
-    add_model(c, "Model folder or file *.gguf to go on with; without it the model is new");
+    add_model(c, "Model folder or file *.gguf to train further; without it the model is new");
     c->add_flag("--ternary", o.ternary,
-                "Insert SubLN and make the linears ternary first: continual pre-training");
+                "Insert SubLN and make the linears ternary first (continual pre-training)");
     add_new_model(c);
     add_machine(c);
     add_settings(c);
@@ -133,7 +140,7 @@ class command_line {
         "      --data glue/SST-2 --out runs/bitnet-sft");
     add_out(c);
     add_model(c, "Model folder or file *.gguf to start from");
-    c->add_flag("--ternary", o.ternary, "Make the linears ternary first: BitNet-SFT");
+    c->add_flag("--ternary", o.ternary, "Make the linears ternary first (BitNet-SFT)");
     add_task(c);
     add_machine(c);
     add_settings(c);
@@ -148,10 +155,10 @@ class command_line {
                    "      --out runs/student");
     add_out(c);
     add_model(c,
-              "Student's model, folder or file *.gguf; one that is not ternary gets SubLN and "
-              "becomes so");
+              "Student's model folder or file *.gguf; a model that is not ternary gets SubLN and "
+              "becomes ternary");
     c->add_option("--teacher", o.teacher,
-                  "Teacher's model folder or file *.gguf, of the same vocabulary");
+                  "Teacher's model folder or file *.gguf, with the same vocabulary");
     add_task(c);
     add_machine(c);
     add_settings(c);
@@ -160,25 +167,31 @@ class command_line {
 
   void add_eval() {
     auto* c = subcommand(
-        "eval", "Accuracy, or BLEU and ROUGE, of a model on a task; or perplexity of a text",
+        "eval",
+        "Measure accuracy, or BLEU and ROUGE, of a model on a task; or perplexity of a text",
         "  bitdistill eval --model runs/sst2/models/bitdistill --task sst2 --data glue/SST-2\n"
         "  bitdistill eval --model runs/tldr/models/bitdistill --task scitldr --data SciTLDR-A \\\n"
         "      --predictions answers.jsonl --json\n"
         "  bitdistill eval --model runs/sst2/stages/continual --perplexity --corpus held-out.txt\n"
         "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
-    add_model(c, "Model folder or file *.gguf, of masters or deployed")->required();
+    add_model(c, "Model folder or file *.gguf, with master weights or deployed")->required();
     add_task(c);
-    c->add_option("--part", o.part,
-                  "train, dev, test, or reported: test where there is one, else dev")
+    c->add_option(
+         "--part", o.part,
+         "Part to measure: train, dev, test, or reported, which is test where there is one, "
+         "else dev")
         ->check(CLI::IsMember({"train", "dev", "test", "reported"}))
         ->capture_default_str();
-    c->add_flag("--perplexity", o.perplexity, "Of the documents of --corpus, each on its own");
+    auto* perplexity = c->add_flag("--perplexity", o.perplexity,
+                                   "Measure the perplexity of the documents of --corpus instead; "
+                                   "each document is measured separately");
     add_corpus(c);
     c->add_option("--predictions", o.predictions,
-                  "File to write: a JSON line with prediction and references for each example");
-    c->add_flag("--json", o.json, "The metrics as one JSON object");
+                  "File to write: one JSON line with prediction and references for each example")
+        ->excludes(perplexity);
+    c->add_flag("--json", o.json, "Print the metrics as one JSON object")->excludes(perplexity);
     c->add_option("--window", o.window,
-                  "Tokens that are seen at a time for it, cut to what the model allows")
+                  "Tokens that the model sees at a time for --perplexity, at most what it can read")
         ->check(CLI::Range(2, 1 << 20))
         ->capture_default_str();
     add_machine(c);
@@ -186,71 +199,77 @@ class command_line {
   }
 
   void add_inspect() {
-    auto* c = subcommand("inspect", "What a model folder, a checkpoint or a run holds",
+    auto* c = subcommand("inspect", "Show what a model folder, a saved state or a run holds",
                          "  bitdistill inspect runs/demo\n"
                          "  bitdistill inspect runs/demo/models/bitdistill\n"
                          "  bitdistill inspect runs/demo/stages/base.state\n"
                          "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3");
     c->add_option("path", o.paths,
-                  "Directory of a run or a model, or a .gguf, .safetensors or .state file; several "
-                  "runs give "
-                  "the means of their tables")
+                  "Directory of a run or a model, or a .gguf, .safetensors or .state file; for "
+                  "several runs the means of their tables are shown")
         ->required();
   }
 
   void add_generate() {
     auto* c =
-        subcommand("generate", "Text from a model, as it is made",
+        subcommand("generate", "Generate text with a model and print it as it is made",
                    "  bitdistill generate --model runs/x/models/base --prompt 'Once upon'\n"
                    "  bitdistill generate --model qwen --chat --prompt 'Why is the sky blue?' \\\n"
                    "      --temperature 0.7 --top-p 0.9 --seed 3\n"
                    "  echo 'Once upon' | bitdistill generate --model folder");
     add_model(c, "Model folder with its tokenizer.json, or file *.gguf")->required();
-    c->add_option("--prompt", o.prompts, "What to go on with; without it standard input is read")
+    c->add_option("--prompt", o.prompts, "Text to continue; without it standard input is read")
         ->type_name("TEXT")
         ->expected(1);
-    c->add_flag("--chat", o.chat, "The prompt is a user's message, in the Qwen family's template");
-    c->add_option("--system", o.system, "System message before it");
-    c->add_flag("--no-think", o.no_think, "Qwen3: open the answer behind an empty thought");
-    c->add_option("--max-tokens", o.max_tokens, "Tokens at most")->capture_default_str();
+    c->add_flag("--chat", o.chat,
+                "Put the prompt as a user's message into the template of the Qwen family");
+    c->add_option("--system", o.system, "System message before the prompt, with --chat");
+    c->add_flag("--no-think", o.no_think, "Qwen3: begin the answer after an empty thought");
+    c->add_option("--max-tokens", o.max_tokens, "Largest number of tokens to generate")
+        ->capture_default_str();
     c->add_option("--stop", o.stop, "Text that ends the answer; may be given several times")
         ->type_name("TEXT")
         ->expected(1)
         ->take_all();
-    c->add_option("--temperature", o.temperature, "0 takes the most probable token always")
+    c->add_option("--temperature", o.temperature,
+                  "Temperature of sampling; 0 always takes the most probable token")
         ->capture_default_str();
-    c->add_option("--top-k", o.top_k, "Draw from so many of the most probable; 0: all")
+    c->add_option("--top-k", o.top_k,
+                  "Draw from this number of most probable tokens; 0: all tokens")
         ->capture_default_str();
-    c->add_option("--top-p", o.top_p, "Draw from the most probable that have this share")
+    c->add_option("--top-p", o.top_p,
+                  "Draw from the most probable tokens that together have this probability")
         ->capture_default_str();
-    c->add_option("--min-p", o.min_p, "And that have this share of the most probable one's")
+    c->add_option("--min-p", o.min_p,
+                  "Draw from tokens with at least this share of the largest probability")
         ->capture_default_str();
-    c->add_option("--repetition-penalty", o.repetition_penalty, "Above 1: against tokens seen")
+    c->add_option("--repetition-penalty", o.repetition_penalty,
+                  "A value above 1 makes tokens less probable that have occurred already")
         ->capture_default_str();
-    c->add_option("--seed", o.seed, "Of the draws (default 1)")->check(CLI::NonNegativeNumber);
+    c->add_option("--seed", o.seed, "Seed of sampling (default 1)")->check(CLI::NonNegativeNumber);
     add_context(c);
     add_machine(c);
   }
 
   void add_export() {
     auto* c = subcommand(
-        "export", "A model in the form that runs it",
+        "export", "Store a model in a form that programs run",
         "  bitdistill export --model runs/x/stages/bitdistill --out deployed\n"
         "  bitdistill export --model runs/x/stages/bitdistill --to packed --format two_bit \\\n"
         "      --head-bits 4 --out small\n"
         "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers\n"
         "  bitdistill export --model llama --to gguf --type f16 --out llama.gguf");
     add_model(c, "Model folder of master weights, or file *.gguf")->required();
-    c->add_option("--out", o.out, "Folder or *.gguf file to make; must not exist")->required();
+    c->add_option("--out", o.out, "Folder or *.gguf file to make; it must not exist")->required();
     c->add_option("--to", o.to,
-                  "packed: tern's own, mapped when loaded; bitnet: as transformers stores them; "
-                  "gguf: for llama.cpp, where one of its architectures holds the model")
+                  "packed: form of tern, which is mapped when it is loaded; bitnet: form of "
+                  "transformers; gguf: form of llama.cpp, where it knows the model's architecture")
         ->check(CLI::IsMember({"packed", "bitnet", "gguf"}))
         ->capture_default_str();
     c->add_option(
          "--type", o.type,
-         "Of linears in a GGUF file (default tq2_0 for ternary models, else f16); embedding "
-         "and head are Q8_0, F16 or F32 by --head-bits")
+         "Type of linears in a GGUF file (default tq2_0 for ternary models, else f16); embedding "
+         "and head are Q8_0, F16 or F32, as --head-bits says")
         ->check(
             CLI::IsMember({"f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0", "i2_s", "i2_s_arm"}));
     add_packing(c, {"base3", "two_bit"});
@@ -259,55 +278,58 @@ class command_line {
 
   void add_bench() {
     auto* c = subcommand(
-        "bench", "Speed and memory of a model, or of a known shape with random weights",
+        "bench", "Measure speed and memory of a model, or of a known shape with random weights",
         "  bitdistill bench --shape qwen3-0.6b\n"
         "  bitdistill bench --shape qwen3-1.7b --format base3,two_bit,f32 --threads 1,2 --json\n"
         "  bitdistill bench --model deployed");
-    add_model(c, "Model folder or file *.gguf, run as it is");
-    c->add_option("--shape", o.shape, "qwen3-0.6b, qwen3-1.7b or qwen3-4b")
+    add_model(c, "Model folder or file *.gguf, which is run as it is stored");
+    c->add_option("--shape", o.shape,
+                  "Shape of a model with random weights: qwen3-0.6b, qwen3-1.7b or qwen3-4b")
         ->check(CLI::IsMember({"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"}));
     add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
-    c->add_option("--prompt-tokens", o.prompt_tokens, "Tokens of the prompt, read at once")
+    c->add_option("--prompt-tokens", o.prompt_tokens,
+                  "Tokens of the prompt, which are read at once")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    c->add_option("--new-tokens", o.new_tokens, "Tokens made one by one, from an empty context")
+    c->add_option("--new-tokens", o.new_tokens,
+                  "Tokens that are made one by one, from an empty context")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    c->add_option("--threads", o.thread_counts, "Numbers of threads, a case each")
+    c->add_option("--threads", o.thread_counts, "Numbers of threads; each is measured")
         ->delimiter(',')
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     add_kv(c);
-    c->add_flag("--json", o.json, "A JSON list of cases instead of a table");
+    c->add_flag("--json", o.json, "Print a JSON list of cases instead of a table");
   }
 
   CLI::Option* add_packing(CLI::App* c, const std::vector<std::string>& formats) {
     c->add_option("--head-bits", o.head_bits,
-                  "Of embedding and head: 4 or 8 with a scale to each group, 16 or 32 float")
+                  "Bits of embedding and head: 4 or 8 with a scale for each group, 16 or 32 float")
         ->check(CLI::IsMember({4, 8, 16, 32}))
         ->capture_default_str();
     return c
         ->add_option("--format", o.formats,
-                     "Of ternary weights: base3 (1.6 bits) or two_bit; f32: full precision")
+                     "Format of ternary weights: base3 (1.6 bits) or two_bit; f32: full precision")
         ->check(CLI::IsMember(formats))
         ->capture_default_str();
   }
 
   void add_context(CLI::App* c) {
-    c->add_option("--context", o.context, "Tokens that prompt and answer may have together")
+    c->add_option("--context", o.context, "Largest number of tokens of prompt and answer together")
         ->check(CLI::Range(2, 1 << 24))
         ->capture_default_str();
     add_kv(c);
   }
 
   void add_kv(CLI::App* c) {
-    c->add_option("--kv", o.kv, "Keys and values are kept as f32, f16 or int8")
+    c->add_option("--kv", o.kv, "Type in which keys and values are kept: f32, f16 or int8")
         ->check(CLI::IsMember({"f32", "f16", "int8"}))
         ->capture_default_str();
   }
 
   void add_out(CLI::App* c) {
-    c->add_option("--out", o.out, "Directory of the run, made if missing")->required();
+    c->add_option("--out", o.out, "Directory of the run; it is made if it is missing")->required();
   }
 
   CLI::Option* add_model(CLI::App* c, const char* what) {
@@ -315,7 +337,8 @@ class command_line {
   }
 
   void add_new_model(CLI::App* c) {
-    c->add_option("--config", o.config, "Architecture of a new base: a Hugging Face config.json");
+    c->add_option("--config", o.config,
+                  "Hugging Face config.json with the architecture of a new base");
     c->add_option("--tokenizer", o.tokenizer,
                   "tokenizer.json of a new base; without it one is trained on the corpus");
   }
@@ -323,7 +346,7 @@ class command_line {
   CLI::Option* add_corpus(CLI::App* c) {
     return c
         ->add_option("--corpus", o.corpus,
-                     "Text files: plain (blank lines between documents) or .jsonl, also .gz")
+                     "Files of text: plain with blank lines between documents, or .jsonl; also .gz")
         ->type_name("FILE...");
   }
 
@@ -332,46 +355,48 @@ class command_line {
     for (const tern::text_task& task : tern::named_tasks()) tasks.push_back(task.name);
     tasks.insert(tasks.end(), {"microworld", "own"});
     c->add_option("--task", o.task,
-                  "A task by its name; microworld is the embedded language, own is what --prompt "
-                  "and --answer say")
+                  "Name of the task; microworld is the embedded language, own is the task that "
+                  "--prompt and --answer describe")
         ->check(CLI::IsMember(tasks));
     c->add_option("--data", o.data,
-                  "Directory of the task's files: train.tsv and dev.tsv, or .jsonl");
+                  "Directory of the task's files, such as train.tsv and dev.tsv, or .jsonl");
     const char* own = "Examples";
     c->add_option("--prompt", o.prompt,
-                  "What the model reads; {name} stands for a column of the files")
+                  "Text that the model reads; {name} stands for a column of the files")
         ->type_name("TEMPLATE")
         ->group(own);
-    c->add_option("--answer", o.answer, "What it should write: '{label}', say")
+    c->add_option("--answer", o.answer, "Text that the model should write, such as '{label}'")
         ->type_name("TEMPLATE")
         ->group(own);
     c->add_option(
          "--labels", o.labels,
-         "Values of the answer in the files; without it those of the training file, sorted")
+         "Values of the answer in the files; without them the sorted values of the training file")
         ->delimiter(',')
         ->group(own);
     c->add_option("--label-words", o.label_words,
-                  "Words that stand for the labels, in the labels' order; without them the answer "
-                  "is free text")
+                  "Words that the model says instead of the labels, in the same order; without "
+                  "them the answer is free text")
         ->delimiter(',')
         ->group(own);
   }
 
   void add_machine(CLI::App* c) {
-    c->add_option("--threads", o.threads, "0 = all of the machine; results do not depend on it")
+    c->add_option("--threads", o.threads,
+                  "Number of threads, 0: all of the machine; results do not depend on it")
         ->check(CLI::Range(0, 1024))
         ->capture_default_str();
   }
 
   void add_settings(CLI::App* c) {
-    c->add_option("--seed", o.seed, "Of weights, data order and generated data (default 1)")
+    c->add_option("--seed", o.seed, "Seed of weights, data order and generated data (default 1)")
         ->check(CLI::NonNegativeNumber);
-    c->add_option("--recipe", o.recipe,
-                  "Stages as data: a shipped recipe by name, or a JSON file; the config.json of a "
-                  "run is one");
+    c->add_option(
+        "--recipe", o.recipe,
+        "Recipe of the run: the name of a shipped recipe, or a JSON file, which may be the "
+        "config.json of another run");
     c->add_option("--set", o.set,
-                  "One field of a stage or of the data, e.g. bitdistill.steps=500 or "
-                  "bitdistill.losses.logits.weight=1")
+                  "Fields of a stage, of all stages, of the data or of the model, such as "
+                  "bitdistill.steps=500, stages.sequences=8 or data.prompt_tokens=64")
         ->type_name("KEY=VALUE ...")
         ->take_all();
   }
@@ -390,7 +415,7 @@ parsed parse_command_line(int argc, char** argv) {
   parsed result;
   command_line line(result.values);
   try {
-    for (int i = 1; i < argc; ++i)  // settings are kept as JSON
+    for (int i = 1; i < argc; ++i)  // settings are stored as JSON, which must be UTF-8
       if (const std::string_view word = argv[i]; tern::find_invalid_utf8(word) != word.size())
         throw CLI::ValidationError("argument " + std::to_string(i) + ": expected UTF-8 text");
     line.app.parse(argc, argv);

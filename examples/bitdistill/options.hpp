@@ -9,20 +9,20 @@
 
 namespace bitdistill {
 
-/// Empty or absent: not given.
+/// The values of all options. An option that is empty or absent was not given.
 struct options {
-  std::string command;
+  std::string command;  ///< the subcommand
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
   std::string data, prompt, answer, predictions;
   std::vector<std::string> corpus, labels, label_words, set;
   std::optional<std::uint64_t> seed;
-  std::size_t threads = 0;  ///< 0 = all
+  std::size_t threads = 0;  ///< number of threads; 0: all of the machine
   std::size_t vocab_size = 0;
   bool resume = false, fresh = false, quick = false, ternary = false;
-  std::string part = "reported";   ///< of eval
-  std::vector<std::string> paths;  ///< of inspect
+  std::string part = "reported";   ///< part of the task that eval measures
+  std::vector<std::string> paths;  ///< what inspect shows
 
-  // Of models at work: generate, bench, eval --perplexity, export.
+  // The options of commands that run models: generate, bench, eval --perplexity and export.
   std::vector<std::string> prompts, stop, formats{"base3"};
   std::string system, shape, type, kv = "f16", to = "packed";
   bool chat = false, no_think = false, perplexity = false, json = false;
@@ -32,12 +32,13 @@ struct options {
   std::vector<std::size_t> thread_counts{1, 2};
 };
 
+/// What parse_command_line() read.
 struct parsed {
-  options values;
-  std::optional<int> exit_code;  ///< set where help or an error was all there was to do
+  options values;                ///< options that were given, and defaults
+  std::optional<int> exit_code;  ///< set where the program should end after help or an error
 };
 
-/// Reads argv; prints help to stdout or one line of error to stderr.
+/// Reads argv. Prints help to stdout, or one line about an error to stderr.
 parsed parse_command_line(int argc, char** argv);
 
 }  // namespace bitdistill

@@ -1,4 +1,4 @@
-// A bar on a terminal that shows how far something is.
+// A progress bar on a terminal.
 #pragma once
 
 #include <chrono>
@@ -9,14 +9,15 @@
 
 namespace bitdistill {
 
-/// Draws at most ten times a second, and nothing where the stream is no terminal or TERM is "dumb".
+/// A progress bar. It is drawn at most ten times a second, and never where the stream is no
+/// terminal or TERM is "dumb".
 class progress_bar {
  public:
   explicit progress_bar(std::FILE* stream);
 
   /// Whether the stream is a terminal that can show a bar.
   [[nodiscard]] bool possible() const { return possible_; }
-  /// `more()` gives text that stands behind the bar.
+  /// Shows that `done` of `all` parts are done. The text that more() returns follows the bar.
   void show(const std::string& what, std::size_t done, std::size_t all,
             const std::function<std::string()>& more = {});
   /// Removes the bar, so that a line can be written.

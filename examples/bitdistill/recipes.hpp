@@ -1,4 +1,4 @@
-// The recipes that the program ships: recipes/*.json, compiled in.
+// The recipes that the program ships. The files recipes/*.json are compiled in.
 #pragma once
 
 #include <string>
@@ -12,20 +12,20 @@ namespace bitdistill {
 /// A shipped recipe.
 struct shipped_recipe {
   std::string_view name;  ///< file name without ".json"
-  std::string_view text;  ///< the file
+  std::string_view text;  ///< content of the file
 };
 
-/// All of them, sorted by name.
+/// All shipped recipes, sorted by name.
 const std::vector<shipped_recipe>& shipped_recipes();
 
-/// A shipped recipe by its name, or a file where the name ends in ".json" or has a '/'. Throws
-/// config_error with the names that there are, and as read_json().
+/// A shipped recipe by its name, or a file where the name ends in ".json" or has a '/'. Throws as
+/// recipe_text() and read_json() do.
 tern::recipe_file find_recipe(const std::string& name);
 
-/// The text of a shipped recipe; throws config_error with the names that there are.
+/// The text of a shipped recipe. Throws config_error, which lists all names, where there is none.
 std::string_view recipe_text(const std::string& name);
 
-/// The preset that recipes for a task extend where they do not say otherwise.
+/// The name of the shipped recipe with the default sizes and steps for a task.
 std::string preset_of(const std::string& task);
 
 }  // namespace bitdistill

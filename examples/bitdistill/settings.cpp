@@ -17,12 +17,12 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-/// A path that is_model_path() knows as one.
+/// The path of a model, changed so that is_model_path() recognises it.
 std::string as_path(const std::string& model) {
   return model.empty() || tern::is_model_path(model) ? model : "./" + model;
 }
 
-/// What is left to do of stage 1.
+/// The edits of stage 1 that the model does not have yet.
 json first_stage(const std::string& model) {
   const auto config = tern::load_config(model);
   json edits = json::object();
@@ -40,7 +40,8 @@ void need(bool good, const std::string& what) {
 json only_stage(const options& o) {
   const std::string model = as_path(o.model);
   if (o.command == "pretrain") {
-    need(!o.ternary || !model.empty(), "pretrain --ternary needs --model, the base to go on with");
+    need(!o.ternary || !model.empty(),
+         "pretrain --ternary needs --model: the base to continue from");
     if (o.ternary)
       return {{"name", "continual"},
               {"like", "continual"},
@@ -70,20 +71,20 @@ bool has_one_stage(const options& o) {
   return o.command == "pretrain" || o.command == "finetune" || o.command == "distill";
 }
 
-/// The recipe of the run that --resume continues, if it is there.
+/// The path of the recipe of the run that --resume continues; empty where there is none.
 std::string saved_recipe(const options& o) {
   const auto own = fs::path(o.out) / "config.json";
   return o.resume && fs::exists(own) ? own.string() : "";
 }
 
-/// The recipe that the command line names, by itself or by a command and a task.
+/// The recipe that --recipe or --resume names, or else the one of the command and the task.
 tern::recipe_file named_recipe(const options& o) {
   const std::string name = o.recipe.empty() ? saved_recipe(o) : o.recipe;
   if (!name.empty()) return find_recipe(name);
   if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
   if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
   need(!o.task.empty() || (!o.prompt.empty() && !o.answer.empty()) || o.command == "eval",
-       o.command + ": --task is needed");
+       o.command + " needs --task");
   return find_recipe(preset_of(o.task));
 }
 
@@ -150,9 +151,9 @@ void use_model(tern::recipe& r, const std::string& model) {
       if (!origin->empty() && std::ranges::count(replaced, *origin) != 0) *origin = as_path(model);
 }
 
-/// The file with what it extends and all stages filled in. The config.json of a run, which says its
-/// command, is complete; any other file that uses templates and extends nothing has the preset of
-/// its task.
+/// Merges the file into what it extends and fills in all stages. The config.json of a run, which
+/// has a key "command", is complete. Another file that uses templates without having or extending
+/// any extends the preset of its task.
 tern::recipe_file filled(tern::recipe_file file, const options& o) {
   if (file.json.is_object() && file.json.contains("command")) {
     file.json.erase("command");

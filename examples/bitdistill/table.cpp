@@ -15,7 +15,7 @@ const tern::result_row* find(const std::vector<tern::result_row>& rows, const ch
   return at == rows.end() ? nullptr : &*at;
 }
 
-/// Headings of metrics as tables have them.
+/// The heading of the column of a metric.
 std::string heading(const std::string& metric) {
   if (metric == "accuracy") return "Accuracy %";
   if (metric == "bleu") return "BLEU";
@@ -38,6 +38,18 @@ std::string compare(const tern::result_row& row, const tern::result_row& with) {
                      row.method, with.method, first_metric(row) - first_metric(with),
                      with.megabytes / row.megabytes,
                      row.tokens_per_second / with.tokens_per_second);
+}
+
+/// Lines that compare BitDistill with FP-SFT and BitNet-SFT, where the table has these rows.
+std::string comparisons(const std::vector<tern::result_row>& rows) {
+  const auto *full = find(rows, "FP-SFT"), *naive = find(rows, "BitNet-SFT"),
+             *ours = find(rows, "BitDistill");
+  std::string text;
+  if (ours != nullptr && full != nullptr) text += compare(*ours, *full);
+  if (ours != nullptr && naive != nullptr)
+    text += fmt::format("{} against {}: {:+.2f} points\n", ours->method, naive->method,
+                        first_metric(*ours) - first_metric(*naive));
+  return text;
 }
 
 }  // namespace
@@ -69,13 +81,7 @@ std::string format_table(const std::vector<tern::result_row>& rows) {
     }
     text += fmt::format("  {:>10.3f}  {:>9}\n", row.megabytes, multiple(row.tokens_per_second));
   }
-  const auto *full = find(rows, "FP-SFT"), *naive = find(rows, "BitNet-SFT"),
-             *ours = find(rows, "BitDistill");
-  if (ours != nullptr && full != nullptr) text += compare(*ours, *full);
-  if (ours != nullptr && naive != nullptr)
-    text += fmt::format("{} against {}: {:+.2f} points\n", ours->method, naive->method,
-                        first_metric(*ours) - first_metric(*naive));
-  return text;
+  return text + comparisons(rows);
 }
 
 }  // namespace bitdistill

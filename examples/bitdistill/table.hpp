@@ -1,4 +1,4 @@
-// The final table as text.
+// The table of a run as text.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace bitdistill {
 
-/// One line a row, and below how the ternary models compare with the full-precision one.
+/// One line for each row, then lines that compare BitDistill with FP-SFT and BitNet-SFT.
 std::string format_table(const std::vector<tern::result_row>& rows);
 
 }  // namespace bitdistill

@@ -1,5 +1,5 @@
-// A tree of words, parsed from an indented list; each word denotes a set of cells (a bit mask), so
-// that "is a kind of", "excludes" and "covers" are single machine instructions.
+// A forest of words that is read from an indented list. Each word stands for a set of cells, a bit
+// mask, so that "is a kind of", "excludes" and "covers" are single machine instructions.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,15 @@
 
 namespace bitdistill {
 
-/// Words in a forest: a child's set lies inside its parent's, siblings are disjoint.
-/// Every word has a cell of its own, read as "of this kind, but of none of the kinds below".
+/// Words in a forest. The set of a child lies inside the set of its parent, and siblings are
+/// disjoint. Every word has a cell of its own, which means "this kind, but none of the kinds below
+/// it".
 class taxonomy {
  public:
-  static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< no node
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);  ///< stands for no word
 
-  /// One word a line, a child one space deeper than its parent; at most 63 words.
-  /// Throws config_error where the indentation skips a level or there are no or too many words.
+  /// Reads one word a line; a child is indented one space deeper than its parent. Throws
+  /// config_error where the indentation skips a level, or where there is no word or more than 63.
   explicit taxonomy(std::string_view indented) {
     std::vector<std::size_t> path;  // the ancestors of the next line
     while (!indented.empty()) {
@@ -36,15 +37,17 @@ class taxonomy {
     }
   }
 
-  [[nodiscard]] std::size_t size() const { return words_.size(); }                  ///< of nodes
-  [[nodiscard]] const std::string& word(std::size_t i) const { return words_[i]; }  ///< of node i
-  /// Of all nodes, by number.
+  /// Number of words.
+  [[nodiscard]] std::size_t size() const { return words_.size(); }
+  /// The word of number `i`.
+  [[nodiscard]] const std::string& word(std::size_t i) const { return words_[i]; }
+  /// All words by their numbers.
   [[nodiscard]] const std::vector<std::string>& words() const { return words_; }
-  /// The cells the word denotes.
+  /// The cells of the word of number `i`.
   [[nodiscard]] std::uint64_t set(std::size_t i) const { return sets_[i]; }
-  /// All cells, one more than there are words: things that no word names.
+  /// All cells. There is one more than there are words, for things that no word names.
   [[nodiscard]] std::uint64_t all() const { return (std::uint64_t{2} << size()) - 1; }
-  /// True where every `a` is a `b`.
+  /// Whether every `a` is a `b`.
   [[nodiscard]] bool within(std::size_t a, std::size_t b) const {
     return (sets_[a] & ~sets_[b]) == 0;
   }

@@ -10,14 +10,15 @@
 
 namespace bitdistill {
 
-/// What the stages of the recipe learn from and are measured on.
+/// The texts that the stages of the recipe learn from and are measured on.
 tern::task_texts load_texts(const tern::recipe& r);
 
-/// One part of the task alone: train, dev, test, or "reported": test where there is one, else dev.
-/// The other parts are empty. Throws config_error where there is none.
+/// Reads one part of the task: "train", "dev", "test", or "reported", which is test, or dev where
+/// the task has no test part. The other parts are empty. Throws as read_task_part() does.
 tern::task_texts load_part(const tern::data_source& d, const std::string& part);
 
-/// That of the model, the given one, the one `saved` in the run before, or a new one.
+/// The tokenizer of a run: that of the model, else the one that the recipe names, else the file
+/// `saved` of an earlier start of the run, else one that is trained on the documents.
 tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
                                    const std::filesystem::path& saved);
 

@@ -1,4 +1,4 @@
-// Trains a byte-level BPE tokenizer.
+// The command tokenizer: trains a byte-level BPE tokenizer.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -12,7 +12,7 @@ namespace bitdistill {
 
 void tokenizer(const options& o) {
   if (std::filesystem::exists(o.out))
-    throw tern::config_error("'" + o.out + "' exists: choose another --out");
+    throw tern::config_error("'" + o.out + "' exists already: choose another --out");
   const auto documents = tern::read_corpus({o.corpus.begin(), o.corpus.end()});
   const auto made = tern::train_tokenizer(
       documents, o.vocab_size == 0 ? tern::data_source{}.vocab_size : o.vocab_size);
@@ -27,7 +27,8 @@ void tokenizer(const options& o) {
     tokens += ids.size();
   }
   fmt::print(
-      "{}: {} tokens; the corpus's {} documents, {} bytes, are {} tokens ({:.2f} bytes each)\n",
+      "{}: {} tokens; the {} documents of the corpus, {} bytes, are {} tokens ({:.2f} bytes "
+      "each)\n",
       o.out, made.vocab_size(), grouped(documents.size()), grouped(bytes), grouped(tokens),
       static_cast<double>(bytes) / static_cast<double>(tokens));
 }

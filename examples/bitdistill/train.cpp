@@ -1,8 +1,9 @@
-// demo, run, pretrain, finetune, distill: the pipeline over the stages of a recipe.
+// The commands demo, run, pretrain, finetune and distill: each runs the stages of a recipe.
 #include <fmt/core.h>
 
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "commands.hpp"
 #include "console.hpp"
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Shows the run and puts the tokenizer beside every model it makes.
+/// Shows the run and saves the tokenizer beside every model that the run makes.
 class session : public console {
  public:
   session(const tern::run_directory& directory, const tern::bpe_tokenizer& tokenizer)
@@ -48,18 +49,19 @@ class session : public console {
   const tern::bpe_tokenizer& tokenizer_;
 };
 
-/// What a run writes; config.json, which makes it one, is removed last.
+/// The files and folders that a run writes. config.json, which marks the directory as a run, is
+/// removed last.
 constexpr std::array run_files{"table.txt", "table.json", "metrics.jsonl", "tokenizer.json",
                                "models",    "stages",     "config.json"};
 
-/// Refuses where files that are no run's would be written over, and before data are read what
-/// run_directory would refuse after.
+/// Refuses an --out directory whose files would be written over: files that are not part of a run,
+/// or a run that the command does not continue.
 void require_free(const options& o, const settings& s) {
   const auto config = fs::path(o.out) / "config.json";
   if (!fs::exists(config)) {
     for (const char* name : run_files)
       if (const auto file = fs::path(o.out) / name; fs::exists(file) && !fs::is_empty(file))
-        throw tern::config_error("'" + o.out + "' is not a run, yet holds " + name +
+        throw tern::config_error("'" + o.out + "' is not a run, but it holds " + name +
                                  ": choose another --out");
     return;
   }
@@ -72,7 +74,7 @@ void require_free(const options& o, const settings& s) {
         held + "with other settings: start over with --fresh or choose another --out");
 }
 
-/// Removes what a run writes, and only where there is a run.
+/// Removes the files of a run where the directory holds one.
 void remove_run(const fs::path& out) {
   if (!fs::exists(out / "config.json")) return;
   if (!fs::exists(out / "stages"))
@@ -89,12 +91,13 @@ void finish(const tern::run_directory& directory, const settings& s,
   fmt::print("to train on: {}\n", directory.stage(s.recipe.stages.back().name).string());
 }
 
+/// The input of a run, read and checked.
 struct prepared {
   tern::bpe_tokenizer tokenizer;
   tern::task_data data;
 };
 
-/// What stages would refuse only when their turn comes.
+/// Refuses at once what a later stage would refuse only when its turn comes.
 void require_usable(const settings& s, const tern::task_data& data) {
   for (const tern::stage& each : s.recipe.stages) {
     for (const auto& origin : {each.from, each.teacher})
@@ -102,17 +105,19 @@ void require_usable(const settings& s, const tern::task_data& data) {
     if (each.data == tern::stage_data::corpus)
       static_cast<void>(tern::token_windows(data.stream, each.length, each.seed));
   }
-  for (const auto* part : {&data.train, &data.dev, &data.test})
+  const std::size_t most = s.recipe.model.max_position_embeddings + 1;  // the last is not read
+  for (const auto& [name, part] :
+       {std::pair("training", &data.train), {"dev", &data.dev}, {"test", &data.test}})
     for (std::size_t i = 0; i < part->examples.size(); ++i)
-      if (part->examples[i].tokens.size() > s.recipe.model.max_position_embeddings + 1)
-        throw tern::config_error("example " + std::to_string(i + 1) + " has " +
-                                 std::to_string(part->examples[i].tokens.size()) +
-                                 " tokens with its answer, the model " + "reads " +
-                                 std::to_string(s.recipe.model.max_position_embeddings) +
-                                 ": lower data.prompt_tokens, answers are not cut");
+      if (const std::size_t tokens = part->examples[i].tokens.size(); tokens > most)
+        throw tern::config_error(fmt::format(
+            "{} example {} has {} tokens with its answer, but the model reads {}: lower "
+            "data.prompt_tokens, since answers are not cut",
+            name, i + 1, tokens, most - 1));
 }
 
-/// The tokenizer that the run before made, where its corpus and its size are still those wanted.
+/// The tokenizer that an earlier start of this run trained; empty where another corpus or another
+/// size is wanted now.
 fs::path saved_tokenizer(const options& o, const settings& s) {
   const auto config = fs::path(o.out) / "config.json";
   if (o.fresh || !fs::exists(config)) return "";
@@ -123,7 +128,7 @@ fs::path saved_tokenizer(const options& o, const settings& s) {
   return fs::path(o.out) / "tokenizer.json";
 }
 
-/// Reads and tokenises everything, which tells whether it fits together; writes nothing.
+/// Reads and tokenizes all data, and checks that they fit to the recipe. Nothing is written.
 prepared prepare(const options& o, settings& s, tern::executor_ref ex) {
   const auto texts = load_texts(s.recipe);
   auto tokenizer = make_tokenizer(s, texts, saved_tokenizer(o, s));

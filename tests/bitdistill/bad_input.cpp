@@ -106,6 +106,9 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   set("nonsense", "expected key=value, got 'nonsense'");
   set("~=1", "--set: unknown key '~'");
   set("data.prompt=\xFF", "UTF-8");
+  set("data.prompt_tokens=1", "data.prompt_tokens must lie between 2 and");
+  set("data.answer_tokens=0", "data.answer_tokens must be positive");
+  set("data.metrics=[\"rouge9\"]", "unknown metric 'rouge9', expected one of accuracy");
 
   const auto config = scratch.path() / "config.json";
   const auto file = [&](const std::string& text, const std::string& message) {
@@ -123,10 +126,37 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   file("{\"data\": {\"task\": 5}}", "config.json: key 'data.task': expected a string, got 5");
 }
 
+TEST_CASE("recipes that could not run to their end") {
+  const scratch_dir scratch;
+  const review_files files(scratch.path());
+  const auto out = scratch.path() / "run", recipe = scratch.path() / "own.json";
+  const auto refused = [&](const std::string& text, const words& more, const std::string& message) {
+    INFO(text);
+    write_text(recipe, text);
+    refuses_cleanly(scratch.path(),
+                    words{"run", "--out", out.string(), "--recipe", recipe.string()} + more,
+                    message);
+  };
+  const words corpus{"--corpus", files.corpus().string()};
+  const words task{"--task", "sst2", "--data", files.directory.string()};
+  refused("{}", task, "recipe: expected at least one stage");
+  refused(R"({"extends": "text", "stages": [{"name": "a", "data": "corpus", "row": "A"}]})", corpus,
+          "run needs --task");
+  refused(R"({"extends": "text", "stages": [{"name": "a", "like": "finetuning"}]})", task,
+          "run needs --corpus or --tokenizer");
+  refused(R"({"extends": "text", "stages": [{"name": "a", "like": "finetuning"},
+              {"name": "b", "like": "finetuning", "from": "./model"}]})",
+          task + corpus, "own.json: stages start from 'new' and from './model'");
+  refused(R"({"extends": "demo", "data": {"dev_examples": 0, "test_examples": 0}})",
+          {"--task", "microworld"}, "data.dev_examples or data.test_examples must be positive");
+}
+
 TEST_CASE("a command line that does not parse") {
   const scratch_dir scratch;
   refuses({}, "subcommand");
   refuses({"dance"}, "dance");
+  refuses({"run", "--print-recipe", "table7"}, "there is no shipped recipe 'table7', expected one");
+  refuses({"eval", "--model", "x", "--perplexity", "--json"}, "--json");
   refuses({"run"}, "--out is required");
   refuses({"run", "--out", (scratch.path() / "x").string(), "--task", "sst3"}, "--task");
   refuses({"demo", "--out", (scratch.path() / "x").string(), "--seed", "one"}, "--seed");
@@ -173,13 +203,14 @@ TEST_CASE("output directories that cannot be used") {
   }
   SECTION("files of a run without its configuration") {
     write_text(out / "table.txt", "mine");
-    refuses_cleanly(scratch.path(), files.run(out), "run' is not a run, yet holds table.txt");
+    refuses_cleanly(scratch.path(), files.run(out), "run' is not a run, but it holds table.txt");
     refuses_cleanly(scratch.path(), files.run(out) + words{"--resume"},
-                    "run' is not a run, yet holds table.txt");
+                    "run' is not a run, but it holds table.txt");
   }
   SECTION("a tokenizer that is another's") {
     write_text(out / "tokenizer.json", "mine");
-    refuses_cleanly(scratch.path(), files.run(out), "run' is not a run, yet holds tokenizer.json");
+    refuses_cleanly(scratch.path(), files.run(out),
+                    "run' is not a run, but it holds tokenizer.json");
   }
   SECTION("a file") {
     write_text(out, "a file");

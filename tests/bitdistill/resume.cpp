@@ -176,6 +176,29 @@ TEST_CASE("a row that is added to a finished run trains alone, and survives SIGK
   }
 }
 
+TEST_CASE("a finished run whose training file has changed trains the stages that learn from it") {
+  const scratch_dir scratch;
+  const review_files files(scratch.path());
+  const auto run = scratch.path() / "run";
+  REQUIRE(bitdistill(files.run(run)).code == 0);
+  write_text(files.train(), "sentence\tlabel\na good movie\t1\na bad movie\t0\n");
+  const auto again = bitdistill({"run", "--out", run.string(), "--resume"});
+  INFO(again.err);
+  CHECK(again.code == 0);
+  CHECK(again.out.find("base: done before") != std::string::npos);
+  CHECK(again.out.find("fp-sft: 'data' has changed") != std::string::npos);
+}
+
+TEST_CASE("--set wins over --seed, and --seed over the recipe") {
+  const scratch_dir scratch;
+  const auto run = scratch.path() / "run";
+  REQUIRE(bitdistill(tiny_demo(run) + words{"base.seed=5", "--seed", "3"}).code == 0);
+  const auto config = tern::read_json(run / "config.json");
+  CHECK(config.at("data").at("seed") == 3);
+  CHECK(config.at("stages")[0].at("seed") == 5);
+  CHECK(config.at("stages")[1].at("seed") == 3);
+}
+
 TEST_CASE("one to three threads give the same bits") {
   const scratch_dir scratch;
   std::map<std::string, std::string> one;

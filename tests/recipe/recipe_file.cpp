@@ -62,6 +62,13 @@ TEST_CASE("a loss term of a template is left out by null") {
   CHECK_FALSE(r.stages[0].losses.of<relation_term_options>());
 }
 
+TEST_CASE("a null in the place of a template stands for no template") {
+  const auto r =
+      expanded(file(R"({"extends": "base", "stages": [{"name": "a", "like": null, "steps": 3}]})"));
+  CHECK(r.stages[0].steps == 3);
+  CHECK(r.stages[0].sequences == 8);
+}
+
 TEST_CASE("the recipe that a run writes down makes the same recipe again") {
   const auto r = expanded(find("base"));
   const json written = write_fields(r);
@@ -81,6 +88,16 @@ TEST_CASE("settings change a stage, those of a template, all of them, or the rec
   CHECK(with("a.losses.logits.weight=0.5").stages[0].losses.of<logits_term_options>()->weight ==
         0.5);
   CHECK(with("title=a = b").title == "a = b");
+}
+
+TEST_CASE("a setting changes every stage of that name or template") {
+  auto f = filled(file(R"({"extends": "base", "stages": [
+      {"name": "long", "like": "distillation"}, {"name": "b", "like": "long"}, {"name": "c"}]})"));
+  apply_setting(f, parse_setting("long.steps=5"));
+  const auto r = read_recipe(f);
+  CHECK(r.stages[0].steps == 5);
+  CHECK(r.stages[1].steps == 5);
+  CHECK(r.stages[2].steps == 0);
 }
 
 TEST_CASE("what is wrong in a recipe is named with its file and its key") {
@@ -128,11 +145,15 @@ TEST_CASE("stages that cannot run are refused") {
   const auto [stages, message] = GENERATE(table<std::string, std::string>({
       {R"([])", "recipe: expected at least one stage"},
       {R"([{"name": "a/b", "like": "long"}])", "recipe: expected a stage name of letters"},
+      {R"([{"name": "data", "like": "long"}])", "recipe: 'data' cannot be the name of a stage"},
+      {R"([{"name": "stages", "like": "long"}])", "recipe: 'stages' cannot be the name of a stage"},
       {R"([{"name": "a", "like": "long"}, {"name": "a", "like": "long"}])",
        "stage a: the recipe has two stages of this name"},
       {R"([{"name": "a", "like": "long", "from": "b"}])",
        "stage a: 'from': expected the name of an earlier stage"},
       {R"([{"name": "a", "like": "distillation"}])", "stage a: its losses need a teacher"},
+      {R"([{"name": "a", "like": "long", "losses": {"cross_entropy": null}}])",
+       "stage a: 'losses': expected at least one loss term"},
       {R"([{"name": "a", "like": "long", "steps": 0}])",
        "stage a: trainer: steps must be positive"},
       {R"([{"name": "a", "like": "long", "warmup": 2}])",

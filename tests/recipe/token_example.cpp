@@ -47,6 +47,12 @@ TEST_CASE("a prompt that is too long loses its front, or the end of its last col
   CHECK(prompt_of(encode(text, {.prompt_tokens = 4, .cut = prompt_cut::back})) == ";DR");
 }
 
+TEST_CASE("a limit that leaves no room for a prompt is refused") {
+  for (const std::size_t limit : {0, 1})
+    CHECK(tern_test::message_of<config_error>([&] { encode("x", {.prompt_tokens = limit}); }) ==
+          "data.prompt_tokens: expected at least 2, got " + std::to_string(limit));
+}
+
 TEST_CASE("label words need tokens that do not begin another word") {
   const auto refused = [](const std::vector<std::string>& words) {
     return tern_test::message_of<config_error>([&] { label_word_tokens(bytes(), words); });
