@@ -1,5 +1,5 @@
-// Whatever is wrong with the input: exit code 2, one line on stderr that names file, line and what
-// was expected, and not a byte on the disk changed.
+// Input that is wrong: the exit code is 2, one line on stderr names file and line and what was
+// expected, and nothing on the disk has changed.
 #include <regex>
 
 #include "program.hpp"
@@ -18,7 +18,7 @@ void refuses(const words& arguments, const std::string& message, const words& en
   CHECK(std::regex_search(result.err, std::regex("^bitdistill: error: .*" + message)));
 }
 
-/// The same, and everything below `directory` stays as it is.
+/// Runs the program, which must refuse and leave everything below `directory` as it is.
 void refuses_cleanly(const fs::path& directory, const words& arguments,
                      const std::string& message) {
   const auto before = tree(directory);
@@ -26,7 +26,7 @@ void refuses_cleanly(const fs::path& directory, const words& arguments,
   CHECK(differences(tree(directory), before) == words{});
 }
 
-/// One bit of the last tensor is another.
+/// The bytes of a file with one bit of the last tensor changed.
 std::string flipped(std::string bytes) {
   bytes[bytes.size() - 1000] ^= 4;
   return bytes;

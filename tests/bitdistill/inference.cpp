@@ -1,4 +1,5 @@
-// Models at work: export, generate, perplexity and bench, on a model that the program has made.
+// The commands that run models: export, generate, eval --perplexity and bench, with a model that
+// the program has trained.
 #include <cmath>
 #include <regex>
 
@@ -8,7 +9,7 @@ using namespace tern_test;
 
 namespace {
 
-/// A ternary model of a few steps, with its tokenizer, below `scratch`.
+/// A ternary model that was trained for a few steps, with its tokenizer, below `scratch`.
 std::string ternary_model(const scratch_dir& scratch) {
   const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
   write_text(at("corpus.txt"), small_corpus());

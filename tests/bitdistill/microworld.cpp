@@ -1,4 +1,5 @@
-// The small world: labels against an enumeration of all models, the parts kept apart, the grammar.
+// The small world: labels are compared with an enumeration of all models, parts do not overlap, and
+// documents follow the grammar.
 #include "examples/bitdistill/microworld.hpp"
 
 #include <algorithm>
@@ -25,15 +26,15 @@ words split(const std::string& text) {
   return out;
 }
 
-/// A world of few enough combinations that every model can be visited: a model is a set of
-/// combinations (kind, quality, action), here a bit mask, and each word a predicate on its digits.
+/// A world so small that every model can be visited. A model is a set of combinations (kind,
+/// quality, action), stored as a bit mask; a word is a predicate on the digits of a combination.
 struct tiny_world {
   std::size_t kinds, qualities, actions;
   std::map<std::string, std::set<std::size_t>> kind, quality, action;
 
   [[nodiscard]] std::size_t types() const { return kinds * qualities * actions; }
 
-  /// Bits of the combinations that "(adjective) noun" covers, and those that also do `verb`.
+  /// The bits of the combinations that "(adjective) noun" covers, and of those that also do `verb`.
   [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> regions(const words& phrase) const {
     std::uint32_t subject = 0, doing = 0, bit = 1;
     const std::string& noun = phrase[phrase.size() - 2];
@@ -55,7 +56,7 @@ struct tiny_world {
     return ((model & doing) != 0) == (q == "some");
   }
 
-  /// Every kind exists in every quality.
+  /// Whether every kind exists in every quality.
   [[nodiscard]] bool inhabited(std::uint32_t model) const {
     const std::uint32_t group = (1u << actions) - 1;
     for (std::size_t g = 0; g < kinds * qualities; ++g)
@@ -93,7 +94,7 @@ void require_labels(const tiny_world& tiny, const microworld_options& options, s
     }
 }
 
-/// The pairs a dialogue speaks of, with the answers.
+/// The pairs that a dialogue is about, with the answers.
 std::vector<std::array<std::string, 3>> dialogue_pairs(const std::string& document) {
   std::vector<std::array<std::string, 3>> pairs;
   const auto first = document.find(" . so ");

@@ -1,5 +1,5 @@
-// What a run shows and leaves: log lines of one form, a bar and colour on terminals alone, and the
-// files of the run directory.
+// The output of a run: log lines have one form, a bar and colour appear on terminals only, and the
+// directory of the run has its files.
 #include <pty.h>
 
 #include <regex>
@@ -21,7 +21,7 @@ std::regex log_line() {
                     "( \\| zeros +[0-9.]+% flips +[0-9.]+% drift +[+-][0-9.]+%)?");
 }
 
-/// Pretraining long enough for a bar.
+/// Arguments of a pretraining that is long enough for a bar.
 words long_run(const scratch_dir& scratch) {
   write_text(scratch.path() / "corpus.txt", small_corpus());
   return words{"pretrain", "--out", (scratch.path() / "run").string(), "--corpus",

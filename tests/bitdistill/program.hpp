@@ -1,4 +1,4 @@
-// The built trainer program as a child process, and what its tests compare.
+// Runs the program as a child process, and reads the results that its tests compare.
 #pragma once
 
 #include <fcntl.h>
@@ -35,7 +35,8 @@ inline int wait_for(pid_t child) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/// Becomes the program; `environment` holds "NAME=value" and "NAME" for what must not be set.
+/// Turns this process into the program. `environment` holds "NAME=value" for variables to set and
+/// "NAME" for variables to unset.
 [[noreturn]] inline void become_program(const words& arguments, const words& environment) {
   ::signal(SIGINT, SIG_DFL);
   for (const auto& entry : environment) {
@@ -87,13 +88,13 @@ inline outcome bitdistill(const words& arguments, const words& environment = {})
   return result;
 }
 
-/// Environment of a program that meets a fault (see faults.cpp).
+/// The environment in which the program meets a fault (see faults.cpp).
 inline words with_fault(const std::string& fault) {
   return {"TERN_FAULT=" + fault, "LD_PRELOAD=" BITDISTILL_FAULTS,
           "ASAN_OPTIONS=verify_asan_link_order=0"};
 }
 
-/// Lines of a text, without their ends.
+/// The lines of a text, without line ends.
 inline words lines_of(const std::string& text) {
   words lines;
   tern::for_each_line(text, [&](std::string_view line, std::size_t) { lines.emplace_back(line); });
@@ -110,7 +111,7 @@ inline std::string bytes_of(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Every file below a directory with its content; directories have none.
+/// Every file below a directory with its content. Directories have an empty content.
 inline std::map<std::string, std::string> tree(const fs::path& directory) {
   std::map<std::string, std::string> files;
   if (!fs::exists(directory)) return files;
@@ -120,7 +121,7 @@ inline std::map<std::string, std::string> tree(const fs::path& directory) {
   return files;
 }
 
-/// The tree of a run without what depends on the clock.
+/// The files of a run without everything that depends on the clock.
 inline std::map<std::string, std::string> timeless(const fs::path& run) {
   auto files = tree(run);
   std::string metrics;
@@ -161,7 +162,7 @@ inline words operator+(words a, const words& b) {
   return a;
 }
 
-/// Settings of a model and stages that take milliseconds.
+/// Settings of a small model and of stages that take milliseconds.
 inline words tiny_settings() {
   return words{"stages.sequences=4",
                "stages.length=32",
@@ -177,7 +178,7 @@ inline words tiny_settings() {
                "data.prompt_tokens=32"};
 }
 
-/// Steps of the stages of a run.
+/// Settings with few steps for the stages of a run.
 inline words tiny_steps() {
   return {"pretraining.steps=12", "continual.steps=9",
           "finetuning.steps=6",   "bitnet_sft.steps=6",
@@ -186,14 +187,14 @@ inline words tiny_steps() {
 
 inline words tiny() { return words{"--threads", "1", "--set"} + tiny_settings(); }
 
-/// The demo, made small, in `run`.
+/// Arguments of a small demo in the directory `run`.
 inline words tiny_demo(const fs::path& run) {
   return words{"demo", "--out", run.string()} + tiny() + tiny_steps() +
          words{"data.train_examples=32", "data.documents=200", "data.dev_examples=16",
                "data.test_examples=48"};
 }
 
-/// Documents enough for the windows of tiny().
+/// A text with enough documents for the windows of tiny().
 inline std::string small_corpus() {
   std::string text;
   for (int i = 0; i < 40; ++i)
@@ -201,7 +202,7 @@ inline std::string small_corpus() {
   return text;
 }
 
-/// The calls of a run that change the disk, in order: "rename stages/base.state".
+/// The calls of a run that change the disk, in order, such as "rename stages/base.state".
 inline words disk_calls(const scratch_dir& scratch, const fs::path& run, const words& arguments) {
   const auto list = scratch.path() / "calls";
   const auto unbroken = bitdistill(arguments, with_fault("list:" + list.string()));
@@ -215,7 +216,7 @@ inline words disk_calls(const scratch_dir& scratch, const fs::path& run, const w
   return calls;
 }
 
-/// The number, from 1, of the first such call behind `from`.
+/// The number, counted from 1, of the first call after `from` that ends with `call`.
 inline std::size_t find_call(const words& calls, const std::string& call, std::size_t from = 0) {
   for (std::size_t i = from; i < calls.size(); ++i)
     if (calls[i].ends_with(call)) return i + 1;
@@ -223,7 +224,7 @@ inline std::size_t find_call(const words& calls, const std::string& call, std::s
   return 0;
 }
 
-/// A directory of SST-2's form with a corpus beside it, and how to run on it.
+/// A directory with files in the form of SST-2 and a corpus.
 struct review_files {
   explicit review_files(const fs::path& where) : directory(where / "data") {
     write_text(train(), "sentence\tlabel\r\na good film\t1\r\na \"bad\" film\t0\r\n");

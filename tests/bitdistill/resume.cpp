@@ -1,6 +1,6 @@
-// A run that is killed or interrupted at any moment ends, continued, as the unbroken one: same
-// weights, same table, same log. The moments are the calls that change the disk; what happens
-// between two of them leaves no trace.
+// A run that is killed or interrupted at any moment and then continued ends with the same weights,
+// table and log as a run that was not. The moments are the calls that change the disk, since
+// nothing that happens between two such calls leaves a trace.
 #include "program.hpp"
 
 using namespace tern_test;
@@ -32,7 +32,7 @@ words tiny_run(const fs::path& run) {
   return arguments;
 }
 
-/// The first call of each run of equal ones, and one amid the long runs.
+/// The first of each group of equal calls in a row, and a call in the middle of long groups.
 std::vector<std::size_t> moments(const words& calls) {
   std::vector<std::size_t> list;
   for (std::size_t begin = 0, end = 0; begin < calls.size(); begin = end) {

@@ -1,5 +1,5 @@
-// The original GLUE files, one's own, compressed corpora; eval tells the accuracy of the table;
-// every subcommand's way from nothing to a student.
+// Tasks from the files of GLUE and from files of one's own, with compressed corpora; eval prints
+// the accuracy of the table; the subcommands together make a student from nothing.
 #include <zlib.h>
 
 #include <regex>
@@ -18,7 +18,8 @@ void write_gzip(const fs::path& path, const std::string& text) {
   CHECK(::gzclose(file) == Z_OK);
 }
 
-/// Runs all stages; the table must say what eval finds in `examples` of the models.
+/// Runs all stages, and checks that the table has the accuracy that eval finds in `examples`
+/// examples.
 void check_run(const scratch_dir& scratch, const words& task, std::size_t examples) {
   write_gzip(scratch.path() / "corpus.txt.gz", small_corpus());
   const auto run = scratch.path() / "run";

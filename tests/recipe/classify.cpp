@@ -38,7 +38,7 @@ std::vector<token_example> prompts() {
   return list;
 }
 
-/// log p(word | prompt), one token after another.
+/// The value of log p(word | prompt), computed one token after another.
 double log_probability(decoder<matrix<double>>& model, std::vector<std::int32_t> tokens,
                        const std::vector<std::int32_t>& word) {
   double sum = 0;

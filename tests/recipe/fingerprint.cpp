@@ -8,7 +8,6 @@
 #include "tests/support.hpp"
 
 using namespace tern;
-using nlohmann::json;
 
 namespace {
 
@@ -34,7 +33,7 @@ struct run {
     data.train.examples = {{{0, 1, 2}, 2, 0}, {{0, 3, 2}, 2, 0}, {{0, 4, 2}, 2, 0}};
     data.dev = data.train;
   }
-  [[nodiscard]] json tuned() const { return stage_fingerprints(r, data).at("tuned"); }
+  [[nodiscard]] nlohmann::json tuned() const { return stage_fingerprints(r, data).at("tuned"); }
 };
 
 /// Writes a model's folder of three files.
@@ -106,7 +105,7 @@ TEST_CASE("the fingerprint has the checksum of a model on disk: weights and conf
   write_folder(folder);
   run x;
   x.r.stages[1].from = folder.string();
-  const json before = x.tuned();
+  const nlohmann::json before = x.tuned();
   std::ofstream(folder / file) << "changed";
   CHECK(first_difference(before, x.tuned()) == (changes ? "from.checksum" : ""));
 }
@@ -118,6 +117,6 @@ TEST_CASE("a model that is not there has no fingerprint") {
 }
 
 TEST_CASE("a fingerprint is equal to itself after it was written and read") {
-  const json made = run().tuned();
-  CHECK(first_difference(json::parse(made.dump(2)), made).empty());
+  const nlohmann::json made = run().tuned();
+  CHECK(first_difference(nlohmann::json::parse(made.dump(2)), made).empty());
 }

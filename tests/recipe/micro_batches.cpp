@@ -1,5 +1,4 @@
-// What micro-batches hold: the targets of examples, the order of a shuffle, groups sorted by
-// length.
+// Micro-batches: the targets of examples, the order of a shuffle, and groups sorted by length.
 #include "tern/recipe/micro_batches.hpp"
 
 #include <algorithm>

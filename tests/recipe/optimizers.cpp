@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/core/tensor.hpp"
+#include "tern/adapt/eigen.hpp"
 #include "tests/message.hpp"
 #include "tests/support.hpp"
 

@@ -158,7 +158,7 @@ TEST_CASE("a stage that changes trains anew, and so do those that start from it"
   const auto again = run(changed, path);
   CHECK(again.notes == r.want);
   CHECK(again.rows.at(0).method == changed.stages[1].row);
-  // What comes out is what the changed recipe makes by itself.
+  // The changed recipe makes the same weights in a new directory.
   run(changed, scratch.path() / "fresh");
   CHECK(bytes_of(path / "stages/tuned/model.safetensors") ==
         bytes_of(scratch.path() / "fresh/stages/tuned/model.safetensors"));

@@ -10,7 +10,7 @@ using namespace tern;
 
 namespace {
 
-/// Bytes as tokens, and token 256 as separator.
+/// A tokenizer whose tokens are bytes, and one separator.
 const bpe_tokenizer& bytes() {
   static const auto t = bpe_tokenizer::train("", {.vocab_size = 257, .special_tokens = {"<s>"}});
   return t;

@@ -1,6 +1,7 @@
-// Preloaded into the program under test: the n-th call that changes the disk (counted from 1) meets
-// a fault. TERN_FAULT is "kill:n" (SIGKILL, of a write after half of its bytes), "interrupt:n"
-// (SIGINT), "full:n" (no space on the disk from then on) or "list:<file>" (names the calls there).
+// A library that is preloaded into the program under test. The n-th call that changes the disk
+// (counted from 1) meets a fault. TERN_FAULT is "kill:n" (SIGKILL; a write has written half of its
+// bytes), "interrupt:n" (SIGINT), "full:n" (the disk is full from then on) or "list:<file>" (the
+// calls are written to the file).
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,7 +47,7 @@ std::string path_of(int fd) {
 
 enum class fault { none, kill, full };
 
-/// What happens to the call.
+/// Tells what happens to the call.
 fault meet(const char* call, const std::string& path) {
   static const plan p;
   static std::atomic<long> calls = 0;
@@ -58,7 +59,7 @@ fault meet(const char* call, const std::string& path) {
   return fault::none;
 }
 
-/// Meets a fault that does not leave anything half done; false where the call must fail.
+/// Meets a fault that leaves nothing half done. Returns false where the call must fail.
 bool passes(const char* call, const std::string& path) {
   const fault f = meet(call, path);
   if (f == fault::kill) die();
@@ -97,6 +98,6 @@ int rename(const char* from, const char* to) noexcept {
 int mkdir(const char* path, mode_t mode) noexcept {
   return passes("mkdir", path) ? ::mkdirat(AT_FDCWD, path, mode) : -1;
 }
-/// Only counted: that the process is killed loses nothing that it gave to the kernel.
+/// These calls are only counted: data that the kernel has survive the end of the process.
 int fsync(int fd) { return passes("fsync", path_of(fd)) ? 0 : -1; }
 }
