@@ -140,8 +140,8 @@ TEST_CASE("recipes that could not run to their end") {
   const words corpus{"--corpus", files.corpus().string()};
   const words task{"--task", "sst2", "--data", files.directory.string()};
   refused("{}", task, "recipe: expected at least one stage");
-  refused(R"({"extends": "text", "stages": [{"name": "a", "data": "corpus", "row": "A"}]})", corpus,
-          "run needs --task");
+  refused(R"({"extends": "text", "stages": [{"name": "a", "like": "pretraining", "row": "A"}]})",
+          corpus, "run needs --task");
   refused(R"({"extends": "text", "stages": [{"name": "a", "like": "finetuning"}]})", task,
           "run needs --corpus or --tokenizer");
   refused(R"({"extends": "text", "stages": [{"name": "a", "like": "finetuning"},
