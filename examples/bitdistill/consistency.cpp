@@ -50,7 +50,7 @@ void require_data(const settings& s) {
   if (learns_from(s.recipe, tern::stage_data::corpus))
     require(!d.corpus.empty(), s.command + " needs --corpus");
   require(!s.model.empty() || !d.corpus.empty() || !d.tokenizer.empty(),
-          s.command + " needs --corpus or --tokenizer, which a new model has its tokens from");
+          s.command + " needs --corpus or --tokenizer: a new model has no tokenizer of its own");
 }
 
 /// The architecture of `origin`: "new", the path of a model, or the name of a stage.

@@ -360,7 +360,7 @@ class command_line {
         ->check(CLI::IsMember(tasks));
     c->add_option("--data", o.data,
                   "Directory of the task's files, such as train.tsv and dev.tsv, or .jsonl");
-    const char* own = "Examples";
+    const char* own = "Options of a task of your own";
     c->add_option("--prompt", o.prompt,
                   "Text that the model reads; {name} stands for a column of the files")
         ->type_name("TEMPLATE")
