@@ -152,3 +152,28 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
   CHECK(inspect(at("student")).find("step 9/9") != std::string::npos);
   CHECK(inspect(base + "/model.safetensors").find("checksum right") != std::string::npos);
 }
+
+TEST_CASE("--model takes the place of the base that a recipe makes, also as a teacher") {
+  const scratch_dir scratch;
+  const review_files files(scratch.path());
+  const auto base = scratch.path() / "base", run = scratch.path() / "run";
+  const words corpus{"--corpus", files.corpus().string()};
+  REQUIRE(bitdistill(words{"pretrain", "--out", base.string()} + corpus + tiny() +
+                     words{"base.steps=2", "data.vocab_size=400"})
+              .code == 0);
+  const auto recipe = scratch.path() / "own.json";
+  write_text(recipe, R"({"extends": "text", "stages": [
+      {"name": "base", "like": "pretraining"},
+      {"name": "student", "like": "distillation", "from": "base", "teacher": "base"}]})");
+  const std::string model = (base / "stages/base").string();
+  const auto result =
+      bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model", model,
+                       "--task", "sst2", "--data", files.directory.string()} +
+                 tiny() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  const auto stages = tern::read_json(run / "config.json").at("stages");
+  REQUIRE(stages.size() == 1);
+  CHECK(stages[0].at("from") == model);
+  CHECK(stages[0].at("teacher") == model);
+}

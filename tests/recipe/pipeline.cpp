@@ -81,8 +81,8 @@ struct outcome {
   std::vector<result_row> rows;
 };
 
-outcome run(const recipe& r, const std::filesystem::path& path, std::size_t stop_after = 1000) {
-  const task_data d = data();
+outcome run(const recipe& r, const std::filesystem::path& path, std::size_t stop_after = 1000,
+            const task_data& d = data()) {
   run_directory directory(path, write_fields(r));
   notes seen;
   seen.stop_after = stop_after;
@@ -111,6 +111,18 @@ TEST_CASE("a finished run trains nothing and has the same rows") {
   CHECK(again.notes == words{"base stays", "tuned stays"});
   REQUIRE(again.rows.size() == 1);
   CHECK(row_to_json(again.rows[0]) == row_to_json(first.rows[0]));
+}
+
+TEST_CASE("a row is measured anew where the references have changed") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  const auto first = run(two_stages(), path);
+  REQUIRE(first.rows.at(0).metrics.at(0).second < 100);
+  task_data every_answer_is_right = data();
+  for (auto& list : every_answer_is_right.dev.references) list = {"no", "yes"};
+  const auto again = run(two_stages(), path, 1000, every_answer_is_right);
+  CHECK(again.notes == words{"base stays", "tuned stays"});
+  CHECK(again.rows.at(0).metrics == metric_values{{"accuracy", 100.0}});
 }
 
 TEST_CASE("a row that is added is the only one that trains") {
