@@ -150,9 +150,9 @@ TEST_CASE("a row that is added to a finished run trains alone, and survives SIGK
   write_text(recipe, config.dump());
 
   const auto more = [&](const fs::path& run, const words& environment = {}) {
-    return bitdistill({"run", "--out", run.string(), "--resume", "--recipe", recipe.string(),
-                       "--threads", "1"},
-                      environment);
+    return bitdistill(
+        {"run", "--out", run.string(), "--resume", "--recipe", recipe.string(), "--threads", "1"},
+        environment);
   };
   const fs::path whole = scratch.path() / "whole", broken = scratch.path() / "broken";
   fs::copy(finished, whole, fs::copy_options::recursive);
