@@ -19,7 +19,7 @@
 namespace tern::inline TERN_ABI {
 
 /// All loss terms, in the order in which they are added up. Each has `options` with a name, a
-/// weight and a describe().
+/// weight, `needs_teacher` and a describe().
 template <class T>
 using loss_term_types =
     std::tuple<cross_entropy_term<T>, logits_term<T>, relation_term<T>, hidden_state_term<T>>;

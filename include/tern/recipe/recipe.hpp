@@ -65,8 +65,7 @@ inline void validate(const recipe& r) {
     if (!s.teacher.empty()) require_origin(s.teacher, "teacher");
     bool needs_teacher = false;
     s.losses.for_each([&](const auto& o) {
-      using options = std::remove_cvref_t<decltype(o)>;
-      needs_teacher |= !std::same_as<options, cross_entropy_options>;
+      needs_teacher |= o.needs_teacher;
       if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
     });
     if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
