@@ -1,5 +1,5 @@
-// The loss terms that a stage of a recipe can name. A new term is a header in distill/ and one
-// entry in this list; reading, writing, logs and checkpoints follow from it.
+// The loss terms that a stage of a recipe can name. A new term is a header in distill/, one entry
+// in this list, and the describe() of its options; reading, writing, logs and checkpoints follow.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include "tern/distill/logits_term.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/distill/relation_term.hpp"
+#include "tern/recipe/optional_options.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -72,20 +73,9 @@ constexpr void describe(V& v, hidden_state_term_options& o) {
   describe_layers(v, o.layers);
 }
 
-namespace detail {
-
-template <class Types>
-struct optional_options;
-template <class... Term>
-struct optional_options<std::tuple<Term...>> {
-  using type = std::tuple<std::optional<typename Term::options>...>;
-};
-
-}  // namespace detail
-
 /// The terms of a stage: those that have options. JSON: {"cross_entropy": {"weight": 1}, ...}.
 struct loss_options {
-  detail::optional_options<loss_term_types<float>>::type terms;  ///< one place for each type
+  detail::optional_options_of<loss_term_types<float>> terms;  ///< one place for each type
   /// Weights of all terms but the first are shares of the first one, held by running means.
   bool balance = false;
 

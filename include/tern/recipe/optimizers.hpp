@@ -1,5 +1,5 @@
-// The optimizers that a stage of a recipe can name. A new one is a header in train/ and one entry
-// in this list.
+// The optimizers that a stage of a recipe can name. A new one is a header in train/, one entry in
+// this list, and the describe() of its options.
 #pragma once
 
 #include <cstddef>
@@ -7,12 +7,18 @@
 #include <optional>
 #include <tuple>
 
+#include "tern/adapt/eigen.hpp"
 #include "tern/core/describe.hpp"
 #include "tern/core/error.hpp"
+#include "tern/recipe/optional_options.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/sgd.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// All optimizers. Each has `options` with a name, a weight_decay and a describe().
+template <matrix_owner Owner>
+using optimizer_types = std::tuple<adamw<Owner>, sgd<Owner>>;
 
 template <class V>
 constexpr void describe(V& v, adamw_options& o) {
@@ -32,7 +38,7 @@ static_assert(describes_all_members<sgd_options>());
 
 /// The optimizer of a stage: the one that has options. JSON: {"adamw": {"weight_decay": 0.01}}.
 struct optimizer_choice {
-  std::tuple<std::optional<adamw_options>, std::optional<sgd_options>> rules;  ///< exactly one
+  detail::optional_options_of<optimizer_types<matrix<float>>> rules;  ///< exactly one has a value
 
   /// f(options) for each optimizer that is named.
   template <class F>
@@ -61,9 +67,15 @@ constexpr void describe(V& v, optimizer_choice& c) {
 template <matrix_owner Owner>
 std::unique_ptr<optimizer<Owner>> make_optimizer(const optimizer_choice& choice) {
   choice.validate();
-  if (const auto& o = std::get<std::optional<sgd_options>>(choice.rules))
-    return std::make_unique<sgd<Owner>>(*o);
-  return std::make_unique<adamw<Owner>>(*std::get<std::optional<adamw_options>>(choice.rules));
+  std::unique_ptr<optimizer<Owner>> made;
+  const auto make = [&]<class Rule>(Rule*) {
+    if (const auto& o = std::get<std::optional<typename Rule::options>>(choice.rules))
+      made = std::make_unique<Rule>(*o);
+  };
+  [&]<class... Rule>(std::tuple<Rule...>*) {
+    (make(static_cast<Rule*>(nullptr)), ...);
+  }(static_cast<optimizer_types<Owner>*>(nullptr));
+  return made;
 }
 
 }  // namespace tern::inline TERN_ABI
