@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws a run directory as an SVG: the accuracy of each method, and the loss of stages with enough log entries.
+"""Draws a run directory as an SVG: the first metric of each row of its table, and the loss of stages with enough log
+entries.
 
     scripts/plot_run.py runs/demo docs/pictures/run.svg
 """
@@ -12,6 +13,7 @@ import sys
 WIDTH, HEIGHT, TOP, BOTTOM = 860, 300, 58, 252
 COLORS = ["#4878a8", "#c8643c", "#3f8f5f", "#8a6bb0", "#b09030", "#707070"]
 LEAST_POINTS = 10  # a stage with fewer log entries has no curve
+NO_METRICS = {"method", "marks", "megabytes", "tokens_per_second"}  # keys of a row that are no metric
 
 
 def text(x, y, words, anchor="start", weight="normal", color="#333"):
@@ -25,15 +27,17 @@ def line(x1, y1, x2, y2, color="#ddd"):
 
 def bars(rows, left, right):
     """A bar for each row, from 0 to 100 %, with the size of its weights file below."""
-    out = [text(left, 24, "Accuracy on the task, %", weight="bold")]
+    metric = next(key for key in rows[0] if key not in NO_METRICS)
+    title = "Accuracy on the task, %" if metric == "accuracy" else f"{metric} on the task, %"
+    out = [text(left, 24, title, weight="bold")]
     step = (right - left) / len(rows)
     for i, row in enumerate(rows):
-        height = (BOTTOM - TOP) * row["accuracy"] / 100
+        height = (BOTTOM - TOP) * row[metric] / 100
         middle = left + step * (i + 0.5)
         out += [
             f'<rect x="{middle - step * 0.32:.1f}" y="{BOTTOM - height:.1f}" width="{step * 0.64:.1f}" '
             f'height="{height:.1f}" fill="{COLORS[i % len(COLORS)]}"/>',
-            text(middle, BOTTOM - height - 6, f'{row["accuracy"]:.2f}', "middle", "bold"),
+            text(middle, BOTTOM - height - 6, f'{row[metric]:.2f}', "middle", "bold"),
             text(middle, BOTTOM + 18, row["method"], "middle"),
             text(middle, BOTTOM + 34, f'{row["megabytes"]:.3f} MB', "middle", color="#777"),
         ]
@@ -79,7 +83,8 @@ def main():
     rows = json.loads((run / "table.json").read_text())
     stages = {}
     for entry in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
-        stages.setdefault(entry["stage"], []).append((entry["step"], entry["steps"], entry["ce"]))
+        if "cross_entropy" in entry:
+            stages.setdefault(entry["stage"], []).append((entry["step"], entry["steps"], entry["cross_entropy"]))
     parts = bars(rows, 20, 340) + curves(stages, 420, WIDTH - 20)
     pathlib.Path(sys.argv[2]).write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

@@ -10,6 +10,7 @@ namespace tern::inline TERN_ABI {
 /// L_CE of BitNet Distillation (arXiv 2510.13998, Eq. 13): the mean over rows that have a target.
 struct cross_entropy_options {
   static constexpr const char* name = "cross_entropy";  ///< key in recipes and logs
+  static constexpr bool needs_teacher = false;          ///< whether a stage with it needs a teacher
   double weight = 1;                                    ///< weight of the term in the objective
 };
 

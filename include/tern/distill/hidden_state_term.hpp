@@ -15,6 +15,7 @@ namespace tern::inline TERN_ABI {
 /// states, about 1 for states of zero. Student and teacher must have the same hidden size.
 struct hidden_state_term_options {
   static constexpr const char* name = "hidden_states";  ///< key in recipes and logs
+  static constexpr bool needs_teacher = true;           ///< whether a stage with it needs a teacher
   double weight = 1;                                    ///< weight of the term in the objective
   layer_choice layers;                                  ///< layers whose outputs are compared
 };
@@ -30,7 +31,7 @@ class hidden_state_term final : public loss_term<T> {
 
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "hs"; }
-  [[nodiscard]] bool needs_teacher() const override { return true; }
+  [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   void request(taps<T>& student, taps<T>& teacher) const override {
     student.request({layers_.student, tap_point::hidden});
     teacher.request({layers_.teacher, tap_point::hidden});

@@ -16,6 +16,7 @@ enum class distilled_tokens {
 /// L_LD of BitNet Distillation (arXiv 2510.13998, Eq. 9).
 struct logits_term_options {
   static constexpr const char* name = "logits";     ///< key in recipes and logs
+  static constexpr bool needs_teacher = true;       ///< whether a stage with it needs a teacher
   double weight = 10;                               ///< lambda of Eq. 13
   logits_options form;                              ///< temperature
   distilled_tokens tokens = distilled_tokens::all;  ///< tokens that the term averages over
@@ -30,7 +31,7 @@ class logits_term final : public loss_term<T> {
 
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "ld"; }
-  [[nodiscard]] bool needs_teacher() const override { return true; }
+  [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   [[nodiscard]] bool needs_teacher_logits() const override { return true; }
   [[nodiscard]] bool needs_every_token() const override {
     return options_.tokens == distilled_tokens::all;

@@ -14,6 +14,7 @@ namespace tern::inline TERN_ABI {
 /// and V of one layer, against those of one layer of the teacher.
 struct relation_term_options {
   static constexpr const char* name = "relations";  ///< key in recipes and logs
+  static constexpr bool needs_teacher = true;       ///< whether a stage with it needs a teacher
   double weight = 1e5;                              ///< gamma of Eq. 13
   relation_options form;                            ///< heads, temperature, mask, normaliser
   std::array<double, 3> alpha{1, 1, 1};             ///< weights of the relations of Q, K and V
@@ -31,7 +32,7 @@ class relation_term final : public loss_term<T> {
 
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "ad"; }
-  [[nodiscard]] bool needs_teacher() const override { return true; }
+  [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   void request(taps<T>& student, taps<T>& teacher) const override {
     for (const tap_point p : points) {
       student.request({layers_.student, p});

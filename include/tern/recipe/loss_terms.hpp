@@ -15,11 +15,12 @@
 #include "tern/distill/logits_term.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/distill/relation_term.hpp"
+#include "tern/recipe/optional_options.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// All loss terms in the order in which they are added up. The `options` of a term have a name, a
-/// weight and a describe().
+/// All loss terms, in the order in which they are added up. Each has `options` with a name, a
+/// weight, `needs_teacher` and a describe().
 template <class T>
 using loss_term_types =
     std::tuple<cross_entropy_term<T>, logits_term<T>, relation_term<T>, hidden_state_term<T>>;
@@ -72,20 +73,9 @@ constexpr void describe(V& v, hidden_state_term_options& o) {
   describe_layers(v, o.layers);
 }
 
-namespace detail {
-
-template <class Types>
-struct optional_options;
-template <class... Term>
-struct optional_options<std::tuple<Term...>> {
-  using type = std::tuple<std::optional<typename Term::options>...>;
-};
-
-}  // namespace detail
-
 /// The terms of a stage: those that have options. JSON: {"cross_entropy": {"weight": 1}, ...}.
 struct loss_options {
-  detail::optional_options<loss_term_types<float>>::type terms;  ///< one place for each type
+  detail::optional_options_of<loss_term_types<float>> terms;  ///< one place for each type
   /// Whether the weight of every term but the first is its share relative to the first one; see
   /// objective.
   bool balance = false;

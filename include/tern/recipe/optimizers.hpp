@@ -1,5 +1,5 @@
-// The optimizers that a stage of a recipe can name. To add one, write a header in train/ and add
-// its describe(), its place in optimizer_choice and its line in make_optimizer() here.
+// The optimizers that a stage of a recipe can name. To add one, write a header in train/, and add
+// it to the list and its describe() here.
 #pragma once
 
 #include <cstddef>
@@ -7,12 +7,18 @@
 #include <optional>
 #include <tuple>
 
+#include "tern/adapt/eigen.hpp"
 #include "tern/core/describe.hpp"
 #include "tern/core/error.hpp"
+#include "tern/recipe/optional_options.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/sgd.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// All optimizers. Each has `options` with a name, a weight_decay and a describe().
+template <matrix_owner Owner>
+using optimizer_types = std::tuple<adamw<Owner>, sgd<Owner>>;
 
 template <class V>
 constexpr void describe(V& v, adamw_options& o) {
@@ -33,7 +39,7 @@ static_assert(describes_all_members<sgd_options>());
 /// The optimizer of a stage: the one that has options. JSON: {"adamw": {"weight_decay": 0.01}}.
 struct optimizer_choice {
   /// Options by optimizer; exactly one of them is there.
-  std::tuple<std::optional<adamw_options>, std::optional<sgd_options>> rules;
+  detail::optional_options_of<optimizer_types<matrix<float>>> rules;
 
   /// Calls f(options) for each optimizer that is named.
   template <class F>
@@ -62,9 +68,15 @@ constexpr void describe(V& v, optimizer_choice& c) {
 template <matrix_owner Owner>
 std::unique_ptr<optimizer<Owner>> make_optimizer(const optimizer_choice& choice) {
   choice.validate();
-  if (const auto& o = std::get<std::optional<sgd_options>>(choice.rules))
-    return std::make_unique<sgd<Owner>>(*o);
-  return std::make_unique<adamw<Owner>>(*std::get<std::optional<adamw_options>>(choice.rules));
+  std::unique_ptr<optimizer<Owner>> made;
+  const auto make = [&]<class Rule>(Rule*) {
+    if (const auto& o = std::get<std::optional<typename Rule::options>>(choice.rules))
+      made = std::make_unique<Rule>(*o);
+  };
+  [&]<class... Rule>(std::tuple<Rule...>*) {
+    (make(static_cast<Rule*>(nullptr)), ...);
+  }(static_cast<optimizer_types<Owner>*>(nullptr));
+  return made;
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -68,9 +68,8 @@ inline void validate(const recipe& r) {
     if (!s.teacher.empty()) require_origin(s.teacher, "teacher");
     bool any_loss = false, needs_teacher = false;
     s.losses.for_each([&](const auto& o) {
-      using options = std::remove_cvref_t<decltype(o)>;
       any_loss = true;
-      needs_teacher |= !std::same_as<options, cross_entropy_options>;
+      needs_teacher |= o.needs_teacher;
       if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
     });
     if (!any_loss) fail("'losses': expected at least one loss term");
