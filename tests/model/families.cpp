@@ -57,7 +57,7 @@ TEST_CASE("packed checkpoints compute with the stored codes and scales") {
   float scale = 0;
   model.weight_quantizer().quantize<float>(w, codes, matrix_view<float>(&scale, 1, 1));
   gate->visit([&](const auto& deployed) {
-    unpack(deployed.trits, {stored.data(), 24, 16});
+    unpack(deployed.packed, {stored.data(), 24, 16});
     CHECK(scale == Approx(deployed.scales()(0, 0)).epsilon(1e-6));
   });
   CHECK(codes == stored);

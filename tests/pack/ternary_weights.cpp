@@ -106,7 +106,7 @@ TEMPLATE_PRODUCT_TEST_CASE("codes and scales come back, whatever shares a scale"
         for (std::size_t c = 0; c < n.cols; ++c) wrong += view.scales()(r, c) != scale_view(r, c);
 
       std::vector<std::int8_t> back(codes.size(), 9);
-      unpack(view.trits, {back.data(), rows, cols});
+      unpack(view.packed, {back.data(), rows, cols});
       wrong += back != codes;
 
       std::vector<T> reals(codes.size(), T(9)), expected(reals);
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("real weights are packed by a policy in one call", "", absmea
     TestType{}.template quantize<float>(view, {codes.data(), rows, cols},
                                         {scales.data(), n.rows, n.cols});
     const ternary_weights<two_bit> packed(view, TestType{}, pool);
-    unpack(packed.view().trits, {back.data(), rows, cols});
+    unpack(packed.view().packed, {back.data(), rows, cols});
     CHECK((back == codes));
     std::size_t wrong = 0;
     for (std::size_t r = 0; r < n.rows; ++r)
@@ -190,8 +190,8 @@ TEST_CASE("owners copy, and are 64-byte aligned") {
   const auto w = random_reals<float>(17 * 70, 7);
   const ternary_weights<two_bit> first(matrix_view<const float>(w.data(), 17, 70), per_channel{});
   const ternary_weights<two_bit> copy = first;
-  CHECK(reinterpret_cast<std::uintptr_t>(copy.view().trits.data) % 64 == 0);
-  CHECK(copy.view().trits.data != first.view().trits.data);
+  CHECK(reinterpret_cast<std::uintptr_t>(copy.view().packed.data) % 64 == 0);
+  CHECK(copy.view().packed.data != first.view().packed.data);
   CHECK(copy.view().block() == extents{1, 70});
   CHECK(first.view().size_bytes() == 2 * 5 * 64 + 17 * 4);
   const ternary_weights<two_bit> none;

@@ -157,9 +157,9 @@ TEMPLATE_TEST_CASE("rows and products of packed groups", "[absmax_groups]",
   absmax_int8{}.quantize<float>(x, codes, {scales.data(), 3}, {sums.data(), 3});
   matrix<float> y(3, 37);
   matrix<std::int32_t> products(3, 37);
-  const auto trits = packed.view().trits;
-  std::vector<std::byte> workspace(ternary_matmul_workspace(trits, codes));
-  ternary_matmul(trits, codes, sums, products, workspace, {}, isa::active(),
+  const auto w_packed = packed.view().packed;
+  std::vector<std::byte> workspace(ternary_matmul_workspace(w_packed, codes));
+  ternary_matmul(w_packed, codes, sums, products, workspace, {}, isa::active(),
                  rescale<float>(scales, packed.view().scales(), {}, y));
   for (Eigen::Index n = 0; n < 3; ++n)
     for (Eigen::Index m = 0; m < 37; ++m) {

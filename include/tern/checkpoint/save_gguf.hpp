@@ -62,7 +62,7 @@ scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
   if (p.packed) {
     p.packed->visit([&](const auto& w) {
       require_one(w.scales().size() == 1);
-      unpack(w.trits, codes);
+      unpack(w.packed, codes);
       scale = w.scales()(0, 0);
     });
   } else {

@@ -26,7 +26,7 @@ template <pack_format Format, class From, class T>
 shared_weights<T> packed_again(const ternary_weights_view<From, T>& w, executor_ref ex = {}) {
   std::vector<std::int8_t> codes(w.rows() * w.cols());
   const matrix_view<std::int8_t> view(codes.data(), w.rows(), w.cols());
-  unpack(w.trits, view, ex);
+  unpack(w.packed, view, ex);
   return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
 }
 

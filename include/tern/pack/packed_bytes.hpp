@@ -33,7 +33,7 @@ packed_header header_of(const ternary_weights_view<Format, T>& w) {
   h.block_rows = w.block().rows;
   h.block_cols = w.block().cols;
   h.blocks_at = sizeof h + (w.scales().size() * sizeof(T) + 63) / 64 * 64;
-  h.total = h.blocks_at + w.trits.size_bytes();
+  h.total = h.blocks_at + w.packed.size_bytes();
   h.checksum = checksum_of(h);
   return h;
 }
@@ -47,7 +47,7 @@ void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
   sink(std::as_bytes(std::span(&header, 1)));
   sink(scales);
   sink(std::span(zeros).first(header.blocks_at - sizeof header - scales.size()));
-  sink(std::as_bytes(std::span(w.trits.data, w.trits.size_bytes() / sizeof(packed_block))));
+  sink(std::as_bytes(std::span(w.packed.data, w.packed.size_bytes() / sizeof(packed_block))));
 }
 
 /// Writes the bytes to `to`, which has header_of(w).total bytes. Throws shape_error for another
@@ -82,7 +82,7 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   const auto fits = [&](std::size_t a, std::size_t b, std::size_t size) {
     return b == 0 || a <= bytes.size() / size / b;
   };
-  if (!fits(w.trits.panels(), w.trits.panel_blocks(), sizeof(packed_block)) ||
+  if (!fits(w.packed.panels(), w.packed.panel_blocks(), sizeof(packed_block)) ||
       !fits(w.scales().rows, w.scales().cols, sizeof(T)))
     fail("cut off: the blocks and scales do not fit into " + std::to_string(bytes.size()) +
          " bytes");
@@ -92,7 +92,7 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   expect(bytes.size(), h.total, "bytes given");
   for (std::size_t i = sizeof h + w.scales().size() * sizeof(T); i < h.blocks_at; ++i)
     if (bytes[i] != std::byte{0}) fail("padding behind the scales is not 0");
-  w.trits.data = reinterpret_cast<const packed_block*>(bytes.data() + h.blocks_at);
+  w.packed.data = reinterpret_cast<const packed_block*>(bytes.data() + h.blocks_at);
   w.scale_data = reinterpret_cast<const T*>(bytes.data() + sizeof h);
   return w;
 }
