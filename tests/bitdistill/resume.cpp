@@ -32,7 +32,7 @@ words tiny_run(const fs::path& run) {
   return arguments;
 }
 
-/// The first call of each run of equal ones, and one amid the long runs.
+/// The first call of each series of equal calls, and one in the middle of the long series.
 std::vector<std::size_t> moments(const words& calls) {
   std::vector<std::size_t> list;
   for (std::size_t begin = 0, end = 0; begin < calls.size(); begin = end) {
@@ -150,9 +150,9 @@ TEST_CASE("a row that is added to a finished run trains alone, and survives SIGK
   write_text(recipe, config.dump());
 
   const auto more = [&](const fs::path& run, const words& environment = {}) {
-    return bitdistill({"run", "--out", run.string(), "--resume", "--recipe", recipe.string(),
-                       "--threads", "1"},
-                      environment);
+    return bitdistill(
+        {"run", "--out", run.string(), "--resume", "--recipe", recipe.string(), "--threads", "1"},
+        environment);
   };
   const fs::path whole = scratch.path() / "whole", broken = scratch.path() / "broken";
   fs::copy(finished, whole, fs::copy_options::recursive);

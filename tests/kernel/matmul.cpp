@@ -132,7 +132,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same integers", "", two_bit,
   const product<TestType> p(300, 500, 130, r.trits(), r.bytes());
   const std::size_t threads = GENERATE(1u, 2u, 5u);
   thread_pool pool(threads);
-  CHECK((p.run(isa::active(), pool) == p.expected));
+  CHECK((p.multiply(isa::active(), pool) == p.expected));
 }
 
 TEMPLATE_TEST_CASE("products that share their activations are those of each weight", "", two_bit,
@@ -169,7 +169,7 @@ TEMPLATE_TEST_CASE("products that share their activations are those of each weig
   ternary_matmul(std::span<const ternary_product<TestType, counting>>(products), x, all[0].sums,
                  workspace, pool, level);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    CHECK(outs[i] == all[i].run(level));
+    CHECK(outs[i] == all[i].multiply(level));
     CHECK(visits[i] == std::vector<int>(n * all[i].m, 1));
   }
 }

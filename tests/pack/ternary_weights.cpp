@@ -58,7 +58,7 @@ std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
   return codes;
 }
 
-/// Shapes around blocks and runs, then random ones.
+/// Shapes around blocks and groups, then random ones.
 std::vector<extents> shapes() {
   std::vector<extents> all;
   for (const std::size_t rows : {0u, 1u, 16u, 17u, 37u})
@@ -155,31 +155,31 @@ TEST_CASE("any matrix-like is packed, of any strides") {
   CHECK(back != std::vector<float>(w.size()));
 }
 
-TEST_CASE("every run begins a block") {
+TEST_CASE("every group begins a block") {
   std::vector<std::int8_t> codes(16 * 40, 0);
-  codes[25] = 1;  // the first column of run 1; run 0 has 25 columns and takes two blocks
+  codes[25] = 1;  // the first column of group 1; group 0 has 25 columns and takes two blocks
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40), 25);
   const packed_view<two_bit> view = packed;
-  CHECK(view.runs() == 2);
+  CHECK(view.groups() == 2);
   REQUIRE(view.panel_blocks() == 3);
-  CHECK(view.run_view(1).data == view.data + 2);
-  CHECK(view.run_view(1).cols == 15);
-  CHECK(view.run_view(1).panel_stride == 3);
+  CHECK(view.group_view(1).data == view.data + 2);
+  CHECK(view.group_view(1).cols == 15);
+  CHECK(view.group_view(1).panel_stride == 3);
   CHECK(view.data[2].bytes[0] == 0x56);
   CHECK(view.data[1].bytes[0] == 0x55);
 }
 
-TEST_CASE("bits of a weight, by format and run") {
+TEST_CASE("bits of a weight, by format and group") {
   const auto bits = [](const auto& view) {
     return 8.0 * static_cast<double>(view.size_bytes()) / (1600 * 2560);
   };
-  const auto two = [&](std::size_t run) {
-    return bits(packed_view<two_bit>{nullptr, 1600, 2560, run});
+  const auto two = [&](std::size_t scale_cols) {
+    return bits(packed_view<two_bit>{nullptr, 1600, 2560, scale_cols});
   };
-  const auto three = [&](std::size_t run) {
-    return bits(packed_view<base3>{nullptr, 1600, 2560, run});
+  const auto three = [&](std::size_t scale_cols) {
+    return bits(packed_view<base3>{nullptr, 1600, 2560, scale_cols});
   };
-  for (const std::size_t run : {2560u, 256u, 128u, 64u}) CHECK(two(run) == 2.0);
+  for (const std::size_t scale_cols : {2560u, 256u, 128u, 64u}) CHECK(two(scale_cols) == 2.0);
   CHECK(three(2560) == 1.6);
   CHECK(three(256) == 1.625);
   CHECK(three(128) == 1.75);

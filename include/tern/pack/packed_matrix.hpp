@@ -35,33 +35,36 @@ concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::siz
 };
 
 /// A view of a packed matrix. Format::rows rows make a panel; the blocks of a panel follow each
-/// other along the columns, and panels follow each other. Columns are cut into runs that share a
-/// scale. Each run begins a block, so that it can be multiplied alone.
+/// other along the columns, and panels follow each other. Columns are cut into groups that share a
+/// scale. Each group begins a block, so that it can be multiplied alone.
 template <pack_format Format>
 struct packed_view {
   using format = Format;  ///< format of the blocks
 
   const packed_block* data = nullptr;  ///< the first block of panel 0
   std::size_t rows = 0, cols = 0;      ///< in codes
-  /// Columns of a run, at least 1 where there are columns; the last run has the rest.
-  std::size_t run = cols;
+  /// Columns that share a scale, at least 1 where there are columns; the last group has the rest.
+  std::size_t scale_cols = cols;
   std::size_t panel_stride = panel_blocks();  ///< blocks from one panel to the next
 
   /// Number of panels; the last one may be padded.
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
-  /// Number of runs.
-  [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
+  /// Number of groups of columns.
+  [[nodiscard]] std::size_t groups() const {
+    return scale_cols >= cols ? cols != 0 : (cols - 1) / scale_cols + 1;
+  }
   /// Number of blocks of a panel.
   [[nodiscard]] std::size_t panel_blocks() const {
-    const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
-    return before * run_blocks() + (cols - before * run + Format::cols - 1) / Format::cols;
+    // The number of groups before the last one.
+    const std::size_t before = scale_cols >= cols ? 0 : (cols - 1) / scale_cols;
+    return before * group_blocks() + (cols - before * scale_cols + Format::cols - 1) / Format::cols;
   }
   /// The first block of panel i.
   [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_stride; }
-  /// The columns of run i, as a matrix of one run.
-  [[nodiscard]] packed_view run_view(std::size_t i) const {
-    const std::size_t n = std::min(run, cols - i * run);
-    return {data + i * run_blocks(), rows, n, n, panel_stride};
+  /// The columns of group i, as a matrix of one group.
+  [[nodiscard]] packed_view group_view(std::size_t i) const {
+    const std::size_t n = std::min(scale_cols, cols - i * scale_cols);
+    return {data + i * group_blocks(), rows, n, n, panel_stride};
   }
   /// Bytes of all panels.
   [[nodiscard]] std::size_t size_bytes() const {
@@ -69,8 +72,8 @@ struct packed_view {
   }
 
  private:
-  /// Blocks of a whole run in a panel.
-  [[nodiscard]] std::size_t run_blocks() const { return (run - 1) / Format::cols + 1; }
+  /// Blocks of a whole group in a panel.
+  [[nodiscard]] std::size_t group_blocks() const { return (scale_cols - 1) / Format::cols + 1; }
 };
 
 namespace detail {
@@ -86,10 +89,10 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
       const std::size_t r = p * Format::rows,
                         n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
       std::size_t at = p * blocks;
-      for (std::size_t run = 0; run < m.cols; run += m.run) {
-        const std::size_t run_end = std::min(m.cols, run + m.run);
-        for (std::size_t c = run; c < run_end; c += Format::cols, ++at)
-          f(at, r, c, n_rows, std::min<std::size_t>(Format::cols, run_end - c));
+      for (std::size_t group = 0; group < m.cols; group += m.scale_cols) {
+        const std::size_t group_end = std::min(m.cols, group + m.scale_cols);
+        for (std::size_t c = group; c < group_end; c += Format::cols, ++at)
+          f(at, r, c, n_rows, std::min<std::size_t>(Format::cols, group_end - c));
       }
     }
   });
@@ -97,13 +100,13 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
 
 }  // namespace detail
 
-/// Packs codes, in runs of `run` columns, into the caller's memory of
-/// packed_view<Format>{blocks, rows, cols, run}.size_bytes() bytes. Throws config_error where the
-/// format has no such code; then `blocks` hold nothing of use.
+/// Packs codes, in groups of `scale_cols` columns, into the caller's memory of
+/// packed_view<Format>{blocks, rows, cols, scale_cols}.size_bytes() bytes. Throws config_error
+/// where the format has no such code; then `blocks` hold nothing of use.
 template <pack_format Format>
-packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
+packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t scale_cols,
                          packed_block* blocks, executor_ref ex = {}) {
-  const packed_view<Format> view{blocks, codes.rows, codes.cols, run};
+  const packed_view<Format> view{blocks, codes.rows, codes.cols, scale_cols};
   std::atomic<bool> bad = false;
   detail::for_each_block(
       view, ex,
@@ -135,10 +138,11 @@ class packed_matrix {
   packed_matrix() = default;
   /// All codes are 0.
   packed_matrix(std::size_t rows, std::size_t cols) : packed_matrix(rows, cols, cols) {}
-  /// All codes are 0, in runs of `run` columns. Throws config_error where `run` is 0.
-  packed_matrix(std::size_t rows, std::size_t cols, std::size_t run)
-      : rows_(rows), cols_(cols), run_(run) {
-    if (run == 0 && cols != 0) throw config_error("packed_matrix: runs of no columns");
+  /// All codes are 0, in groups of `scale_cols` columns. Throws config_error where `scale_cols` is
+  /// 0.
+  packed_matrix(std::size_t rows, std::size_t cols, std::size_t scale_cols)
+      : rows_(rows), cols_(cols), scale_cols_(scale_cols) {
+    if (scale_cols == 0 && cols != 0) throw config_error("packed_matrix: groups of no columns");
     blocks_.resize(view().size_bytes() / sizeof(packed_block));
     const std::array<std::int8_t, Format::rows * Format::cols> zeros{};
     packed_block zero;
@@ -148,9 +152,9 @@ class packed_matrix {
   /// Packs codes of the format.
   explicit packed_matrix(matrix_view<const std::int8_t> codes, executor_ref ex = {})
       : packed_matrix(codes, codes.cols, ex) {}
-  /// Packs codes in runs of `run` columns. Throws config_error where `run` is 0.
-  packed_matrix(matrix_view<const std::int8_t> codes, std::size_t run, executor_ref ex = {})
-      : packed_matrix(codes.rows, codes.cols, run) {
+  /// Packs codes in groups of `scale_cols` columns. Throws config_error where `scale_cols` is 0.
+  packed_matrix(matrix_view<const std::int8_t> codes, std::size_t scale_cols, executor_ref ex = {})
+      : packed_matrix(codes.rows, codes.cols, scale_cols) {
     assign(codes, ex);
   }
 
@@ -158,19 +162,21 @@ class packed_matrix {
   /// where the format has no such code; then the matrix must be assigned again.
   void assign(matrix_view<const std::int8_t> codes, executor_ref ex = {}) {
     require_shape(codes, rows_, cols_, "packed_matrix: codes");
-    pack<Format>(codes, run_, blocks_.data(), ex);
+    pack<Format>(codes, scale_cols_, blocks_.data(), ex);
   }
 
   [[nodiscard]] std::size_t rows() const { return rows_; }  ///< number of rows, in codes
   [[nodiscard]] std::size_t cols() const { return cols_; }  ///< number of columns, in codes
   /// A view of the whole matrix.
-  [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_, run_}; }
+  [[nodiscard]] packed_view<Format> view() const {
+    return {blocks_.data(), rows_, cols_, scale_cols_};
+  }
   /// The same.
   operator packed_view<Format>() const { return view(); }  // NOLINT: owners are views too
 
  private:
   std::vector<packed_block> blocks_;
-  std::size_t rows_ = 0, cols_ = 0, run_ = 0;
+  std::size_t rows_ = 0, cols_ = 0, scale_cols_ = 0;
 };
 
 /// A packed_view, or a type that converts to one, as packed_matrix does.

@@ -14,22 +14,22 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A view: weight (r, c) is code (r, c) times scales()(r / scale_rows, c / packed.run).
+/// A view: weight (r, c) is code (r, c) times scales()(r / scale_rows, c / packed.scale_cols).
 template <pack_format Format, class T = float>
 struct ternary_weights_view {
-  packed_view<Format> packed;     ///< (out, in); the columns of a run share a scale
+  packed_view<Format> packed;     ///< (out, in); columns that share a scale are a group
   std::size_t scale_rows = 1;     ///< rows that share a scale
-  const T* scale_data = nullptr;  ///< elements of scales(), run after run
+  const T* scale_data = nullptr;  ///< elements of scales(), group after group
 
   /// Shape of the matrix: (out, in).
   [[nodiscard]] std::size_t rows() const { return packed.rows; }
   [[nodiscard]] std::size_t cols() const { return packed.cols; }
   /// The size of a block of weights that share a scale.
-  [[nodiscard]] extents block() const { return {scale_rows, packed.run}; }
-  /// The scales: (ceil(rows / scale_rows), runs), run after run in memory.
+  [[nodiscard]] extents block() const { return {scale_rows, packed.scale_cols}; }
+  /// The scales: (ceil(rows / scale_rows), groups), group after group in memory.
   [[nodiscard]] matrix_view<const T> scales() const {
     const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
-    return {scale_data, n, packed.runs(), 1, n};
+    return {scale_data, n, packed.groups(), 1, n};
   }
   /// Bytes of blocks and scales.
   [[nodiscard]] std::size_t size_bytes() const {
@@ -102,7 +102,7 @@ void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
   require_shape(out, w.rows(), w.cols(), "dequantize: out");
   const matrix_view<const T> scales = w.scales();
   detail::for_each_trit(w.packed, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
-    out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.packed.run);
+    out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.packed.scale_cols);
   });
 }
 
@@ -116,10 +116,11 @@ void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row
   const packed_block* at = w.packed.panel(r / Format::rows);
   for (std::size_t c = 0; c < w.cols(); ++at) {
     Format::unpack(*at, block.data(), Format::cols);
-    const std::size_t run = c / w.packed.run;
-    const std::size_t end = std::min({c + Format::cols, (run + 1) * w.packed.run, w.cols()});
+    const std::size_t group = c / w.packed.scale_cols;
+    const std::size_t end =
+        std::min({c + Format::cols, (group + 1) * w.packed.scale_cols, w.cols()});
     const std::int8_t* code = &block[in_block * Format::cols];
-    for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, run);
+    for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, group);
   }
 }
 
