@@ -2,7 +2,7 @@
 // ternary with SubLN, beside the matrix products it cannot do without. Counters:
 //   gemm_share  time of the products of all linears and the head (forward, dX, dW), done by Eigen
 //               alone at the same shapes and threads, over the time of the step: best of each.
-//               A ternary step replaces the forward ones of the blocks by integer products, so
+//               A ternary step replaces the forward ones of the layers by integer products, so
 //               there the figure says how its time compares with the full-precision products.
 //               Above 1 the whole step takes less time than its products would by Eigen.
 //   own_share   the same with the products done by tern::gemm

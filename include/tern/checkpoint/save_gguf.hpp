@@ -182,8 +182,8 @@ void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path
   model.for_each_parameter([&](const parameter<Owner>& p) {
     if (p.is_vector()) writer.add_vector(p);
   });
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](const projection<Owner>& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](const projection<Owner>& p) {
       c.ternary ? writer.add_ternary(p) : writer.add_dense(p, storage.linears);
     });
   writer.add_dense(model.embedding(), storage.tables);
