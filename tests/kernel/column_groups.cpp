@@ -98,7 +98,7 @@ TEMPLATE_TEST_CASE("every level sums each group as defined", "", two_bit, base3)
       {"whole groups", 256, 128},
       {"groups of 128", 300, 128},
       {"groups of 256", 500, 256},
-      {"groups of a block of base3", 47, 20},
+      {"groups of a line of base3", 47, 20},
       {"groups of one column", 5, 1},
   }));
   const std::size_t m = GENERATE(0u, 1u, 16u, 33u, 70u);

@@ -18,22 +18,22 @@ using namespace tern;
 
 namespace {
 
-/// A format of a user: a byte for each trit, in blocks of 9 x 7.
+/// A format of a user: a byte for each trit, in lines of 9 x 7.
 struct bytes {
   static constexpr std::size_t rows = 9, cols = 7;
   static constexpr int least_code = -1, max_digit = 2;
-  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
     std::uint64_t wrong = 0;
     for (std::size_t i = 0; i < rows * cols; ++i) {
       const int code = codes[i / cols * stride + i % cols];
       wrong |= code < -1 || code > 1;
-      block.bytes[i] = static_cast<std::uint8_t>(code + 1);
+      line.bytes[i] = static_cast<std::uint8_t>(code + 1);
     }
     return wrong;
   }
-  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+  static void unpack(const packed_line& line, std::int8_t* codes, std::size_t stride) {
     for (std::size_t i = 0; i < rows * cols; ++i)
-      codes[i / cols * stride + i % cols] = static_cast<std::int8_t>(block.bytes[i] - 1);
+      codes[i / cols * stride + i % cols] = static_cast<std::int8_t>(line.bytes[i] - 1);
   }
 };
 
@@ -58,7 +58,7 @@ std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
   return codes;
 }
 
-/// Shapes around blocks and groups, then random ones.
+/// Shapes around lines and groups, then random ones.
 std::vector<extents> shapes() {
   std::vector<extents> all;
   for (const std::size_t rows : {0u, 1u, 16u, 17u, 37u})
@@ -155,13 +155,13 @@ TEST_CASE("any matrix-like is packed, of any strides") {
   CHECK(back != std::vector<float>(w.size()));
 }
 
-TEST_CASE("every group begins a block") {
+TEST_CASE("every group begins a line") {
   std::vector<std::int8_t> codes(16 * 40, 0);
-  codes[25] = 1;  // the first column of group 1; group 0 has 25 columns and takes two blocks
+  codes[25] = 1;  // the first column of group 1; group 0 has 25 columns and takes two lines
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40), 25);
   const packed_view<two_bit> view = packed;
   CHECK(view.groups() == 2);
-  REQUIRE(view.panel_blocks() == 3);
+  REQUIRE(view.panel_lines() == 3);
   CHECK(view.group_view(1).data == view.data + 2);
   CHECK(view.group_view(1).cols == 15);
   CHECK(view.group_view(1).panel_stride == 3);

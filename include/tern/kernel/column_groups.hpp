@@ -16,10 +16,10 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// Columns of w, padded to whole blocks.
+/// Columns of w, padded to those of whole lines.
 template <class Format>
 std::size_t padded_cols(const packed_view<Format>& w) {
-  return w.panel_blocks() * Format::cols;
+  return w.panel_lines() * Format::cols;
 }
 
 /// Sum of the elements, of which there are at most 2^24.
@@ -99,7 +99,7 @@ class column_groups {
 
  private:
   /// Whether kernels can read the rows of x as they are: they are dense, and the columns of each
-  /// group are whole blocks.
+  /// group fill whole lines.
   static bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     return x.col_stride == 1 && w.cols % Format::cols == 0 &&
            (w.scale_cols >= w.cols || w.scale_cols % Format::cols == 0);

@@ -51,7 +51,7 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Scales the sums of a block; those of the first group are written to y, later ones added to it.
+  /// Scales the sums of a part; those of the first group are written to y, later ones added to it.
   void operator()(const sum_block& b) const {
     if (b.group != 0 && b.group >= w_scales_.cols)
       throw shape_error("rescale: more groups of columns than columns of w_scales");

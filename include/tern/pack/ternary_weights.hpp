@@ -31,7 +31,7 @@ struct ternary_weights_view {
     const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
     return {scale_data, n, packed.groups(), 1, n};
   }
-  /// Bytes of blocks and scales.
+  /// Bytes of codes and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return packed.size_bytes() + scales().size() * sizeof(T);
   }
@@ -111,15 +111,15 @@ template <pack_format Format, class T>
 void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row_view<T> out) {
   require_size(out.size, w.cols(), "dequantize_row: out");
   const matrix_view<const T> scales = w.scales();
-  const std::size_t in_block = r % Format::rows;
-  std::array<std::int8_t, Format::rows * Format::cols> block;
-  const packed_block* at = w.packed.panel(r / Format::rows);
+  const std::size_t in_line = r % Format::rows;
+  std::array<std::int8_t, Format::rows * Format::cols> line;
+  const packed_line* at = w.packed.panel(r / Format::rows);
   for (std::size_t c = 0; c < w.cols(); ++at) {
-    Format::unpack(*at, block.data(), Format::cols);
+    Format::unpack(*at, line.data(), Format::cols);
     const std::size_t group = c / w.packed.scale_cols;
     const std::size_t end =
         std::min({c + Format::cols, (group + 1) * w.packed.scale_cols, w.cols()});
-    const std::int8_t* code = &block[in_block * Format::cols];
+    const std::int8_t* code = &line[in_line * Format::cols];
     for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, group);
   }
 }
