@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Seconds of compile time that including each header costs and how many times that is what <Eigen/Core>
-# costs, the heaviest dependency of the core: the best of three runs, front end only, without -m flags
+# costs, the heaviest dependency of the core: the best of three measurements, front end only, without -m flags
 # and with -march=x86-64-v3. Arguments: headers (default: the ones a user includes first).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

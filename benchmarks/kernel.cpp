@@ -123,7 +123,7 @@ class product {
         weights_(weights<Format>(m, k, copies)),
         workspace_(tern::ternary_matmul_workspace(weights_[0], x())) {}
 
-  void run(level l, tern::thread_pool& pool) {
+  void multiply(level l, tern::thread_pool& pool) {
     tern::ternary_matmul(weights_[turn_++ % copies_], x(), sums_, {out_.data(), n_, m_}, workspace_,
                          pool, l);
   }
@@ -147,7 +147,7 @@ void matmul(benchmark::State& state, level l, std::size_t m, std::size_t k, std:
   product<Format> p(m, k, n, dram ? machine::copies(size) : 1);
   tern::thread_pool& pool = here().pool(threads);
   double best = 1e300;
-  for (auto _ : state) best = std::min(best, bench::fastest(1, [&] { p.run(l, pool); }));
+  for (auto _ : state) best = std::min(best, bench::fastest(1, [&] { p.multiply(l, pool); }));
 
   const auto where = dram                                         ? machine::place::dram
                      : size <= machine::bytes(machine::place::l2) ? machine::place::l2
@@ -189,7 +189,7 @@ void quantize(benchmark::State& state, level l, std::size_t k, std::size_t n) {
                         tern::absmax_int8{}.quantize<float>({x.data(), n, k}, {codes.data(), n, k},
                                                             scales, sums, {}, l);
                     }));
-    best_matvec = std::min(best_matvec, bench::fastest(1, [&] { matvec.run(l, alone); }));
+    best_matvec = std::min(best_matvec, bench::fastest(1, [&] { matvec.multiply(l, alone); }));
   }
   best /= static_cast<double>(times);
   state.counters["gbytes"] = 1e-9 * static_cast<double>(x.size() * sizeof(float)) / best;
@@ -197,8 +197,8 @@ void quantize(benchmark::State& state, level l, std::size_t k, std::size_t n) {
 }
 
 template <class F>
-auto add(const std::string& name, F run) {
-  return benchmark::RegisterBenchmark(name.c_str(), run);
+auto add(const std::string& name, F measure) {
+  return benchmark::RegisterBenchmark(name.c_str(), measure);
 }
 
 void add_limits() {

@@ -2,7 +2,7 @@
 // ternary with SubLN, beside the matrix products it cannot do without. Counters:
 //   gemm_share  time of the products of all linears and the head (forward, dX, dW), done by Eigen
 //               alone at the same shapes and threads, over the time of the step: best of each.
-//               A ternary step replaces the forward ones of the blocks by integer products, so
+//               A ternary step replaces the forward ones of the layers by integer products, so
 //               there the figure says how its time compares with the full-precision products.
 //               Above 1 the whole step takes less time than its products would by Eigen.
 //   own_share   the same with the products done by tern::gemm
@@ -87,7 +87,7 @@ class linear_products {
         y_(plain::Random(index(tokens), index(out))),
         w_(plain::Random(index(out), index(in))) {}
 
-  void run(tern::thread_pool& pool) {
+  void measure(tern::thread_pool& pool) {
     using view = tern::matrix_view<const float>;
     const view x(x_), y(y_), w(w_);
     eigen_[0].take([&] { multiply(x_, w_.transpose(), y_, pool); });
@@ -168,7 +168,7 @@ void step(benchmark::State& state, const workload& w, bool ternary) {
   clocks best;
   for (auto _ : state) {
     state.SetIterationTime(best.take([&] { trainer.advance(data); }));
-    for (linear_products& p : products) p.run(pool);
+    for (linear_products& p : products) p.measure(pool);
   }
   clocks eigen{0, 0}, own{0, 0};
   for (const linear_products& p : products) {

@@ -126,11 +126,11 @@ inline tern::decoder<> read_ternary(const std::filesystem::path& path) {
   tern::decoder<> model(config);
   in.matrix(parameter_of(model, "model.norm.weight").view());
   in.matrix(parameter_of(model, "model.embed_tokens.weight").view());
-  using block = tern::decoder<>::block;
+  using layer = tern::decoder<>::layer;
   for (auto member :
-       {&block::q, &block::k, &block::v, &block::o, &block::gate, &block::down, &block::up})
-    for (block& b : model.blocks()) {
-      tern::projection<tern::matrix<float>>& p = b.*member;
+       {&layer::q, &layer::k, &layer::v, &layer::o, &layer::gate, &layer::down, &layer::up})
+    for (layer& l : model.layers()) {
+      tern::projection<tern::matrix<float>>& p = l.*member;
       const std::size_t rows = p.weight.view().rows, cols = p.weight.view().cols;
       const float scale = in.value<float>();
       const auto* bytes = in.take(rows * cols / 4);

@@ -20,7 +20,7 @@ int main() {
 
   tern::matrix<std::int32_t> sums(8, 512);
   tern::matrix<float> y(8, 512), exact = x * w.transpose();
-  const auto w_packed = packed.view().trits;
+  const auto w_packed = packed.view().packed;
   std::vector<std::byte> workspace(tern::ternary_matmul_workspace(w_packed, codes));
   tern::ternary_matmul(w_packed, codes, code_sums, sums, workspace, {}, tern::isa::active(),
                        tern::rescale<float>(scales, packed.view().scales(), {}, y));

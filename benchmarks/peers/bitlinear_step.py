@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The model and step of training_step.cpp in PyTorch eager: a Qwen3-like decoder whose block linears
+"""The model and step of training_step.cpp in PyTorch eager: a Qwen3-like decoder whose linears in the layers
 are plain or fake-quantized (absmean weights, absmax int8 activations, straight-through, SubLN), next-
 token loss, gradient clipping, AdamW. Prints one line: model, kind, threads, the milliseconds of each step."""
 import argparse
@@ -35,7 +35,7 @@ class BitLinear(nn.Linear):
         return F.linear(int8(x), ternary(self.weight))
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     def __init__(self, d, heads, ffn, quantized):
         super().__init__()
         linear = BitLinear if quantized else (lambda i, o: nn.Linear(i, o, bias=False))
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
     def __init__(self, vocabulary, d, layers, heads, ffn, length, quantized):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, d)
-        self.blocks = nn.ModuleList(Block(d, heads, ffn, quantized) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(d, heads, ffn, quantized) for _ in range(layers))
         self.norm = nn.RMSNorm(d, eps=1e-6)
         half = d // heads // 2
         angle = torch.outer(torch.arange(length), 1e6 ** (-torch.arange(half) / half))
@@ -81,8 +81,8 @@ class Decoder(nn.Module):
 
     def forward(self, tokens):
         x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x, self.cos, self.sin)
+        for layer in self.layers:
+            x = layer(x, self.cos, self.sin)
         return F.linear(self.norm(x), self.embedding.weight)
 
 

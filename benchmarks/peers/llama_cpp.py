@@ -2,7 +2,7 @@
 after it began anew, each by one and two threads. Random weights in the shape of a Qwen3.
 
   llama_cpp.py make SHAPE TYPE FILE    writes the model: qwen3-0.6b, 1.7b, 4b; f16, q8_0, q4_0, tq1_0, tq2_0
-  llama_cpp.py run FILE THREADS        prints prefill and decode tokens/s
+  llama_cpp.py measure FILE THREADS    prints prefill and decode tokens/s
 
 The linears are of TYPE; of a ternary type with an embedding, which is the head, of Q6_K, as
 llama-quantize makes them. Finds the libraries as tests/oracle/llama_cpp.py does.
@@ -86,7 +86,7 @@ class Batch(ctypes.Structure):
         (name, ctypes.c_void_p) for name in ("token", "embd", "pos", "n_seq_id", "seq_id", "logits")]
 
 
-def run(directory, path, threads):
+def measure(directory, path, threads):
     ctypes.CDLL(str(directory / "libggml-base.so"), ctypes.RTLD_GLOBAL)
     ggml = ctypes.CDLL(str(next(directory.glob("libggml.*so*"))), ctypes.RTLD_GLOBAL)
     llama = ctypes.CDLL(str(next(p for p in directory.glob("libllama*.so") if "common" not in p.name)))
@@ -140,8 +140,8 @@ def main():
     match sys.argv[1:]:
         case ["make", shape, kind, path] if shape in SHAPES:
             make(directory, shape, kind, path)
-        case ["run", path, threads]:
-            run(directory, path, int(threads))
+        case ["measure", path, threads]:
+            measure(directory, path, int(threads))
         case _:
             sys.exit(__doc__)
 

@@ -37,7 +37,7 @@ for round in $(seq "$rounds"); do
 for case in json.load(sys.stdin):
     print("tern", case["threads"], case["prefill_tokens_per_second"], case["decode_tokens_per_second"])'
     for type in "$@"; do
-      echo "$type $threads $("$python" "$script" run "$models/$shape-$type.gguf" "$threads")"
+      echo "$type $threads $("$python" "$script" measure "$models/$shape-$type.gguf" "$threads")"
     done
     [ -z "$ik" ] || echo "iq2_bn $threads $(ik_rates "$threads")"
   done

@@ -82,7 +82,7 @@ class onednn_product {
     }
   }
 
-  void run() {
+  void multiply() {
     omp_set_num_threads(static_cast<int>(threads_));
     product_.execute(
         stream_,
@@ -108,7 +108,9 @@ class onednn_product {
 auto onednn(dnnl::memory::data_type x, dnnl::memory::data_type w, dnnl::memory::data_type y) {
   return [=](std::size_t m, std::size_t k, std::size_t n, std::size_t copies,
              std::size_t threads) -> std::function<void()> {
-    return [p = std::make_shared<onednn_product>(m, k, n, copies, threads, x, w, y)] { p->run(); };
+    return [p = std::make_shared<onednn_product>(m, k, n, copies, threads, x, w, y)] {
+      p->multiply();
+    };
   };
 }
 #endif

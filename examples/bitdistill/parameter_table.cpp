@@ -12,7 +12,7 @@ namespace {
 struct group {
   const char* name;
   std::size_t count;
-  bool projection;  // whether these are linears of blocks, which BitDistill makes ternary
+  bool projection;  // the linears of the layers: the ones BitDistill makes ternary
 };
 
 std::array<group, 5> groups_of(const tern::model_config& c) {

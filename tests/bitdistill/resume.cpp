@@ -32,7 +32,7 @@ words tiny_run(const fs::path& run) {
   return arguments;
 }
 
-/// The first of each group of equal calls in a row, and a call in the middle of long groups.
+/// The first call of each series of equal calls, and one in the middle of the long series.
 std::vector<std::size_t> moments(const words& calls) {
   std::vector<std::size_t> list;
   for (std::size_t begin = 0, end = 0; begin < calls.size(); begin = end) {

@@ -197,16 +197,16 @@ TEST_CASE("rows of q and k stand in llama.cpp's order, Gemma's gains with their 
   const auto half = static_cast<Eigen::Index>(llama.config().head_dim / 2);
   const auto k = stored(llama, "blk.1.attn_k.weight");
   for (Eigen::Index i = 0; i < half; ++i) {
-    CHECK(k.row(2 * half + 2 * i) == llama.blocks()[1].k.weight.value.row(2 * half + i));
-    CHECK(k.row(2 * half + 2 * i + 1) == llama.blocks()[1].k.weight.value.row(3 * half + i));
+    CHECK(k.row(2 * half + 2 * i) == llama.layers()[1].k.weight.value.row(2 * half + i));
+    CHECK(k.row(2 * half + 2 * i + 1) == llama.layers()[1].k.weight.value.row(3 * half + i));
   }
-  CHECK(stored(llama, "blk.1.attn_v.weight") == llama.blocks()[1].v.weight.value);
-  CHECK(stored(qwen, "blk.1.attn_k.weight") == qwen.blocks()[1].k.weight.value);
-  auto& behind = *gemma.blocks()[0].attention_output_norm;
+  CHECK(stored(llama, "blk.1.attn_v.weight") == llama.layers()[1].v.weight.value);
+  CHECK(stored(qwen, "blk.1.attn_k.weight") == qwen.layers()[1].k.weight.value);
+  auto& behind = *gemma.layers()[0].attention_output_norm;
   CHECK(stored(gemma, "blk.0.post_attention_norm.weight") ==
         (behind.value.array() + 1.0f).matrix());
   CHECK(stored(gemma, "blk.0.ffn_norm.weight") ==
-        (gemma.blocks()[0].feed_forward_norm.value.array() + 1.0f).matrix());
+        (gemma.layers()[0].feed_forward_norm.value.array() + 1.0f).matrix());
 }
 
 TEST_CASE("ternary weights keep their codes, and their scale as the type has it", "[gguf_model]") {
@@ -228,7 +228,7 @@ TEST_CASE("ternary weights keep their codes, and their scale as the type has it"
   for (std::size_t i = 0; i < 2; ++i) {
     std::vector<std::pair<std::vector<std::int8_t>, float>> trits;
     for (auto* m : {&model, &again})
-      m->blocks()[i].for_each_projection([&](auto& p) {
+      m->layers()[i].for_each_projection([&](auto& p) {
         REQUIRE(p.packed);
         std::vector<std::int8_t> codes(p.weight.shape.rows * p.weight.shape.cols);
         const float scale = detail::trits_of(
@@ -284,7 +284,7 @@ TEST_CASE("ternary tensors with several scales, or beside others, are dequantize
   to.write(dir.path() / "b.gguf");
   auto again = load_model<>(dir.path() / "b.gguf");
   CHECK(again.config().ternary == zeros);
-  auto& up = again.blocks()[1].up;
+  auto& up = again.layers()[1].up;
   CHECK(up.packed.has_value() == zeros);
   matrix<float> w(512, 256), want(512, 256);
   if (zeros)

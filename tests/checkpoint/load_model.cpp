@@ -124,7 +124,7 @@ TEST_CASE("a deployed model computes the bits of the training graph") {
   });
   save_model(model, scratch.path() / "d", storage::deployed);
   auto deployed = load_model<>(scratch.path() / "d");
-  REQUIRE(deployed.blocks()[1].down.packed);
+  REQUIRE(deployed.layers()[1].down.packed);
   CHECK(hidden(deployed) == hidden(model));
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("a packed model computes the bits of the training graph where its file
   const matrix<float> expected = hidden(model);
   pack_ternary<two_bit>(model);
   CHECK(hidden(model) == expected);
-  CHECK(std::as_const(model.blocks()[1].down.weight).view().size() == 0);
+  CHECK(std::as_const(model.layers()[1].down.weight).view().size() == 0);
   pack_ternary<base3>(model);  // they are packed again in another format
   CHECK(hidden(model) == expected);
 

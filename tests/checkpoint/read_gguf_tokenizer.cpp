@@ -177,10 +177,10 @@ TEST_CASE("a tokenizer of SentencePiece is refused by the key at fault", "[gguf_
        "key 'tokenizer.ggml.tokens': token 1 is empty"},
   }));
   INFO(name);
-  CHECK(error_of([&, &run = damage](small& f) {
+  CHECK(error_of([&, &change = damage](small& f) {
           f.model = "llama";
           f.scores.assign(f.tokens.size(), 0.0f);
-          run(f);
+          change(f);
         }) == message);
 }
 

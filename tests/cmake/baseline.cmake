@@ -31,7 +31,7 @@ foreach(cpu_level IN ITEMS core2duo:scalar Nehalem:sse41 SandyBridge:sse41 Haswe
   # The longest cases are left out, because emulation is at least ten times slower.
   add_test(NAME ${test} COMMAND "${QEMU_X86_64}" -cpu ${CMAKE_MATCH_1}
                                 "$<TARGET_FILE:test_baseline_kernel>"
-                                "~[gemm]~*around the block sizes*")
+                                "~[gemm]~*around the line sizes*")
   add_test(NAME ${test}/gemm COMMAND "${QEMU_X86_64}" -cpu ${CMAKE_MATCH_1}
                                      "$<TARGET_FILE:test_baseline>")
   set_tests_properties(${test} ${test}/gemm PROPERTIES

@@ -21,5 +21,5 @@ endfunction()
 
 tern_sanitized_test(asan_ubsan address,undefined "*" ${core_tests} ${kernel_tests})
 # The longest cases are left out: they use one thread only, so this sanitizer has nothing to find there.
-tern_sanitized_test(tsan thread [[~"*around the block sizes*"~"*plain loops*"~"extreme wider*"]]
+tern_sanitized_test(tsan thread [[~"*around the line sizes*"~"*plain loops*"~"extreme wider*"]]
                     core/executor.cpp ${kernel_tests})

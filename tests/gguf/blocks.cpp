@@ -318,7 +318,7 @@ TEST_CASE("blocks that cannot be read as numbers are refused with file and tenso
            {64, 4},
            damaged(i2_s, {}),
            "expected rows of a multiple of 128 elements, got 4"},
-          {"a type without a decoder",
+          {"a type that cannot be decoded",
            static_cast<tern::ggml_type>(10),
            {256},
            damaged(i2_s, {}),

@@ -76,6 +76,6 @@ TEST_CASE("a value that is not what was asked for is refused by its key", "[gguf
   }));
   const tern_test::scratch_dir dir;
   const tern::gguf_file file = sample_file(dir.path());
-  CHECK(tern_test::message_of<tern::format_error>([&, &run = ask] { run(file.metadata()); }) ==
+  CHECK(tern_test::message_of<tern::format_error>([&, &call = ask] { call(file.metadata()); }) ==
         file.path().string() + ": " + message);
 }

@@ -68,7 +68,7 @@ TEST_CASE("numbers that llama.cpp would not read are refused by name", "[gguf]")
   tern::gguf_writer writer;
   writer.add_row("m", row());
   writer.metadata("k", 1);
-  CHECK(message_of<tern::config_error>([&, &run = adding] { run(writer); }) == message);
+  CHECK(message_of<tern::config_error>([&, &add = adding] { add(writer); }) == message);
 }
 
 TEST_CASE("trits that a type cannot hold are refused by name", "[gguf]") {

@@ -81,9 +81,9 @@ if model:
     cases = [text for text in cases if text and "\0" not in text]
     texts = scratch / "texts"
     texts.write_bytes("\0".join(cases).encode())
-    run = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("llama_cpp_tokens.py"), directory,
+    done = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("llama_cpp_tokens.py"), directory,
                           model, texts], stdout=subprocess.PIPE, text=True, check=True)
-    theirs, ours = run.stdout.splitlines(), tern("tokenize", model, texts).splitlines()
+    theirs, ours = done.stdout.splitlines(), tern("tokenize", model, texts).splitlines()
     assert len(theirs) == len(ours) == len(cases)
     for text, a, b in zip(cases, ours, theirs):
         if a.split() != b.split():

@@ -51,9 +51,9 @@ for t in reader.tensors:
     check_equal(t.name, ours, gguf.quants.dequantize(t.data, t.tensor_type)) if "blk.0" in t.name else None
 texts = scratch / "texts"
 texts.write_text("the tin man<|endoftext|>\n and then")
-run = subprocess.run([sys.executable, own("llama_cpp_tokens.py"), directory, file, texts],
+done = subprocess.run([sys.executable, own("llama_cpp_tokens.py"), directory, file, texts],
                      stdout=subprocess.PIPE, text=True, check=True)
-assert run.stdout.split() == tern("tokenize", file, texts).split(), run.stdout
+assert done.stdout.split() == tern("tokenize", file, texts).split(), done.stdout
 
 model = smollm2()
 if model:  # Q4_1, activations again in 8 bits

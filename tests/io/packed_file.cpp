@@ -24,7 +24,7 @@ TEST_CASE("packed weights go to a file and are read where it is mapped", "[packe
   dequantize(packed.view(), matrix_view<float>(expected));
   dequantize(file.view(), matrix_view<float>(got));
   CHECK(got == expected);
-  CHECK(file.view().trits.data != packed.view().trits.data);
+  CHECK(file.view().packed.data != packed.view().packed.data);
 
   const auto bytes = mapped_file(path);
   const packed_header h = read_packed_header(bytes.bytes());

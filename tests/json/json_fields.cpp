@@ -75,7 +75,7 @@ TEST_CASE("what does not fit is refused with file, key, expectation and value") 
          f.object("inner").require_known({"model", "mood"});
        }},
   }));
-  CHECK(message_of<tern::config_error>([&, &run = read] { run(fields()); }) ==
+  CHECK(message_of<tern::config_error>([&, &call = read] { call(fields()); }) ==
         "config.json: " + message);
 }
 

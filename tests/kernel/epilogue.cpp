@@ -29,7 +29,7 @@ struct visited_product {
   }
 
   template <class Epilogue>
-  void run(const Epilogue& epilogue, executor_ref ex = {}) {
+  void multiply(const Epilogue& epilogue, executor_ref ex = {}) {
     const matrix_view<const std::int8_t> xs(x.data(), n, k);
     std::vector<std::byte> workspace(ternary_matmul_workspace(w, xs));
     ternary_matmul(w, xs, row_sums, {out.data(), n, m}, workspace, ex, isa::active(), epilogue);
@@ -44,13 +44,13 @@ TEST_CASE("an epilogue sees every sum once, when it is done") {
       for (const std::size_t k : {0u, 33u}) {
         CAPTURE(m, n, k);
         visited_product p(m, n, k);
-        p.run(no_epilogue{});
+        p.multiply(no_epilogue{});
         const std::vector<std::int32_t> expected = p.out;
         std::vector<int> visits(n * m);
         std::vector<std::int32_t> seen(n * m);
         std::mutex mutex;
         thread_pool pool(3);
-        p.run(
+        p.multiply(
             [&](const sum_block& b) {
               const std::lock_guard lock(mutex);
               for (std::size_t i = 0; i < b.sums.rows; ++i)
@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("rescale rounds after each operation", "", float, double) {
         CAPTURE(per_row, with_bias, with_residual);
         std::vector<T> y = residual, expected(y);
         const matrix_view<const T> scales(w_scales.data(), per_row ? p.m : 1, 1);
-        p.run(rescale<T>(
+        p.multiply(rescale<T>(
             x_scales, scales, with_bias ? row_view<const T>(bias) : row_view<const T>{},
             {y.data(), p.n, p.m},
             with_residual ? matrix_view<const T>(y.data(), p.n, p.m) : matrix_view<const T>{}));

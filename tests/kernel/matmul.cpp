@@ -27,10 +27,10 @@ struct random_codes {
   }
 };
 
-/// Products of all sizes around those of blocks, panels and tiles; made once, since the definition
+/// Products of all sizes around those of lines, panels and tiles; made once, since the definition
 /// takes longer than the kernels.
 template <class Format>
-const std::vector<product<Format>>& around_the_block_sizes() {
+const std::vector<product<Format>>& around_the_line_sizes() {
   static const std::vector<product<Format>> all = [] {
     random_codes r;
     std::vector<std::size_t> tokens(18);
@@ -50,9 +50,9 @@ const std::vector<product<Format>>& around_the_block_sizes() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("every level equals the definition around the block sizes", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("every level equals the definition around the line sizes", "", two_bit, base3) {
   GENERATE_LEVEL();
-  for (const product<TestType>& p : around_the_block_sizes<TestType>())
+  for (const product<TestType>& p : around_the_line_sizes<TestType>())
     if (!p.right(level)) FAIL_CHECK(p.m << " x " << p.k << ", " << p.n << " tokens");
 }
 
@@ -68,8 +68,8 @@ TEMPLATE_TEST_CASE("every level equals the definition over several chunks", "", 
       {"three tokens past two tasks", 33, 483, 48},
       {"few tokens, columns past a chunk", 130, 3, 1040},
       {"one token, many tasks of rows", 1000, 1, 777},
-      {"rows and columns past whole blocks", 777, 40, 1000},
-      {"whole blocks of rows, tokens and columns", 96, 240, 1024},
+      {"rows and columns past whole lines", 777, 40, 1000},
+      {"whole panels, groups of tokens and lines", 96, 240, 1024},
   }));
   DYNAMIC_SECTION(s.name) {
     random_codes r;
@@ -132,7 +132,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same integers", "", two_bit,
   const product<TestType> p(300, 500, 130, r.trits(), r.bytes());
   const std::size_t threads = GENERATE(1u, 2u, 5u);
   thread_pool pool(threads);
-  CHECK((p.run(isa::active(), pool) == p.expected));
+  CHECK((p.multiply(isa::active(), pool) == p.expected));
 }
 
 TEMPLATE_TEST_CASE("products that share their activations are those of each weight", "", two_bit,
@@ -169,7 +169,7 @@ TEMPLATE_TEST_CASE("products that share their activations are those of each weig
   ternary_matmul(std::span<const ternary_product<TestType, counting>>(products), x, all[0].sums,
                  workspace, pool, level);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    CHECK(outs[i] == all[i].run(level));
+    CHECK(outs[i] == all[i].multiply(level));
     CHECK(visits[i] == std::vector<int>(n * all[i].m, 1));
   }
 }

@@ -31,8 +31,8 @@ struct product {
     packed = tern::packed_matrix<Format>(tern::matrix_view<const std::int8_t>(w.data(), m, k));
   }
 
-  [[nodiscard]] std::vector<std::int32_t> run(tern::isa::level level,
-                                              tern::executor_ref ex = {}) const {
+  [[nodiscard]] std::vector<std::int32_t> multiply(tern::isa::level level,
+                                                   tern::executor_ref ex = {}) const {
     std::vector<std::int32_t> out(n * m, -77);
     const tern::matrix_view<const std::int8_t> view(x.data(), n, k);
     std::vector<std::byte> workspace(tern::ternary_matmul_workspace(packed, view), std::byte{0x7F});
@@ -41,7 +41,7 @@ struct product {
   }
 
   /// Whether the level gives the result of the definition.
-  [[nodiscard]] bool right(tern::isa::level level) const { return run(level) == expected; }
+  [[nodiscard]] bool right(tern::isa::level level) const { return multiply(level) == expected; }
 };
 
 }  // namespace tern_test

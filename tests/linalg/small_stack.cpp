@@ -32,11 +32,11 @@ std::size_t stack_used_by(const std::function<void()>& f) {
   REQUIRE(pthread_attr_init(&attributes) == 0);
   REQUIRE(pthread_attr_setstack(&attributes, bottom, size) == 0);
   pthread_t thread;
-  const auto run = [](void* job) -> void* {
+  const auto call = [](void* job) -> void* {
     (*static_cast<const std::function<void()>*>(job))();
     return nullptr;
   };
-  REQUIRE(pthread_create(&thread, &attributes, run,
+  REQUIRE(pthread_create(&thread, &attributes, call,
                          const_cast<void*>(static_cast<const void*>(&f))) == 0);
   REQUIRE(pthread_join(thread, nullptr) == 0);
   pthread_attr_destroy(&attributes);

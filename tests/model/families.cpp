@@ -48,16 +48,16 @@ TEST_CASE("packed checkpoints compute with the stored codes and scales") {
   CHECK(difference<float>(packed, p.expected.at("full.logits")) < 1e-5);
 
   // The masters that are restored quantize to the same codes, and to the scales within a rounding.
-  const auto gate = model.blocks()[0].gate.packed;
+  const auto gate = model.layers()[0].gate.packed;
   REQUIRE(gate);
   restore_masters(model);
   CHECK((logits(model, p.batch) - packed).cwiseAbs().maxCoeff() < 1e-5);
-  const auto w = std::as_const(model.blocks()[0].gate.weight).view();
+  const auto w = std::as_const(model.layers()[0].gate.weight).view();
   matrix<std::int8_t> codes(24, 16), stored(24, 16);
   float scale = 0;
   model.weight_quantizer().quantize<float>(w, codes, matrix_view<float>(&scale, 1, 1));
   gate->visit([&](const auto& deployed) {
-    unpack(deployed.trits, {stored.data(), 24, 16});
+    unpack(deployed.packed, {stored.data(), 24, 16});
     CHECK(scale == Approx(deployed.scales()(0, 0)).epsilon(1e-6));
   });
   CHECK(codes == stored);
@@ -95,7 +95,7 @@ TEST_CASE("stage 1 applies to every family") {
   });
   save_model(model, scratch.path() / "d", storage::deployed);
   auto deployed = load_model<>(scratch.path() / "d");
-  REQUIRE(deployed.blocks()[1].down.packed);
+  REQUIRE(deployed.layers()[1].down.packed);
   CHECK(logits(deployed, p.batch) == logits(model, p.batch));
 }
 

@@ -12,7 +12,7 @@ OFFSETS = [0, 3, 4, 11]
 CASES = [("grouped", 4, 2, 6, None), ("one_kv_head", 3, 1, 5, 0.3), ("equal_heads", 2, 2, 4, None)]
 
 
-def run(name, q_heads, kv_heads, d, scale):
+def case_of(name, q_heads, kv_heads, d, scale):
     n = OFFSETS[-1]
     q = wave(n, q_heads * d, 1).requires_grad_()
     k = wave(n, kv_heads * d, 2).requires_grad_()
@@ -37,5 +37,5 @@ def run(name, q_heads, kv_heads, d, scale):
     return f"namespace {name} {{\n" + "\n".join(body) + "\n}\n"
 
 
-text = "// Made by attention.py with PyTorch. Do not edit.\n" + "".join(run(*case) for case in CASES)
+text = "// Made by attention.py with PyTorch. Do not edit.\n" + "".join(case_of(*case) for case in CASES)
 Path(__file__).with_name("attention.inc").write_text(text)

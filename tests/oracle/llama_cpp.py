@@ -21,8 +21,8 @@ def find():
         return pathlib.Path(os.environ["TERN_LLAMA_CPP_DIR"])
     roots = [p / "node_modules" for p in pathlib.Path(__file__).resolve().parents]
     try:
-        run = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, timeout=60)
-        roots.append(pathlib.Path(run.stdout.strip()))
+        npm = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, timeout=60)
+        roots.append(pathlib.Path(npm.stdout.strip()))
     except (OSError, subprocess.TimeoutExpired):
         pass
     for root in roots:
@@ -64,7 +64,7 @@ class Ggml:
         if name == "f32":
             return data.view(np.float32)
         function = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row"}
-        run = getattr(self.lib, function.get(name, "dequantize_row_" + name))
-        run(ctypes.c_void_p(data.ctypes.data), ctypes.c_void_p(out.ctypes.data),
-            ctypes.c_int64(out.size))
+        decode = getattr(self.lib, function.get(name, "dequantize_row_" + name))
+        decode(ctypes.c_void_p(data.ctypes.data), ctypes.c_void_p(out.ctypes.data),
+               ctypes.c_int64(out.size))
         return out

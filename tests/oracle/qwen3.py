@@ -70,7 +70,7 @@ def operate(model):
     return model
 
 
-def run(model, sequences):
+def forward_backward(model, sequences):
     """Logits of all tokens, the mean next-token cross-entropy, its gradients."""
     model.zero_grad()
     logits = [model(input_ids=s[None]).logits[0] for s in sequences]
@@ -95,7 +95,7 @@ def main():
 
     tensors = {"tokens": torch.cat(sequences).int(), "lengths": torch.tensor(LENGTHS).int()}
     for prefix, change in (("full", lambda m: m), ("ternary", operate)):
-        logits, loss, grads = run(change(model), sequences)
+        logits, loss, grads = forward_backward(change(model), sequences)
         tensors |= {f"{prefix}.logits": logits, f"{prefix}.loss": loss}
         tensors |= {f"{prefix}.grad.{n}": g for n, g in grads.items()}
     for i, layer in enumerate(model.model.layers):

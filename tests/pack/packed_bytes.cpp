@@ -19,7 +19,7 @@ namespace {
 
 /// Bytes at an address that is a multiple of 64, as a mapped file has them.
 struct aligned_bytes {
-  std::vector<packed_block> memory;
+  std::vector<packed_line> memory;
   std::size_t size;
 
   explicit aligned_bytes(std::size_t n) : memory(n / 64 + 2), size(n) {}
@@ -102,7 +102,7 @@ TEST_CASE("the header is the documented one") {
                                   70,   0,   0,   0,   0, 0, 0, 0,  // columns
                                   1,    0,   0,   0,   0, 0, 0, 0,  // scale block: rows
                                   64,   0,   0,   0,   0, 0, 0, 0,  // and columns
-                                  0,    1,   0,   0,   0, 0, 0, 0,  // blocks at 256
+                                  0,    1,   0,   0,   0, 0, 0, 0,  // weights at 256
                                   0x80, 3,   0,   0,   0, 0, 0, 0,  // total 896
                                   0,    0,   0,   0};
   for (std::size_t i = 0; i < expected.size(); ++i)
@@ -134,12 +134,12 @@ TEST_CASE("each field that is wrong is named") {
   is(refusal_of([](header& h) { h.format = 2; }), "format 2, expected 1");
   is(refusal_of([](header& h) { h.scale_bytes = 8; }), "bytes of a scale 8, expected 4");
   is(refusal_of([](header& h) { h.rows = 33; }),
-     "cut off: the blocks and scales do not fit into 896 bytes");
+     "cut off: the weights and scales do not fit into 896 bytes");
   is(refusal_of([](header& h) { h.rows = std::uint64_t{1} << 48; }),
      "more than 2^48 rows or columns");
   is(refusal_of([](header& h) { h.cols = ~std::uint64_t{0}; }), "more than 2^48 rows or columns");
   is(refusal_of([](header& h) { h.cols = (std::uint64_t{1} << 48) - 1; }),
-     "cut off: the blocks and scales do not fit into 896 bytes");
+     "cut off: the weights and scales do not fit into 896 bytes");
   is(refusal_of([](header& h) { h.block_rows = 0; }),
      "the scale block's rows are not within 1 and the rows");
   is(refusal_of([](header& h) { h.block_rows = 18; }),
@@ -148,7 +148,7 @@ TEST_CASE("each field that is wrong is named") {
      "the scale block's columns are not within 1 and the columns");
   is(refusal_of([](header& h) { h.block_cols = 71; }),
      "the scale block's columns are not within 1 and the columns");
-  is(refusal_of([](header& h) { h.blocks_at = 320; }), "offset of the blocks 320, expected 256");
+  is(refusal_of([](header& h) { h.weights_at = 320; }), "offset of the weights 320, expected 256");
   is(refusal_of([](header& h) { h.total = ~std::uint64_t{0}; }),
      "total bytes 18446744073709551615, expected 896");
   is(refusal_of([](header& h) { h.zero = 1; }), "bytes 56 to 59 of the header must be 0");

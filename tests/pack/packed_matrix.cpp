@@ -21,7 +21,7 @@ std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("unpack undoes pack for every shape around the block size", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("unpack undoes pack for every shape around the line size", "", two_bit, base3) {
   for (std::size_t rows = 0; rows <= 35; ++rows)
     for (std::size_t cols = 0; cols <= 50; ++cols) {
       const auto codes = random_trits(rows * cols, rows * 64 + cols);
@@ -52,8 +52,8 @@ TEMPLATE_TEST_CASE("packing reads any stride and gives the same bytes on any num
 
 TEST_CASE("two_bit has the documented layout") {
   std::vector<std::int8_t> codes(16 * 32, 0);
-  codes[3 * 32 + 16 + 9] = 1;     // block 1, row 3, column 9: byte 4 * 3 + 1, plane 2
-  codes[15 * 32 + 16 + 15] = -1;  // block 1, row 15, column 15: byte 63, plane 3
+  codes[3 * 32 + 16 + 9] = 1;     // line 1, row 3, column 9: byte 4 * 3 + 1, plane 2
+  codes[15 * 32 + 16 + 15] = -1;  // line 1, row 15, column 15: byte 63, plane 3
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 32));
   for (std::size_t i = 0; i < 64; ++i) {
     CHECK(packed.view().data[0].bytes[i] == 0x55);
@@ -65,8 +65,8 @@ TEST_CASE("two_bit has the documented layout") {
 
 TEST_CASE("base3 has the documented layout") {
   std::vector<std::int8_t> codes(16 * 40, 0);
-  codes[3 * 40 + 20 + 9] = 1;     // block 1, row 3, column 9: byte 4 * 3 + 1, weight 9
-  codes[15 * 40 + 20 + 19] = -1;  // block 1, row 15, column 19: byte 63, weight 84
+  codes[3 * 40 + 20 + 9] = 1;     // line 1, row 3, column 9: byte 4 * 3 + 1, weight 9
+  codes[15 * 40 + 20 + 19] = -1;  // line 1, row 15, column 19: byte 63, weight 84
   const packed_matrix<base3> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40));
   const int zeros = 1 + 3 + 9 + 28 + 84;
   for (std::size_t i = 0; i < 64; ++i) {
@@ -77,14 +77,14 @@ TEST_CASE("base3 has the documented layout") {
 }
 
 TEST_CASE("base3 unpacks any byte to trits") {
-  packed_block block;
+  packed_line line;
   for (int byte = 0; byte < 256; ++byte) {
-    block.bytes.fill(static_cast<std::uint8_t>(byte));
+    line.bytes.fill(static_cast<std::uint8_t>(byte));
     std::vector<std::int8_t> codes(16 * 20);
-    base3::unpack(block, codes.data(), 20);
-    packed_block again;
+    base3::unpack(line, codes.data(), 20);
+    packed_line again;
     CHECK(base3::pack(codes.data(), 20, again) == 0);
-    if (byte % 28 != 27 && byte < 252) CHECK(again.bytes == block.bytes);
+    if (byte % 28 != 27 && byte < 252) CHECK(again.bytes == line.bytes);
   }
 }
 

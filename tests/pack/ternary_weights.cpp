@@ -18,22 +18,22 @@ using namespace tern;
 
 namespace {
 
-/// A format of a user: a byte for each trit, in blocks of 9 x 7.
+/// A format of a user: a byte for each trit, in lines of 9 x 7.
 struct bytes {
   static constexpr std::size_t rows = 9, cols = 7;
   static constexpr int least_code = -1, max_digit = 2;
-  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
     std::uint64_t wrong = 0;
     for (std::size_t i = 0; i < rows * cols; ++i) {
       const int code = codes[i / cols * stride + i % cols];
       wrong |= code < -1 || code > 1;
-      block.bytes[i] = static_cast<std::uint8_t>(code + 1);
+      line.bytes[i] = static_cast<std::uint8_t>(code + 1);
     }
     return wrong;
   }
-  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+  static void unpack(const packed_line& line, std::int8_t* codes, std::size_t stride) {
     for (std::size_t i = 0; i < rows * cols; ++i)
-      codes[i / cols * stride + i % cols] = static_cast<std::int8_t>(block.bytes[i] - 1);
+      codes[i / cols * stride + i % cols] = static_cast<std::int8_t>(line.bytes[i] - 1);
   }
 };
 
@@ -58,7 +58,7 @@ std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
   return codes;
 }
 
-/// Shapes around blocks and runs, then random ones.
+/// Shapes around lines and groups, then random ones.
 std::vector<extents> shapes() {
   std::vector<extents> all;
   for (const std::size_t rows : {0u, 1u, 16u, 17u, 37u})
@@ -106,7 +106,7 @@ TEMPLATE_PRODUCT_TEST_CASE("codes and scales come back, whatever shares a scale"
         for (std::size_t c = 0; c < n.cols; ++c) wrong += view.scales()(r, c) != scale_view(r, c);
 
       std::vector<std::int8_t> back(codes.size(), 9);
-      unpack(view.trits, {back.data(), rows, cols});
+      unpack(view.packed, {back.data(), rows, cols});
       wrong += back != codes;
 
       std::vector<T> reals(codes.size(), T(9)), expected(reals);
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("real weights are packed by a policy in one call", "", absmea
     TestType{}.template quantize<float>(view, {codes.data(), rows, cols},
                                         {scales.data(), n.rows, n.cols});
     const ternary_weights<two_bit> packed(view, TestType{}, pool);
-    unpack(packed.view().trits, {back.data(), rows, cols});
+    unpack(packed.view().packed, {back.data(), rows, cols});
     CHECK((back == codes));
     std::size_t wrong = 0;
     for (std::size_t r = 0; r < n.rows; ++r)
@@ -155,31 +155,31 @@ TEST_CASE("any matrix-like is packed, of any strides") {
   CHECK(back != std::vector<float>(w.size()));
 }
 
-TEST_CASE("every run begins a block") {
+TEST_CASE("every group begins a line") {
   std::vector<std::int8_t> codes(16 * 40, 0);
-  codes[25] = 1;  // the first column of run 1; run 0 has 25 columns and takes two blocks
+  codes[25] = 1;  // the first column of group 1; group 0 has 25 columns and takes two lines
   const packed_matrix<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 16, 40), 25);
   const packed_view<two_bit> view = packed;
-  CHECK(view.runs() == 2);
-  REQUIRE(view.panel_blocks() == 3);
-  CHECK(view.run_view(1).data == view.data + 2);
-  CHECK(view.run_view(1).cols == 15);
-  CHECK(view.run_view(1).panel_stride == 3);
+  CHECK(view.groups() == 2);
+  REQUIRE(view.panel_lines() == 3);
+  CHECK(view.group_view(1).data == view.data + 2);
+  CHECK(view.group_view(1).cols == 15);
+  CHECK(view.group_view(1).panel_stride == 3);
   CHECK(view.data[2].bytes[0] == 0x56);
   CHECK(view.data[1].bytes[0] == 0x55);
 }
 
-TEST_CASE("bits of a weight, by format and run") {
+TEST_CASE("bits of a weight, by format and group") {
   const auto bits = [](const auto& view) {
     return 8.0 * static_cast<double>(view.size_bytes()) / (1600 * 2560);
   };
-  const auto two = [&](std::size_t run) {
-    return bits(packed_view<two_bit>{nullptr, 1600, 2560, run});
+  const auto two = [&](std::size_t scale_cols) {
+    return bits(packed_view<two_bit>{nullptr, 1600, 2560, scale_cols});
   };
-  const auto three = [&](std::size_t run) {
-    return bits(packed_view<base3>{nullptr, 1600, 2560, run});
+  const auto three = [&](std::size_t scale_cols) {
+    return bits(packed_view<base3>{nullptr, 1600, 2560, scale_cols});
   };
-  for (const std::size_t run : {2560u, 256u, 128u, 64u}) CHECK(two(run) == 2.0);
+  for (const std::size_t scale_cols : {2560u, 256u, 128u, 64u}) CHECK(two(scale_cols) == 2.0);
   CHECK(three(2560) == 1.6);
   CHECK(three(256) == 1.625);
   CHECK(three(128) == 1.75);
@@ -190,8 +190,8 @@ TEST_CASE("owners copy, and are 64-byte aligned") {
   const auto w = random_reals<float>(17 * 70, 7);
   const ternary_weights<two_bit> first(matrix_view<const float>(w.data(), 17, 70), per_channel{});
   const ternary_weights<two_bit> copy = first;
-  CHECK(reinterpret_cast<std::uintptr_t>(copy.view().trits.data) % 64 == 0);
-  CHECK(copy.view().trits.data != first.view().trits.data);
+  CHECK(reinterpret_cast<std::uintptr_t>(copy.view().packed.data) % 64 == 0);
+  CHECK(copy.view().packed.data != first.view().packed.data);
   CHECK(copy.view().block() == extents{1, 70});
   CHECK(first.view().size_bytes() == 2 * 5 * 64 + 17 * 4);
   const ternary_weights<two_bit> none;

@@ -90,16 +90,16 @@ TEST_CASE("four bits choose the scale of the least squared error", "[absmax_grou
 TEMPLATE_TEST_CASE("any number of threads gives the same codes and scales", "[absmax_groups]",
                    (absmax_groups<4, 64>), (absmax_groups<8, 64>)) {
   const auto w = weights(301, 200);
-  const auto run = [&](executor_ref ex) {
+  const auto quantize = [&](executor_ref ex) {
     std::pair<matrix<std::int8_t>, std::vector<float>> made{{301, 200},
                                                             std::vector<float>(301 * 4)};
     TestType{}.template quantize<float>(w, made.first, {made.second.data(), 301, 4}, ex);
     return made;
   };
-  const auto expected = run({});
+  const auto expected = quantize({});
   for (const unsigned threads : {2u, 5u}) {
     thread_pool pool(threads);
-    CHECK(run(pool) == expected);
+    CHECK(quantize(pool) == expected);
   }
 }
 
@@ -157,9 +157,9 @@ TEMPLATE_TEST_CASE("rows and products of packed groups", "[absmax_groups]",
   absmax_int8{}.quantize<float>(x, codes, {scales.data(), 3}, {sums.data(), 3});
   matrix<float> y(3, 37);
   matrix<std::int32_t> products(3, 37);
-  const auto trits = packed.view().trits;
-  std::vector<std::byte> workspace(ternary_matmul_workspace(trits, codes));
-  ternary_matmul(trits, codes, sums, products, workspace, {}, isa::active(),
+  const auto w_packed = packed.view().packed;
+  std::vector<std::byte> workspace(ternary_matmul_workspace(w_packed, codes));
+  ternary_matmul(w_packed, codes, sums, products, workspace, {}, isa::active(),
                  rescale<float>(scales, packed.view().scales(), {}, y));
   for (Eigen::Index n = 0; n < 3; ++n)
     for (Eigen::Index m = 0; m < 37; ++m) {

@@ -65,12 +65,12 @@ TEST_CASE("absmean refuses weights that are not finite, takes empty ones") {
   std::vector<float> w{1.0f, std::numeric_limits<float>::quiet_NaN()};
   std::vector<std::int8_t> codes(2);
   float scale = 0;
-  const auto run = [&] {
+  const auto quantize = [&] {
     absmean{}.quantize<float>({w.data(), 1, 2}, {codes.data(), 1, 2}, {&scale, 1, 1});
   };
-  CHECK_THROWS_AS(run(), numeric_error);
+  CHECK_THROWS_AS(quantize(), numeric_error);
   w[1] = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_AS(run(), numeric_error);
+  CHECK_THROWS_AS(quantize(), numeric_error);
   CHECK_NOTHROW(absmean{}.quantize<float>({w.data(), 0, 2}, {codes.data(), 0, 2}, {&scale, 1, 1}));
   CHECK_THROWS_AS(absmean{}.quantize<float>({w.data(), 1, 2}, {codes.data(), 2, 1}, {&scale, 1, 1}),
                   shape_error);

@@ -93,16 +93,16 @@ TEMPLATE_TEST_CASE("finer policies refuse weights that are not finite, take empt
                    per_channel, block<64>) {
   std::vector<float> w(70, 1.0f), scales(2);
   std::vector<std::int8_t> codes(70);
-  const auto run = [&](std::size_t rows, std::size_t cols) {
+  const auto quantize = [&](std::size_t rows, std::size_t cols) {
     const extents n = scale_extents({rows, cols}, TestType::scale_block(rows, cols));
     TestType{}.template quantize<float>({w.data(), rows, cols}, {codes.data(), rows, cols},
                                         {scales.data(), n.rows, n.cols});
   };
-  CHECK_NOTHROW(run(1, 70));
-  CHECK_NOTHROW(run(0, 70));
-  CHECK_NOTHROW(run(7, 0));
+  CHECK_NOTHROW(quantize(1, 70));
+  CHECK_NOTHROW(quantize(0, 70));
+  CHECK_NOTHROW(quantize(7, 0));
   w[69] = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_AS(run(1, 70), numeric_error);
+  CHECK_THROWS_AS(quantize(1, 70), numeric_error);
   const auto wrong_scales = [&] {
     TestType{}.template quantize<float>({w.data(), 1, 60}, {codes.data(), 1, 60},
                                         {scales.data(), 2, 1});

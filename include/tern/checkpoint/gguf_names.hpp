@@ -38,7 +38,7 @@ inline constexpr std::string_view gguf_rope_factors = "rope_freqs.weight";
 namespace detail {
 
 /// Names inside a layer at Hugging Face and in GGUF, without "model.layers.N." and "blk.N.".
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 15> gguf_block_names{{
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 15> gguf_layer_names{{
     {"input_layernorm", "attn_norm"},
     {"self_attn.q_proj", "attn_q"},
     {"self_attn.k_proj", "attn_k"},
@@ -74,11 +74,11 @@ inline std::string gguf_name(const model_config& c, std::string_view parameter) 
     if (stem == ours) return std::string(theirs).append(kind);
   if (stem.starts_with(layers)) {
     stem.remove_prefix(layers.size());
-    const std::string block = "blk." + std::string(stem.substr(0, stem.find('.'))) + ".";
+    const std::string layer = "blk." + std::string(stem.substr(0, stem.find('.'))) + ".";
     stem.remove_prefix(stem.find('.') + 1);
     if (stem == "post_attention_layernorm" && !c.output_norms) stem = "pre_feedforward_layernorm";
-    for (const auto& [ours, theirs] : detail::gguf_block_names)
-      if (stem == ours) return block + std::string(theirs).append(kind);
+    for (const auto& [ours, theirs] : detail::gguf_layer_names)
+      if (stem == ours) return layer + std::string(theirs).append(kind);
   }
   throw config_error("GGUF has no name for '" + std::string(parameter) + "'");
 }

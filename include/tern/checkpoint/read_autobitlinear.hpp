@@ -14,8 +14,8 @@ namespace tern::inline TERN_ABI::detail {
 template <class Model>
 void read_autobitlinear(Model& model, const safetensors_shards& file) {
   read_bitnet(model, file, [](double scale) { return scale; });
-  for (auto& block : model.blocks())
-    block.for_each_projection([](auto& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([](auto& p) {
       if (!p.bias) return;
       const auto bias = p.bias->view();
       const auto scale = p.packed->visit([](const auto& w) { return w.scales()(0, 0); });

@@ -48,8 +48,8 @@ void read_bitnet_codes(const safetensors_shards& file, projection<Owner>& p, Sca
 /// Reads a whole model. Every linear of the layers must be packed, everything else must be floats.
 template <class Model, class ScaleOf>
 void read_bitnet(Model& model, const safetensors_shards& file, ScaleOf&& scale_of) {
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](auto& p) { read_bitnet_codes(file, p, scale_of); });
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](auto& p) { read_bitnet_codes(file, p, scale_of); });
   model.for_each_projection([&](const auto& p) {
     if (!p.packed) require_floats(p, file);
   });

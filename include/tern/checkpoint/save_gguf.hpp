@@ -62,7 +62,7 @@ scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
   if (p.packed) {
     p.packed->visit([&](const auto& w) {
       require_one(w.scales().size() == 1);
-      unpack(w.trits, codes);
+      unpack(w.packed, codes);
       scale = w.scales()(0, 0);
     });
   } else {
@@ -182,8 +182,8 @@ void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path
   model.for_each_parameter([&](const parameter<Owner>& p) {
     if (p.is_vector()) writer.add_vector(p);
   });
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](const projection<Owner>& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](const projection<Owner>& p) {
       c.ternary ? writer.add_ternary(p) : writer.add_dense(p, storage.linears);
     });
   writer.add_dense(model.embedding(), storage.tables);

@@ -70,8 +70,8 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   file.metadata("format", "pt");
   std::list<detail::bitnet_tensor<T>> packed;
   std::vector<const parameter<Owner>*> ternary;
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](auto& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](auto& p) {
       if (p.packed) throw config_error("save_model: a packed model has no master weights");
       if (p.ternary && deployed) ternary.push_back(&p.weight);
     });

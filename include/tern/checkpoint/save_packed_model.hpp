@@ -33,7 +33,7 @@ void save_packed_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesyst
       throw config_error("save_packed_model: '" + p.weight.name + "' is not packed");
     if (!p.packed) return;
     const std::size_t bytes = p.packed->visit([](const auto& w) { return header_of(w).total; });
-    file.add_parts(p.weight.name, bytes, sizeof(packed_block), [w = *p.packed](const auto& sink) {
+    file.add_parts(p.weight.name, bytes, sizeof(packed_line), [w = *p.packed](const auto& sink) {
       w.visit([&](const auto& view) { for_each_part(view, sink); });
     });
   });

@@ -40,8 +40,8 @@ class token_windows {
   /// The window at a position, counted from 0 over all epochs.
   std::span<const std::int32_t> operator[](std::uint64_t position) {
     shuffle_for(position / per_epoch());
-    const std::size_t block = order_[static_cast<std::size_t>(position % per_epoch())];
-    return stream_.subspan(document_start(offset_ + block * length_), length_ + 1);
+    const std::size_t window = order_[static_cast<std::size_t>(position % per_epoch())];
+    return stream_.subspan(document_start(offset_ + window * length_), length_ + 1);
   }
 
  private:

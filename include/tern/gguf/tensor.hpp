@@ -40,7 +40,7 @@ struct gguf_tensor {
   /// The name of the type, such as "TQ2_0".
   [[nodiscard]] std::string type_name() const { return ggml_type_name(type); }
 
-  /// Throws format_error where the type has no decoder.
+  /// Throws format_error where elements of the type cannot be read.
   template <std::floating_point T>
   void require_readable_as() const;
   /// Reads out.size() elements from number `first` on, both multiples of a row: exactly the floats
@@ -97,7 +97,7 @@ inline bool all_finite(std::span<const float> values) {
 /// Calls f(Block{}, decode) with the codec of the tensor's type, where decode(bytes, floats) reads
 /// a block. Returns false, without a call, where there is none.
 template <class F>
-bool with_decoder(const gguf_tensor& t, F&& f) {
+bool with_codec(const gguf_tensor& t, F&& f) {
   if (t.type != ggml_type::i2_s)
     return with_ggml_block(t.type, [&]<class Block>(Block block) { f(block, Block::decode); });
   with_i2_s_block(t.layout, [&]<class Block>(Block block) {
@@ -111,14 +111,14 @@ bool with_decoder(const gguf_tensor& t, F&& f) {
 
 template <std::floating_point T>
 void gguf_tensor::require_readable_as() const {
-  if (!detail::with_decoder(*this, [](auto, auto) {}))
+  if (!detail::with_codec(*this, [](auto, auto) {}))
     fail("type " + type_name() + " cannot be decoded");
 }
 
 template <std::floating_point T>
 void gguf_tensor::decode(std::size_t first, std::span<T> out) const {
   const std::size_t cols = shape.empty() ? 1 : shape.back();
-  detail::with_decoder(*this, [&]<class Block>(Block, auto decode_block) {
+  detail::with_codec(*this, [&]<class Block>(Block, auto decode_block) {
     detail::require_whole_blocks<Block>(*this, cols);
     const std::byte* from = data.data() + first / Block::count * Block::size;
     std::vector<float> row(std::same_as<T, float> ? 0 : cols);

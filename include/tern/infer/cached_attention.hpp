@@ -48,7 +48,7 @@ class cached_attention {
       longest = std::max(longest, cache.length(p.sequence) + p.rows);
       most = std::max(most, std::min(p.rows, bands_of) * shape.group());
     }
-    const std::size_t grain = std::max<std::size_t>(1, (tasks + most_runs - 1) / most_runs);
+    const std::size_t grain = std::max<std::size_t>(1, (tasks + most_chunks - 1) / most_chunks);
     const std::size_t width = (longest + 15) / 16 * 16, size = most * width;
     auto* const scores = scratch.allocate<float>((tasks + grain - 1) / grain * size);
     auto* const tiles =
@@ -62,7 +62,7 @@ class cached_attention {
   }
 
  private:
-  static constexpr std::size_t most_rows = score_band::most_rows, most_runs = 8, tile = 64;
+  static constexpr std::size_t most_rows = score_band::most_rows, most_chunks = 8, tile = 64;
 
   /// Some new rows of a sequence, for one key/value head.
   struct task {

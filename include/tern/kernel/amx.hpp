@@ -44,11 +44,11 @@ inline void configure(std::size_t first, std::size_t second) {
   _tile_loadconfig(&tiles);
 }
 
-/// Unpacks the codes of a block. Each plane becomes 64 bytes, 16 rows of four neighbouring columns.
+/// Unpacks the codes of a line. Each plane becomes 64 bytes, 16 rows of four neighbouring columns.
 template <class Format>
-TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
+TERN_INLINE void unpack_planes(const packed_line& line, std::int8_t* to) {
   using format = below::digit_reader<Format>;
-  const auto q = format::decode(below::ops::load(block.bytes.data()));
+  const auto q = format::decode(below::ops::load(line.bytes.data()));
   [&]<std::size_t... plane>(std::index_sequence<plane...>) __attribute__((always_inline)) {
     (below::ops::store(to + 64 * plane, _mm512_add_epi8(format::template digits<plane>(q),
                                                         _mm512_set1_epi8(Format::least_code))),
@@ -59,10 +59,10 @@ TERN_INLINE void unpack_planes(const packed_block& block, std::int8_t* to) {
 
 /// One table has the code of the lower digit of a nibble, the other one that of the upper digit.
 template <>
-TERN_INLINE void unpack_planes<two_bit>(const packed_block& block, std::int8_t* to) {
+TERN_INLINE void unpack_planes<two_bit>(const packed_line& line, std::int8_t* to) {
   const __m512i lower = _mm512_set1_epi32(0x000100FF);
   const __m512i upper = _mm512_set4_epi32(0, 0x01010101, 0, -1);
-  const __m512i nibble = _mm512_set1_epi8(15), q = _mm512_load_si512(block.bytes.data());
+  const __m512i nibble = _mm512_set1_epi8(15), q = _mm512_load_si512(line.bytes.data());
   const __m512i low = _mm512_and_si512(q, nibble),
                 high = _mm512_and_si512(_mm512_srli_epi16(q, 4), nibble);
   _mm512_store_si512(to, _mm512_shuffle_epi8(lower, low));
@@ -74,43 +74,43 @@ TERN_INLINE void unpack_planes<two_bit>(const packed_block& block, std::int8_t* 
 /// Tiles of `panels` panels. They are unpacked step by step into a ring that holds a few steps.
 template <class Format, std::size_t panels>
 struct weight_tiles {
-  static constexpr std::size_t planes = Format::cols / 4;  // planes of a block
+  static constexpr std::size_t planes = Format::cols / 4;  // planes of a line
   static constexpr bool whole = tile_planes % planes == 0;
-  // The ring holds this number of steps, so that no block crosses its end.
+  // The ring holds this number of steps, so that no line crosses its end.
   static constexpr std::size_t steps = whole ? 2 : planes;
   static constexpr std::size_t stride = steps * tile_bytes;
 
-  const packed_block* packed[panels];
-  std::size_t blocks;
+  const packed_line* packed[panels];
+  std::size_t lines;
   std::int8_t* ring;
 
-  /// The first block that no step before this one needs.
-  TERN_INLINE static std::size_t first_block(std::size_t step) {
+  /// The first line that no step before this one needs.
+  TERN_INLINE static std::size_t first_line(std::size_t step) {
     return (tile_planes * step + planes - 1) / planes;
   }
-  /// Where block b of a panel is unpacked.
-  TERN_INLINE std::int8_t* block(std::size_t panel, std::size_t b) const {
-    return ring + panel * stride + b % (steps * tile_planes / planes) * planes * 64;
+  /// The place where a line of a panel is unpacked.
+  TERN_INLINE std::int8_t* place(std::size_t panel, std::size_t line) const {
+    return ring + panel * stride + line % (steps * tile_planes / planes) * planes * 64;
   }
-  /// Unpacks the blocks that this step is the first to need.
+  /// Unpacks the lines that this step is the first to need.
   TERN_INLINE void unpack(std::size_t step) const {
-    const std::size_t begin = first_block(step), end = first_block(step + 1);
-    if (end > blocks) return unpack_last(begin, end);
+    const std::size_t begin = first_line(step), end = first_line(step + 1);
+    if (end > lines) return unpack_last(begin, end);
     for (std::size_t p = 0; p < panels; ++p)
       for (std::size_t i = 0; i <= tile_planes / planes; ++i)
         if (whole ? i < tile_planes / planes : begin + i < end)
-          unpack_planes<Format>(packed[p][begin + i], block(p, begin + i));
+          unpack_planes<Format>(packed[p][begin + i], place(p, begin + i));
     memory_fence();
   }
-  /// The same at the end of the weights, with zeros where there are no more blocks.
+  /// The same at the end of the weights, with zeros where there are no more lines.
   void unpack_last(std::size_t begin, std::size_t end) const {
     for (std::size_t p = 0; p < panels; ++p)
-      for (std::size_t b = begin; b < end; ++b)
-        if (b < blocks)
-          unpack_planes<Format>(packed[p][b], block(p, b));
+      for (std::size_t line = begin; line < end; ++line)
+        if (line < lines)
+          unpack_planes<Format>(packed[p][line], place(p, line));
         else
           for (std::size_t i = 0; i < planes; ++i)
-            _mm512_store_si512(block(p, b) + 64 * i, _mm512_setzero_si512());
+            _mm512_store_si512(place(p, line) + 64 * i, _mm512_setzero_si512());
     memory_fence();
   }
   /// The tile of a step, for the first panel.
@@ -172,7 +172,7 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
   alignas(64) std::int32_t edge[most_rows * most_tokens];
   for (std::size_t i = 0; i < panels; ++i)
     w.packed[i] = p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1);
-  w.blocks = p.weights.panel_blocks();
+  w.lines = p.weights.panel_lines();
   w.ring = ring;
   std::size_t configured = 0;
   for (std::size_t g = task.group; g < task.group_end; ++g) {

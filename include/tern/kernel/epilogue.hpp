@@ -12,12 +12,12 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A part of the result: the sums over one run of columns for tokens [token, token + sums.rows) and
-/// weight rows [row, row + sums.cols).
+/// A part of the result: the sums over one group of columns for tokens [token, token + sums.rows)
+/// and weight rows [row, row + sums.cols).
 struct sum_block {
   std::size_t token, row;                ///< where sums(0, 0) stands in the whole result
   matrix_view<const std::int32_t> sums;  ///< (tokens, weight rows)
-  std::size_t run = 0;                   ///< index of the run of columns
+  std::size_t group = 0;                 ///< index of the group of columns
 };
 
 /// Leaves the sums as they are.
@@ -26,16 +26,16 @@ struct no_epilogue {
 };
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
-/// each operation, in this order. Weights in several runs have a column of w_scales for each run:
-/// the first run makes y as above, and the others follow in order with
-/// y += sums * (x_scales[n] * w_scales(m, run)).
+/// each operation, in this order. Weights in several groups of columns have a column of w_scales
+/// for each group: the first group makes y as above, and the others follow in order with
+///   y += sums * (x_scales[n] * w_scales(m, group)).
 /// This is the only place where a ternary product becomes a real number.
 template <class T>
 class rescale {
  public:
-  /// x_scales: N elements. w_scales: (1, runs), (M, runs), or a row for every `scale_rows` rows of
-  /// the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
-  /// itself. Throws shape_error; so does the call for a run that has no column in w_scales.
+  /// x_scales: N elements. w_scales: (1, groups), (M, groups), or a row for every `scale_rows` rows
+  /// of the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
+  /// itself. Throws shape_error; so does the call for a group that has no column in w_scales.
   rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
           matrix_view<T> y, matrix_view<const T> residual = {}, std::size_t scale_rows = 1)
       : x_scales_(x_scales),
@@ -51,10 +51,10 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Scales the sums of a block; those of the first run are written to y, later ones added to it.
+  /// Scales the sums of a part; those of the first group are written to y, later ones added to it.
   void operator()(const sum_block& b) const {
-    if (b.run != 0 && b.run >= w_scales_.cols)
-      throw shape_error("rescale: more runs than columns of w_scales");
+    if (b.group != 0 && b.group >= w_scales_.cols)
+      throw shape_error("rescale: more groups of columns than columns of w_scales");
     for (std::size_t i = 0; i < b.sums.rows; ++i) {
       const std::size_t n = b.token + i;
       const row_view<const std::int32_t> sums = b.sums.row(i);
@@ -62,10 +62,10 @@ class rescale {
       T products[chunk];
       for (std::size_t c = 0; c < sums.size; c += chunk) {
         const std::size_t end = std::min(chunk, sums.size - c);
-        factors(n, b.row + c, b.run, products, end);
+        factors(n, b.row + c, b.group, products, end);
         apply<std::int32_t>({sums.data + c, end}, products, multiply);
         __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
-        if (b.run != 0) {
+        if (b.group != 0) {
           apply<T>({&y[c], end, y.stride}, products, add);
         } else {
           if (bias_) apply<T>({&bias_[b.row + c], end, bias_.stride}, products, add);
@@ -98,18 +98,18 @@ class rescale {
     for (; k < from.size; ++k) op(to[k], static_cast<T>(from[k]));
   }
 
-  /// to[k] = x_scales[n] * w_scales(m + k, run)
-  void factors(std::size_t n, std::size_t m, std::size_t run, T* to, std::size_t end) const {
+  /// to[k] = x_scales[n] * w_scales(m + k, group)
+  void factors(std::size_t n, std::size_t m, std::size_t group, T* to, std::size_t end) const {
     if (w_scales_.cols == 0) {  // a matrix without columns has no scales
       std::fill_n(to, end, T(0));
     } else if (w_scales_.rows == 1) {
-      std::fill_n(to, end, x_scales_[n] * w_scales_(0, run));
+      std::fill_n(to, end, x_scales_[n] * w_scales_(0, group));
     } else if (scale_rows_ == 1) {
       std::fill_n(to, end, x_scales_[n]);
-      apply<T>(w_scales_.block(m, run, end, 1).col(0), to, multiply);
+      apply<T>(w_scales_.block(m, group, end, 1).col(0), to, multiply);
     } else {
       for (std::size_t k = 0; k < end; ++k)
-        to[k] = x_scales_[n] * w_scales_((m + k) / scale_rows_, run);
+        to[k] = x_scales_[n] * w_scales_((m + k) / scale_rows_, group);
     }
   }
 

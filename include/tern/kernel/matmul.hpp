@@ -20,7 +20,7 @@
 #include "tern/kernel/avx512vbmi.hpp"
 #include "tern/kernel/avx512vnni.hpp"
 #include "tern/kernel/avxvnni.hpp"
-#include "tern/kernel/column_runs.hpp"
+#include "tern/kernel/column_groups.hpp"
 #include "tern/kernel/epilogue.hpp"
 #include "tern/kernel/neon.hpp"
 #include "tern/kernel/neon_dotprod.hpp"
@@ -33,7 +33,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The largest number of columns of a run for which no sum can overflow. With ternary formats the
+/// The largest number of columns of a group for which no sum can overflow. With ternary formats the
 /// accumulator of a matvec's top plane fills first: it adds digits 2 * 64 times activations down to
 /// -128 for one column in four, so 2^12 K < 2^31. Other digits are at most 255: 255 * 128 K < 2^31.
 template <pack_format Format>
@@ -67,11 +67,11 @@ inline constexpr isa::dispatch_table<entry<Format>> kernels{
 }  // namespace kernel
 
 /// Bytes of workspace that ternary_matmul needs for these operands at any level: about as many as x
-/// has, and none for a single dense token where the weights are one run and K is a multiple of the
-/// format's columns.
+/// has, and none for a single dense token where the weights are one group of columns and K is a
+/// multiple of the format's columns.
 template <packed_weights W>
 std::size_t ternary_matmul_workspace(const W& weights, matrix_view<const std::int8_t> x) {
-  return kernel::column_runs<typename W::format>::workspace(weights, x);
+  return kernel::column_groups<typename W::format>::workspace(weights, x);
 }
 
 /// A product of weights with activations that several products may share.
@@ -94,15 +94,17 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
   const packed_view<Format>& w = p.weights;
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
   require_shape(p.out, x.rows, w.rows, "ternary_matmul: out");
-  if (w.run != first.run)
-    throw shape_error("ternary_matmul: products of the same x with runs of different lengths");
-  if (std::min(w.run, w.cols) > matmul_max_cols<Format>)
+  if (w.scale_cols != first.scale_cols)
+    throw shape_error(
+        "ternary_matmul: products of the same x with groups of columns of different lengths");
+  if (std::min(w.scale_cols, w.cols) > matmul_max_cols<Format>)
     throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
   if (p.out.col_stride != 1) throw shape_error("ternary_matmul: out must be dense along its rows");
   if (workspace < ternary_matmul_workspace(w, x))
     throw shape_error("ternary_matmul: workspace smaller than ternary_matmul_workspace()");
-  if (std::same_as<Epilogue, no_epilogue> && w.runs() > 1)
-    throw config_error("ternary_matmul: several runs need an epilogue that takes each one's sums");
+  if (std::same_as<Epilogue, no_epilogue> && w.groups() > 1)
+    throw config_error(
+        "ternary_matmul: several groups of columns need an epilogue that takes each one's sums");
 }
 
 }  // namespace kernel
@@ -111,10 +113,10 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
 /// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
 /// during the call only; besides, each thread uses up to 64 KB of thread_scratch. `level` must be
 /// supported by this CPU. epilogue(sum_block) is called once for each part of the result, on the
-/// thread that has just computed it. Where w has several runs, it is called for each run of a part
-/// in order, and the sums of all runs have the same place in `out`. Throws shape_error where shapes
-/// disagree, the workspace is too small or a run of columns exceeds matmul_max_cols; config_error
-/// where w has several runs and there is no epilogue.
+/// thread that has just computed it. Where w has several groups of columns, it is called for each
+/// group of a part in order, and the sums of all groups have the same place in `out`. Throws
+/// shape_error where shapes disagree, the workspace is too small or a group of columns exceeds
+/// matmul_max_cols; config_error where w has several groups and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -148,18 +150,18 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                                    p.out.row_stride,
                                    kernel::problem<Format>::groups_of_task(x.cols, parts)};
   };
-  const kernel::column_runs<Format> runs(whole(products[0]), x, tiled, workspace, ex);
+  const kernel::column_groups<Format> groups(whole(products[0]), x, tiled, workspace, ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
                         const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);
     const auto sums = p.out.block(token, row, tokens, rows);
-    for (std::size_t r = 0; r < runs.size(); ++r) {
-      kernel::problem<Format> run = runs[r];
-      run.weights = p.weights.run_view(r);
-      run.out = p.out.data;
-      run.out_stride = p.out.row_stride;
-      kernel.compute(run, i, i + 1, bytes);
-      p.epilogue({token, row, sums, r});
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      kernel::problem<Format> group = groups[g];
+      group.weights = p.weights.group_view(g);
+      group.out = p.out.data;
+      group.out_stride = p.out.row_stride;
+      kernel.compute(group, i, i + 1, bytes);
+      p.epilogue({token, row, sums, g});
     }
   };
   std::size_t tasks = 0;

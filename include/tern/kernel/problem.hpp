@@ -22,8 +22,8 @@ struct token_partition {
   }
 };
 
-/// out[n][m] = sum over k of w[m][k] x[n][k]. x holds zeros past the last column of w, up to whole
-/// blocks of columns.
+/// out[n][m] = sum over k of w[m][k] x[n][k]. x holds zeros past the last column of w, up to the
+/// columns of a whole line.
 template <class Format>
 struct problem {
   packed_view<Format> weights;

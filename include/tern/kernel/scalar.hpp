@@ -16,7 +16,7 @@ inline std::size_t group_size(std::size_t) { return 0; }
 template <class Format>
 void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::uint8_t*) {
   std::array<std::int8_t, Format::rows * Format::cols> w;
-  const std::size_t blocks = p.weights.panel_blocks();
+  const std::size_t lines = p.weights.panel_lines();
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     const std::size_t row_end = std::min(t.panel_end * Format::rows, p.weights.rows);
@@ -24,11 +24,11 @@ void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::
       for (std::size_t m = t.panel * Format::rows; m < row_end; ++m)
         p.out[n * p.out_stride + m] = 0;
     for (std::size_t panel = t.panel; panel < t.panel_end; ++panel)
-      for (std::size_t b = 0; b < blocks; ++b) {
-        Format::unpack(p.weights.panel(panel)[b], w.data(), Format::cols);
+      for (std::size_t line = 0; line < lines; ++line) {
+        Format::unpack(p.weights.panel(panel)[line], w.data(), Format::cols);
         const std::size_t m0 = panel * Format::rows, m1 = std::min(m0 + Format::rows, row_end);
         for (std::size_t n = 0; n < p.tokens(); ++n) {
-          const std::int8_t* x = p.x + n * p.x_stride + b * Format::cols;
+          const std::int8_t* x = p.x + n * p.x_stride + line * Format::cols;
           for (std::size_t m = m0; m < m1; ++m) {
             std::int32_t sum = 0;
             for (std::size_t k = 0; k < Format::cols; ++k)

@@ -1,4 +1,4 @@
-// The three layouts of activations that kernels read: rows, padded to whole blocks of columns;
+// The three layouts of activations that kernels read: rows, padded to the columns of whole lines;
 // groups of tokens that are interleaved by 4 columns; and tiles, groups interleaved by 64 columns.
 #pragma once
 

@@ -15,9 +15,9 @@ enum class rouge_stemming {
   porter  ///< words of more than three characters are replaced by porter_stem()
 };
 
-/// The runs of letters a to z and digits in the lower-cased text. Two characters outside ASCII have
-/// a lower-case form with an ASCII letter: the Kelvin sign (k) and the capital I with a dot (an i,
-/// and a combining dot, which ends the word).
+/// The sequences of letters a to z and digits in the lower-cased text. Two characters outside ASCII
+/// have a lower-case form with an ASCII letter: the Kelvin sign (k) and the capital I with a dot
+/// (an i, and a combining dot, which ends the word).
 inline std::vector<std::string> rouge_tokens(std::string_view text,
                                              rouge_stemming stemming = rouge_stemming::none) {
   constexpr std::string_view kelvin = "\xE2\x84\xAA", dotted_i = "\xC4\xB0";

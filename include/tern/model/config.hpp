@@ -52,7 +52,7 @@ struct model_config {
   std::size_t query_pre_attn_scalar = 0;  ///< scores are divided by its root; 0: that of head_dim
 
   // Stage 1 (surgery.hpp).
-  bool ternary = false;  ///< the linears of all blocks are quantized in the forward pass
+  bool ternary = false;  ///< the linears of all layers are quantized in the forward pass
   norm_placement sub_ln = norm_placement::none;  ///< where stage 1 put norms
   double sub_ln_eps = 1e-5;                      ///< eps of those norms
   double quantizer_eps = 0;  ///< `eps` of the quantizer policies; 0: the one they have

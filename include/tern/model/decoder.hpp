@@ -1,6 +1,6 @@
-// A decoder-only transformer: blocks with norms before them, grouped-query attention with RoPE, a
-// gated feed-forward, and what model_config adds to it. One code serves training (a tape that
-// records), evaluation, full-precision models and ternary ones.
+// A decoder-only transformer: layers with norms before attention and feed-forward, grouped-query
+// attention with RoPE, a gated feed-forward, and what model_config adds to it. One code serves
+// training (a tape that records), evaluation, full-precision models and ternary ones.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
-#include "tern/model/block.hpp"
 #include "tern/model/config.hpp"
+#include "tern/model/layer.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/model/token_batch.hpp"
 #include "tern/nn/graph.hpp"
@@ -30,7 +30,7 @@ class decoder {
   using weight_quantizer_type = WeightQ;      ///< policy of ternary linears
   using parameter_type = parameter<Owner>;    ///< see model/parameter.hpp
   using projection_type = projection<Owner>;  ///< see model/parameter.hpp
-  using block = decoder_block<Owner>;         ///< see model/block.hpp
+  using layer = decoder_layer<Owner>;         ///< see model/layer.hpp
 
   /// A decoder with zero weights and with norms that multiply by one. Without `allocated` the
   /// weights of embedding, head and projections have a shape but no value yet. Throws config_error
@@ -39,11 +39,11 @@ class decoder {
       : config_((config.validate(), config)),
         rope_(config.head_dim, config.rope_theta, 0, rope_pairing::halves, config.rope_scaling),
         embedding_(table_of("model.embed_tokens.weight", allocated)),
-        norm_(block::gain(config, "model.norm.weight", config.hidden_size)) {
+        norm_(layer::gain(config, "model.norm.weight", config.hidden_size)) {
     if (config.rope_local_theta != 0)
       local_rope_.emplace(config.head_dim, config.rope_local_theta, 0);
     for (std::size_t i = 0; i < config.num_hidden_layers; ++i)
-      blocks_.push_back(block::make(config, i, allocated));
+      layers_.push_back(layer::make(config, i, allocated));
     if (!config.tie_word_embeddings) lm_head_ = table_of("lm_head.weight", allocated);
     place_norms(config.sub_ln, config.sub_ln_eps);
     set_ternary(config.ternary);
@@ -61,7 +61,7 @@ class decoder {
   [[nodiscard]] const model_config& config() const {
     return config_;
   }                                                               ///< with the changes of stage 1
-  [[nodiscard]] std::vector<block>& blocks() { return blocks_; }  ///< one for each layer
+  [[nodiscard]] std::vector<layer>& layers() { return layers_; }  ///< from the first to the last
   /// The embedding of tokens, (vocab_size, hidden_size).
   [[nodiscard]] projection_type& embedding() { return embedding_; }
   /// The head, which makes logits of hidden states: lm_head, or the tied embedding. Its shape is
@@ -83,15 +83,15 @@ class decoder {
 
   /// Puts norms with gain 1 directly before projections, in place of any; see surgery.hpp.
   void place_norms(norm_placement placement, double eps) {
-    for (block& b : blocks_) b.place_norms(placement);
+    for (layer& l : layers_) l.place_norms(placement);
     config_.sub_ln = placement;
     config_.sub_ln_eps = eps;
   }
 
-  /// Sets whether the seven linears of every block are quantized in the forward pass.
+  /// Sets whether the seven linears of every layer are quantized in the forward pass.
   void set_ternary(bool enabled) {
-    for (block& b : blocks_)
-      b.for_each_projection([&](projection_type& p) { p.ternary = enabled; });
+    for (layer& l : layers_)
+      l.for_each_projection([&](projection_type& p) { p.ternary = enabled; });
     config_.ternary = enabled;
   }
 
@@ -99,15 +99,15 @@ class decoder {
   template <class F>
   void for_each_parameter(F&& f) {
     f(embedding_.weight);
-    for (block& b : blocks_) b.for_each_parameter(f);
+    for (layer& l : layers_) l.for_each_parameter(f);
     f(norm_);
     if (lm_head_) f(lm_head_->weight);
   }
 
-  /// Calls f(projection&) for the projections of all blocks, then for embedding and lm_head.
+  /// Calls f(projection&) for the projections of all layers, then for embedding and lm_head.
   template <class F>
   void for_each_projection(F&& f) {
-    for (block& b : blocks_) b.for_each_projection(f);
+    for (layer& l : layers_) l.for_each_projection(f);
     f(embedding_);
     if (lm_head_) f(*lm_head_);
   }
@@ -157,11 +157,11 @@ class decoder {
     if (seen != nullptr)
       seen->reserve(t, batch.tokens.size(), [&](tap_point p) { return width_of(p); });
     variable<T> x = embed(t, batch.tokens);
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-      block& b = blocks_[i];
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      layer& l = layers_[i];
       x = graph::residual(
-          t, x, [&](variable<T> in) { return attention(t, b, in, batch, i, attend, seen); });
-      x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, b, in); });
+          t, x, [&](variable<T> in) { return attention(t, l, in, batch, i, attend, seen); });
+      x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, l, in); });
       if (seen != nullptr) seen->fill(t, {i, tap_point::hidden}, x);
     }
     if (!rows.empty()) x = graph::gather_rows(t, x, rows);
@@ -233,30 +233,30 @@ class decoder {
   }
 
   template <class Attend>
-  variable<T> attention(tape<T>& t, block& b, variable<T> x, const token_batch& batch,
-                        std::size_t layer, Attend& attend, taps<T>* seen) {
-    const auto [q_raw, k_raw, v] = project_all(t, x, b.attention_norm, b.q, b.k, b.v);
-    const variable<T> q = normalize(t, q_raw, b.q_norm), k = normalize(t, k_raw, b.k_norm);
-    const rope_table<T>& angles = b.sliding && local_rope_ ? *local_rope_ : rope_;
+  variable<T> attention(tape<T>& t, layer& l, variable<T> x, const token_batch& batch,
+                        std::size_t index, Attend& attend, taps<T>* seen) {
+    const auto [q_raw, k_raw, v] = project_all(t, x, l.attention_norm, l.q, l.k, l.v);
+    const variable<T> q = normalize(t, q_raw, l.q_norm), k = normalize(t, k_raw, l.k_norm);
+    const rope_table<T>& angles = l.sliding && local_rope_ ? *local_rope_ : rope_;
     graph::rope<T>(t, q, batch.positions, angles);
     graph::rope<T>(t, k, batch.positions, angles);
     const attention_shape shape{config_.num_attention_heads, config_.num_key_value_heads,
                                 config_.head_dim, config_.attention_scale(),
-                                b.sliding ? config_.sliding_window : 0};
+                                l.sliding ? config_.sliding_window : 0};
     if (seen != nullptr) {
-      seen->fill(t, {layer, tap_point::q}, q);
-      seen->fill(t, {layer, tap_point::k}, k);
-      seen->fill(t, {layer, tap_point::v}, v);
+      seen->fill(t, {index, tap_point::q}, q);
+      seen->fill(t, {index, tap_point::k}, k);
+      seen->fill(t, {index, tap_point::v}, v);
     }
-    const variable<T> y = attend(layer, q, k, v, shape);
-    return normalize(t, project(t, b.o, y), b.attention_output_norm);
+    const variable<T> y = attend(index, q, k, v, shape);
+    return normalize(t, project(t, l.o, y), l.attention_output_norm);
   }
 
-  variable<T> feed_forward(tape<T>& t, block& b, variable<T> x) {
-    const auto [gate, up] = project_all(t, x, b.feed_forward_norm, b.gate, b.up);
+  variable<T> feed_forward(tape<T>& t, layer& l, variable<T> x) {
+    const auto [gate, up] = project_all(t, x, l.feed_forward_norm, l.gate, l.up);
     const variable<T> y =
-        project(t, b.down, graph::gated_activation(t, config_.hidden_act, gate, up));
-    return normalize(t, y, b.feed_forward_output_norm);
+        project(t, l.down, graph::gated_activation(t, config_.hidden_act, gate, up));
+    return normalize(t, y, l.feed_forward_output_norm);
   }
 
   model_config config_;
@@ -265,7 +265,7 @@ class decoder {
   projection_type embedding_;
   parameter_type norm_;
   std::optional<projection_type> lm_head_;
-  std::vector<block> blocks_;
+  std::vector<layer> layers_;
 };
 
 }  // namespace tern::inline TERN_ABI

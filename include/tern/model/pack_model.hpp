@@ -26,17 +26,17 @@ template <pack_format Format, class From, class T>
 shared_weights<T> packed_again(const ternary_weights_view<From, T>& w, executor_ref ex = {}) {
   std::vector<std::int8_t> codes(w.rows() * w.cols());
   const matrix_view<std::int8_t> view(codes.data(), w.rows(), w.cols());
-  unpack(w.trits, view, ex);
+  unpack(w.packed, view, ex);
   return shared_weights<T>(ternary_weights<Format, T>(view, w.scales(), w.block(), ex));
 }
 
-/// Packs the ternary projections of all blocks in `Format` (two_bit, base3), also those that are
+/// Packs the ternary projections of all layers in `Format` (two_bit, base3), also those that are
 /// packed in another format. The model computes the same to the last bit.
 template <pack_format Format, class Owner, class WeightQ, class ActQ>
 void pack_ternary(decoder<Owner, WeightQ, ActQ>& model, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
-  for (auto& block : model.blocks())
-    block.for_each_projection([&](projection<Owner>& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](projection<Owner>& p) {
       if (!p.packed && p.ternary) pack_projection<Format>(p, model.weight_quantizer(), ex);
       if (!p.packed) return;
       p.packed = p.packed->visit([&](const auto& w) -> shared_weights<T> {

@@ -1,5 +1,5 @@
 // Stage 1 of BitDistill (arXiv 2510.13998, section 3.1): it puts SubLN before the output
-// projections of attention and feed-forward, and makes every linear of the blocks ternary. Weights
+// projections of attention and feed-forward, and makes every linear of the layers ternary. Weights
 // are kept.
 #pragma once
 
@@ -20,7 +20,7 @@ void insert_sub_ln(decoder<Owner, W, A>& model, norm_placement placement = norm_
   model.place_norms(placement, eps);
 }
 
-/// Makes the forward pass quantize the seven linears of every block. Embedding and head stay as
+/// Makes the forward pass quantize the seven linears of every layer. Embedding and head stay as
 /// they are.
 template <class Owner, class W, class A>
 void make_ternary(decoder<Owner, W, A>& model) {
@@ -33,8 +33,8 @@ void make_ternary(decoder<Owner, W, A>& model) {
 template <class Owner, class A>
 void restore_masters(decoder<Owner, absmean, A>& model) {
   using T = scalar_of<Owner>;
-  for (auto& block : model.blocks())
-    block.for_each_projection([](projection<Owner>& p) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([](projection<Owner>& p) {
       if (!p.packed) return;
       p.weight.allocate();
       const matrix_view<T> w = p.weight.view();

@@ -68,7 +68,7 @@ struct bit_linear {
     const arena_scope temporaries(scratch);
     const extents scale_block = WeightQ::scale_block(w.rows, w.cols);
     const packed_view<two_bit> shape{nullptr, w.rows, w.cols, scale_block.cols};
-    auto* packed = scratch.allocate<packed_block>(shape.size_bytes() / sizeof(packed_block));
+    auto* packed = scratch.allocate<packed_line>(shape.size_bytes() / sizeof(packed_line));
     using product = packed_linear<T, ActQ>;
     const typename product::template output<two_bit> to{
         pack<two_bit>(s.w_codes, scale_block.cols, packed, ex), s.w_scales, scale_block.rows, bias,

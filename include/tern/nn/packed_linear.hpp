@@ -97,7 +97,7 @@ struct packed_linear {
                       row_view<const T> bias, matrix_view<T> y, arena& scratch,
                       executor_ref ex = {}, const ActQ& activation_quantizer = {}) {
     const arena_scope temporaries(scratch);
-    const output<Format> to{w.trits, w.scales(), w.scale_rows, bias, y};
+    const output<Format> to{w.packed, w.scales(), w.scale_rows, bias, y};
     multiply<Format>(quantize(x, scratch, ex, activation_quantizer), {&to, 1}, scratch, ex);
   }
 };

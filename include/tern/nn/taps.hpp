@@ -1,4 +1,4 @@
-// Taps: activations that a loss or a calibration wants to see while a model runs.
+// Activations that a loss or a calibration wants to see in a forward pass.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,8 @@ struct tap {
   bool operator==(const tap&) const = default;
 };
 
-/// A set of taps. Whoever wants to see an activation asks for it; the model fills it on every run.
+/// A set of taps. Whoever wants to see an activation asks for it; the model fills it in every
+/// forward pass.
 template <class T>
 class taps {
  public:
@@ -37,8 +38,8 @@ class taps {
   void clear() { entries_.clear(); }                             ///< Nothing is asked for any more.
   [[nodiscard]] bool empty() const { return entries_.empty(); }  ///< Whether nothing is asked for.
 
-  /// The activation of the last run. On a tape that records it is the graph's own variable, so a
-  /// loss may add to its gradient. Throws config_error where it was not requested.
+  /// The activation of the last forward pass. On a tape that records it is the graph's own
+  /// variable, so a loss may add to its gradient. Throws config_error for what was not requested.
   [[nodiscard]] variable<T> at(const tap& wanted) const {
     const entry* const found = find(wanted);
     if (found == nullptr)
@@ -46,8 +47,8 @@ class taps {
     return found->value;
   }
 
-  /// The model calls this before a run; width_of(point) is the width of an activation. A tape that
-  /// does not record gives the memory of a layer to the next layer, so then the taps keep copies.
+  /// The model calls this before a forward pass, with the width of each point. A tape that does not
+  /// record gives a layer's memory to the next layer, so there the taps keep copies.
   template <class WidthOf>
   void reserve(tape<T>& t, std::size_t tokens, WidthOf&& width_of) {
     for (entry& e : entries_)

@@ -1,7 +1,7 @@
-// 1.6 bits for each weight: a byte has five digits. A block is 16 rows x 20 columns. Byte 4 r + j
+// 1.6 bits for each weight: a byte has five digits. A line holds 16 rows x 20 columns. Byte 4 r + j
 // holds the digits code + 1 of row r and columns j, 4 + j, 8 + j, 12 + j and 16 + j, times the
-// weights 1, 3, 9, 28 and 84. So a block has five planes of 16 rows x 4 neighbouring columns, where
-// a block of `two_bit` has four.
+// weights 1, 3, 9, 28 and 84. So a line has five planes of 16 rows x 4 neighbouring columns, where
+// a line of `two_bit` has four.
 //
 // The weights are 28 and 84 rather than 27 and 81. Only 243 of 256 values are needed, and with
 // multiples of four the upper six bits of a byte alone determine the two upper digits; the rest is
@@ -21,7 +21,7 @@ namespace tern::inline TERN_ABI {
 
 /// A pack_format for trits.
 struct base3 {
-  static constexpr std::size_t rows = 16, cols = 20;    ///< size of a block, in codes
+  static constexpr std::size_t rows = 16, cols = 20;    ///< size of a line, in codes
   static constexpr std::uint8_t id = 2;                 ///< number of the format in stored weights
   static constexpr int least_code = -1, max_digit = 2;  ///< a digit is code - least_code
   /// What the five digits in a byte are multiplied by.
@@ -36,7 +36,7 @@ struct base3 {
   }
 
   /// See pack_format.
-  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint64_t sum = 0;  // each byte sums digits times weights, at most 250
@@ -47,17 +47,17 @@ struct base3 {
         sum += trits_to_digits(four) * weights[p];
       }
       const auto word = static_cast<std::uint32_t>(sum);
-      std::memcpy(&block.bytes[4 * r], &word, 4);
+      std::memcpy(&line.bytes[4 * r], &word, 4);
     }
     return wrong;
   }
 
   /// See pack_format.
-  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+  static void unpack(const packed_line& line, std::int8_t* codes, std::size_t stride) {
     for (std::size_t p = 0; p < weights.size(); ++p)
-      for (std::size_t i = 0; i < sizeof block; ++i)
+      for (std::size_t i = 0; i < sizeof line; ++i)
         codes[i / 4 * stride + 4 * p + i % 4] =
-            static_cast<std::int8_t>(digit(block.bytes[i], p) - 1);
+            static_cast<std::int8_t>(digit(line.bytes[i], p) - 1);
   }
 };
 

@@ -1,6 +1,6 @@
 // 4 bits for each weight, codes from -8 to 7: for the embeddings and output heads of ternary
-// models. A block is 16 rows x 8 columns. Byte 4 r + j holds the digits code + 8 of row r: column j
-// in its low half, column 4 + j in its high half. So one mask gives 16 rows x 4 neighbouring
+// models. A line holds 16 rows x 8 columns. Byte 4 r + j holds the digits code + 8 of row r: column
+// j in its low half, column 4 + j in its high half. So one mask gives 16 rows x 4 neighbouring
 // columns.
 #pragma once
 
@@ -15,13 +15,13 @@ namespace tern::inline TERN_ABI {
 
 /// A pack_format for codes of 4 bits.
 struct four_bit {
-  static constexpr std::size_t rows = 16, cols = 8;      ///< size of a block, in codes
+  static constexpr std::size_t rows = 16, cols = 8;      ///< size of a line, in codes
   static constexpr std::uint8_t id = 3;                  ///< number of the format in stored weights
   static constexpr int least_code = -8, max_digit = 15;  ///< a digit is code - least_code
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
   /// See pack_format.
-  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint64_t eight;
@@ -30,16 +30,16 @@ struct four_bit {
       const std::uint64_t digits = (eight & low) ^ 0x0808080808080808u;
       wrong |= extend(digits) ^ eight;
       const auto word = static_cast<std::uint32_t>(digits | digits >> 28);
-      std::memcpy(&block.bytes[4 * r], &word, 4);
+      std::memcpy(&line.bytes[4 * r], &word, 4);
     }
     return wrong;
   }
 
   /// See pack_format.
-  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+  static void unpack(const packed_line& line, std::int8_t* codes, std::size_t stride) {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t word;
-      std::memcpy(&word, &block.bytes[4 * r], 4);
+      std::memcpy(&word, &line.bytes[4 * r], 4);
       const std::uint64_t eight = extend((word | std::uint64_t{word} << 28) & low);
       std::memcpy(codes + r * stride, &eight, 8);
     }

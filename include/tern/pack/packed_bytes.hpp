@@ -1,5 +1,6 @@
-// Packed weights as bytes, and a view of such bytes without a copy. Header, scales and blocks begin
-// at multiples of 64. The caller reads or maps the bytes; io/packed_file.hpp does so for files.
+// Packed weights as bytes, and a view of such bytes without a copy. Header, scales and weights
+// begin at multiples of 64. The caller reads or maps the bytes; io/packed_file.hpp does so for
+// files.
 #pragma once
 
 #include <array>
@@ -32,8 +33,8 @@ packed_header header_of(const ternary_weights_view<Format, T>& w) {
   h.cols = w.cols();
   h.block_rows = w.block().rows;
   h.block_cols = w.block().cols;
-  h.blocks_at = sizeof h + (w.scales().size() * sizeof(T) + 63) / 64 * 64;
-  h.total = h.blocks_at + w.trits.size_bytes();
+  h.weights_at = sizeof h + (w.scales().size() * sizeof(T) + 63) / 64 * 64;
+  h.total = h.weights_at + w.packed.size_bytes();
   h.checksum = checksum_of(h);
   return h;
 }
@@ -46,8 +47,8 @@ void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
   constexpr std::array<std::byte, 64> zeros{};
   sink(std::as_bytes(std::span(&header, 1)));
   sink(scales);
-  sink(std::span(zeros).first(header.blocks_at - sizeof header - scales.size()));
-  sink(std::as_bytes(std::span(w.trits.data, w.trits.size_bytes() / sizeof(packed_block))));
+  sink(std::span(zeros).first(header.weights_at - sizeof header - scales.size()));
+  sink(std::as_bytes(std::span(w.packed.data, w.packed.size_bytes() / sizeof(packed_line))));
 }
 
 /// Writes the bytes to `to`, which has header_of(w).total bytes. Throws shape_error for another
@@ -63,7 +64,7 @@ void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to
 
 /// A view of the weights in `bytes`, which must be aligned to 64 and outlive the view. Throws
 /// config_error where they are not aligned, and format_error where they are not exactly what
-/// serialize() wrote for this Format and T. The values of blocks and scales are not checked.
+/// serialize() wrote for this Format and T. The values of weights and scales are not checked.
 template <stored_format Format, class T = float>
 ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   const packed_header h = read_packed_header(bytes);
@@ -74,7 +75,7 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   };
   expect(h.format, Format::id, "format");
   expect(h.scale_bytes, sizeof(T), "bytes of a scale");
-  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % sizeof(packed_block) != 0)
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % sizeof(packed_line) != 0)
     throw config_error("packed weights: the bytes must be aligned to 64");
 
   ternary_weights_view<Format, T> w{{nullptr, h.rows, h.cols, h.block_cols}, h.block_rows};
@@ -82,17 +83,17 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   const auto fits = [&](std::size_t a, std::size_t b, std::size_t size) {
     return b == 0 || a <= bytes.size() / size / b;
   };
-  if (!fits(w.trits.panels(), w.trits.panel_blocks(), sizeof(packed_block)) ||
+  if (!fits(w.packed.panels(), w.packed.panel_lines(), sizeof(packed_line)) ||
       !fits(w.scales().rows, w.scales().cols, sizeof(T)))
-    fail("cut off: the blocks and scales do not fit into " + std::to_string(bytes.size()) +
+    fail("cut off: the weights and scales do not fit into " + std::to_string(bytes.size()) +
          " bytes");
   const packed_header expected = header_of(w);
-  expect(h.blocks_at, expected.blocks_at, "offset of the blocks");
+  expect(h.weights_at, expected.weights_at, "offset of the weights");
   expect(h.total, expected.total, "total bytes");
   expect(bytes.size(), h.total, "bytes given");
-  for (std::size_t i = sizeof h + w.scales().size() * sizeof(T); i < h.blocks_at; ++i)
+  for (std::size_t i = sizeof h + w.scales().size() * sizeof(T); i < h.weights_at; ++i)
     if (bytes[i] != std::byte{0}) fail("padding behind the scales is not 0");
-  w.trits.data = reinterpret_cast<const packed_block*>(bytes.data() + h.blocks_at);
+  w.packed.data = reinterpret_cast<const packed_line*>(bytes.data() + h.weights_at);
   w.scale_data = reinterpret_cast<const T*>(bytes.data() + sizeof h);
   return w;
 }

@@ -13,7 +13,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The bytes are those in memory, little-endian. Scales follow at once, blocks at `blocks_at`.
+/// The bytes are those in memory, little-endian. Scales follow at once, weights at `weights_at`.
 struct packed_header {
   /// What `magic` must be.
   static constexpr std::array<char, 4> expected_magic{'T', 'E', 'R', 'N'};
@@ -25,8 +25,8 @@ struct packed_header {
   std::uint8_t scale_bytes = 0;                  ///< 4: float, 8: double
   std::uint64_t rows = 0, cols = 0;              ///< shape of the weights: (out, in)
   std::uint64_t block_rows = 0, block_cols = 0;  ///< weights that share a scale, within rows x cols
-  std::uint64_t blocks_at = 0;                   ///< offset of the blocks, a multiple of 64
-  std::uint64_t total = 0;                       ///< bytes of header, scales and blocks
+  std::uint64_t weights_at = 0;                  ///< offset of the weights, a multiple of 64
+  std::uint64_t total = 0;                       ///< bytes of header, scales and weights
   std::uint32_t zero = 0;                        ///< reserved
   std::uint32_t checksum = 0;                    ///< CRC-32 of the 60 bytes before it
 };

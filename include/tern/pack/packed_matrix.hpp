@@ -1,6 +1,6 @@
 // Matrices whose weights have a few bits each, above all ternary ones, in a layout that suits every
-// instruction set. A format says how a block is stored. Rows and columns are padded to whole blocks
-// with codes of 0.
+// instruction set. A format says how a line of 64 bytes is stored. Rows and columns are padded to
+// whole lines with codes of 0.
 #pragma once
 
 #include <algorithm>
@@ -18,78 +18,81 @@
 namespace tern::inline TERN_ABI {
 
 /// The unit of every format: 64 bytes that fill a cache line.
-struct alignas(64) packed_block {
+struct alignas(64) packed_line {
   std::array<std::uint8_t, 64> bytes{};  ///< codes in the layout of the format
 };
 
-/// A format of blocks with Format::rows x Format::cols codes. `pack` reads int8 codes with a row
+/// A format of lines with Format::rows x Format::cols codes. `pack` reads int8 codes with a row
 /// stride and returns nonzero where a code is not within [least_code, least_code + max_digit];
 /// `unpack` is its inverse.
 template <class Format>
 concept pack_format = requires(const std::int8_t* in, std::int8_t* out, std::size_t stride,
-                               packed_block& block, const packed_block& packed) {
-  { Format::pack(in, stride, block) } -> std::convertible_to<std::uint64_t>;
+                               packed_line& line, const packed_line& packed) {
+  { Format::pack(in, stride, line) } -> std::convertible_to<std::uint64_t>;
   Format::unpack(packed, out, stride);
   requires Format::rows > 0 && Format::cols > 0;
   requires Format::least_code <= 0 && Format::max_digit > 0;
 };
 
-/// A view of a packed matrix. Format::rows rows make a panel; the blocks of a panel follow each
-/// other along the columns, and panels follow each other. Columns are cut into runs that share a
-/// scale. Each run begins a block, so that it can be multiplied alone.
+/// A view of a packed matrix. Format::rows rows make a panel; the lines of a panel follow each
+/// other along the columns, and panels follow each other. Columns are cut into groups that share a
+/// scale. Each group begins a line, so that it can be multiplied alone.
 template <pack_format Format>
 struct packed_view {
-  using format = Format;  ///< format of the blocks
+  using format = Format;  ///< format of the lines
 
-  const packed_block* data = nullptr;  ///< the first block of panel 0
-  std::size_t rows = 0, cols = 0;      ///< in codes
-  /// Columns of a run, at least 1 where there are columns; the last run has the rest.
-  std::size_t run = cols;
-  std::size_t panel_stride = panel_blocks();  ///< blocks from one panel to the next
+  const packed_line* data = nullptr;  ///< the first line of panel 0
+  std::size_t rows = 0, cols = 0;     ///< in codes
+  /// Columns that share a scale, at least 1 where there are columns; the last group has the rest.
+  std::size_t scale_cols = cols;
+  std::size_t panel_stride = panel_lines();  ///< lines from one panel to the next
 
   /// Number of panels; the last one may be padded.
   [[nodiscard]] std::size_t panels() const { return (rows + Format::rows - 1) / Format::rows; }
-  /// Number of runs.
-  [[nodiscard]] std::size_t runs() const { return run >= cols ? cols != 0 : (cols - 1) / run + 1; }
-  /// Number of blocks of a panel.
-  [[nodiscard]] std::size_t panel_blocks() const {
-    const std::size_t before = run >= cols ? 0 : (cols - 1) / run;  // runs before the last
-    return before * run_blocks() + (cols - before * run + Format::cols - 1) / Format::cols;
+  /// Number of groups of columns.
+  [[nodiscard]] std::size_t groups() const {
+    return scale_cols >= cols ? cols != 0 : (cols - 1) / scale_cols + 1;
   }
-  /// The first block of panel i.
-  [[nodiscard]] const packed_block* panel(std::size_t i) const { return data + i * panel_stride; }
-  /// The columns of run i, as a matrix of one run.
-  [[nodiscard]] packed_view run_view(std::size_t i) const {
-    const std::size_t n = std::min(run, cols - i * run);
-    return {data + i * run_blocks(), rows, n, n, panel_stride};
+  /// Number of lines of a panel.
+  [[nodiscard]] std::size_t panel_lines() const {
+    // The number of groups before the last one.
+    const std::size_t before = scale_cols >= cols ? 0 : (cols - 1) / scale_cols;
+    return before * group_lines() + (cols - before * scale_cols + Format::cols - 1) / Format::cols;
+  }
+  /// The first line of panel i.
+  [[nodiscard]] const packed_line* panel(std::size_t i) const { return data + i * panel_stride; }
+  /// The columns of group i, as a matrix of one group.
+  [[nodiscard]] packed_view group_view(std::size_t i) const {
+    const std::size_t n = std::min(scale_cols, cols - i * scale_cols);
+    return {data + i * group_lines(), rows, n, n, panel_stride};
   }
   /// Bytes of all panels.
   [[nodiscard]] std::size_t size_bytes() const {
-    return panels() * panel_stride * sizeof(packed_block);
+    return panels() * panel_stride * sizeof(packed_line);
   }
 
  private:
-  /// Blocks of a whole run in a panel.
-  [[nodiscard]] std::size_t run_blocks() const { return (run - 1) / Format::cols + 1; }
+  /// Lines of a whole group in a panel.
+  [[nodiscard]] std::size_t group_lines() const { return (scale_cols - 1) / Format::cols + 1; }
 };
 
 namespace detail {
 
-/// Calls f(index of the block, its first row and column, its number of rows and columns) for every
-/// block; panels run in parallel.
+/// Calls f(index of the line, its first row and column, its number of rows and columns) for every
+/// line; panels run in parallel.
 template <class Format, class F>
-void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
-  const std::size_t blocks = m.panel_blocks();
-  const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(blocks, 1));
+void for_each_line(const packed_view<Format>& m, executor_ref ex, F f) {
+  const std::size_t lines = m.panel_lines();
+  const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(lines, 1));
   ex.parallel_for(m.panels(), grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t p = begin; p < end; ++p) {
       const std::size_t r = p * Format::rows,
                         n_rows = std::min<std::size_t>(Format::rows, m.rows - r);
-      std::size_t at = p * blocks;
-      for (std::size_t run = 0; run < m.cols; run += m.run) {
-        const std::size_t run_end = std::min(m.cols, run + m.run);
-        for (std::size_t c = run; c < run_end; c += Format::cols, ++at)
-          f(at, r, c, n_rows, std::min<std::size_t>(Format::cols, run_end - c));
+      std::size_t at = p * lines;
+      for (std::size_t group = 0; group < m.cols; group += m.scale_cols) {
+        const std::size_t group_end = std::min(m.cols, group + m.scale_cols);
+        for (std::size_t c = group; c < group_end; c += Format::cols, ++at)
+          f(at, r, c, n_rows, std::min<std::size_t>(Format::cols, group_end - c));
       }
     }
   });
@@ -97,26 +100,26 @@ void for_each_block(const packed_view<Format>& m, executor_ref ex, F f) {
 
 }  // namespace detail
 
-/// Packs codes, in runs of `run` columns, into the caller's memory of
-/// packed_view<Format>{blocks, rows, cols, run}.size_bytes() bytes. Throws config_error where the
-/// format has no such code; then `blocks` hold nothing of use.
+/// Packs codes, in groups of `scale_cols` columns, into the caller's memory of
+/// packed_view<Format>{lines, rows, cols, scale_cols}.size_bytes() bytes. Throws config_error
+/// where the format has no such code; then `lines` hold nothing of use.
 template <pack_format Format>
-packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
-                         packed_block* blocks, executor_ref ex = {}) {
-  const packed_view<Format> view{blocks, codes.rows, codes.cols, run};
+packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t scale_cols,
+                         packed_line* lines, executor_ref ex = {}) {
+  const packed_view<Format> view{lines, codes.rows, codes.cols, scale_cols};
   std::atomic<bool> bad = false;
-  detail::for_each_block(
+  detail::for_each_line(
       view, ex,
       [&](std::size_t at, std::size_t r, std::size_t c, std::size_t n_rows, std::size_t n_cols) {
         const auto part = codes.block(r, c, n_rows, n_cols);
         std::uint64_t wrong = 0;
         if (n_rows == Format::rows && n_cols == Format::cols && codes.col_stride == 1) {
-          wrong = Format::pack(part.data, part.row_stride, blocks[at]);
+          wrong = Format::pack(part.data, part.row_stride, lines[at]);
         } else {
           std::array<std::int8_t, Format::rows * Format::cols> padded{};
           for (std::size_t i = 0; i < n_rows; ++i)
             for (std::size_t j = 0; j < n_cols; ++j) padded[i * Format::cols + j] = part(i, j);
-          wrong = Format::pack(padded.data(), Format::cols, blocks[at]);
+          wrong = Format::pack(padded.data(), Format::cols, lines[at]);
         }
         if (wrong != 0) bad.store(true, std::memory_order_relaxed);
       });
@@ -130,27 +133,28 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t run,
 template <pack_format Format>
 class packed_matrix {
  public:
-  using format = Format;  ///< format of the blocks
+  using format = Format;  ///< format of the lines
 
   packed_matrix() = default;
   /// All codes are 0.
   packed_matrix(std::size_t rows, std::size_t cols) : packed_matrix(rows, cols, cols) {}
-  /// All codes are 0, in runs of `run` columns. Throws config_error where `run` is 0.
-  packed_matrix(std::size_t rows, std::size_t cols, std::size_t run)
-      : rows_(rows), cols_(cols), run_(run) {
-    if (run == 0 && cols != 0) throw config_error("packed_matrix: runs of no columns");
-    blocks_.resize(view().size_bytes() / sizeof(packed_block));
+  /// All codes are 0, in groups of `scale_cols` columns. Throws config_error where `scale_cols` is
+  /// 0.
+  packed_matrix(std::size_t rows, std::size_t cols, std::size_t scale_cols)
+      : rows_(rows), cols_(cols), scale_cols_(scale_cols) {
+    if (scale_cols == 0 && cols != 0) throw config_error("packed_matrix: groups of no columns");
+    lines_.resize(view().size_bytes() / sizeof(packed_line));
     const std::array<std::int8_t, Format::rows * Format::cols> zeros{};
-    packed_block zero;
+    packed_line zero;
     Format::pack(zeros.data(), Format::cols, zero);
-    std::fill(blocks_.begin(), blocks_.end(), zero);
+    std::fill(lines_.begin(), lines_.end(), zero);
   }
   /// Packs codes of the format.
   explicit packed_matrix(matrix_view<const std::int8_t> codes, executor_ref ex = {})
       : packed_matrix(codes, codes.cols, ex) {}
-  /// Packs codes in runs of `run` columns. Throws config_error where `run` is 0.
-  packed_matrix(matrix_view<const std::int8_t> codes, std::size_t run, executor_ref ex = {})
-      : packed_matrix(codes.rows, codes.cols, run) {
+  /// Packs codes in groups of `scale_cols` columns. Throws config_error where `scale_cols` is 0.
+  packed_matrix(matrix_view<const std::int8_t> codes, std::size_t scale_cols, executor_ref ex = {})
+      : packed_matrix(codes.rows, codes.cols, scale_cols) {
     assign(codes, ex);
   }
 
@@ -158,19 +162,21 @@ class packed_matrix {
   /// where the format has no such code; then the matrix must be assigned again.
   void assign(matrix_view<const std::int8_t> codes, executor_ref ex = {}) {
     require_shape(codes, rows_, cols_, "packed_matrix: codes");
-    pack<Format>(codes, run_, blocks_.data(), ex);
+    pack<Format>(codes, scale_cols_, lines_.data(), ex);
   }
 
   [[nodiscard]] std::size_t rows() const { return rows_; }  ///< number of rows, in codes
   [[nodiscard]] std::size_t cols() const { return cols_; }  ///< number of columns, in codes
   /// A view of the whole matrix.
-  [[nodiscard]] packed_view<Format> view() const { return {blocks_.data(), rows_, cols_, run_}; }
+  [[nodiscard]] packed_view<Format> view() const {
+    return {lines_.data(), rows_, cols_, scale_cols_};
+  }
   /// The same.
   operator packed_view<Format>() const { return view(); }  // NOLINT: owners are views too
 
  private:
-  std::vector<packed_block> blocks_;
-  std::size_t rows_ = 0, cols_ = 0, run_ = 0;
+  std::vector<packed_line> lines_;
+  std::size_t rows_ = 0, cols_ = 0, scale_cols_ = 0;
 };
 
 /// A packed_view, or a type that converts to one, as packed_matrix does.
@@ -182,13 +188,13 @@ namespace detail {
 /// Calls f(row, column, code) for every code.
 template <class Format, class F>
 void for_each_trit(const packed_view<Format>& packed, executor_ref ex, F f) {
-  for_each_block(
+  for_each_line(
       packed, ex,
       [&](std::size_t at, std::size_t r, std::size_t c, std::size_t n_rows, std::size_t n_cols) {
-        std::array<std::int8_t, Format::rows * Format::cols> block;
-        Format::unpack(packed.data[at], block.data(), Format::cols);
+        std::array<std::int8_t, Format::rows * Format::cols> line;
+        Format::unpack(packed.data[at], line.data(), Format::cols);
         for (std::size_t i = 0; i < n_rows; ++i)
-          for (std::size_t j = 0; j < n_cols; ++j) f(r + i, c + j, block[i * Format::cols + j]);
+          for (std::size_t j = 0; j < n_cols; ++j) f(r + i, c + j, line[i * Format::cols + j]);
       });
 }
 

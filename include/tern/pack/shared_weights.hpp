@@ -47,7 +47,7 @@ class shared_weights {
   [[nodiscard]] std::size_t cols() const {
     return visit([](const auto& w) { return w.cols(); });
   }
-  /// Bytes of blocks and scales.
+  /// Bytes of codes and scales.
   [[nodiscard]] std::size_t size_bytes() const {
     return visit([](const auto& w) { return w.size_bytes(); });
   }

@@ -14,26 +14,26 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A view: weight (r, c) is code (r, c) times scales()(r / scale_rows, c / trits.run).
+/// A view: weight (r, c) is code (r, c) times scales()(r / scale_rows, c / packed.scale_cols).
 template <pack_format Format, class T = float>
 struct ternary_weights_view {
-  packed_view<Format> trits;      ///< (out, in); the columns of a run share a scale
+  packed_view<Format> packed;     ///< (out, in); columns that share a scale are a group
   std::size_t scale_rows = 1;     ///< rows that share a scale
-  const T* scale_data = nullptr;  ///< elements of scales(), run after run
+  const T* scale_data = nullptr;  ///< elements of scales(), group after group
 
   /// Shape of the matrix: (out, in).
-  [[nodiscard]] std::size_t rows() const { return trits.rows; }
-  [[nodiscard]] std::size_t cols() const { return trits.cols; }
+  [[nodiscard]] std::size_t rows() const { return packed.rows; }
+  [[nodiscard]] std::size_t cols() const { return packed.cols; }
   /// The size of a block of weights that share a scale.
-  [[nodiscard]] extents block() const { return {scale_rows, trits.run}; }
-  /// The scales: (ceil(rows / scale_rows), runs), run after run in memory.
+  [[nodiscard]] extents block() const { return {scale_rows, packed.scale_cols}; }
+  /// The scales: (ceil(rows / scale_rows), groups), group after group in memory.
   [[nodiscard]] matrix_view<const T> scales() const {
     const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
-    return {scale_data, n, trits.runs(), 1, n};
+    return {scale_data, n, packed.groups(), 1, n};
   }
-  /// Bytes of blocks and scales.
+  /// Bytes of codes and scales.
   [[nodiscard]] std::size_t size_bytes() const {
-    return trits.size_bytes() + scales().size() * sizeof(T);
+    return packed.size_bytes() + scales().size() * sizeof(T);
   }
 };
 
@@ -50,7 +50,7 @@ class ternary_weights {
     std::vector<std::int8_t> codes(w.size());
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
     quantizer.template quantize<T>(w, view, mutable_scales(), ex);
-    trits_.assign(view, ex);
+    packed_.assign(view, ex);
   }
 
   /// Packs codes that have a scale for each `block`. Throws shape_error where the shape of the
@@ -63,15 +63,15 @@ class ternary_weights {
     require_shape(scales, to.rows, to.cols, "ternary_weights: scales");
     for (std::size_t c = 0; c < to.cols; ++c)
       for (std::size_t r = 0; r < to.rows; ++r) to(r, c) = scales(r, c);
-    trits_.assign(codes, ex);
+    packed_.assign(codes, ex);
   }
 
   /// Shape of the matrix: (out, in).
-  [[nodiscard]] std::size_t rows() const { return trits_.rows(); }
-  [[nodiscard]] std::size_t cols() const { return trits_.cols(); }
+  [[nodiscard]] std::size_t rows() const { return packed_.rows(); }
+  [[nodiscard]] std::size_t cols() const { return packed_.cols(); }
   /// A view of these weights.
   [[nodiscard]] ternary_weights_view<Format, T> view() const {
-    return {trits_.view(), scale_rows_, scales_.data()};
+    return {packed_.view(), scale_rows_, scales_.data()};
   }
   /// As view().
   operator ternary_weights_view<Format, T>() const { return view(); }  // NOLINT: an owner is a view
@@ -79,7 +79,7 @@ class ternary_weights {
  private:
   /// A block that is larger than the matrix is cut to its size.
   ternary_weights(std::size_t rows, std::size_t cols, extents block)
-      : trits_(rows, cols, std::min(block.cols, std::max<std::size_t>(cols, 1))),
+      : packed_(rows, cols, std::min(block.cols, std::max<std::size_t>(cols, 1))),
         scale_rows_(std::min(block.rows, std::max<std::size_t>(rows, 1))) {
     if (scale_rows_ == 0) throw config_error("ternary_weights: scale blocks of no rows");
     scales_.resize(view().scales().size());
@@ -90,7 +90,7 @@ class ternary_weights {
     return {scales_.data(), s.rows, s.cols, s.row_stride, s.col_stride};
   }
 
-  packed_matrix<Format> trits_;
+  packed_matrix<Format> packed_;
   std::size_t scale_rows_ = 1;
   std::vector<T> scales_;
 };
@@ -101,8 +101,8 @@ void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
                 executor_ref ex = {}) {
   require_shape(out, w.rows(), w.cols(), "dequantize: out");
   const matrix_view<const T> scales = w.scales();
-  detail::for_each_trit(w.trits, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
-    out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.trits.run);
+  detail::for_each_trit(w.packed, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
+    out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.packed.scale_cols);
   });
 }
 
@@ -111,15 +111,16 @@ template <pack_format Format, class T>
 void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row_view<T> out) {
   require_size(out.size, w.cols(), "dequantize_row: out");
   const matrix_view<const T> scales = w.scales();
-  const std::size_t in_block = r % Format::rows;
-  std::array<std::int8_t, Format::rows * Format::cols> block;
-  const packed_block* at = w.trits.panel(r / Format::rows);
+  const std::size_t in_line = r % Format::rows;
+  std::array<std::int8_t, Format::rows * Format::cols> line;
+  const packed_line* at = w.packed.panel(r / Format::rows);
   for (std::size_t c = 0; c < w.cols(); ++at) {
-    Format::unpack(*at, block.data(), Format::cols);
-    const std::size_t run = c / w.trits.run;
-    const std::size_t end = std::min({c + Format::cols, (run + 1) * w.trits.run, w.cols()});
-    const std::int8_t* code = &block[in_block * Format::cols];
-    for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, run);
+    Format::unpack(*at, line.data(), Format::cols);
+    const std::size_t group = c / w.packed.scale_cols;
+    const std::size_t end =
+        std::min({c + Format::cols, (group + 1) * w.packed.scale_cols, w.cols()});
+    const std::int8_t* code = &line[in_line * Format::cols];
+    for (; c < end; ++c) out[c] = static_cast<T>(*code++) * scales(r / w.scale_rows, group);
   }
 }
 

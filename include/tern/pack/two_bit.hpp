@@ -1,4 +1,4 @@
-// 2 bits for each weight. A block is 16 rows x 16 columns. Byte 4 r + j holds the digits code + 1
+// 2 bits for each weight. A line holds 16 rows x 16 columns. Byte 4 r + j holds the digits code + 1
 // of row r and columns j, 4 + j, 8 + j and 12 + j at bits 0, 2, 4 and 6. So one mask gives 64 bytes
 // that are 16 rows x 4 neighbouring columns: the operand of a dot product of four bytes with one
 // token.
@@ -16,13 +16,13 @@ namespace tern::inline TERN_ABI {
 
 /// A pack_format for trits.
 struct two_bit {
-  static constexpr std::size_t rows = 16, cols = 16;    ///< size of a block, in codes
+  static constexpr std::size_t rows = 16, cols = 16;    ///< size of a line, in codes
   static constexpr int least_code = -1, max_digit = 2;  ///< a digit is code - least_code
   static constexpr std::uint8_t id = 1;                 ///< number of the format in stored weights
   static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
   /// See pack_format.
-  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_block& block) {
+  static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
     std::uint64_t wrong = 0;
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint64_t left, right;
@@ -31,17 +31,17 @@ struct two_bit {
       wrong |= non_trits(left) | non_trits(right);
       const std::uint64_t planes = trits_to_digits(left) | trits_to_digits(right) << 4;
       const auto word = static_cast<std::uint32_t>(planes | planes >> 30);
-      std::memcpy(&block.bytes[4 * r], &word, 4);
+      std::memcpy(&line.bytes[4 * r], &word, 4);
     }
     return wrong;
   }
 
   /// See pack_format.
-  static void unpack(const packed_block& block, std::int8_t* codes, std::size_t stride) {
+  static void unpack(const packed_line& line, std::int8_t* codes, std::size_t stride) {
     constexpr std::uint64_t low = 0x0303030303030303u;
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t word;
-      std::memcpy(&word, &block.bytes[4 * r], 4);
+      std::memcpy(&word, &line.bytes[4 * r], 4);
       const std::uint64_t planes = word | std::uint64_t{word} << 30;
       const std::uint64_t left = digits_to_trits(planes & low);
       const std::uint64_t right = digits_to_trits(planes >> 4 & low);

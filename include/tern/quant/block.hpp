@@ -27,7 +27,7 @@ struct block {
   template <class T>
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                 executor_ref ex = {}) const {
-    quant::quantize_runs<T>(weights, codes, scales, N, eps, "block", ex);
+    quant::quantize_groups<T>(weights, codes, scales, N, eps, "block", ex);
   }
 };
 

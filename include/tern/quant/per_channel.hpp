@@ -27,7 +27,7 @@ struct per_channel {
   void quantize(matrix_view<const T> weights, matrix_view<std::int8_t> codes, matrix_view<T> scales,
                 executor_ref ex = {}) const {
     const std::size_t width = scale_block(weights.rows, weights.cols).cols;
-    quant::quantize_runs<T>(weights, codes, scales, width, eps, "per_channel", ex);
+    quant::quantize_groups<T>(weights, codes, scales, width, eps, "per_channel", ex);
   }
 };
 

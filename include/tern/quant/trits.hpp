@@ -35,17 +35,17 @@ void store_trits(row_view<const T> w, row_view<std::int8_t> codes, T mean, doubl
 /// Quantizes with a scale for every `width` columns of a row: w (M, K) -> codes (M, K), scales (M,
 /// ceil(K / width)). `policy` is named in errors.
 template <class T>
-void quantize_runs(matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
-                   std::size_t width, double eps, std::string_view policy, executor_ref ex) {
+void quantize_groups(matrix_view<const T> w, matrix_view<std::int8_t> codes, matrix_view<T> scales,
+                     std::size_t width, double eps, std::string_view policy, executor_ref ex) {
   require_shape(codes, w.rows, w.cols, std::string(policy) + ": codes");
   require_shape(scales, w.rows, (w.cols + width - 1) / width, std::string(policy) + ": scales");
   for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
     for (std::size_t c = 0, i = 0; c < w.cols; c += width, ++i) {
       const std::size_t n = std::min(width, w.cols - c);
-      const row_view<const T> run = w.block(r, c, 1, n).row(0);
-      const T mean = static_cast<T>(sum_abs(run) / static_cast<double>(n));
+      const row_view<const T> group = w.block(r, c, 1, n).row(0);
+      const T mean = static_cast<T>(sum_abs(group) / static_cast<double>(n));
       scales(r, i) = finite_scale(mean, policy);
-      store_trits<T>(run, codes.block(r, c, 1, n).row(0), mean, eps);
+      store_trits<T>(group, codes.block(r, c, 1, n).row(0), mean, eps);
     }
   });
 }

@@ -118,7 +118,7 @@ std::vector<std::int32_t> classify(Model& model, std::span<const token_example> 
   if (words.empty()) throw config_error("classify: no label words");
   tape<T> t(ex, false);
   std::vector<std::int32_t> classes;
-  const auto run = [&](auto scores) {
+  const auto score = [&](auto scores) {
     for (std::size_t begin = 0; begin < examples.size(); begin += sequences) {
       t.reset();
       scores(t, examples.subspan(begin, std::min(sequences, examples.size() - begin)), classes);
@@ -126,9 +126,9 @@ std::vector<std::int32_t> classify(Model& model, std::span<const token_example> 
     }
   };
   if (std::ranges::all_of(words, [](const auto& w) { return w.size() == 1; }))
-    run(detail::single_token_scores<Model>(model, words));
+    score(detail::single_token_scores<Model>(model, words));
   else
-    run(detail::whole_word_scores<Model>(model, words));
+    score(detail::whole_word_scores<Model>(model, words));
   return classes;
 }
 

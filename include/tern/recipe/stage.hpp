@@ -29,7 +29,7 @@ struct stage_edits {
   /// Norms to insert before projections (stage 1 of BitDistill); none: no norms are inserted.
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;   ///< eps of the inserted norms
-  bool make_ternary = false;  ///< whether the linears of all blocks become ternary
+  bool make_ternary = false;  ///< the linears of all layers are quantized from here on
 };
 
 /// A cell of the result table that says whether a row has something, such as {"SubLN", true}.

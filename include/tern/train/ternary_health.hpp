@@ -31,8 +31,8 @@ double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
   codes.clear();
   double scale_sum = 0;
   std::size_t scale_count = 0;
-  for (auto& block : model.blocks()) {
-    block.for_each_projection([&](auto& p) {
+  for (auto& layer : model.layers()) {
+    layer.for_each_projection([&](auto& p) {
       if (!p.ternary) return;
       const matrix_view<const T> w = p.weight.view();
       const auto [bh, bw] = quantizer.scale_block(w.rows, w.cols);

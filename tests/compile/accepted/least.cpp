@@ -63,8 +63,8 @@ struct epilogue {
 struct format {
   static constexpr int rows = 16, cols = 4;
   static constexpr int least_code = -1, max_digit = 2;
-  static std::uint64_t pack(const std::int8_t*, std::size_t, tern::packed_block&) { return 0; }
-  static void unpack(const tern::packed_block&, std::int8_t*, std::size_t) {}
+  static std::uint64_t pack(const std::int8_t*, std::size_t, tern::packed_line&) { return 0; }
+  static void unpack(const tern::packed_line&, std::int8_t*, std::size_t) {}
 };
 
 }  // namespace

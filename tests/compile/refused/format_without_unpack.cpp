@@ -4,7 +4,7 @@
 struct format {
   static constexpr std::size_t rows = 16, cols = 16;
   static constexpr int least_code = -1, max_digit = 2;
-  static std::uint64_t pack(const std::int8_t*, std::size_t, tern::packed_block&);
+  static std::uint64_t pack(const std::int8_t*, std::size_t, tern::packed_line&);
 };
 
 tern::packed_matrix<format> packed;

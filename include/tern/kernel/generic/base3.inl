@@ -1,4 +1,4 @@
-// Digits of `base3` blocks by tables of sixteen bytes. All digits of a register are found together,
+// Digits of `base3` lines by tables of sixteen bytes. All digits of a register are found together,
 // with 18 operations, and are not multiplied by anything. A level that has a better way adds the
 // specialisation digit_reader<base3>, which is preferred to this one.
 

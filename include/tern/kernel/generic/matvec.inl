@@ -1,7 +1,7 @@
-// One token times packed weights. A plane is four neighbouring columns of all rows of a block.
+// One token times packed weights. A plane is four neighbouring columns of all rows of a line.
 
-/// Registers that a block fills.
-inline constexpr std::size_t block_regs = sizeof(packed_block) / ops::bytes;
+/// Registers that a line fills.
+inline constexpr std::size_t line_regs = sizeof(packed_line) / ops::bytes;
 
 template <class Format>
 using plane_indices = std::make_index_sequence<Format::cols / 4>;
@@ -57,10 +57,10 @@ TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][n], const D
   ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
-/// Adds the products of a block of columns, for n registers of weights.
+/// Adds the products of the columns of a line, for n registers of weights.
 template <class Format, std::size_t n, class Digits, std::size_t... plane>
-TERN_INLINE void matvec_block(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n],
-                              const std::int8_t* x, std::index_sequence<plane...>) {
+TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n],
+                             const std::int8_t* x, std::index_sequence<plane...>) {
   (matvec_step<Format, plane>(sums, q, columns<plane>(x), std::make_index_sequence<n>{}), ...);
 }
 
@@ -80,24 +80,23 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::
                         std::int32_t* sums, std::index_sequence<r...>) {
   constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
   constexpr std::size_t sums_each = digit_reader<Format>::sums;
-  const std::size_t blocks = p.weights.panel_blocks(),
-                    stride = p.weights.panel_stride * sizeof(packed_block);
+  const std::size_t lines = p.weights.panel_lines(),
+                    stride = p.weights.panel_stride * sizeof(packed_line);
   const auto* w = p.weights.panel(panel)->bytes.data();
   constexpr std::size_t dots = max_dots<Format> / digit_reader<Format>::most_scaled,
                         chunk = dots / ((planes + sums_each - 1) / sums_each);
   ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
-  for (std::size_t done = 0; done < blocks;) {
-    const std::size_t stop = blocks - done < chunk ? blocks : done + chunk;
+  for (std::size_t done = 0; done < lines;) {
+    const std::size_t stop = lines - done < chunk ? lines : done + chunk;
     sum a[sums_each][n] = {};
-    for (; done < stop; ++done, w += sizeof(packed_block), x += Format::cols) {
+    for (; done < stop; ++done, w += sizeof(packed_line), x += Format::cols) {
       // Processors by themselves do not read far enough ahead in several panels at once. At the end
       // of these panels the next ones are fetched.
-      const std::size_t ahead = done + 16 < blocks ? 1024 : 1024 + (n / block_regs - 1) * stride;
-      ((r % block_regs == 0 ? __builtin_prefetch(w + r / block_regs * stride + ahead) : void()),
-       ...);
+      const std::size_t ahead = done + 16 < lines ? 1024 : 1024 + (n / line_regs - 1) * stride;
+      ((r % line_regs == 0 ? __builtin_prefetch(w + r / line_regs * stride + ahead) : void()), ...);
       const decltype(digit_reader<Format>::decode(total[0])) q[n] = {digit_reader<Format>::decode(
-          ops::load(w + r / block_regs * stride + r % block_regs * ops::bytes))...};
-      matvec_block<Format>(a, q, x, plane_indices<Format>{});
+          ops::load(w + r / line_regs * stride + r % line_regs * ops::bytes))...};
+      matvec_line<Format>(a, q, x, plane_indices<Format>{});
     }
     add_sums<Format>(total, a, std::make_index_sequence<sums_each>{});
   }
@@ -113,9 +112,9 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
   while (begin < end) {
     const std::size_t panels = end - begin >= wide ? wide : 1;
     if (panels == wide)
-      matvec_tile(p, begin, x, sums, std::make_index_sequence<wide * block_regs>{});
+      matvec_tile(p, begin, x, sums, std::make_index_sequence<wide * line_regs>{});
     else
-      matvec_tile(p, begin, x, sums, std::make_index_sequence<block_regs>{});
+      matvec_tile(p, begin, x, sums, std::make_index_sequence<line_regs>{});
     const std::size_t row = begin * Format::rows, left = p.weights.rows - row;
     const std::size_t rows = left < panels * Format::rows ? left : panels * Format::rows;
     std::int32_t* out = p.out + n * p.out_stride + row;

@@ -1,4 +1,4 @@
-// Digits of `two_bit` blocks. Where a dot product takes larger digits than 2, the digits of a
+// Digits of `two_bit` lines. Where a dot product takes larger digits than 2, the digits of a
 // matvec may stay multiplied by the value of their place: they need a mask and no shift, each plane
 // has an accumulator of its own, and the sums are divided at the end.
 

@@ -1,4 +1,4 @@
-// Digits of `four_bit` and `eight_bit` blocks. Levels whose `dot` adds products up in int16
+// Digits of `four_bit` and `eight_bit` lines. Levels whose `dot` adds products up in int16
 // multiply them by ops::dot_wide, which adds in int32.
 
 template <>

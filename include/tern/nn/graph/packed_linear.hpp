@@ -52,8 +52,8 @@ std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
       std::size_t n = 0;
       for (; done < N; ++done, ++n) {
         const auto* const w = operands[done].w.template view_if<Format>();
-        if (w == nullptr || w->trits.run != first.trits.run) break;
-        to[n] = {w->trits, w->scales(), w->scale_rows, vector_of(operands[done].bias.value),
+        if (w == nullptr || w->packed.scale_cols != first.packed.scale_cols) break;
+        to[n] = {w->packed, w->scales(), w->scale_rows, vector_of(operands[done].bias.value),
                  y[done].value};
       }
       op::template multiply<Format>(tokens, std::span(to).first(n), t.memory(), t.executor());

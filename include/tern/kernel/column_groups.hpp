@@ -1,6 +1,6 @@
-// A product cut into runs of columns that share a scale. Each run is a problem of its own, with its
-// part of the packed weights, its activations in the layout of the kernel, and its row sums. Most
-// weights are one run; weights with a scale for every 64 columns, for instance, are many.
+// A product cut into groups of columns that share a scale. Each group is a problem of its own, with
+// its part of the packed weights, its activations in the layout of the kernel, and its row sums.
+// Most weights are one group; weights with a scale for every 64 columns, for instance, are many.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,10 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// Columns of w, padded to whole blocks.
+/// Columns of w, padded to those of whole lines.
 template <class Format>
 std::size_t padded_cols(const packed_view<Format>& w) {
-  return w.panel_blocks() * Format::cols;
+  return w.panel_lines() * Format::cols;
 }
 
 /// Sum of the elements, of which there are at most 2^24.
@@ -45,52 +45,52 @@ inline std::int32_t row_sum(row_view<const std::int8_t> x) {
 constexpr std::size_t tiled_cols(std::size_t cols) { return (cols + 63) / 64 * 64; }
 
 template <class Format>
-class column_runs {
+class column_groups {
  public:
   /// Bytes of workspace that are enough at any address.
   static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
-    const std::size_t sums = w.runs() <= 1 ? 0 : w.runs() * x.rows * sizeof(std::int32_t) + 3;
+    const std::size_t sums = w.groups() <= 1 ? 0 : w.groups() * x.rows * sizeof(std::int32_t) + 3;
     if (x.rows <= 1 && readable(w, x)) return sums;
     // 63 bytes to begin at a cache line; 16 bytes, since kernels may read 16 where a token has 4.
-    return sums + 63 + w.runs() * x.rows * tiled_cols(padded_cols(w.run_view(0))) + 16;
+    return sums + 63 + w.groups() * x.rows * tiled_cols(padded_cols(w.group_view(0))) + 16;
   }
 
   /// `whole` is the problem of all columns, x (N, K) the activations as the caller has them.
   /// `tiled` asks for the layout of tile_tokens(). The workspace must live as long as this object.
-  column_runs(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
-              std::span<std::byte> workspace, executor_ref ex)
+  column_groups(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
+                std::span<std::byte> workspace, executor_ref ex)
       : whole_(whole),
         copied_(whole.grouped || tiled || !readable(whole.weights, x)),
         tiled_(tiled) {
     const packed_view<Format>& w = whole.weights;
-    const std::size_t runs = w.runs();
+    const std::size_t groups = w.groups();
     auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
     std::int32_t* sums = nullptr;
-    if (runs > 1) {
+    if (groups > 1) {
       at += -reinterpret_cast<std::uintptr_t>(at) % sizeof *sums;
       whole_.row_sums = sums = reinterpret_cast<std::int32_t*>(at);
-      at += runs * x.rows * sizeof *sums;
+      at += groups * x.rows * sizeof *sums;
       sums_step_ = x.rows;
     }
-    x_step_ = copied_ ? x.rows * stride(w.run_view(0)) : w.run;
+    x_step_ = copied_ ? x.rows * stride(w.group_view(0)) : w.scale_cols;
     if (copied_) whole_.x = at += -reinterpret_cast<std::uintptr_t>(at) % 64;
-    if (!copied_ && runs == 1) return;
-    // Several runs are prepared in parallel; of a single run the rows are.
-    const executor_ref inside = runs == 1 ? ex : executor_ref{};
-    for_each_row(runs, x.rows * w.run, ex, [&](std::size_t i) {
-      const auto part = x.col_block(i * w.run, w.run_view(i).cols);
-      if (copied_) copy(part, at + i * x_step_, stride(w.run_view(i)), inside);
-      for (std::size_t n = 0; n < x.rows && runs > 1; ++n)
+    if (!copied_ && groups == 1) return;
+    // Several groups are prepared in parallel; of a single group the rows are.
+    const executor_ref inside = groups == 1 ? ex : executor_ref{};
+    for_each_row(groups, x.rows * w.scale_cols, ex, [&](std::size_t i) {
+      const auto part = x.col_block(i * w.scale_cols, w.group_view(i).cols);
+      if (copied_) copy(part, at + i * x_step_, stride(w.group_view(i)), inside);
+      for (std::size_t n = 0; n < x.rows && groups > 1; ++n)
         sums[i * sums_step_ + n] = row_sum(part.row(n));
     });
   }
 
-  /// Number of runs.
-  [[nodiscard]] std::size_t size() const { return whole_.weights.runs(); }
-  /// The problem of run i.
+  /// Number of groups.
+  [[nodiscard]] std::size_t size() const { return whole_.weights.groups(); }
+  /// The problem of group i.
   [[nodiscard]] problem<Format> operator[](std::size_t i) const {
     problem<Format> p = whole_;
-    p.weights = whole_.weights.run_view(i);
+    p.weights = whole_.weights.group_view(i);
     p.x += i * x_step_;
     if (copied_) p.x_stride = stride(p.weights);
     p.row_sums += i * sums_step_;
@@ -99,15 +99,15 @@ class column_runs {
 
  private:
   /// Whether kernels can read the rows of x as they are: they are dense, and the columns of each
-  /// run are whole blocks.
+  /// group fill whole lines.
   static bool readable(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
     return x.col_stride == 1 && w.cols % Format::cols == 0 &&
-           (w.run >= w.cols || w.run % Format::cols == 0);
+           (w.scale_cols >= w.cols || w.scale_cols % Format::cols == 0);
   }
 
-  /// Bytes of a token in the copy of a run.
-  [[nodiscard]] std::size_t stride(const packed_view<Format>& run) const {
-    return tiled_ ? tiled_cols(padded_cols(run)) : padded_cols(run);
+  /// Bytes of a token in the copy of a group.
+  [[nodiscard]] std::size_t stride(const packed_view<Format>& group) const {
+    return tiled_ ? tiled_cols(padded_cols(group)) : padded_cols(group);
   }
 
   void copy(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
@@ -122,7 +122,7 @@ class column_runs {
 
   problem<Format> whole_;
   bool copied_, tiled_;
-  std::size_t x_step_ = 0, sums_step_ = 0;  // distance from one run to the next
+  std::size_t x_step_ = 0, sums_step_ = 0;  // distance from one group to the next
 };
 
 }  // namespace tern::inline TERN_ABI::kernel

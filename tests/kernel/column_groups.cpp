@@ -1,6 +1,6 @@
-// Products of weights that have a scale for each run of columns. At every level the sums of each
-// run, and the real numbers made of them, equal the definition.
-#include "tern/kernel/column_runs.hpp"
+// Products of weights that have a scale for each group of columns. At every level the sums of each
+// group, and the real numbers made of them, equal the definition.
+#include "tern/kernel/column_groups.hpp"
 
 #include <atomic>
 #include <vector>
@@ -18,22 +18,22 @@ using namespace tern;
 namespace {
 
 template <class Format>
-struct product_in_runs {
-  std::size_t m, n, k, run, runs;
+struct product_in_groups {
+  std::size_t m, n, k, scale_cols, groups;
   std::vector<std::int8_t> w, x;
-  std::vector<std::int32_t> row_sums, expected;  // `expected` has a matrix (n, m) for each run
+  std::vector<std::int32_t> row_sums, expected;  // `expected` has a matrix (n, m) for each group
   packed_matrix<Format> packed;
 
-  product_in_runs(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t run_)
+  product_in_groups(std::size_t m_, std::size_t n_, std::size_t k_, std::size_t scale_cols_)
       : m(m_),
         n(n_),
         k(k_),
-        run(run_),
-        runs((k + run - 1) / run),
+        scale_cols(scale_cols_),
+        groups((k + scale_cols - 1) / scale_cols),
         w(m * k),
         x(n * k),
         row_sums(n),
-        expected(runs * n * m) {
+        expected(groups * n * m) {
     philox random(m * 7 + n * 5 + k);
     for (auto& v : w) v = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
     for (auto& v : x) v = static_cast<std::int8_t>(static_cast<int>(random.below(256)) - 128);
@@ -41,9 +41,9 @@ struct product_in_runs {
       for (std::size_t c = 0; c < k; ++c) {
         row_sums[t] += x[t * k + c];
         for (std::size_t r = 0; r < m; ++r)
-          expected[(c / run * n + t) * m + r] += w[r * k + c] * x[t * k + c];
+          expected[(c / scale_cols * n + t) * m + r] += w[r * k + c] * x[t * k + c];
       }
-    packed = packed_matrix<Format>(matrix_view<const std::int8_t>(w.data(), m, k), run);
+    packed = packed_matrix<Format>(matrix_view<const std::int8_t>(w.data(), m, k), scale_cols);
   }
 
   [[nodiscard]] matrix_view<const std::int8_t> tokens() const { return {x.data(), n, k}; }
@@ -57,7 +57,7 @@ struct product_in_runs {
     CHECK(workspace.back() == std::byte{0x7F});
   }
 
-  /// The sums of all runs; checks that the epilogue sees each of them once.
+  /// The sums of all groups; checks that the epilogue sees each of them once.
   [[nodiscard]] std::vector<std::int32_t> sums(matrix_view<const std::int8_t> xs, isa::level level,
                                                executor_ref ex = {}) const {
     std::vector<std::int32_t> seen(expected.size(), -77);
@@ -67,7 +67,7 @@ struct product_in_runs {
         [&](const sum_block& b) {
           for (std::size_t i = 0; i < b.sums.rows; ++i)
             for (std::size_t j = 0; j < b.sums.cols; ++j)
-              seen[(b.run * n + b.token + i) * m + b.row + j] = b.sums(i, j);
+              seen[(b.group * n + b.token + i) * m + b.row + j] = b.sums(i, j);
           count += b.sums.size();
         },
         ex);
@@ -86,52 +86,52 @@ std::vector<T> reals(std::size_t n, std::uint64_t seed) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("every level sums each run as defined", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("every level sums each group as defined", "", two_bit, base3) {
   struct row {
     const char* name;
-    std::size_t k, run;
+    std::size_t k, scale_cols;
   };
   const auto s = GENERATE(values<row>({
-      {"one run", 64, 64},
-      {"a run of one column", 65, 64},
-      {"a short last run", 200, 64},
-      {"whole runs", 256, 128},
-      {"runs of 128", 300, 128},
-      {"runs of 256", 500, 256},
-      {"runs of a block of base3", 47, 20},
-      {"runs of one column", 5, 1},
+      {"one group", 64, 64},
+      {"a group of one column", 65, 64},
+      {"a short last group", 200, 64},
+      {"whole groups", 256, 128},
+      {"groups of 128", 300, 128},
+      {"groups of 256", 500, 256},
+      {"groups of a line of base3", 47, 20},
+      {"groups of one column", 5, 1},
   }));
   const std::size_t m = GENERATE(0u, 1u, 16u, 33u, 70u);
   DYNAMIC_SECTION(s.name << ", " << m << " rows") {
-    std::vector<product_in_runs<TestType>> all;
-    for (std::size_t n = 0; n <= 20; ++n) all.emplace_back(m, n, s.k, s.run);
+    std::vector<product_in_groups<TestType>> all;
+    for (std::size_t n = 0; n <= 20; ++n) all.emplace_back(m, n, s.k, s.scale_cols);
     GENERATE_LEVEL();
     for (const auto& p : all)
       if (p.sums(p.tokens(), level) != p.expected) FAIL_CHECK(p.n << " tokens");
   }
 }
 
-TEMPLATE_TEST_CASE("every level sums the runs of large products", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("every level sums the groups of large products", "", two_bit, base3) {
   struct row {
     const char* name;
-    std::size_t m, n, k, run;
+    std::size_t m, n, k, scale_cols;
   };
   const auto s = GENERATE(values<row>({
       {"tokens past a task", 130, 245, 384, 64},
       {"one token, many rows", 1000, 1, 777, 256},
-      {"runs past a chunk of columns", 90, 3, 2600, 2100},
+      {"groups past a chunk of columns", 90, 3, 2600, 2100},
   }));
   DYNAMIC_SECTION(s.name) {
-    const product_in_runs<TestType> p(s.m, s.n, s.k, s.run);
+    const product_in_groups<TestType> p(s.m, s.n, s.k, s.scale_cols);
     GENERATE_LEVEL();
     CHECK((p.sums(p.tokens(), level) == p.expected));
   }
 }
 
-TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("groups of strided tokens, on any number of threads", "", two_bit, base3) {
   const std::size_t n = GENERATE(1u, 2u, 7u, 300u);
   CAPTURE(n);
-  const product_in_runs<TestType> p(150, n, 200, 64);
+  const product_in_groups<TestType> p(150, n, 200, 64);
   std::vector<std::int8_t> columns(p.x.size()), wide(n * 231 + 1);
   for (std::size_t t = 0; t < n; ++t)
     for (std::size_t c = 0; c < p.k; ++c)
@@ -143,20 +143,21 @@ TEMPLATE_TEST_CASE("runs of strided tokens, on any number of threads", "", two_b
   CHECK((p.sums(p.tokens(), level, pool) == p.expected));
 }
 
-TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", "", float, double) {
+TEMPLATE_TEST_CASE("rescale adds groups in order, rounding after each operation", "", float,
+                   double) {
   using T = TestType;
-  const std::size_t n = GENERATE(1u, 2u, 9u), run = GENERATE(64u, 128u, 256u, 50u);
+  const std::size_t n = GENERATE(1u, 2u, 9u), scale_cols = GENERATE(64u, 128u, 256u, 50u);
   const std::size_t scale_rows = GENERATE(1u, 16u, 77u);
-  CAPTURE(n, run, scale_rows);
-  const product_in_runs<two_bit> p(77, n, 300, run);
-  const std::size_t groups = (p.m + scale_rows - 1) / scale_rows;
-  const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(groups * p.runs, 2),
+  CAPTURE(n, scale_cols, scale_rows);
+  const product_in_groups<two_bit> p(77, n, 300, scale_cols);
+  const std::size_t row_groups = (p.m + scale_rows - 1) / scale_rows;
+  const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(row_groups * p.groups, 2),
              bias = reals<T>(p.m, 3), residual = reals<T>(n * p.m, 4);
   std::vector<T> expected(n * p.m);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     volatile T y = 0;  // volatile keeps operations from being fused
-    for (std::size_t r = 0; r < p.runs; ++r) {
-      volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.runs + r];
+    for (std::size_t r = 0; r < p.groups; ++r) {
+      volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.groups + r];
       value = static_cast<T>(p.expected[r * n * p.m + i]) * value;
       y = r == 0 ? value : y + value;
       if (r == 0) y = y + bias[i % p.m];
@@ -164,7 +165,7 @@ TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", 
     }
     expected[i] = y;
   }
-  const matrix_view<const T> scales(w_scales.data(), groups, p.runs);
+  const matrix_view<const T> scales(w_scales.data(), row_groups, p.groups);
   thread_pool pool(3);
   GENERATE_LEVEL();
   std::vector<T> y = residual;
@@ -173,18 +174,18 @@ TEMPLATE_TEST_CASE("rescale adds runs in order, rounding after each operation", 
   CHECK((y == expected));
 }
 
-TEST_CASE("several runs without an epilogue are refused") {
-  const product_in_runs<two_bit> p(20, 3, 100, 64);
+TEST_CASE("several groups without an epilogue are refused") {
+  const product_in_groups<two_bit> p(20, 3, 100, 64);
   CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), no_epilogue{}), config_error);
 }
 
-TEST_CASE("a run without scales is refused") {
-  const product_in_runs<two_bit> p(20, 3, 100, 64);
+TEST_CASE("a group without scales is refused") {
+  const product_in_groups<two_bit> p(20, 3, 100, 64);
   const std::vector<float> scales(20, 1.0f);
   std::vector<float> y(60);
-  const rescale<float> one_run(row_view<const float>(scales.data(), 3), {scales.data(), 20, 1}, {},
-                               {y.data(), 3, 20});
-  CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), one_run), shape_error);
+  const rescale<float> one_group(row_view<const float>(scales.data(), 3), {scales.data(), 20, 1},
+                                 {}, {y.data(), 3, 20});
+  CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), one_group), shape_error);
 }
 
 TEST_CASE("the sum of a row, of any size and stride") {

@@ -1,4 +1,4 @@
-// One block of a decoder: the parameters of a layer under Hugging Face's names.
+// One layer of a decoder: its parameters under Hugging Face's names.
 #pragma once
 
 #include <cstddef>
@@ -10,10 +10,10 @@
 
 namespace tern::inline TERN_ABI {
 
-/// A block computes x += output_norm(attention(norm(x))), and then the same with the feed-forward.
+/// A layer computes x += output_norm(attention(norm(x))), and then the same with the feed-forward.
 /// The output norms exist where the configuration has them.
 template <matrix_owner Owner>
-struct decoder_block {
+struct decoder_layer {
   using gain_type = parameter<Owner>;         ///< parameter of a norm
   using projection_type = projection<Owner>;  ///< parameters of a linear
 
@@ -23,9 +23,9 @@ struct decoder_block {
   projection_type q, k, v, o, gate, up, down;  ///< Hugging Face's q_proj ... down_proj
   bool sliding = false;                        ///< whether attention has a window
 
-  /// A block with zero weights and with norms that multiply by one. Weights have no value yet
+  /// A layer with zero weights and with norms that multiply by one. Weights have no value yet
   /// unless `allocated`. Stage 1 is not applied.
-  static decoder_block make(const model_config& c, std::size_t index, bool allocated = true) {
+  static decoder_layer make(const model_config& c, std::size_t index, bool allocated = true) {
     const std::string at = "model.layers." + std::to_string(index) + ".";
     const std::size_t d = c.hidden_size, f = c.intermediate_size;
     const auto norm = [&](const char* name, std::size_t n) {
@@ -36,29 +36,29 @@ struct decoder_block {
       if (bias) p.bias.emplace(at + name + ".bias", 1, out);
       return p;
     };
-    decoder_block b;
-    b.attention_norm = norm("input_layernorm", d);
-    b.q = project("self_attn.q_proj", c.q_width(), d, c.attention_bias);
-    b.k = project("self_attn.k_proj", c.kv_width(), d, c.attention_bias);
-    b.v = project("self_attn.v_proj", c.kv_width(), d, c.attention_bias);
-    b.o = project("self_attn.o_proj", d, c.q_width(), c.output_bias);
-    b.gate = project("mlp.gate_proj", f, d, false);
-    b.up = project("mlp.up_proj", f, d, false);
-    b.down = project("mlp.down_proj", d, f, false);
-    b.sliding = c.sliding(index);
+    decoder_layer l;
+    l.attention_norm = norm("input_layernorm", d);
+    l.q = project("self_attn.q_proj", c.q_width(), d, c.attention_bias);
+    l.k = project("self_attn.k_proj", c.kv_width(), d, c.attention_bias);
+    l.v = project("self_attn.v_proj", c.kv_width(), d, c.attention_bias);
+    l.o = project("self_attn.o_proj", d, c.q_width(), c.output_bias);
+    l.gate = project("mlp.gate_proj", f, d, false);
+    l.up = project("mlp.up_proj", f, d, false);
+    l.down = project("mlp.down_proj", d, f, false);
+    l.sliding = c.sliding(index);
     // In Gemma, "post" names the norm behind attention, in other families the norm between
     // attention and feed-forward.
-    b.feed_forward_norm =
+    l.feed_forward_norm =
         norm(c.output_norms ? "pre_feedforward_layernorm" : "post_attention_layernorm", d);
     if (c.output_norms) {
-      b.attention_output_norm = norm("post_attention_layernorm", d);
-      b.feed_forward_output_norm = norm("post_feedforward_layernorm", d);
+      l.attention_output_norm = norm("post_attention_layernorm", d);
+      l.feed_forward_output_norm = norm("post_feedforward_layernorm", d);
     }
     if (c.qk_norm) {
-      b.q_norm = norm("self_attn.q_norm", c.head_dim);
-      b.k_norm = norm("self_attn.k_norm", c.head_dim);
+      l.q_norm = norm("self_attn.q_norm", c.head_dim);
+      l.k_norm = norm("self_attn.k_norm", c.head_dim);
     }
-    return b;
+    return l;
   }
 
   /// The weight of a norm that multiplies by one.
