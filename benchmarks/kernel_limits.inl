@@ -1,8 +1,8 @@
 // The limits of a level, measured with its own ops: included once for each level inside its region.
 
 /// Computes dot products of registers, with one load in each round, and returns the number of
-/// multiply-adds. Where a dot product is one instruction, a dozen at once hide its latency. Where it
-/// is a product and a sum, no two in a round may be alike, or the compiler would multiply once.
+/// multiply-adds. Where a dot product is one instruction, a dozen at once hide its latency. Where
+/// it is a product and a sum, no two in a round may be alike, or the compiler would multiply once.
 template <std::size_t... i>
 inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
   alignas(64) std::int8_t x[64] = {};
@@ -23,8 +23,8 @@ inline std::size_t dots(std::size_t rounds, std::index_sequence<i...>) {
   return rounds * sizeof...(i) * ops::bytes;
 }
 
-/// Reads `bytes`, a multiple of 2048, once. As in kernels there are four streams side by side, which
-/// are fetched 1 KiB ahead.
+/// Reads `bytes`, a multiple of 2048, once. As in kernels there are four streams side by side,
+/// which are fetched 1 KiB ahead.
 template <std::size_t... i>
 inline void read(const std::uint8_t* from, std::size_t bytes, std::index_sequence<i...>) {
   constexpr std::size_t loads = sizeof...(i) / 4;  // loads from a stream at a time
