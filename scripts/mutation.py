@@ -110,7 +110,7 @@ TABLE = {
         ("keep * w0 - lr", "keep * w0 + lr"),
         ("b1 * m0 + c1 * x", "b1 * m0 - c1 * x"),
         ("b2 * v0 + c2", "b2 * v0 - c2"),
-        ("1 - rate * decay", "1 + rate * decay"),
+        ("1 - u.rate * decay", "1 + u.rate * decay"),
         ("inv_v) + eps", "inv_v) - eps"),
         ("rate / (1 - std::pow", "rate / (1 + std::pow"),
     ],
