@@ -81,7 +81,7 @@ namespace detail {
 /// Calls f(index of the line, its first row and column, its number of rows and columns) for every
 /// line; panels run in parallel.
 template <class Format, class F>
-void for_each_line(const packed_view<Format>& m, executor_ref ex, F f) {
+void for_each_packed_line(const packed_view<Format>& m, executor_ref ex, F f) {
   const std::size_t lines = m.panel_lines();
   const std::size_t grain = std::max<std::size_t>(1, 256 / std::max<std::size_t>(lines, 1));
   ex.parallel_for(m.panels(), grain, [&](std::size_t begin, std::size_t end) {
@@ -108,7 +108,7 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t scale
                          packed_line* lines, executor_ref ex = {}) {
   const packed_view<Format> view{lines, codes.rows, codes.cols, scale_cols};
   std::atomic<bool> bad = false;
-  detail::for_each_line(
+  detail::for_each_packed_line(
       view, ex,
       [&](std::size_t at, std::size_t r, std::size_t c, std::size_t n_rows, std::size_t n_cols) {
         const auto part = codes.block(r, c, n_rows, n_cols);
@@ -188,7 +188,7 @@ namespace detail {
 /// Calls f(row, column, code) for every code.
 template <class Format, class F>
 void for_each_trit(const packed_view<Format>& packed, executor_ref ex, F f) {
-  for_each_line(
+  for_each_packed_line(
       packed, ex,
       [&](std::size_t at, std::size_t r, std::size_t c, std::size_t n_rows, std::size_t n_cols) {
         std::array<std::int8_t, Format::rows * Format::cols> line;
