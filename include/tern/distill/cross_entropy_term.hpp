@@ -19,6 +19,7 @@ template <class T>
 class cross_entropy_term final : public loss_term<T> {
  public:
   using options = cross_entropy_options;  ///< what a recipe can set
+  /// Takes nothing from the options: the objective has the weight.
   explicit cross_entropy_term(const options& = {}, const layer_counts& = {}) {}
 
   [[nodiscard]] const char* name() const override { return options::name; }

@@ -27,6 +27,7 @@ template <class T>
 class logits_term final : public loss_term<T> {
  public:
   using options = logits_term_options;  ///< what a recipe can set
+  /// Keeps the options; layers do not matter to logits.
   explicit logits_term(const options& o, const layer_counts& = {}) : options_(o) {}
 
   [[nodiscard]] const char* name() const override { return options::name; }

@@ -24,7 +24,8 @@ namespace tern::inline TERN_ABI {
 /// present length of the sequence.
 struct cached_rows {
   std::size_t sequence = 0;  ///< index of the sequence in the cache
-  std::size_t row = 0, rows = 0;
+  std::size_t row = 0;       ///< first row of the batch that belongs to it
+  std::size_t rows = 0;      ///< number of its rows
 };
 
 /// Grouped-query attention with causal mask.

@@ -15,7 +15,7 @@ namespace tern::inline TERN_ABI::isa {
 template <class T>
 struct implementation {
   level needs;  ///< a CPU of this level can run it
-  T functions;
+  T functions;  ///< how to call it
 };
 
 /// The implementations of one operation. A level between two of them takes the lower one.

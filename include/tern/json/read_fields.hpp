@@ -16,8 +16,10 @@ namespace tern::inline TERN_ABI {
 /// A null counts as missing. Every member throws config_error as json_fields does.
 class field_reader {
  public:
+  /// `fields`: the object to read from.
   explicit field_reader(json_fields fields) : fields_(std::move(fields)) {}
 
+  /// Sets a field from its key. A missing key leaves the field as it is.
   template <class T>
   void value(const char* key, T& x) {
     if (has(key)) x = fields_.get<T>(key);

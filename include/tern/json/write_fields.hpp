@@ -13,6 +13,7 @@ namespace tern::inline TERN_ABI {
 /// The visitor that collects the fields it is shown; see core/describe.hpp.
 class field_writer {
  public:
+  /// Adds a field under its key.
   template <class T>
   void value(const char* key, const T& x) {
     json[key] = x;

@@ -23,6 +23,7 @@ inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
     {"linear", rope_scaling_kind::linear},
     {"llama3", rope_scaling_kind::llama3}};
 
+/// Shows the fields of rope_scaling; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, rope_scaling& s) {
   v.choice("rope_type", s.kind, rope_scaling_names);
@@ -63,6 +64,7 @@ constexpr void describe_architecture(V& v, model_config& c) {
   v.value("query_pre_attn_scalar", c.query_pre_attn_scalar);
 }
 
+/// Shows the fields of model_config; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, model_config& c) {
   v.value("vocab_size", c.vocab_size);

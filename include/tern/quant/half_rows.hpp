@@ -45,6 +45,7 @@ namespace quant {
 /// Conversions of the first numbers of a row; they return how many numbers they have converted.
 /// Null where a level has no such functions.
 struct half_row {
+  /// Whole groups of numbers from F16 to float, and back.
   std::size_t (*from_f16)(const std::uint16_t* from, float* to, std::size_t n) = nullptr;
   std::size_t (*to_f16)(const float* from, std::uint16_t* to, std::size_t n) = nullptr;
 };

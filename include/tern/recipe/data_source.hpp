@@ -19,9 +19,10 @@ enum class prompt_cut {
 /// The data of a run. An empty string or list is not used; for `prompt`, `answer`, `labels`,
 /// `label_words` and `metrics` it means that the task's own value counts.
 struct data_source {
-  std::string task{};              ///< name of a task, see named_task(); "own": all is given here
-  std::string directory{};         ///< folder that holds the task's files
-  std::string prompt{}, answer{};  ///< templates over the columns of the task's files
+  std::string task{};       ///< name of a task, see named_task(); "own": all is given here
+  std::string directory{};  ///< folder that holds the task's files
+  std::string prompt{};     ///< template of what the model reads; empty: the task's own
+  std::string answer{};     ///< template of what it should write; empty: the task's own
   std::vector<std::string> labels{};       ///< values that the answer takes in the files
   std::vector<std::string> label_words{};  ///< what the model says instead of each label
   std::vector<std::string> metrics{};      ///< what is measured on the answers
@@ -38,6 +39,7 @@ struct data_source {
   std::uint64_t seed = 1;              ///< draws data that are made rather than read
 };
 
+/// Shows the fields of data_source; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, data_source& d) {
   v.value("task", d.task);

@@ -25,11 +25,13 @@ template <class T>
 using loss_term_types =
     std::tuple<cross_entropy_term<T>, logits_term<T>, relation_term<T>, hidden_state_term<T>>;
 
+/// Shows the fields of cross_entropy_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, cross_entropy_options& o) {
   v.value("weight", o.weight);
 }
 
+/// Shows the fields of logits_term_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, logits_term_options& o) {
   v.value("weight", o.weight);
@@ -40,12 +42,14 @@ constexpr void describe(V& v, logits_term_options& o) {
                                         {"answer", distilled_tokens::answer}});
 }
 
+/// Shows the fields of layer_choice; see core/describe.hpp.
 template <class V>
 constexpr void describe_layers(V& v, layer_choice& c) {
   v.value("layer", c.layer);
   v.optional("teacher_layer", c.teacher_layer);
 }
 
+/// Shows the fields of relation_term_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, relation_term_options& o) {
   v.value("weight", o.weight);
@@ -67,6 +71,7 @@ constexpr void describe(V& v, relation_term_options& o) {
   v.value("alpha_v", o.alpha[2]);
 }
 
+/// Shows the fields of hidden_state_term_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, hidden_state_term_options& o) {
   v.value("weight", o.weight);
@@ -92,6 +97,7 @@ struct loss_options {
   }
 };
 
+/// Shows the fields of loss_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, loss_options& losses) {
   std::apply([&]<class... O>(std::optional<O>&... o) { (v.optional(O::name, o), ...); },

@@ -20,6 +20,7 @@ namespace tern::inline TERN_ABI {
 template <matrix_owner Owner>
 using optimizer_types = std::tuple<adamw<Owner>, sgd<Owner>>;
 
+/// Shows the fields of adamw_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, adamw_options& o) {
   v.value("beta1", o.beta1);
@@ -29,6 +30,7 @@ constexpr void describe(V& v, adamw_options& o) {
 }
 static_assert(describes_all_members<adamw_options>());
 
+/// Shows the fields of sgd_options; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, sgd_options& o) {
   v.value("momentum", o.momentum);
@@ -59,6 +61,7 @@ struct optimizer_choice {
   }
 };
 
+/// Shows the fields of optimizer_choice; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, optimizer_choice& c) {
   std::apply([&]<class... O>(std::optional<O>&... o) { (v.optional(O::name, o), ...); }, c.rules);

@@ -23,6 +23,7 @@ struct recipe {
   std::vector<stage> stages;  ///< in the order in which they run
 };
 
+/// Shows the fields of recipe; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, recipe& r) {
   v.value("title", r.title);

@@ -65,6 +65,7 @@ struct stage {
   std::vector<table_mark> marks;               ///< further columns of the row
 };
 
+/// Shows the fields of stage_edits; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, stage_edits& e) {
   v.choice("sub_ln", e.sub_ln, norm_placement_names);
@@ -73,6 +74,7 @@ constexpr void describe(V& v, stage_edits& e) {
 }
 static_assert(describes_all_members<stage_edits>());
 
+/// Shows the fields of table_mark; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, table_mark& m) {
   v.value("column", m.column);
@@ -80,6 +82,7 @@ constexpr void describe(V& v, table_mark& m) {
 }
 static_assert(describes_all_members<table_mark>());
 
+/// Shows the fields of stage; see core/describe.hpp.
 template <class V>
 constexpr void describe(V& v, stage& s) {
   v.value("name", s.name);

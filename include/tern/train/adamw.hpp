@@ -28,6 +28,7 @@ class adamw final : public optimizer<Owner> {
   using T = scalar_of<Owner>;     ///< type of an element
   using options = adamw_options;  ///< what a recipe can set
 
+  /// Not attached to a model yet; the trainer does that.
   explicit adamw(const options& o = {}) : options_(o) {}
   /// An optimizer that is attached to `model` already.
   template <class Model>

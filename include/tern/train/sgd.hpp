@@ -25,6 +25,7 @@ class sgd final : public optimizer<Owner> {
   using T = scalar_of<Owner>;   ///< type of an element
   using options = sgd_options;  ///< what a recipe can set
 
+  /// Not attached to a model yet; the trainer does that.
   explicit sgd(const options& o = {}) : options_(o) {}
 
   [[nodiscard]] std::span<const char* const> moment_names() const override { return names; }
