@@ -36,9 +36,9 @@ class packed_file {
   /// The weights, which refer into the mapped file.
   [[nodiscard]] const ternary_weights_view<Format, T>& view() const { return view_; }
   /// The same as view().
-  operator const ternary_weights_view<Format, T>&() const {
+  operator const ternary_weights_view<Format, T>&() const {  // NOLINT: an owner converts
     return view_;
-  }  // NOLINT: implicit, like every owner
+  }
 
  private:
   mapped_file file_;

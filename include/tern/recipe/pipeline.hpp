@@ -208,9 +208,9 @@ class pipeline {
     // Classification is quick, so its speed is the best of three. Generation is not repeated.
     for (int i = 0; i < 2 && data_.task.classifies(); ++i)
       best.tokens_per_second = std::max(best.tokens_per_second, evaluated().tokens_per_second);
-    const result_row row{s.row, s.marks, best.metrics,
-                         static_cast<double>(file_bytes(folder / "model.safetensors")) / 1e6,
-                         best.tokens_per_second};
+    result_row row{s.row, s.marks, best.metrics,
+                   static_cast<double>(file_bytes(folder / "model.safetensors")) / 1e6,
+                   best.tokens_per_second};
     directory_.write_row(s.name, reported_checksum(), row);
     return row;
   }
