@@ -78,7 +78,7 @@ void require_distillation(const settings& s, const stage& each) {
   if (s.model.empty() && !tern::is_model_path(each.teacher)) {
     // Both come from the new model, whose vocabulary is not known yet.
   } else {
-    require(teacher.vocab_size == student.vocab_size,
+    require(student.vocab_size == 0 || teacher.vocab_size == student.vocab_size,
             "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +
                 " and " + std::to_string(student.vocab_size));
   }

@@ -78,7 +78,7 @@ void evaluate(const options& o) {
     throw tern::config_error("task " + source.task + " needs --data");
   const auto texts = load_part(source, o.part);
   tern::thread_pool pool(o.threads);
-  const auto tokenizer = make_tokenizer(s, texts, {});
+  const auto tokenizer = make_tokenizer(s, texts);
   const auto data = tern::tokenize_task(texts, tokenizer, source, pool);
   const auto& part = o.part == "train" ? data.train : data.reported();
   if (part.examples.empty())

@@ -80,7 +80,13 @@ std::string saved_recipe(const options& o) {
 /// The recipe that --recipe or --resume names, or else the one of the command and the task.
 tern::recipe_file named_recipe(const options& o) {
   const std::string name = o.recipe.empty() ? saved_recipe(o) : o.recipe;
-  if (!name.empty()) return find_recipe(name);
+  if (!name.empty()) {
+    auto file = find_recipe(name);
+    const json command = file.json.is_object() ? file.json.value("command", json()) : json();
+    need(!o.recipe.empty() || command == o.command,
+         "'" + o.out + "' holds a run of the command " + command.dump() + ", not of " + o.command);
+    return file;
+  }
   if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
   if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
   need(!o.task.empty() || (!o.prompt.empty() && !o.answer.empty()) || o.command == "eval",
@@ -101,7 +107,8 @@ std::string task_of(const options& o, const tern::recipe_file& f) {
   if (!o.task.empty()) return o.task;
   if (!o.prompt.empty() && !o.answer.empty()) return "own";
   const json data = f.json.is_object() ? f.json.value("data", json()) : json();
-  return data.is_object() ? data.value("task", std::string()) : "";
+  const json task = data.is_object() ? data.value("task", json()) : json();
+  return task.is_string() ? task.get<std::string>() : "";
 }
 
 /// Changes the file as the options say that were given.
@@ -146,6 +153,7 @@ void use_model(tern::recipe& r, const std::string& model) {
     if (makes_base(s)) replaced.push_back(s.name);
     return makes_base(s);
   });
+  need(!r.stages.empty(), "--model: every stage of the recipe makes a new base");
   for (tern::stage& s : r.stages)
     for (std::string* origin : {&s.from, &s.teacher})
       if (!origin->empty() && std::ranges::count(replaced, *origin) != 0) *origin = as_path(model);

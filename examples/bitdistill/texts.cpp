@@ -42,13 +42,11 @@ tern::task_texts load_part(const tern::data_source& d, const std::string& part) 
   return read_task_texts(d, part == "test" || has_test ? test : dev);
 }
 
-tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
-                                   const fs::path& saved) {
+tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts) {
   const tern::data_source& d = s.recipe.data;
   if (!s.model.empty()) return tern::load_tokenizer(s.model);
   if (!d.tokenizer.empty()) return tern::bpe_tokenizer::load(d.tokenizer);
   if (d.task == "microworld") return word_tokenizer(microworld().words());
-  if (fs::exists(saved)) return tern::bpe_tokenizer::load(saved);
   return tern::train_tokenizer(texts.documents, d.vocab_size);
 }
 

@@ -1,7 +1,6 @@
 // Reads the data that a recipe names.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include "settings.hpp"
@@ -17,9 +16,8 @@ tern::task_texts load_texts(const tern::recipe& r);
 /// the task has no test part. The other parts are empty. Throws as read_task_part() does.
 tern::task_texts load_part(const tern::data_source& d, const std::string& part);
 
-/// The tokenizer of a run: that of the model, else the one that the recipe names, else the file
-/// `saved` of an earlier start of the run, else one that is trained on the documents.
-tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts,
-                                   const std::filesystem::path& saved);
+/// The tokenizer of the model, the one that the data source names, or a new one: that of the
+/// embedded language, or one that is trained on the corpus.
+tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts);
 
 }  // namespace bitdistill

@@ -1,6 +1,7 @@
 // The commands demo, run, pretrain, finetune and distill: each runs the stages of a recipe.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
@@ -82,6 +83,23 @@ void remove_run(const fs::path& out) {
   for (const char* name : run_files) fs::remove_all(out / name);
 }
 
+/// --fresh must not remove what the run reads.
+void require_outside(const fs::path& out, const settings& s) {
+  const fs::path inside = fs::weakly_canonical(out);
+  const auto check = [&](const std::string& path) {
+    const fs::path full = fs::weakly_canonical(path);
+    if (std::mismatch(inside.begin(), inside.end(), full.begin(), full.end()).first == inside.end())
+      throw tern::config_error("--fresh would remove '" + path + "', which the run reads");
+  };
+  for (const tern::stage& each : s.recipe.stages)
+    for (const auto& origin : {each.from, each.teacher})
+      if (tern::is_model_path(origin)) check(origin);
+  const tern::data_source& d = s.recipe.data;
+  for (const auto& path : {d.directory, d.tokenizer})
+    if (!path.empty()) check(path);
+  for (const auto& path : d.corpus) check(path);
+}
+
 void finish(const tern::run_directory& directory, const settings& s,
             const std::vector<tern::result_row>& rows) {
   const std::string table = format_table(rows);
@@ -116,22 +134,10 @@ void require_usable(const settings& s, const tern::task_data& data) {
             name, i + 1, tokens, most - 1));
 }
 
-/// The tokenizer that an earlier start of this run trained; empty where another corpus or another
-/// size is wanted now.
-fs::path saved_tokenizer(const options& o, const settings& s) {
-  const auto config = fs::path(o.out) / "config.json";
-  if (o.fresh || !fs::exists(config)) return "";
-  const auto before = tern::read_json(config).value("data", nlohmann::json::object());
-  const auto now = to_json(s).at("data");
-  for (const char* key : {"corpus", "documents", "vocab_size"})
-    if (!before.contains(key) || before.at(key) != now.at(key)) return "";
-  return fs::path(o.out) / "tokenizer.json";
-}
-
 /// Reads and tokenizes all data, and checks that they fit to the recipe. Nothing is written.
-prepared prepare(const options& o, settings& s, tern::executor_ref ex) {
+prepared prepare(settings& s, tern::executor_ref ex) {
   const auto texts = load_texts(s.recipe);
-  auto tokenizer = make_tokenizer(s, texts, saved_tokenizer(o, s));
+  auto tokenizer = make_tokenizer(s, texts);
   tern::model_config& model = s.recipe.model;
   if (s.model.empty()) model.vocab_size = tokenizer.vocab_size();
   if (model.vocab_size < tokenizer.vocab_size())
@@ -150,9 +156,10 @@ void train(const options& o) {
   settings s = make_settings(o);
   require_free(o, s);
   require_consistent(s);
+  if (o.fresh) require_outside(o.out, s);
   const auto config = to_json(s);
   tern::thread_pool pool(o.threads);
-  const prepared input = prepare(o, s, pool);
+  const prepared input = prepare(s, pool);
   if (o.fresh) remove_run(o.out);
   tern::run_directory directory(o.out, config);
   input.tokenizer.save(directory.path() / "tokenizer.json");

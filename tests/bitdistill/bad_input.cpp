@@ -85,7 +85,7 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   set("base.steps=many", "'base.steps': expected a non-negative integer, got \"many\"");
   set("base.steps=-1", "'base.steps': expected a non-negative integer, got -1");
   set("base.steps=null", "--set: expected a value, got 'base.steps=null'");
-  set("base=5", "--set: expected an object, got 5");
+  set("base=5", "--set: key 'base': expected an object, got 5");
   set("data=5", "'data': expected an object, got 5");
   set("base.sort_by_length=1", "'base.sort_by_length': expected true or false, got 1");
   set("base.schedule=round", "'base.schedule': expected one of constant, linear, cosine");

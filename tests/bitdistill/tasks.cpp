@@ -185,12 +185,11 @@ TEST_CASE("every shipped recipe runs") {
   const scratch_dir scratch;
   const auto printed = bitdistill({"run", "--print-recipe", name});
   CHECK(tern::parse_json(printed.out, name).contains("title"));
-  const auto result =
-      bitdistill(words{"run", "--recipe", name, "--task", "microworld", "--out",
-                       (scratch.path() / "run").string(), "--threads", "1", "--set"} +
-                 words{"stages.steps=1", "stages.sequences=2", "stages.length=32",
-                       "data.train_examples=3", "data.documents=50", "data.dev_examples=3",
-                       "data.test_examples=3"});
+  const auto result = bitdistill(
+      words{"run", "--recipe", name, "--task", "microworld", "--out",
+            (scratch.path() / "run").string(), "--threads", "1", "--set"} +
+      words{"stages.steps=1", "stages.sequences=2", "stages.length=32", "data.train_examples=3",
+            "data.documents=50", "data.dev_examples=3", "data.test_examples=3"});
   INFO(result.err);
   CHECK(result.code == 0);
 }

@@ -176,6 +176,28 @@ TEST_CASE("a stage that changes trains anew, and so do those that start from it"
         bytes_of(scratch.path() / "fresh/stages/tuned/model.safetensors"));
 }
 
+TEST_CASE("a deployed model belongs to the weights that it was made from") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  run(two_stages(), path);
+  std::filesystem::remove_all(path / "stages/tuned");
+  auto changed = two_stages();
+  changed.stages[1].learning_rate = 0.5;
+  run(changed, path);
+  run(changed, scratch.path() / "fresh");
+  CHECK(bytes_of(path / "models/tuned/model.safetensors") ==
+        bytes_of(scratch.path() / "fresh/models/tuned/model.safetensors"));
+}
+
+TEST_CASE("a fingerprint that is damaged counts as changed") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  run(two_stages(), path);
+  write_file(path / "stages/tuned/fingerprint.json", "null");
+  CHECK(run(two_stages(), path).notes ==
+        words{"base stays", "tuned changed: fingerprint", "tuned trains"});
+}
+
 TEST_CASE("a stage that was stopped goes on, unless it has changed") {
   const tern_test::scratch_dir scratch;
   const auto path = scratch.path() / "run";

@@ -131,8 +131,8 @@ TEST_CASE("what is wrong in a setting is named with --set and its key") {
       {"a.stepps=3", "--set: unknown key 'a.stepps'"},
       {"b.steps=3", "--set: unknown key 'b'"},
       {"a.steps=many", "--set: key 'a.steps': expected a non-negative integer, got \"many\""},
-      {"a=5", "--set: expected an object, got 5"},
-      {"stages=[]", "--set: expected an object, got []"},
+      {"a=5", "--set: key 'a': expected an object, got 5"},
+      {"stages=[]", "--set: key 'stages': expected an object, got []"},
   }));
   INFO(text);
   auto f = filled(find("base"));

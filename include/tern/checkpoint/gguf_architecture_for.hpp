@@ -41,7 +41,9 @@ inline constexpr std::array<std::string_view, 21> gguf_fields{
     "sliding_window",
     "query_pre_attn_scalar",
     "sub_ln_eps",
-    // The name of the family changes nothing, and the others matter to training only:
+    // The name of the family changes nothing, and initializer_range matters to new weights only. A
+    // file has no place for quantizer_eps, so a model that is read back has the default; it matters
+    // to rows whose largest magnitude is below it.
     "model_type",
     "initializer_range",
     "quantizer_eps",

@@ -116,6 +116,7 @@ std::vector<std::int32_t> classify(Model& model, std::span<const token_example> 
   using T = typename Model::scalar;
   if (examples.empty()) throw config_error("classify: no examples");
   if (words.empty()) throw config_error("classify: no label words");
+  if (sequences == 0) throw config_error("classify: sequences must be positive");
   tape<T> t(ex, false);
   std::vector<std::int32_t> classes;
   const auto score = [&](auto scores) {

@@ -119,7 +119,7 @@ inline std::string first_difference(const nlohmann::json& a, const nlohmann::jso
     std::string path = change.at("path").get<std::string>();
     for (char& c : path)
       if (c == '/') c = '.';
-    return path.substr(path.empty() ? 0 : 1);
+    return path.empty() ? "fingerprint" : path.substr(1);
   }
   return {};
 }

@@ -86,14 +86,13 @@ class pipeline {
   }
 
  private:
-  /// Whether a stage is finished and unchanged. What a stage left that has changed is removed.
+  /// Whether a stage is finished and unchanged.
   bool is_finished(const stage& s) {
     const auto found = directory_.finished(s.name);
     if (!found) return false;
     const std::string difference = first_difference(*found, fingerprints_.at(s.name));
     if (difference.empty()) return true;
     observer_.on_change(s, difference);
-    directory_.forget(s.name);
     return false;
   }
 
@@ -127,6 +126,7 @@ class pipeline {
   }
 
   void train(const stage& s) {
+    directory_.forget(s.name);
     Model model = start_of(s);
     std::optional<Model> teacher;
     layer_counts layers{model.config().num_hidden_layers, 0};
@@ -177,10 +177,12 @@ class pipeline {
     std::filesystem::remove(directory_.state(s.name), ignored);
   }
 
-  /// A text of all that the row of a stage depends on besides its weights.
-  [[nodiscard]] std::string reported_checksum() const {
+  /// A text of all that the row of a stage depends on.
+  [[nodiscard]] std::string row_checksum(const stage& s) const {
     const task_examples& part = data_.reported();
-    std::string text = detail::checksum_of(part.examples, 0) + " ";
+    detail::content_checksum weights;
+    weights.add<char>(fingerprints_.at(s.name).dump());
+    std::string text = weights.text() + " " + detail::checksum_of(part.examples, 0) + " ";
     text += detail::checksum_of(part.references);
     for (const std::string& metric : data_.task.metrics) text += " " + metric;
     return text + " " + std::to_string(data_.answer_tokens);
@@ -188,7 +190,7 @@ class pipeline {
 
   /// Measures metrics, size and speed of the deployed model, which is read back from disk.
   result_row measure(const stage& s) {
-    if (auto before = directory_.measured(s.name, reported_checksum())) {
+    if (auto before = directory_.measured(s.name, row_checksum(s))) {
       before->method = s.row;
       before->marks = s.marks;
       return *std::move(before);
@@ -202,7 +204,12 @@ class pipeline {
     const auto evaluated = [&] {
       return evaluate(
           model, data_, data_.reported(), tokenizer_,
-          [&](std::size_t n, std::size_t all) { observer_.on_evaluation(s, n, all); }, ex_);
+          [&](std::size_t n, std::size_t all) {
+            observer_.on_evaluation(s, n, all);
+            if (observer_.stop_requested())
+              throw interrupted("stopped while stage " + s.name + " was measured");
+          },
+          ex_);
     };
     evaluation best = evaluated();
     // Classification is quick, so its speed is the best of three. Generation is not repeated.
@@ -211,7 +218,7 @@ class pipeline {
     result_row row{s.row, s.marks, best.metrics,
                    static_cast<double>(file_bytes(folder / "model.safetensors")) / 1e6,
                    best.tokens_per_second};
-    directory_.write_row(s.name, reported_checksum(), row);
+    directory_.write_row(s.name, row_checksum(s), row);
     return row;
   }
 

@@ -115,18 +115,26 @@ inline recipe_file fill_stages(recipe_file f) {
 /// changes every stage that is called so or was made from a template that is called so. Throws
 /// config_error naming "--set" and the key.
 inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
-  const auto& [name, fields] = *setting.items().begin();
+  const auto first = setting.begin();
+  const std::string& name = first.key();
+  const nlohmann::json& fields = first.value();
+  std::string names = "title, model, data, stages";
   bool found = false;
   if (f.json.contains("stages"))
     for (auto& s : f.json["stages"]) {
+      names += ", " + detail::string_member(s, "name");
       if (name != "stages" && detail::string_member(s, "name") != name &&
           detail::string_member(s, "like") != name)
         continue;
+      if (!fields.is_object())
+        throw config_error("--set: key '" + name + "': expected an object, got " + fields.dump());
       detail::check_stage_fields(fields, "--set", name + ".");
       s.merge_patch(fields);
       found = true;
     }
   if (found) return;
+  if (name != "title" && name != "model" && name != "data")
+    throw config_error("--set: unknown key '" + name + "', expected one of " + names);
   recipe unused;
   read_fields(unused, json_fields(setting, "--set"));
   f.json.merge_patch(setting);

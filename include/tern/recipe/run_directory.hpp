@@ -53,13 +53,14 @@ class run_directory {
     if (!path_exists(folder / "config.json") || !path_exists(folder / fingerprint_file)) return {};
     return read_json(folder / fingerprint_file);
   }
-  /// Removes the weights of a stage and its deployed model with the row. Its state stays.
+  /// Removes the deployed model of a stage with the row, then its weights. Its state stays. Throws
+  /// io_error where they cannot be removed.
   void forget(const std::string& name) const {
-    std::error_code ignored;  // what cannot be removed is written over
-    std::filesystem::remove(stage(name) / "config.json", ignored);
-    std::filesystem::remove(model(name) / row_file, ignored);
-    std::filesystem::remove_all(model(name), ignored);
-    std::filesystem::remove_all(stage(name), ignored);
+    for (const auto& folder : {model(name), stage(name)}) {
+      std::error_code error;
+      std::filesystem::remove_all(folder, error);
+      if (error) throw io_error("cannot remove '" + folder.string() + "': " + error.message());
+    }
   }
   /// Writes the fingerprint of a stage. Must be called before its weights are saved.
   void write_fingerprint(const std::string& name, const nlohmann::json& fingerprint) const {
@@ -69,20 +70,22 @@ class run_directory {
     write_json(stage(name) / fingerprint_file, fingerprint);
   }
 
-  /// The row of a stage where it was measured before on the same data; else nothing.
+  /// The row of a stage where it was measured before with the same weights and data; else nothing.
   [[nodiscard]] std::optional<result_row> measured(const std::string& name,
-                                                   const std::string& data_checksum) const {
+                                                   const std::string& checksum) const {
     const auto file = model(name) / row_file;
     if (!path_exists(file)) return {};
     const auto json = read_json<nlohmann::ordered_json>(file);
-    if (json.value("data", std::string()) != data_checksum) return {};
+    if (!json.is_object() || !json.contains("row") || !json.contains("checksum") ||
+        json.at("checksum") != checksum)
+      return {};
     return row_from_json(json.at("row"), file.string());
   }
   /// Keeps the row of a stage beside its deployed model.
-  void write_row(const std::string& name, const std::string& data_checksum,
+  void write_row(const std::string& name, const std::string& checksum,
                  const result_row& row) const {
     const auto file = model(name) / row_file;
-    const nlohmann::ordered_json json = {{"data", data_checksum}, {"row", row_to_json(row)}};
+    const nlohmann::ordered_json json = {{"checksum", checksum}, {"row", row_to_json(row)}};
     write_file(file, json_text(json, file.string(), 2) + "\n");
   }
 
@@ -106,7 +109,9 @@ class run_directory {
   /// Drops the lines of a stage about steps after `step`. A process that was killed wrote them
   /// after its last saved state, and the process that continues the stage will write them again.
   void rewind_log(const std::string& stage, std::size_t step) {
+    if (!path_exists(metrics())) return;
     std::ifstream in(metrics());
+    if (!in) throw io_error("cannot read '" + metrics().string() + "'");
     std::string kept, line;
     while (std::getline(in, line)) {
       const auto json = nlohmann::json::parse(line, nullptr, false);
@@ -116,6 +121,7 @@ class run_directory {
                          at->is_number_unsigned() && at->get<std::size_t>() > step;
       if (!later) kept += line + "\n";
     }
+    if (in.bad()) throw io_error("cannot read '" + metrics().string() + "'");
     write_file(metrics(), kept);
   }
 

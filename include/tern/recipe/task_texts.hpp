@@ -35,6 +35,7 @@ inline text_task task_of(const data_source& d) {
   replace(task.answer, d.answer);
   replace(task.labels, d.labels);
   replace(task.label_words, d.label_words);
+  if (d.task == "own" && !task.classifies()) task.metrics = named_task("scitldr").metrics;
   replace(task.metrics, d.metrics);
   return task;
 }

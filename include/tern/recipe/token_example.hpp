@@ -95,7 +95,7 @@ inline std::vector<std::vector<std::int32_t>> label_word_tokens(
     const bpe_tokenizer& tokenizer, const std::vector<std::string>& words) {
   std::vector<std::vector<std::int32_t>> tokens;
   for (const std::string& word : words) {
-    const auto& ids = tokens.emplace_back(tokenizer.encode(" " + word));
+    const auto& ids = tokens.emplace_back(tokenizer.encode(" " + word, added_text::plain));
     if (ids.empty()) throw config_error("label word '" + word + "' has no tokens");
     for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
       const std::size_t common = std::min(ids.size(), tokens[i].size());
