@@ -23,7 +23,7 @@ set(undescribed "${CMAKE_CURRENT_BINARY_DIR}/new_field/undescribed")
 new_field_copy("${undescribed}" config.hpp "double quantizer_eps = 0;" "${new_field}")
 file(CONFIGURE OUTPUT "${undescribed}/undescribed.cpp" @ONLY CONTENT
      "// refused: describe\\(\\) leaves out a member\n#include \"tern/model/config_fields.hpp\"\n")
-add_test(NAME checkpoint/undescribed_field
+add_test(NAME new_field/undescribed
          COMMAND "${CMAKE_COMMAND}" -D "COMPILER=${CMAKE_CXX_COMPILER}"
                  -D "SOURCE=${undescribed}/undescribed.cpp" -D "FLAGS=-I${undescribed};${flags}"
                  -P "${CMAKE_CURRENT_SOURCE_DIR}/compile/check.cmake")
@@ -37,4 +37,4 @@ add_executable(test_new_field checkpoint/new_field.cxx)
 target_link_libraries(test_new_field PRIVATE tern_test_main tern_own_build tern::train)
 target_include_directories(test_new_field BEFORE PRIVATE "${described}" "${PROJECT_SOURCE_DIR}")
 target_compile_options(test_new_field PRIVATE -O0)
-add_test(NAME checkpoint/new_field COMMAND test_new_field)
+add_test(NAME new_field/described COMMAND test_new_field)
