@@ -4,8 +4,8 @@
 #include "tests/support.hpp"
 
 TEST_CASE("the table of results is printed") {
-  const std::vector<tern::result_row> rows{{"FP-SFT", 98.25, 3.5, 12000},
-                                           {"BitDistill", 98, 0.5, 48000}};
+  const std::vector<tern::result_row> rows{{"FP-SFT", {}, {{"accuracy", 98.25}}, 3.5, 12000},
+                                           {"BitDistill", {}, {{"accuracy", 98.0}}, 0.5, 48000}};
   CHECK(bitdistill::format_table(rows) ==
         "Method      Accuracy %     Size MB   Tokens/s\n"
         "FP-SFT           98.25       3.500      12.0k\n"
