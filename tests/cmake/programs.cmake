@@ -10,6 +10,7 @@ tern_require(Catch2)
 # builds.
 add_library(tern_test_main OBJECT main.cpp)
 target_link_libraries(tern_test_main PUBLIC tern::tern Catch2::Catch2)
+target_compile_options(tern_test_main PRIVATE $<$<CONFIG:Release>:-O1>)
 
 # The targets of folders that need more than tern::tern.
 set(uses_json io)
@@ -65,9 +66,7 @@ foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
   list(FILTER sources EXCLUDE REGEX "/adapt/torch.cpp$")
   tern_test(${folder} ${sources})
-  if(folder MATCHES "^(adapt|kernel|model|infer|checkpoint)$")
-    tern_unite(test_${folder} ${sources})
-  endif()
+  tern_unite(test_${folder} ${sources})
 endforeach()
 file(GLOB united CONFIGURE_DEPENDS kernel/*.cpp)
 
