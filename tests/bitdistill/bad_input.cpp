@@ -10,7 +10,7 @@ namespace {
 
 /// Runs the program, which must refuse with a line that matches `message`.
 void refuses(const words& arguments, const std::string& message, const words& environment = {}) {
-  const auto result = bitdistill(arguments, environment);
+  const auto result = run_bitdistill(arguments, environment);
   INFO(result.err);
   CHECK(result.code == 2);
   CHECK(result.err.ends_with("\n"));
@@ -171,8 +171,8 @@ TEST_CASE("a loss that is not finite") {
   const auto arguments =
       tiny_demo(run) + words{"continual.learning_rate=1e30", "continual.save_every=1"};
   refuses(arguments, "not finite at step [0-9]+.*lower the learning rate");
-  CHECK(bitdistill({"inspect", (run / "stages/bitnet-sft").string()}).code == 0);
-  CHECK(bitdistill({"inspect", (run / "stages/continual.state").string()}).code == 0);
+  CHECK(run_bitdistill({"inspect", (run / "stages/bitnet-sft").string()}).code == 0);
+  CHECK(run_bitdistill({"inspect", (run / "stages/continual.state").string()}).code == 0);
   refuses(arguments, "not finite at step [0-9]+");
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("a full disk") {
     refuses(tiny_demo(run), "No space left on device|cannot",
             with_fault("full:" + std::to_string(n)));
     for (const auto& [name, content] : tree(run)) CHECK(!name.ends_with(".tmp"));
-    REQUIRE(bitdistill(tiny_demo(run), with_fault("list:/dev/null")).code == 0);
+    REQUIRE(run_bitdistill(tiny_demo(run), with_fault("list:/dev/null")).code == 0);
     CHECK(differences(timeless(run), timeless(whole)) == words{});
     fs::remove_all(run);
   }
@@ -196,7 +196,7 @@ TEST_CASE("output directories that cannot be used") {
   const review_files files(scratch.path());
   const auto out = scratch.path() / "run";
   SECTION("a run already") {
-    REQUIRE(bitdistill(files.run(out)).code == 0);
+    REQUIRE(run_bitdistill(files.run(out)).code == 0);
     refuses_cleanly(scratch.path(), files.run(out) + words{"--seed", "2"}, "holds a run already");
     fs::remove(out / "table.json");
     refuses_cleanly(scratch.path(), files.run(out), "holds a run already");
@@ -234,7 +234,7 @@ TEST_CASE("checkpoints that are damaged") {
   fs::remove_all(run);
   const auto interrupt = [&](const fs::path& where, const std::string& call) {
     const auto fault = "interrupt:" + std::to_string(find_call(calls, call));
-    REQUIRE(bitdistill(tiny_demo(where), with_fault(fault)).code == 130);
+    REQUIRE(run_bitdistill(tiny_demo(where), with_fault(fault)).code == 130);
   };
   interrupt(run, "rename stages/continual.state");
   interrupt(other, "rename stages/base.state");
@@ -260,7 +260,7 @@ TEST_CASE("model folders that lack something") {
   const scratch_dir scratch;
   const review_files files(scratch.path());
   const auto run = scratch.path() / "run", model = scratch.path() / "model";
-  REQUIRE(bitdistill(files.run(run)).code == 0);
+  REQUIRE(run_bitdistill(files.run(run)).code == 0);
   fs::copy(run / "stages/base", model);
   const auto refused = [&](const std::string& message) {
     refuses_cleanly(scratch.path(),

@@ -14,10 +14,10 @@ std::string ternary_model(const scratch_dir& scratch) {
   const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
   write_text(at("corpus.txt"), small_corpus());
   const words corpus{"--corpus", at("corpus.txt")};
-  REQUIRE(bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() +
+  REQUIRE(run_bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() +
                      words{"pretraining.steps=12", "data.vocab_size=400"})
               .code == 0);
-  REQUIRE(bitdistill(words{"pretrain", "--out", at("continual"), "--model", at("base/stages/base"),
+  REQUIRE(run_bitdistill(words{"pretrain", "--out", at("continual"), "--model", at("base/stages/base"),
                            "--ternary"} +
                      corpus + tiny() + words{"continual.steps=9"})
               .code == 0);
@@ -25,7 +25,7 @@ std::string ternary_model(const scratch_dir& scratch) {
 }
 
 outcome good(const words& arguments) {
-  auto result = bitdistill(arguments);
+  auto result = run_bitdistill(arguments);
   INFO(result.err);
   REQUIRE(result.code == 0);
   return result;
@@ -39,7 +39,7 @@ double perplexity_of(const std::string& model, const std::string& corpus) {
 }
 
 void refused(const words& arguments, const std::string& text) {
-  const auto result = bitdistill(arguments);
+  const auto result = run_bitdistill(arguments);
   INFO(result.err);
   CHECK(result.code == 2);
   CHECK(lines_of(result.err).size() == 1);

@@ -59,7 +59,7 @@ bool shows(const std::string& text, const std::string& what) {
 
 TEST_CASE("log lines in a pipe") {
   const scratch_dir scratch;
-  const auto result = bitdistill(tiny_demo(scratch.path() / "run"));
+  const auto result = run_bitdistill(tiny_demo(scratch.path() / "run"));
   REQUIRE(result.code == 0);
   CHECK(result.err.empty());
   CHECK_FALSE(shows(result.out, "\x1b"));
@@ -123,7 +123,7 @@ TEST_CASE("Ctrl-C at a terminal") {
 TEST_CASE("the files of a run") {
   const scratch_dir scratch;
   const auto run = scratch.path() / "run";
-  REQUIRE(bitdistill(tiny_demo(run) + words{"--seed", "3"}).code == 0);
+  REQUIRE(run_bitdistill(tiny_demo(run) + words{"--seed", "3"}).code == 0);
   const auto config = tern::read_json(run / "config.json");
   CHECK(config.at("data").at("seed") == 3);
   CHECK(config.at("stages").at(0).at("seed") == 3);
@@ -150,28 +150,28 @@ TEST_CASE("the files of a run") {
 
   SECTION("config.json makes the same run again") {
     const auto again = scratch.path() / "again";
-    REQUIRE(bitdistill({"demo", "--out", again.string(), "--recipe", (run / "config.json").string(),
+    REQUIRE(run_bitdistill({"demo", "--out", again.string(), "--recipe", (run / "config.json").string(),
                         "--threads", "1"})
                 .code == 0);
     CHECK(differences(timeless(again), timeless(run)) == words{});
   }
   SECTION("another seed makes another") {
     const auto other = scratch.path() / "other";
-    REQUIRE(bitdistill(tiny_demo(other) + words{"--seed", "4"}).code == 0);
+    REQUIRE(run_bitdistill(tiny_demo(other) + words{"--seed", "4"}).code == 0);
     CHECK(bytes_of(other / "stages/base/model.safetensors") !=
           bytes_of(run / "stages/base/model.safetensors"));
   }
 }
 
 TEST_CASE("help") {
-  const auto all = bitdistill({"--help"});
+  const auto all = run_bitdistill({"--help"});
   CHECK(all.code == 0);
-  CHECK(bitdistill({"--version"}).code == 0);
+  CHECK(run_bitdistill({"--version"}).code == 0);
   for (const char* command :
        {"demo", "tokenizer", "pretrain", "finetune", "distill", "run", "eval", "inspect"}) {
     INFO(command);
     CHECK(shows(all.out, command));
-    const auto result = bitdistill({command, "--help"});
+    const auto result = run_bitdistill({command, "--help"});
     CHECK(result.code == 0);
     CHECK(result.err.empty());
     CHECK(shows(result.out, "Examples:"));

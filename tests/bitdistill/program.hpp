@@ -54,7 +54,7 @@ inline int wait_for(pid_t child) {
 }
 
 /// Runs the program to its end.
-inline outcome bitdistill(const words& arguments, const words& environment = {}) {
+inline outcome run_bitdistill(const words& arguments, const words& environment = {}) {
   std::array<int, 2> out{}, err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
     throw std::runtime_error("pipe2 failed");
@@ -205,7 +205,7 @@ inline std::string small_corpus() {
 /// The calls of a run that change the disk, in order, such as "rename stages/base.state".
 inline words disk_calls(const scratch_dir& scratch, const fs::path& run, const words& arguments) {
   const auto list = scratch.path() / "calls";
-  const auto unbroken = bitdistill(arguments, with_fault("list:" + list.string()));
+  const auto unbroken = run_bitdistill(arguments, with_fault("list:" + list.string()));
   INFO(unbroken.err);
   REQUIRE(unbroken.code == 0);
   words calls;

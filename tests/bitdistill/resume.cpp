@@ -15,11 +15,11 @@ struct broken_run {
   void check(std::size_t n, const std::string& call, const std::string& fault, int code,
              const std::map<std::string, std::string>& expected) const {
     fs::remove_all(path);
-    const auto first = bitdistill(arguments, with_fault(fault + ":" + std::to_string(n)));
+    const auto first = run_bitdistill(arguments, with_fault(fault + ":" + std::to_string(n)));
     INFO(fault << " at call " << n << ", " << call << "; " << first.err);
     REQUIRE(first.code == code);
     const auto second =
-        bitdistill(arguments + words{"--resume"}, with_fault("list:/dev/null"));  // no fsync
+        run_bitdistill(arguments + words{"--resume"}, with_fault("list:/dev/null"));  // no fsync
     INFO(second.err);
     REQUIRE(second.code == 0);
     CHECK(differences(timeless(path), expected) == words{});
@@ -98,7 +98,7 @@ TEST_CASE("a run survives one SIGKILL after another") {
       "kill:" + std::to_string(disk_calls(scratch, whole, tiny_run(whole)).size() / 5);
   int code = -SIGKILL, kills = 0;
   for (; code == -SIGKILL && kills < 50; ++kills)
-    code = bitdistill(tiny_run(broken) + words{"--resume"}, with_fault(often)).code;
+    code = run_bitdistill(tiny_run(broken) + words{"--resume"}, with_fault(often)).code;
   CHECK(code == 0);
   CHECK(kills > 3);
   CHECK(differences(timeless(broken), timeless(whole)) == words{});
@@ -117,12 +117,12 @@ TEST_CASE("SIGINT saves the state and ends with 130") {
   }
   fs::remove_all(broken);
   const auto n = find_call(calls, "write metrics.jsonl");  // of step 1, before any checkpoint
-  const auto stopped = bitdistill(tiny_run(broken), with_fault("interrupt:" + std::to_string(n)));
+  const auto stopped = run_bitdistill(tiny_run(broken), with_fault("interrupt:" + std::to_string(n)));
   CHECK(stopped.code == 130);
   CHECK(lines_of(stopped.err).size() == 1);
   CHECK(stopped.err.find("bitdistill: stopped at step 1 of stage base") == 0);
   CHECK(stopped.err.find("--resume") != std::string::npos);
-  const auto resumed = bitdistill(tiny_run(broken) + words{"--resume"});
+  const auto resumed = run_bitdistill(tiny_run(broken) + words{"--resume"});
   CHECK(resumed.out.find("continued at step 1") != std::string::npos);
   CHECK(differences(timeless(broken), expected) == words{});
 }
@@ -130,9 +130,9 @@ TEST_CASE("SIGINT saves the state and ends with 130") {
 TEST_CASE("a finished run is continued without a change") {
   const scratch_dir scratch;
   const fs::path run = scratch.path() / "run";
-  REQUIRE(bitdistill(tiny_run(run)).code == 0);
+  REQUIRE(run_bitdistill(tiny_run(run)).code == 0);
   const auto before = tree(run);
-  const auto again = bitdistill({"run", "--out", run.string(), "--resume"});
+  const auto again = run_bitdistill({"run", "--out", run.string(), "--resume"});
   CHECK(again.code == 0);
   CHECK(tree(run) == before);
 }
@@ -140,7 +140,7 @@ TEST_CASE("a finished run is continued without a change") {
 TEST_CASE("a row that is added to a finished run trains alone, and survives SIGKILL") {
   const scratch_dir scratch;
   const fs::path finished = scratch.path() / "finished", recipe = scratch.path() / "more.json";
-  REQUIRE(bitdistill(tiny_run(finished)).code == 0);
+  REQUIRE(run_bitdistill(tiny_run(finished)).code == 0);
   auto config = tern::read_json(finished / "config.json");
   auto row = config.at("stages").at(2);  // BitNet-SFT
   row["name"] = "more-steps";
@@ -150,7 +150,7 @@ TEST_CASE("a row that is added to a finished run trains alone, and survives SIGK
   write_text(recipe, config.dump());
 
   const auto more = [&](const fs::path& run, const words& environment = {}) {
-    return bitdistill(
+    return run_bitdistill(
         {"run", "--out", run.string(), "--resume", "--recipe", recipe.string(), "--threads", "1"},
         environment);
   };
@@ -180,9 +180,9 @@ TEST_CASE("a finished run whose training file has changed trains the stages that
   const scratch_dir scratch;
   const review_files files(scratch.path());
   const auto run = scratch.path() / "run";
-  REQUIRE(bitdistill(files.run(run)).code == 0);
+  REQUIRE(run_bitdistill(files.run(run)).code == 0);
   write_text(files.train(), "sentence\tlabel\na good movie\t1\na bad movie\t0\n");
-  const auto again = bitdistill({"run", "--out", run.string(), "--resume"});
+  const auto again = run_bitdistill({"run", "--out", run.string(), "--resume"});
   INFO(again.err);
   CHECK(again.code == 0);
   CHECK(again.out.find("base: done before") != std::string::npos);
@@ -192,7 +192,7 @@ TEST_CASE("a finished run whose training file has changed trains the stages that
 TEST_CASE("--set wins over --seed, and --seed over the recipe") {
   const scratch_dir scratch;
   const auto run = scratch.path() / "run";
-  REQUIRE(bitdistill(tiny_demo(run) + words{"base.seed=5", "--seed", "3"}).code == 0);
+  REQUIRE(run_bitdistill(tiny_demo(run) + words{"base.seed=5", "--seed", "3"}).code == 0);
   const auto config = tern::read_json(run / "config.json");
   CHECK(config.at("data").at("seed") == 3);
   CHECK(config.at("stages")[0].at("seed") == 5);
@@ -210,7 +210,7 @@ TEST_CASE("one to three threads give the same bits") {
          {"model.hidden_size=64", "model.intermediate_size=192", "model.head_dim=32",
           "distillation.sequences=32", "base.sequences=32"})
       arguments.insert(arguments.end() - 2, wider);
-    const auto result = bitdistill(arguments);
+    const auto result = run_bitdistill(arguments);
     INFO(result.err);
     REQUIRE(result.code == 0);
     CHECK(result.out.find(std::string("threads ") + threads) != std::string::npos);

@@ -23,7 +23,7 @@ void write_gzip(const fs::path& path, const std::string& text) {
 void check_run(const scratch_dir& scratch, const words& task, std::size_t examples) {
   write_gzip(scratch.path() / "corpus.txt.gz", small_corpus());
   const auto run = scratch.path() / "run";
-  const auto result = bitdistill(
+  const auto result = run_bitdistill(
       words{"run", "--out", run.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
       task + tiny() + tiny_steps() + words{"data.vocab_size=400"});
   INFO(result.err);
@@ -32,7 +32,7 @@ void check_run(const scratch_dir& scratch, const words& task, std::size_t exampl
   const words models{"fp-sft", "bitnet-sft", "bitdistill"};
   REQUIRE(table.size() == models.size());
   for (std::size_t i = 0; i < models.size(); ++i) {
-    const auto eval = bitdistill(words{"eval", "--model", (run / "models" / models[i]).string()} +
+    const auto eval = run_bitdistill(words{"eval", "--model", (run / "models" / models[i]).string()} +
                                  task + words{"--set", "data.prompt_tokens=32"});
     INFO(eval.out << eval.err);
     REQUIRE(eval.code == 0);
@@ -99,7 +99,7 @@ TEST_CASE("a task of one's own") {
   auto wrong = task;
   wrong.back() = "terrible,great,maybe";
   const auto out = scratch.path() / "wrong";
-  const auto result = bitdistill(
+  const auto result = run_bitdistill(
       words{"run", "--out", out.string(), "--corpus", (scratch.path() / "corpus.txt.gz").string()} +
       wrong + tiny() + tiny_steps());
   CHECK(result.code == 2);
@@ -114,13 +114,13 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
   const words corpus{"--corpus", files.corpus().string()};
   const words task{"--task", "sst2", "--data", files.directory.string()};
   const auto step = [](const words& arguments, const words& sets) {
-    const auto result = bitdistill(arguments + tiny() + sets);
+    const auto result = run_bitdistill(arguments + tiny() + sets);
     INFO(result.err);
     REQUIRE(result.code == 0);
     return result.out;
   };
   REQUIRE(
-      bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} + corpus)
+      run_bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} + corpus)
           .code == 0);
   step(words{"pretrain", "--out", at("base"), "--tokenizer", at("tokenizer.json")} + corpus,
        {"base.steps=12"});
@@ -142,7 +142,7 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
     CHECK(table[0].at("method") == method);
   }
   const auto inspect = [](const std::string& path) {
-    const auto result = bitdistill({"inspect", path});
+    const auto result = run_bitdistill({"inspect", path});
     INFO(result.err);
     CHECK(result.code == 0);
     return result.out;
@@ -158,7 +158,7 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
   const review_files files(scratch.path());
   const auto base = scratch.path() / "base", run = scratch.path() / "run";
   const words corpus{"--corpus", files.corpus().string()};
-  REQUIRE(bitdistill(words{"pretrain", "--out", base.string()} + corpus + tiny() +
+  REQUIRE(run_bitdistill(words{"pretrain", "--out", base.string()} + corpus + tiny() +
                      words{"base.steps=2", "data.vocab_size=400"})
               .code == 0);
   const auto recipe = scratch.path() / "own.json";
@@ -167,7 +167,7 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
       {"name": "student", "like": "distillation", "from": "base", "teacher": "base"}]})");
   const std::string model = (base / "stages/base").string();
   const auto result =
-      bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model", model,
+      run_bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model", model,
                        "--task", "sst2", "--data", files.directory.string()} +
                  tiny() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
   INFO(result.err);
@@ -183,9 +183,9 @@ TEST_CASE("every shipped recipe runs") {
                              "table6", "bitnet-sft-steps");
   INFO(name);
   const scratch_dir scratch;
-  const auto printed = bitdistill({"run", "--print-recipe", name});
+  const auto printed = run_bitdistill({"run", "--print-recipe", name});
   CHECK(tern::parse_json(printed.out, name).contains("title"));
-  const auto result = bitdistill(
+  const auto result = run_bitdistill(
       words{"run", "--recipe", name, "--task", "microworld", "--out",
             (scratch.path() / "run").string(), "--threads", "1", "--set"} +
       words{"stages.steps=1", "stages.sequences=2", "stages.length=32", "data.train_examples=3",

@@ -15,7 +15,7 @@ using namespace tern_test;
 namespace {
 
 template <class T>
-struct call {
+struct logits_call {
   matrix<T> student, teacher;
   logits_options options;
   std::vector<T> lse_s = std::vector<T>(static_cast<std::size_t>(student.rows())), lse_t = lse_s;
@@ -39,7 +39,7 @@ struct call {
 TEST_CASE("logits_loss's gradient agrees with central differences in blocks of any width") {
   const logits_options options = GENERATE(logits_options{}, logits_options{2, true});
   const std::size_t columns = GENERATE(1u, 16u, 37u);
-  call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
+  logits_call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
                  options};
   const auto loss = [&] { return 0.5 * c.forward(); };
   CHECK(loss() > 0);  // this call also saves what the gradient needs
@@ -54,40 +54,40 @@ TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, 
       GENERATE(values<row>({{"paper", {}, logits_paper::loss, logits_paper::gradient},
                             {"code", {2, true}, logits_code::loss, logits_code::gradient}}));
   INFO(name);
-  call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), options};
+  logits_call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), options};
   CHECK(c.forward() == Approx(loss).epsilon(tolerance));
   CHECK(distance(c.gradient(1, 4), gradient) < tolerance);
 }
 
 TEST_CASE("logits_loss is the mean over rows") {
-  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
-  call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
+  logits_call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  logits_call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
   CHECK(twice.forward() == Approx(c.forward()));
 }
 
 TEST_CASE("logits_loss is multiplied by tau squared if the options say so") {
-  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  logits_call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
   const double paper = c.forward();
   c.options.tau_squared = true;
   CHECK(c.forward() == Approx(9 * paper));
 }
 
 TEST_CASE("logits_loss is 0 for equal distributions") {
-  call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 1), {}};
+  logits_call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 1), {}};
   CHECK(c.forward() == 0);
 }
 
 TEST_CASE("logits_loss in float keeps its digits for close distributions") {
   const matrix<double> teacher = random_matrix<double>(64, 500, 1),
                        student = teacher + random_matrix<double>(64, 500, 2, 1e-3);
-  call<double> exact{
+  logits_call<double> exact{
       student.cast<float>().cast<double>(), teacher.cast<float>().cast<double>(), {}};
-  call<float> c{student.cast<float>(), teacher.cast<float>(), {}};
+  logits_call<float> c{student.cast<float>(), teacher.cast<float>(), {}};
   CHECK(c.forward() == Approx(exact.forward()).epsilon(1e-2));
 }
 
 TEST_CASE("logits_loss gives the same bits on any number of threads") {
-  call<float> a{random_matrix<float>(301, 500, 1), random_matrix<float>(301, 500, 2), {}}, b = a;
+  logits_call<float> a{random_matrix<float>(301, 500, 1), random_matrix<float>(301, 500, 2), {}}, b = a;
   thread_pool pool(3);
   CHECK(a.forward() == b.forward(pool));
   CHECK(a.lse_s == b.lse_s);
@@ -95,17 +95,17 @@ TEST_CASE("logits_loss gives the same bits on any number of threads") {
 }
 
 TEST_CASE("logits_loss refuses a temperature of 0") {
-  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {0, false}};
+  logits_call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {0, false}};
   CHECK_THROWS_AS(c.forward(), config_error);
 }
 
 TEST_CASE("logits_loss refuses a teacher of another vocabulary") {
-  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 9, 2), {}};
+  logits_call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 9, 2), {}};
   CHECK_THROWS_AS(c.forward(), shape_error);
 }
 
 TEST_CASE("logits_loss refuses saved values of another size") {
-  call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {}};
+  logits_call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {}};
   c.lse_t.pop_back();
   CHECK_THROWS_AS(c.forward(), shape_error);
 }

@@ -17,13 +17,13 @@ namespace {
 
 /// Operands, saved values and gradient of one call.
 template <class T>
-struct call {
+struct relation_call {
   relation_options options;
   std::vector<std::size_t> offsets, lengths;
   matrix<T> student, teacher, stats, dstudent;
   arena scratch;
 
-  call(const relation_options& o, std::vector<std::size_t> bounds, std::size_t student_width,
+  relation_call(const relation_options& o, std::vector<std::size_t> bounds, std::size_t student_width,
        std::size_t teacher_width)
       : options(o),
         offsets(std::move(bounds)),
@@ -62,8 +62,8 @@ struct oracle_row {
 
   /// The operands that the script uses.
   template <class T>
-  [[nodiscard]] call<T> operands() const {
-    call<T> c(with(form, mask), {0, 3, 4, 11}, 8, 12);
+  [[nodiscard]] relation_call<T> operands() const {
+    relation_call<T> c(with(form, mask), {0, 3, 4, 11}, 8, 12);
     c.options.temperature = 0.7;
     c.lengths = {2, 1, 5};
     c.student = wave<T>(11, 8, 3, amplitude);
@@ -97,7 +97,7 @@ constexpr double oracle_tolerance = sizeof(T) == 4 ? 5e-6 : 1e-12;
 TEST_CASE("relation_loss's gradient agrees with central differences") {
   const auto form = GENERATE(relation_form::cosine, relation_form::scaled_dot);
   const auto mask = GENERATE(relation_mask::all, relation_mask::nonpad, relation_mask::causal);
-  call<double> c(with(form, mask), {0, 1, 6, 75}, 6, 10);
+  relation_call<double> c(with(form, mask), {0, 1, 6, 75}, 6, 10);
   c.options.temperature = form == relation_form::cosine ? 0.5 : 2;  // far from the clamp
   c.lengths = {1, 3, 68};
   const auto loss = [&] { return 3 * c.forward(); };
@@ -148,7 +148,7 @@ TEMPLATE_TEST_CASE("relation_loss's gradient is divided by the official normalis
 }
 
 TEST_CASE("relation_loss reads columns of wider matrices") {
-  call<double> c(with(relation_form::cosine, relation_mask::all), {0, 5, 30}, 8, 12);
+  relation_call<double> c(with(relation_form::cosine, relation_mask::all), {0, 5, 30}, 8, 12);
   const double loss = c.forward();
   matrix<double> both(30, 20);
   both << c.student, c.teacher;
@@ -158,7 +158,7 @@ TEST_CASE("relation_loss reads columns of wider matrices") {
 }
 
 TEST_CASE("relation_loss adds its gradient to columns of a wider matrix") {
-  call<double> c(with(relation_form::cosine, relation_mask::all), {0, 5, 30}, 8, 12);
+  relation_call<double> c(with(relation_form::cosine, relation_mask::all), {0, 5, 30}, 8, 12);
   c.forward();
   c.backward(1);
   matrix<double> d = matrix<double>::Ones(30, 20);
@@ -169,13 +169,13 @@ TEST_CASE("relation_loss adds its gradient to columns of a wider matrix") {
 }
 
 TEST_CASE("relation_loss is 0 for equal relations") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9}, 8, 8);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9}, 8, 8);
   c.student = 3 * c.teacher;
   CHECK(c.forward() == Approx(0).margin(1e-8));
 }
 
 TEST_CASE("relation_loss and its gradient are finite for a row of zeros") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9}, 8, 8);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9}, 8, 8);
   c.student.row(2).setZero();
   CHECK(std::isfinite(c.forward()));
   c.backward(1);
@@ -183,20 +183,20 @@ TEST_CASE("relation_loss and its gradient are finite for a row of zeros") {
 }
 
 TEST_CASE("relation_loss is finite for an empty sequence") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9, 9}, 8, 8);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 9, 9}, 8, 8);
   CHECK(std::isfinite(c.forward()));
 }
 
 TEST_CASE("relation_loss is 0 where no token is valid") {
-  call<float> c(with(relation_form::cosine, relation_mask::nonpad), {0, 9, 9}, 8, 8);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::nonpad), {0, 9, 9}, 8, 8);
   c.lengths = {0, 0};
   CHECK(c.forward() == 0);
 }
 
 TEST_CASE("relation_loss in float keeps its digits for close relations") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 60}, 32, 32);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 60}, 32, 32);
   c.student = c.teacher + random_matrix<float>(60, 32, 5, 1e-2);
-  call<double> exact(c.options, c.offsets, 32, 32);
+  relation_call<double> exact(c.options, c.offsets, 32, 32);
   exact.student = c.student.cast<double>();
   exact.teacher = c.teacher.cast<double>();
   CHECK(c.forward() == Approx(exact.forward()).epsilon(1e-3));
@@ -204,7 +204,7 @@ TEST_CASE("relation_loss in float keeps its digits for close relations") {
 
 TEST_CASE("relation_loss refuses split_heads that do not divide the widths") {
   const std::size_t heads = GENERATE(0u, 3u);
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
   c.options.split_heads = heads;
   CHECK_THROWS_AS(c.forward(), shape_error);
 }
@@ -213,32 +213,32 @@ TEST_CASE("relation_loss refuses lengths that do not belong to its sequences") {
   const auto [name, lengths] = GENERATE(table<const char*, std::vector<std::size_t>>(
       {{"one length for two sequences", {5}}, {"a length above that of the sequence", {5, 8}}}));
   INFO(name);
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
   c.lengths = lengths;
   CHECK_THROWS_AS(c.forward(), shape_error);
 }
 
 TEST_CASE("relation_loss refuses a temperature of 0") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
   c.options.temperature = 0;
   CHECK_THROWS_AS(c.forward(), config_error);
 }
 
 TEST_CASE("relation_loss refuses bounds that leave out tokens") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 5, 12}, 8, 12);
   c.offsets = {0, 5};
   CHECK_THROWS_AS(c.backward(1), shape_error);
 }
 
 TEST_CASE("relation_loss refuses a gradient of another shape") {
-  call<float> c(with(relation_form::cosine, relation_mask::all), {0, 12}, 8, 12);
+  relation_call<float> c(with(relation_form::cosine, relation_mask::all), {0, 12}, 8, 12);
   c.dstudent.resize(12, 7);
   CHECK_THROWS_AS(c.backward(1), shape_error);
 }
 
 TEST_CASE("relation_loss's gradient is that of the clamped formula") {
   const auto form = GENERATE(relation_form::cosine, relation_form::scaled_dot);
-  call<double> c(with(form, relation_mask::all), {0, 5, 20}, 8, 12);
+  relation_call<double> c(with(form, relation_mask::all), {0, 5, 20}, 8, 12);
   c.options.temperature = 0.2;
   c.options.clamp = 0.02;  // many probabilities of both sides are below it
   const auto loss = [&] { return c.forward(); };
@@ -249,7 +249,7 @@ TEST_CASE("relation_loss's gradient is that of the clamped formula") {
 
 TEST_CASE("relation_loss without a clamp differs, and its gradient is that of its formula") {
   const auto form = GENERATE(relation_form::cosine, relation_form::scaled_dot);
-  call<double> c(with(form, relation_mask::all), {0, 5, 20}, 8, 12);
+  relation_call<double> c(with(form, relation_mask::all), {0, 5, 20}, 8, 12);
   c.options.temperature = 0.2;
   c.options.clamp = 0.02;
   const double clamped = c.forward();
@@ -261,7 +261,7 @@ TEST_CASE("relation_loss without a clamp differs, and its gradient is that of it
 }
 
 TEST_CASE("relation_loss gives the same bits on any number of threads") {
-  call<float> a(with(relation_form::cosine, relation_mask::all, 8), {0, 24, 150, 150, 260}, 64, 96),
+  relation_call<float> a(with(relation_form::cosine, relation_mask::all, 8), {0, 24, 150, 150, 260}, 64, 96),
       b(a.options, a.offsets, 64, 96);
   thread_pool pool(3);
   CHECK(a.forward() == b.forward(pool));

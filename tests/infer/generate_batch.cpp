@@ -5,26 +5,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
-
-decoder<> batch_model() {
-  model_config c;
-  c.vocab_size = 40;
-  c.hidden_size = 32;
-  c.intermediate_size = 48;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 16;
-  c.max_position_embeddings = 48;
-  c.initializer_range = 0.3;
-  decoder<> model(c);
-  model.initialize(8);
-  return model;
-}
 
 std::vector<std::vector<std::int32_t>> prompts() {
   std::vector<std::vector<std::int32_t>> list(9);
@@ -69,7 +55,7 @@ std::vector<std::int32_t> by_hand(decoder<>& model, std::vector<std::int32_t> to
 }  // namespace
 
 TEST_CASE("answers do not depend on how many prompts go together") {
-  auto model = batch_model();
+  auto model = tern_test::small_decoder(40, 8);
   const batch_generation_options options{10, {3, 5, 11, 17}};
   const auto list = prompts();
   std::vector<std::vector<std::int32_t>> expected;
@@ -83,7 +69,7 @@ TEST_CASE("answers do not depend on how many prompts go together") {
 }
 
 TEST_CASE("an answer ends where its sequence is full") {
-  auto model = batch_model();
+  auto model = tern_test::small_decoder(40, 8);
   const auto list = prompts();
   const auto found = answers_of(model, 2, {100, {}}, 16);
   // The last token is not taken in any more, so there is one more than there are places.
@@ -91,6 +77,6 @@ TEST_CASE("an answer ends where its sequence is full") {
 }
 
 TEST_CASE("no tokens are wanted") {
-  auto model = batch_model();
+  auto model = tern_test::small_decoder(40, 8);
   for (const auto& answer : answers_of(model, 2, {0, {}})) CHECK(answer.empty());
 }

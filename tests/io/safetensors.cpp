@@ -31,7 +31,7 @@ std::string error_of(const fs::path& path) {
                                                 : "does not name the file: " + what;
 }
 
-tern::matrix<float> counting(std::size_t rows, std::size_t cols) {
+tern::matrix<float> counting_matrix(std::size_t rows, std::size_t cols) {
   auto m = tern::tensor_traits<tern::matrix<float>>::make(rows, cols);
   std::iota(m.data(), m.data() + m.size(), 0.5f);
   return m;
@@ -42,7 +42,7 @@ tern::matrix<float> counting(std::size_t rows, std::size_t cols) {
 TEST_CASE("tensors come back as they were written", "[safetensors]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "m.safetensors";
-  const auto m = counting(3, 5);
+  const auto m = counting_matrix(3, 5);
   const std::vector<float> gain{1, 2, 3};
   const std::vector<std::int8_t> codes{-1, 0, 1, 1, 0, -1, 1};
   const std::vector<std::int64_t> scalar{-42};
@@ -90,7 +90,7 @@ TEST_CASE("tensors come back as they were written", "[safetensors]") {
 
 TEST_CASE("a tensor that takes several writes", "[safetensors]") {
   const tern_test::scratch_dir dir;
-  const auto m = counting(601, 700);
+  const auto m = counting_matrix(601, 700);
   tern::safetensors_writer writer;
   writer.add_matrix<float>("m", m);
   writer.write(dir.path() / "t");
@@ -104,7 +104,7 @@ TEST_CASE("a tensor that takes several writes", "[safetensors]") {
 TEST_CASE("reading what does not fit names file and tensor", "[safetensors]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "m.safetensors";
-  const auto m = counting(2, 3);
+  const auto m = counting_matrix(2, 3);
   tern::safetensors_writer writer;
   writer.add_matrix<float>("w", m);
   writer.write(path);
@@ -121,7 +121,7 @@ TEST_CASE("reading what does not fit names file and tensor", "[safetensors]") {
 TEST_CASE("the writer refuses what no file can hold", "[safetensors]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "m.safetensors";
-  const auto m = counting(2, 3);
+  const auto m = counting_matrix(2, 3);
   const std::vector<std::int32_t> ints(6);
   tern::safetensors_writer twice, invalid, wrong_type;
   twice.add_matrix<float>("w", m);
@@ -139,7 +139,7 @@ TEST_CASE("the writer refuses what no file can hold", "[safetensors]") {
 TEST_CASE("damage is found", "[safetensors]") {
   const tern_test::scratch_dir dir;
   const auto path = dir.path() / "m.safetensors";
-  const auto m = counting(4, 4);
+  const auto m = counting_matrix(4, 4);
   tern::safetensors_writer writer;
   writer.metadata("step", "17");
   writer.add_matrix<float>("w", m);

@@ -8,7 +8,7 @@
 #include "tests/gradient_check.hpp"
 
 using tern_test::random_matrix;
-using op = tern::embedding<double>;
+using embedding_op = tern::embedding<double>;
 
 TEST_CASE("embedding copies rows and sums the gradients of repeated tokens",
           "[embedding][gradient]") {
@@ -17,13 +17,13 @@ TEST_CASE("embedding copies rows and sums the gradients of repeated tokens",
   const auto dy = random_matrix<double>(4, 6, 2);
   const double scale = GENERATE(1.0, 2.5);
   tern::matrix<double> y(4, 6), dtable = tern::matrix<double>::Zero(5, 6);
-  op::forward(tokens, table, y, {}, scale);
+  embedding_op::forward(tokens, table, y, {}, scale);
   for (std::size_t i = 0; i < tokens.size(); ++i)
     CHECK(y.row(static_cast<int>(i)) == scale * table.row(tokens[i]));
-  op::backward(dy, tokens, dtable, {}, scale);
+  embedding_op::backward(dy, tokens, dtable, {}, scale);
   tern_test::check_gradient(
       [&] {
-        op::forward(tokens, table, y, {}, scale);
+        embedding_op::forward(tokens, table, y, {}, scale);
         return tern_test::weighted_sum<double>(y, dy);
       },
       table, dtable);
@@ -55,6 +55,6 @@ TEST_CASE("embedding names position and id of a token outside the table", "[embe
   const std::vector<std::int32_t> tokens{0, bad, 1};
   const std::string message =
       "embedding: token 1 has id " + std::to_string(bad) + ", the table has 5 rows";
-  CHECK_THROWS_WITH(op::forward(tokens, table, y), message);
-  CHECK_THROWS_AS(op::backward(y, tokens, dtable), tern::config_error);
+  CHECK_THROWS_WITH(embedding_op::forward(tokens, table, y), message);
+  CHECK_THROWS_AS(embedding_op::backward(y, tokens, dtable), tern::config_error);
 }

@@ -15,7 +15,7 @@ using tern::activation;
 using tern_test::largest_difference;
 using tern_test::random_matrix;
 using tern_test::values;
-using op = tern::gated_activation<double>;
+using activation_op = tern::gated_activation<double>;
 
 namespace {
 
@@ -44,13 +44,13 @@ TEST_CASE("gated_activation equals its formula in any layout", "[feed_forward]")
   const activation a = any_activation();
   const auto gate = random_matrix<double>(5, 21, 1, 3), up = random_matrix<double>(5, 21, 2);
   tern::matrix<double> y(5, 21);
-  op::forward(a, gate, up, y);
+  activation_op::forward(a, gate, up, y);
   for (int r = 0; r < 5; ++r)
     for (int c = 0; c < 21; ++c)
       CHECK(y(r, c) == Approx(reference(a, gate(r, c)) * up(r, c)).epsilon(1e-12).margin(1e-14));
   const Eigen::MatrixXd gate_columns = gate, up_columns = up;
   Eigen::MatrixXd y_columns(5, 21);
-  op::forward(a, gate_columns, up_columns, y_columns);
+  activation_op::forward(a, gate_columns, up_columns, y_columns);
   CHECK((y - y_columns).cwiseAbs().maxCoeff() < 1e-14);
 }
 
@@ -62,8 +62,8 @@ TEST_CASE("gated_activation and its gradients equal PyTorch", "[feed_forward]") 
     CAPTURE(static_cast<int>(a));
     tern::matrix<double> out(2, 12), gate_gradient = tern::matrix<double>::Zero(2, 12),
                                      up_gradient = gate_gradient;
-    op::forward(a, gate, up, out);
-    op::backward(a, dy, gate, up, gate_gradient, up_gradient);
+    activation_op::forward(a, gate, up, out);
+    activation_op::backward(a, dy, gate, up, gate_gradient, up_gradient);
     CHECK(largest_difference(out, y) < 1e-13);
     CHECK(largest_difference(gate_gradient, dgate) < 1e-13);
     CHECK(largest_difference(up_gradient, dup) < 1e-13);
@@ -84,16 +84,16 @@ TEST_CASE("gated_activation's gradients agree with central differences",
   const auto dy = random_matrix<double>(4, 11, 3);
   const auto loss = [&] {
     tern::matrix<double> y(4, 11);
-    op::forward(a, gate, up, y);
+    activation_op::forward(a, gate, up, y);
     return tern_test::weighted_sum<double>(y, dy);
   };
   tern::matrix<double> dgate = tern::matrix<double>::Zero(4, 11), dup = dgate;
-  op::backward(a, dy, gate, up, dgate, dup);
+  activation_op::backward(a, dy, gate, up, dgate, dup);
   tern_test::check_gradient(loss, gate, dgate);
   tern_test::check_gradient(loss, up, dup);
   tern::matrix<double> dgate_alone = tern::matrix<double>::Zero(4, 11), dup_alone = dgate_alone;
-  op::backward(a, dy, gate, up, dgate_alone, {});
-  op::backward(a, dy, gate, up, {}, dup_alone);
+  activation_op::backward(a, dy, gate, up, dgate_alone, {});
+  activation_op::backward(a, dy, gate, up, {}, dup_alone);
   CHECK((dgate_alone - dgate).cwiseAbs().maxCoeff() < 1e-14);
   CHECK((dup_alone - dup).cwiseAbs().maxCoeff() < 1e-14);
 }

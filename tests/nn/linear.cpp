@@ -11,13 +11,13 @@ using tern_test::check_gradient;
 using tern_test::check_row_gradient;
 using tern_test::random_matrix;
 using tern_test::weighted_sum;
-using op = tern::linear<double>;
+using linear_op = tern::linear<double>;
 
 TEST_CASE("linear computes x w^T + b for row- and column-major operands", "[linear]") {
   const auto x = random_matrix<double>(5, 7, 1), w = random_matrix<double>(3, 7, 2);
   const std::vector<double> b{0.5, -1, 2};
   tern::matrix<double> y(5, 3);
-  op::forward(x, w, b, y);
+  linear_op::forward(x, w, b, y);
   for (int n = 0; n < 5; ++n)
     for (int m = 0; m < 3; ++m) {
       double expected = b[static_cast<std::size_t>(m)];
@@ -26,7 +26,7 @@ TEST_CASE("linear computes x w^T + b for row- and column-major operands", "[line
     }
   const Eigen::MatrixXd x_columns = x, w_columns = w;
   Eigen::MatrixXd y_columns(5, 3);
-  op::forward(x_columns, w_columns, b, y_columns);
+  linear_op::forward(x_columns, w_columns, b, y_columns);
   CHECK((y - y_columns).cwiseAbs().maxCoeff() < 1e-13);
 }
 
@@ -36,12 +36,12 @@ TEST_CASE("linear's gradients agree with central differences", "[linear][gradien
   const auto dy = random_matrix<double>(5, 3, 3);
   const auto loss = [&] {
     tern::matrix<double> y(5, 3);
-    op::forward(x, w, b, y);
+    linear_op::forward(x, w, b, y);
     return weighted_sum<double>(y, dy);
   };
   tern::matrix<double> dx = tern::matrix<double>::Zero(5, 7), dw = tern::matrix<double>::Zero(3, 7);
   std::vector<double> db(3);
-  op::backward(dy, x, w, dx, dw, db);
+  linear_op::backward(dy, x, w, dx, dw, db);
   check_gradient(loss, x, dx);
   check_gradient(loss, w, dw);
   check_row_gradient(loss, b, db);
@@ -49,7 +49,7 @@ TEST_CASE("linear's gradients agree with central differences", "[linear][gradien
   SECTION("accumulate") {
     const tern::matrix<double> dx_once = dx, dw_once = dw;
     const std::vector<double> db_once = db;
-    op::backward(dy, x, w, dx, dw, db);
+    linear_op::backward(dy, x, w, dx, dw, db);
     CHECK((dx - 2 * dx_once).cwiseAbs().maxCoeff() < 1e-12);
     CHECK((dw - 2 * dw_once).cwiseAbs().maxCoeff() < 1e-12);
     for (std::size_t i = 0; i < db.size(); ++i) CHECK(db[i] == Approx(2 * db_once[i]));
@@ -77,5 +77,5 @@ TEST_CASE("linear is bit-identical for any number of threads", "[linear][threads
 
 TEST_CASE("linear names the operand that does not fit", "[linear]") {
   tern::matrix<double> x(5, 7), w(3, 6), y(5, 3);
-  CHECK_THROWS_AS(op::forward(x, w, {}, y), tern::shape_error);
+  CHECK_THROWS_AS(linear_op::forward(x, w, {}, y), tern::shape_error);
 }

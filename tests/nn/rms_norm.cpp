@@ -16,7 +16,7 @@ using tern_test::largest_difference;
 using tern_test::random_matrix;
 using tern_test::values;
 using tern_test::weighted_sum;
-using op = tern::rms_norm<double>;
+using rms_norm_op = tern::rms_norm<double>;
 
 static_assert(std::is_same_v<tern::sub_ln<float>, tern::rms_norm<float>>);
 
@@ -44,12 +44,12 @@ TEST_CASE("rms_norm's gradients agree with central differences", "[rms_norm][gra
   std::vector<double> inv(4), dgain(13);
   const auto loss = [&] {
     tern::matrix<double> y(4, 13);
-    op::forward(x, gain_row, 1e-3, y, inv);
+    rms_norm_op::forward(x, gain_row, 1e-3, y, inv);
     return weighted_sum<double>(y, dy);
   };
   loss();
   tern::matrix<double> dx = tern::matrix<double>::Zero(4, 13);
-  op::backward(dy, x, gain_row, inv, dx,
+  rms_norm_op::backward(dy, x, gain_row, inv, dx,
                with_gain ? tern::row_view<double>(dgain) : tern::row_view<double>());
   check_gradient(loss, x, dx);
   if (with_gain) check_row_gradient(loss, gain_row, dgain);
@@ -60,7 +60,7 @@ TEST_CASE("rms_norm takes any layout, works in place and needs no saved values",
   const tern::row_view<const double> g = tern::matrix_view<const double>(gain).row(0);
   tern::matrix<double> y(6, 37);
   std::vector<double> inv(6);
-  op::forward(x, g, 1e-6, y, inv);
+  rms_norm_op::forward(x, g, 1e-6, y, inv);
   for (int r = 0; r < 6; ++r) {
     const double rms = std::sqrt(x.row(r).squaredNorm() / 37 + 1e-6);
     CHECK(inv[static_cast<std::size_t>(r)] == Approx(1 / rms).epsilon(1e-14));
@@ -69,10 +69,10 @@ TEST_CASE("rms_norm takes any layout, works in place and needs no saved values",
   }
   const Eigen::MatrixXd columns = x;
   Eigen::MatrixXd y_columns(6, 37);
-  op::forward(columns, g, 1e-6, y_columns, {});
+  rms_norm_op::forward(columns, g, 1e-6, y_columns, {});
   CHECK((y_columns - y).cwiseAbs().maxCoeff() < 1e-13);
   tern::matrix<double> in_place = x;
-  op::forward(in_place, g, 1e-6, in_place, {});
+  rms_norm_op::forward(in_place, g, 1e-6, in_place, {});
   CHECK(in_place == y);
 }
 

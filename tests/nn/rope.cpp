@@ -12,7 +12,7 @@
 
 using tern::rope_pairing;
 using tern_test::random_matrix;
-using op = tern::rope<double>;
+using rope_op = tern::rope<double>;
 
 TEST_CASE("rope rotates each pair by position * theta^(-2i/D)", "[rope]") {
   const auto pairing = GENERATE(rope_pairing::halves, rope_pairing::adjacent);
@@ -25,7 +25,7 @@ TEST_CASE("rope rotates each pair by position * theta^(-2i/D)", "[rope]") {
   Eigen::MatrixXd column_major = x;
   const tern::matrix_view<double> y =
       columns ? tern::matrix_view<double>(column_major) : tern::matrix_view<double>(row_major);
-  op::forward(y, positions, table);
+  rope_op::forward(y, positions, table);
   const tern::matrix_view<const double> in(x);
   for (std::size_t n = 0; n < 4; ++n)
     for (std::size_t h = 0; h < heads; ++h)
@@ -87,11 +87,11 @@ TEST_CASE("rope's gradient agrees with central differences", "[rope][gradient]")
   auto x = random_matrix<double>(3, 12, 1);
   const auto dy = random_matrix<double>(3, 12, 2);
   tern::matrix<double> dx = dy;
-  op::backward(dx, positions, table);
+  rope_op::backward(dx, positions, table);
   tern_test::check_gradient(
       [&] {
         tern::matrix<double> y = x;
-        op::forward(y, positions, table);
+        rope_op::forward(y, positions, table);
         return tern_test::weighted_sum<double>(y, dy);
       },
       x, dx);
@@ -102,8 +102,8 @@ TEST_CASE("scores of rotated vectors depend on the distance of their positions a
   const auto q = random_matrix<double>(1, 64, 1), k = random_matrix<double>(1, 64, 2);
   const auto score = [&](std::int32_t at_q, std::int32_t at_k) {
     tern::matrix<double> a = q, b = k;
-    op::forward(a, std::vector{at_q}, table);
-    op::forward(b, std::vector{at_k}, table);
+    rope_op::forward(a, std::vector{at_q}, table);
+    rope_op::forward(b, std::vector{at_k}, table);
     return a.row(0).dot(b.row(0));
   };
   CHECK(score(7, 3) == Approx(score(307, 303)).epsilon(1e-11));
@@ -134,14 +134,14 @@ TEST_CASE("rope refuses positions that its table does not hold", "[rope]") {
   const std::int32_t position = GENERATE(10, -1);
   const tern::rope_table<double> table(4, 1e4, 10);
   tern::matrix<double> x(1, 8);
-  CHECK_THROWS_WITH(op::forward(x, std::vector{position}, table),
+  CHECK_THROWS_WITH(rope_op::forward(x, std::vector{position}, table),
                     "rope: position " + std::to_string(position) + " is outside the table of 10");
 }
 
 TEST_CASE("rope refuses rows that are not whole heads", "[rope]") {
   const tern::rope_table<double> table(4, 1e4, 10);
   tern::matrix<double> odd(1, 6);
-  CHECK_THROWS_AS(op::forward(odd, std::vector{0}, table), tern::shape_error);
+  CHECK_THROWS_AS(rope_op::forward(odd, std::vector{0}, table), tern::shape_error);
 }
 
 TEST_CASE("an extended table has the values of a larger one", "[rope]") {

@@ -83,7 +83,7 @@ def relations():
     yield space("clamped", number("loss", loss), array("gradient", gradient))
 
 
-text = "// Made by losses.py with PyTorch. Do not edit.\n"
+text = "// Made by losses.py with PyTorch. Do not edit.\n#pragma once\n"
 text += cross_entropy() + logits("logits_paper", 5.0, False) + logits("logits_code", 2.0, True)
 text += "".join(relations())
 Path(__file__).with_name("losses.inc").write_text(text)

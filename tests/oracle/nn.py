@@ -15,7 +15,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
 )
 
 torch.manual_seed(11)
-out = ["// Made by nn.py.\n"]
+out = ["// Made by nn.py.\n#pragma once\n"]
 
 
 def array(name, t):

@@ -45,7 +45,7 @@ cases = {
     "blocks": torch.randn(2, 300) * torch.linspace(0.01, 2, 300),
 }
 variants = {"row": 10**6, "block64": 64, "block128": 128, "block256": 256}
-out = ["// Made by quant.py; eps = 1e-5.\n#include <cstddef>\n#include <cstdint>\n#include <span>\n\n"]
+out = ["// Made by quant.py; eps = 1e-5.\n#pragma once\n#include <cstddef>\n#include <cstdint>\n#include <span>\n\n"]
 for name, w in cases.items():
     wc, ws = absmean(w)
     xc, xs = absmax(w)

@@ -7,24 +7,14 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/pack/two_bit.hpp"
+#include "tests/pack/random_trits.hpp"
 
 using namespace tern;
-
-namespace {
-
-std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
-  philox random(seed);
-  std::vector<std::int8_t> codes(n);
-  for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
-  return codes;
-}
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("unpack undoes pack for every shape around the line size", "", two_bit, base3) {
   for (std::size_t rows = 0; rows <= 35; ++rows)
     for (std::size_t cols = 0; cols <= 50; ++cols) {
-      const auto codes = random_trits(rows * cols, rows * 64 + cols);
+      const auto codes = tern_test::random_trits(rows * cols, rows * 64 + cols);
       const packed_matrix<TestType> packed(
           matrix_view<const std::int8_t>(codes.data(), rows, cols));
       std::vector<std::int8_t> back(codes.size(), 9);
@@ -37,7 +27,7 @@ TEMPLATE_TEST_CASE("unpack undoes pack for every shape around the line size", ""
 TEMPLATE_TEST_CASE("packing reads any stride and gives the same bytes on any number of threads", "",
                    two_bit, base3) {
   const std::size_t rows = 70, cols = 45;
-  const auto codes = random_trits(rows * cols, 3);
+  const auto codes = tern_test::random_trits(rows * cols, 3);
   std::vector<std::int8_t> columns(codes.size());
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < cols; ++c) columns[c * rows + r] = codes[r * cols + c];

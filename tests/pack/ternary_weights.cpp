@@ -13,6 +13,7 @@
 #include "tern/quant/absmean.hpp"
 #include "tern/quant/block.hpp"
 #include "tern/quant/per_channel.hpp"
+#include "tests/pack/random_trits.hpp"
 
 using namespace tern;
 
@@ -51,13 +52,6 @@ std::vector<T> random_reals(std::size_t n, std::uint64_t seed) {
   return v;
 }
 
-std::vector<std::int8_t> random_trits(std::size_t n, std::uint64_t seed) {
-  philox random(seed);
-  std::vector<std::int8_t> codes(n);
-  for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
-  return codes;
-}
-
 /// Shapes around lines and groups, then random ones.
 std::vector<extents> shapes() {
   std::vector<extents> all;
@@ -93,7 +87,7 @@ TEMPLATE_PRODUCT_TEST_CASE("codes and scales come back, whatever shares a scale"
   std::size_t wrong = 0;
   for (const auto& [rows, cols] : shapes())
     for (const extents block : scale_blocks) {
-      const auto codes = random_trits(rows * cols, rows * 1000 + cols);
+      const auto codes = tern_test::random_trits(rows * cols, rows * 1000 + cols);
       const extents n = scale_extents({rows, cols}, block);
       const auto scales = random_reals<T>(n.rows * n.cols, rows + cols);
       const matrix_view<const std::int8_t> code_view(codes.data(), rows, cols);

@@ -17,12 +17,12 @@ using namespace tern;
 namespace {
 
 template <class T>
-struct quantized {
+struct quantized_rows {
   std::vector<std::int8_t> codes;
   std::vector<T> scales;
   std::vector<std::int32_t> sums;
 
-  explicit quantized(matrix_view<const T> x, executor_ref ex = {}, isa::level level = isa::active())
+  explicit quantized_rows(matrix_view<const T> x, executor_ref ex = {}, isa::level level = isa::active())
       : codes(x.size()), scales(x.rows), sums(x.rows) {
     absmax_int8{}.quantize<T>(x, {codes.data(), x.rows, x.cols}, scales, sums, ex, level);
   }
@@ -32,10 +32,10 @@ struct quantized {
 /// other.
 void check_levels(const std::vector<float>& token) {
   const matrix_view<const float> x(token.data(), 1, token.size());
-  const quantized<float> expected(x, {}, isa::level::scalar);
+  const quantized_rows<float> expected(x, {}, isa::level::scalar);
   for (const isa::level level : isa::levels) {
     if (!isa::supported(level)) continue;
-    const quantized<float> q(x, {}, level);
+    const quantized_rows<float> q(x, {}, level);
     const bool same_scale =
         std::isnan(expected.scales[0])
             ? std::isnan(q.scales[0])
@@ -55,7 +55,7 @@ static_assert(!weight_quantizer<absmax_int8, float>);
 TEST_CASE("absmax_int8 equals PyTorch to the bit") {
   const quant_case c = GENERATE(from_range(std::begin(quant_cases), std::end(quant_cases)));
   INFO(c.name);
-  const quantized<float> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
+  const quantized_rows<float> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
   CHECK(std::ranges::equal(q.codes, c.absmax_int8.codes));
   CHECK(std::ranges::equal(q.scales, c.absmax_int8.scales));
   CHECK(std::ranges::equal(q.sums, c.token_sums));
@@ -72,8 +72,8 @@ TEMPLATE_TEST_CASE("absmax_int8 follows its definition at every size and stride"
     for (std::size_t r = 0; r < rows; ++r)
       for (std::size_t c = 0; c < cols; ++c)
         by_column[c * rows + r] = x[r * cols + c] = static_cast<T>(random.normal());
-    const quantized<T> q(matrix_view<const T>(x.data(), rows, cols), pool);
-    const quantized<T> s(matrix_view<const T>(by_column.data(), rows, cols, 1, rows));
+    const quantized_rows<T> q(matrix_view<const T>(x.data(), rows, cols), pool);
+    const quantized_rows<T> s(matrix_view<const T>(by_column.data(), rows, cols, 1, rows));
     CHECK(q.codes == s.codes);
     CHECK(q.sums == s.sums);
     for (std::size_t r = 0; r < rows; ++r) {
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("a token that is not finite gives NaN, its neighbours stay ri
       for (std::size_t at = 0; at < n; ++at) {
         std::vector<T> x(3 * n, T(2));
         x[n + at] = bad;
-        const quantized<T> q(matrix_view<const T>(x.data(), 3, n));
+        const quantized_rows<T> q(matrix_view<const T>(x.data(), 3, n));
         const auto all = 127 * static_cast<std::int32_t>(n);
         CHECK(std::isnan(q.scales[1]));
         CHECK(q.sums == std::vector<std::int32_t>{all, 0, all});
@@ -114,7 +114,7 @@ TEMPLATE_TEST_CASE("a token that is not finite gives NaN, its neighbours stay ri
       }
   // A maximum may lose an infinity where a NaN comes after it.
   const std::vector<T> both{inf, 1, nan, 2, -inf, nan, nan};
-  CHECK(std::isnan(quantized<T>(matrix_view<const T>(both.data(), 1, both.size())).scales[0]));
+  CHECK(std::isnan(quantized_rows<T>(matrix_view<const T>(both.data(), 1, both.size())).scales[0]));
 }
 
 TEST_CASE("every level gives the bits of the portable loop") {
@@ -168,7 +168,7 @@ TEST_CASE("no level writes past a token's codes, and strides are for the portabl
     for (float& v : x) v = static_cast<float>(random.normal());
     for (std::size_t r = 0; r < 3; ++r)
       for (std::size_t c = 0; c < n; ++c) dense.push_back(x[1 + r * x_stride + c]);
-    const quantized<float> expected(matrix_view<const float>(dense.data(), 3, n));
+    const quantized_rows<float> expected(matrix_view<const float>(dense.data(), 3, n));
     for (const isa::level level : isa::levels) {
       if (!isa::supported(level)) continue;
       CAPTURE(isa::name(level), n);

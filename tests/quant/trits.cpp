@@ -19,11 +19,11 @@ using namespace tern;
 namespace {
 
 template <class T, class Quantizer>
-struct quantized {
+struct quantized_trits {
   std::vector<std::int8_t> codes;
   std::vector<T> scales;
 
-  explicit quantized(matrix_view<const T> w, executor_ref ex = {}) : codes(w.size()) {
+  explicit quantized_trits(matrix_view<const T> w, executor_ref ex = {}) : codes(w.size()) {
     const extents n = scale_extents({w.rows, w.cols}, Quantizer::scale_block(w.rows, w.cols));
     scales.assign(n.rows * n.cols, T(-1));
     Quantizer{}.template quantize<T>(w, {codes.data(), w.rows, w.cols},
@@ -34,7 +34,7 @@ struct quantized {
 template <class Quantizer>
 void check(const char* policy, const quant_case& c, const expected_quantization& expected) {
   INFO(policy << " of the case " << c.name);
-  const quantized<float, Quantizer> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
+  const quantized_trits<float, Quantizer> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
   CHECK(std::ranges::equal(q.codes, expected.codes));
   CHECK(std::ranges::equal(q.scales, expected.scales));
 }
@@ -66,8 +66,8 @@ TEMPLATE_TEST_CASE("a block is rounded as absmean rounds a matrix of its own", "
     const matrix_view<const T> view(w.data(), rows, cols);
     const auto compare = [&](auto policy) {
       using Quantizer = decltype(policy);
-      const quantized<T, Quantizer> q(view);
-      const quantized<T, Quantizer> other(matrix_view<const T>(columns.data(), rows, cols, 1, rows),
+      const quantized_trits<T, Quantizer> q(view);
+      const quantized_trits<T, Quantizer> other(matrix_view<const T>(columns.data(), rows, cols, 1, rows),
                                           pool);
       CHECK(q.codes == other.codes);
       CHECK(q.scales == other.scales);
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("a block is rounded as absmean rounds a matrix of its own", "
       for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < cols; c += size.cols, ++scale) {
           const std::size_t n = std::min(size.cols, cols - c);
-          const quantized<T, absmean> part(view.block(r, c, 1, n));
+          const quantized_trits<T, absmean> part(view.block(r, c, 1, n));
           wrong += part.scales[0] != q.scales[scale];
           for (std::size_t k = 0; k < n; ++k) wrong += part.codes[k] != q.codes[r * cols + c + k];
         }

@@ -6,26 +6,12 @@
 #include <vector>
 
 #include "tern/model/decoder.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
-
-decoder<matrix<double>> small_model() {
-  model_config c;
-  c.vocab_size = 30;
-  c.hidden_size = 16;
-  c.intermediate_size = 24;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.max_position_embeddings = 32;
-  c.initializer_range = 0.4;
-  decoder<matrix<double>> model(c);
-  model.initialize(3);
-  return model;
-}
 
 std::vector<token_example> prompts() {
   std::vector<token_example> list(12);
@@ -59,7 +45,7 @@ double log_probability(decoder<matrix<double>>& model, std::vector<std::int32_t>
 }  // namespace
 
 TEST_CASE("classify finds the word of the highest probability") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder<matrix<double>>(30, 3);
   const auto examples = prompts();
   const auto words = GENERATE(std::vector<std::vector<std::int32_t>>{{7}, {8}, {9}},
                               std::vector<std::vector<std::int32_t>>{{7, 3}, {7, 4, 5}, {9}});
@@ -77,7 +63,7 @@ TEST_CASE("classify finds the word of the highest probability") {
 }
 
 TEST_CASE("classify needs examples and words") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder<matrix<double>>(30, 3);
   const auto examples = prompts();
   const std::vector<std::vector<std::int32_t>> none;
   CHECK_THROWS_AS(classify(model, examples, none, [](std::size_t) {}), config_error);

@@ -8,6 +8,7 @@
 
 #include "tern/model/decoder.hpp"
 #include "tests/message.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -18,21 +19,6 @@ const bpe_tokenizer& bytes() {
   static const auto t = bpe_tokenizer::train(
       "", {.vocab_size = 257, .special_tokens = {std::string(document_separator)}});
   return t;
-}
-
-decoder<> small_model() {
-  model_config c;
-  c.vocab_size = 257;
-  c.hidden_size = 16;
-  c.intermediate_size = 24;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.max_position_embeddings = 64;
-  c.initializer_range = 0.4;
-  decoder<> model(c);
-  model.initialize(4);
-  return model;
 }
 
 /// Twenty examples, more than the sequences that go forward together.
@@ -76,7 +62,7 @@ std::string answer_to(decoder<>& model, const token_example& e, const task_data&
 }  // namespace
 
 TEST_CASE("answers in free text are the most probable tokens, one after another") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   const task_data data = summaries();
   const evaluation result = evaluate(model, data, data.dev, bytes());
   REQUIRE(result.predictions.size() == data.dev.examples.size());
@@ -87,7 +73,7 @@ TEST_CASE("answers in free text are the most probable tokens, one after another"
 }
 
 TEST_CASE("an answer that begins with the separator is empty") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   task_data data = summaries();
   const auto prompt = data.dev.examples[3].prompt();
   data.separator = next_token(model, {prompt.begin(), prompt.end()});
@@ -95,7 +81,7 @@ TEST_CASE("an answer that begins with the separator is empty") {
 }
 
 TEST_CASE("the metrics of the task are measured on the answers, in the order of the task") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   task_data data = summaries();
   // One answer is right, so that the figures are not 0.
   data.dev.references[2] = {answer_to(model, data.dev.examples[2], data), "another one"};
@@ -107,7 +93,7 @@ TEST_CASE("the metrics of the task are measured on the answers, in the order of 
 }
 
 TEST_CASE("an evaluation reports how many examples are finished") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   const task_data data = summaries();
   std::vector<std::size_t> finished, expected;
   evaluate(model, data, data.dev, bytes(), [&](std::size_t n, std::size_t all) {
@@ -119,7 +105,7 @@ TEST_CASE("an evaluation reports how many examples are finished") {
 }
 
 TEST_CASE("the prediction of a class is its label word") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   task_data data = summaries();
   data.task.labels = {"0", "1"};
   data.task.label_words = {"no", "yes"};
@@ -133,7 +119,7 @@ TEST_CASE("the prediction of a class is its label word") {
 }
 
 TEST_CASE("an evaluation without examples or with an unknown metric is refused") {
-  auto model = small_model();
+  auto model = tern_test::small_decoder(257, 4);
   task_data data = summaries();
   CHECK(tern_test::message_of<config_error>([&] {
           evaluate(model, data, data.test, bytes());

@@ -11,6 +11,7 @@
 #include "tern/text/tokenizer_json.hpp"
 #include "tests/split_at.hpp"
 #include "tests/support.hpp"
+#include "tests/text/nfc.hpp"
 
 namespace {
 
@@ -38,11 +39,6 @@ const tern::bpe_tokenizer* qwen3() {
 ids numbers(const std::string& line) {
   std::istringstream in(line);
   return {std::istream_iterator<std::int32_t>(in), {}};
-}
-
-std::string nfc(const std::string& text) {
-  std::string buffer;
-  return std::string(tern::nfc(text, buffer));
 }
 
 void check_llama_cpp_vectors(const tern::bpe_tokenizer& tokenizer, const std::string& model) {
@@ -87,7 +83,7 @@ TEST_CASE("every Qwen3 vector encodes to its ids and decodes to its NFC form", "
     CAPTURE(text);
     CHECK(got == vector.at("ids").get<ids>());
     CHECK(got == qwen3()->encode(text));
-    CHECK(qwen3()->decode(got) == nfc(text));
+    CHECK(qwen3()->decode(got) == tern_test::nfc(text));
   }
   CHECK(count == 938);
 }

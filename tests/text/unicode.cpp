@@ -7,6 +7,7 @@
 #include "tern/text/pretokenizer.hpp"
 #include "tern/text/unicode_class.hpp"
 #include "tests/support.hpp"
+#include "tests/text/nfc.hpp"
 
 namespace {
 
@@ -16,11 +17,6 @@ std::vector<std::string> cut(std::string_view text,
   tern::pretokenizer({tern::split_step{std::string(pattern)}})
       .split(text, true, [&](std::string_view p) { pieces.emplace_back(p); });
   return pieces;
-}
-
-std::string nfc(const std::string& text) {
-  std::string buffer;
-  return std::string(tern::nfc(text, buffer));
 }
 
 std::string nfc_of_all(const std::string& text) {
@@ -57,17 +53,17 @@ TEST_CASE("the first malformed byte is found at every alignment", "[text]") {
 }
 
 TEST_CASE("NFC by parts equals NFC of the whole", "[text]") {
-  CHECK(nfc("plain caf\u00e9") == "plain caf\u00e9");
-  CHECK(nfc("e\u0301") == "\u00e9");
-  CHECK(nfc("\u00ea\u0301x") == "\u1ebfx");
-  CHECK(nfc("\u212b") == "\u00c5");
-  CHECK(nfc("\u1112\u1161\u11ab \u2260 =\u0338") == "\ud55c \u2260 \u2260");
+  CHECK(tern_test::nfc("plain caf\u00e9") == "plain caf\u00e9");
+  CHECK(tern_test::nfc("e\u0301") == "\u00e9");
+  CHECK(tern_test::nfc("\u00ea\u0301x") == "\u1ebfx");
+  CHECK(tern_test::nfc("\u212b") == "\u00c5");
+  CHECK(tern_test::nfc("\u1112\u1161\u11ab \u2260 =\u0338") == "\ud55c \u2260 \u2260");
   for (const char* before : {"", "a", "\u00e9", "\u0301", "\u1100", "\u4e00", "\U0001F600"})
     for (const char* middle : {"\u0301", "\u0323\u0307", "\u1161", "\u11a8", "\u0344", "\u2019"})
       for (const char* after : {"", "b", "\u00df", "\u0323", "\u0301c"}) {
         const auto text = std::string(before) + middle + after;
-        CHECK(nfc(text) == nfc_of_all(text));
-        CHECK(nfc(text + " " + text) == nfc_of_all(text + " " + text));
+        CHECK(tern_test::nfc(text) == nfc_of_all(text));
+        CHECK(tern_test::nfc(text + " " + text) == nfc_of_all(text + " " + text));
       }
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+#include <cstdint>
+
+#include "tern/model/decoder.hpp"
+
+namespace tern_test {
+
+/// A decoder of two layers with random weights that are large enough for clear decisions.
+template <class Matrix = tern::matrix<float>>
+tern::decoder<Matrix> small_decoder(std::size_t vocab_size, std::uint64_t seed) {
+  tern::model_config c;
+  c.vocab_size = vocab_size;
+  c.hidden_size = 16;
+  c.intermediate_size = 24;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = c.num_key_value_heads = 2;
+  c.head_dim = 8;
+  c.max_position_embeddings = 64;
+  c.initializer_range = 0.4;
+  tern::decoder<Matrix> model(c);
+  model.initialize(seed);
+  return model;
+}
+
+}  // namespace tern_test
