@@ -15,11 +15,11 @@ std::string ternary_model(const scratch_dir& scratch) {
   write_text(at("corpus.txt"), small_corpus());
   const words corpus{"--corpus", at("corpus.txt")};
   REQUIRE(run_bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() +
-                     words{"pretraining.steps=12", "data.vocab_size=400"})
+                         words{"pretraining.steps=12", "data.vocab_size=400"})
               .code == 0);
-  REQUIRE(run_bitdistill(words{"pretrain", "--out", at("continual"), "--model", at("base/stages/base"),
-                           "--ternary"} +
-                     corpus + tiny() + words{"continual.steps=9"})
+  REQUIRE(run_bitdistill(words{"pretrain", "--out", at("continual"), "--model",
+                               at("base/stages/base"), "--ternary"} +
+                         corpus + tiny() + words{"continual.steps=9"})
               .code == 0);
   return at("continual/stages/continual");
 }

@@ -150,8 +150,8 @@ TEST_CASE("the files of a run") {
 
   SECTION("config.json makes the same run again") {
     const auto again = scratch.path() / "again";
-    REQUIRE(run_bitdistill({"demo", "--out", again.string(), "--recipe", (run / "config.json").string(),
-                        "--threads", "1"})
+    REQUIRE(run_bitdistill({"demo", "--out", again.string(), "--recipe",
+                            (run / "config.json").string(), "--threads", "1"})
                 .code == 0);
     CHECK(differences(timeless(again), timeless(run)) == words{});
   }

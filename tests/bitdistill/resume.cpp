@@ -117,7 +117,8 @@ TEST_CASE("SIGINT saves the state and ends with 130") {
   }
   fs::remove_all(broken);
   const auto n = find_call(calls, "write metrics.jsonl");  // of step 1, before any checkpoint
-  const auto stopped = run_bitdistill(tiny_run(broken), with_fault("interrupt:" + std::to_string(n)));
+  const auto stopped =
+      run_bitdistill(tiny_run(broken), with_fault("interrupt:" + std::to_string(n)));
   CHECK(stopped.code == 130);
   CHECK(lines_of(stopped.err).size() == 1);
   CHECK(stopped.err.find("bitdistill: stopped at step 1 of stage base") == 0);

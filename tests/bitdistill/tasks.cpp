@@ -32,8 +32,9 @@ void check_run(const scratch_dir& scratch, const words& task, std::size_t exampl
   const words models{"fp-sft", "bitnet-sft", "bitdistill"};
   REQUIRE(table.size() == models.size());
   for (std::size_t i = 0; i < models.size(); ++i) {
-    const auto eval = run_bitdistill(words{"eval", "--model", (run / "models" / models[i]).string()} +
-                                 task + words{"--set", "data.prompt_tokens=32"});
+    const auto eval =
+        run_bitdistill(words{"eval", "--model", (run / "models" / models[i]).string()} + task +
+                       words{"--set", "data.prompt_tokens=32"});
     INFO(eval.out << eval.err);
     REQUIRE(eval.code == 0);
     std::smatch found;
@@ -119,9 +120,9 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
     REQUIRE(result.code == 0);
     return result.out;
   };
-  REQUIRE(
-      run_bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} + corpus)
-          .code == 0);
+  REQUIRE(run_bitdistill(words{"tokenizer", "--out", at("tokenizer.json"), "--vocab-size", "400"} +
+                         corpus)
+              .code == 0);
   step(words{"pretrain", "--out", at("base"), "--tokenizer", at("tokenizer.json")} + corpus,
        {"base.steps=12"});
   const std::string base = at("base/stages/base");
@@ -159,7 +160,7 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
   const auto base = scratch.path() / "base", run = scratch.path() / "run";
   const words corpus{"--corpus", files.corpus().string()};
   REQUIRE(run_bitdistill(words{"pretrain", "--out", base.string()} + corpus + tiny() +
-                     words{"base.steps=2", "data.vocab_size=400"})
+                         words{"base.steps=2", "data.vocab_size=400"})
               .code == 0);
   const auto recipe = scratch.path() / "own.json";
   write_text(recipe, R"({"extends": "text", "stages": [
@@ -167,9 +168,9 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
       {"name": "student", "like": "distillation", "from": "base", "teacher": "base"}]})");
   const std::string model = (base / "stages/base").string();
   const auto result =
-      run_bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model", model,
-                       "--task", "sst2", "--data", files.directory.string()} +
-                 tiny() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
+      run_bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model",
+                           model, "--task", "sst2", "--data", files.directory.string()} +
+                     tiny() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
   INFO(result.err);
   REQUIRE(result.code == 0);
   const auto stages = tern::read_json(run / "config.json").at("stages");

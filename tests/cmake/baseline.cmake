@@ -2,7 +2,7 @@
 # stay inside the vector kernels; emulated older CPUs choose the level they should and meet no
 # instruction they lack.
 #
-# Uses `united`, tern_test_main and tern_skipped_test of programs.cmake.
+# Uses tern_test_main and tern_skipped_test of programs.cmake.
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" OR CMAKE_CXX_FLAGS MATCHES "-fsanitize|(^| )-m")
   return()
 endif()
@@ -14,7 +14,7 @@ add_test(NAME baseline/no_avx COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/baseline/no_a
 
 file(GLOB sources CONFIGURE_DEPENDS isa/*.cpp quant/*.cpp kernel/*.cpp linalg/gemm.cpp)
 add_executable(test_baseline_kernel ${sources})
-tern_unite(test_baseline_kernel ${united})
+tern_unite(test_baseline_kernel ${sources})
 target_link_libraries(test_baseline_kernel PRIVATE tern_test_main)
 target_include_directories(test_baseline_kernel PRIVATE "${PROJECT_SOURCE_DIR}")
 target_compile_options(test_baseline_kernel PRIVATE -O2)

@@ -2,8 +2,8 @@
 # CTest test (Catch2's -# makes the file name a tag), so that tests run in parallel and are named after
 # what they test.
 #
-# Sets for later files: `adapted` (optional libraries that adapters need), `united` (sources that
-# tern_unite joins, which other programs compile, too). Defines tern_test and tern_skipped_test.
+# Sets for later files: `adapted` (optional libraries that adapters need). Defines tern_test and
+# tern_skipped_test.
 tern_require(Catch2)
 
 # This object is also linked into programs for older CPUs, so it does not get the flags of our own
@@ -68,7 +68,6 @@ foreach(folder IN LISTS folders)
   tern_test(${folder} ${sources})
   tern_unite(test_${folder} ${sources})
 endforeach()
-file(GLOB united CONFIGURE_DEPENDS kernel/*.cpp)
 
 target_link_libraries(test_linalg PRIVATE tern_small_frames)
 target_link_libraries(test_adapt PRIVATE ${adapted})

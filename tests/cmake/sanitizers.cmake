@@ -1,6 +1,6 @@
 # The tests of core/ and of the kernels run under the sanitizers in every build.
 #
-# Uses `united` and tern_test_main of programs.cmake.
+# Uses tern_test_main of programs.cmake.
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize")  # all tests are under a sanitizer already
   return()
 endif()
@@ -10,7 +10,7 @@ file(GLOB kernel_tests CONFIGURE_DEPENDS isa/*.cpp quant/*.cpp pack/*.cpp kernel
 # tern_sanitized_test(name sanitizers cases sources...) runs those Catch2 cases under the sanitizers.
 function(tern_sanitized_test name sanitizers cases)
   add_executable(test_${name} ${ARGN})
-  tern_unite(test_${name} ${united})
+  tern_unite(test_${name} ${ARGN})
   target_link_libraries(test_${name} PRIVATE tern_test_main tern_own_build)
   target_include_directories(test_${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_compile_options(test_${name} PRIVATE -O1 -g1 -fsanitize=${sanitizers}

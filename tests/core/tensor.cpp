@@ -36,21 +36,22 @@ struct tern::tensor_traits<padded> {
 
 using tern::matrix_view;
 using tern::row_view;
-using columns = Eigen::MatrixXf;
-using strided_map = Eigen::Map<columns, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
+using eigen_columns = Eigen::MatrixXf;
+using strided_map = Eigen::Map<eigen_columns, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>>;
 
-static_assert(tern::matrix_owner<tern::matrix<float>> && tern::matrix_owner<columns>);
+static_assert(tern::matrix_owner<tern::matrix<float>> && tern::matrix_owner<eigen_columns>);
 static_assert(tern::matrix_owner<Eigen::Matrix3d> && tern::matrix_owner<padded>);
 static_assert(tern::matrix_like<strided_map> && !tern::matrix_owner<strided_map>);
-static_assert(tern::matrix_like<Eigen::Ref<columns>> && !tern::matrix_like<std::vector<float>>);
+static_assert(tern::matrix_like<Eigen::Ref<eigen_columns>> &&
+              !tern::matrix_like<std::vector<float>>);
 static_assert(std::same_as<tern::scalar_of<const padded&>, float>);
 
-static_assert(std::convertible_to<columns&, matrix_view<float>>);
-static_assert(std::convertible_to<const columns&, matrix_view<const float>>);
-static_assert(!std::convertible_to<const columns&, matrix_view<float>>);
+static_assert(std::convertible_to<eigen_columns&, matrix_view<float>>);
+static_assert(std::convertible_to<const eigen_columns&, matrix_view<const float>>);
+static_assert(!std::convertible_to<const eigen_columns&, matrix_view<float>>);
 static_assert(!std::convertible_to<const padded&, matrix_view<float>>);
-static_assert(!std::convertible_to<columns&, matrix_view<double>>);
-static_assert(!std::convertible_to<Eigen::Map<const columns>&, matrix_view<float>>);
+static_assert(!std::convertible_to<eigen_columns&, matrix_view<double>>);
+static_assert(!std::convertible_to<Eigen::Map<const eigen_columns>&, matrix_view<float>>);
 static_assert(std::convertible_to<matrix_view<float>, matrix_view<const float>>);
 static_assert(!std::convertible_to<matrix_view<const float>, matrix_view<float>>);
 
@@ -64,7 +65,7 @@ using tern_test::check_values;
 using tern_test::fill;
 
 TEMPLATE_TEST_CASE("an owner is made zeroed and seen through a view", "[tensor]",
-                   tern::matrix<float>, columns, padded) {
+                   tern::matrix<float>, eigen_columns, padded) {
   auto m = tern::tensor_traits<TestType>::make(4, 6);
   const matrix_view<float> v(m);
   for (std::size_t r = 0; r < 4; ++r)

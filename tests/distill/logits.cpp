@@ -40,7 +40,7 @@ TEST_CASE("logits_loss's gradient agrees with central differences in blocks of a
   const logits_options options = GENERATE(logits_options{}, logits_options{2, true});
   const std::size_t columns = GENERATE(1u, 16u, 37u);
   logits_call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
-                 options};
+                        options};
   const auto loss = [&] { return 0.5 * c.forward(); };
   CHECK(loss() > 0);  // this call also saves what the gradient needs
   check_gradient(loss, c.student, c.gradient(0.5, columns));
@@ -60,13 +60,15 @@ TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, 
 }
 
 TEST_CASE("logits_loss is the mean over rows") {
-  logits_call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  logits_call<double> c{
+      random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
   logits_call<double> twice{c.student.replicate(2, 1), c.teacher.replicate(2, 1), {3, false}};
   CHECK(twice.forward() == Approx(c.forward()));
 }
 
 TEST_CASE("logits_loss is multiplied by tau squared if the options say so") {
-  logits_call<double> c{random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
+  logits_call<double> c{
+      random_matrix<double>(1, 11, 1), random_matrix<double>(1, 11, 2), {3, false}};
   const double paper = c.forward();
   c.options.tau_squared = true;
   CHECK(c.forward() == Approx(9 * paper));
@@ -87,7 +89,8 @@ TEST_CASE("logits_loss in float keeps its digits for close distributions") {
 }
 
 TEST_CASE("logits_loss gives the same bits on any number of threads") {
-  logits_call<float> a{random_matrix<float>(301, 500, 1), random_matrix<float>(301, 500, 2), {}}, b = a;
+  logits_call<float> a{random_matrix<float>(301, 500, 1), random_matrix<float>(301, 500, 2), {}},
+      b = a;
   thread_pool pool(3);
   CHECK(a.forward() == b.forward(pool));
   CHECK(a.lse_s == b.lse_s);

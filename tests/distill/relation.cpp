@@ -23,8 +23,8 @@ struct relation_call {
   matrix<T> student, teacher, stats, dstudent;
   arena scratch;
 
-  relation_call(const relation_options& o, std::vector<std::size_t> bounds, std::size_t student_width,
-       std::size_t teacher_width)
+  relation_call(const relation_options& o, std::vector<std::size_t> bounds,
+                std::size_t student_width, std::size_t teacher_width)
       : options(o),
         offsets(std::move(bounds)),
         student(random_matrix<T>(offsets.back(), student_width, 1)),
@@ -261,7 +261,8 @@ TEST_CASE("relation_loss without a clamp differs, and its gradient is that of it
 }
 
 TEST_CASE("relation_loss gives the same bits on any number of threads") {
-  relation_call<float> a(with(relation_form::cosine, relation_mask::all, 8), {0, 24, 150, 150, 260}, 64, 96),
+  relation_call<float> a(with(relation_form::cosine, relation_mask::all, 8), {0, 24, 150, 150, 260},
+                         64, 96),
       b(a.options, a.offsets, 64, 96);
   thread_pool pool(3);
   CHECK(a.forward() == b.forward(pool));

@@ -50,7 +50,7 @@ TEST_CASE("rms_norm's gradients agree with central differences", "[rms_norm][gra
   loss();
   tern::matrix<double> dx = tern::matrix<double>::Zero(4, 13);
   rms_norm_op::backward(dy, x, gain_row, inv, dx,
-               with_gain ? tern::row_view<double>(dgain) : tern::row_view<double>());
+                        with_gain ? tern::row_view<double>(dgain) : tern::row_view<double>());
   check_gradient(loss, x, dx);
   if (with_gain) check_row_gradient(loss, gain_row, dgain);
 }

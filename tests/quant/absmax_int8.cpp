@@ -22,7 +22,8 @@ struct quantized_rows {
   std::vector<T> scales;
   std::vector<std::int32_t> sums;
 
-  explicit quantized_rows(matrix_view<const T> x, executor_ref ex = {}, isa::level level = isa::active())
+  explicit quantized_rows(matrix_view<const T> x, executor_ref ex = {},
+                          isa::level level = isa::active())
       : codes(x.size()), scales(x.rows), sums(x.rows) {
     absmax_int8{}.quantize<T>(x, {codes.data(), x.rows, x.cols}, scales, sums, ex, level);
   }

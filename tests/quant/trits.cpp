@@ -34,7 +34,8 @@ struct quantized_trits {
 template <class Quantizer>
 void check(const char* policy, const quant_case& c, const expected_quantization& expected) {
   INFO(policy << " of the case " << c.name);
-  const quantized_trits<float, Quantizer> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
+  const quantized_trits<float, Quantizer> q(
+      matrix_view<const float>(c.values.data(), c.rows, c.cols));
   CHECK(std::ranges::equal(q.codes, expected.codes));
   CHECK(std::ranges::equal(q.scales, expected.scales));
 }
@@ -67,8 +68,8 @@ TEMPLATE_TEST_CASE("a block is rounded as absmean rounds a matrix of its own", "
     const auto compare = [&](auto policy) {
       using Quantizer = decltype(policy);
       const quantized_trits<T, Quantizer> q(view);
-      const quantized_trits<T, Quantizer> other(matrix_view<const T>(columns.data(), rows, cols, 1, rows),
-                                          pool);
+      const quantized_trits<T, Quantizer> other(
+          matrix_view<const T>(columns.data(), rows, cols, 1, rows), pool);
       CHECK(q.codes == other.codes);
       CHECK(q.scales == other.scales);
       const extents size = Quantizer::scale_block(rows, cols);

@@ -8,18 +8,13 @@
 
 #include "tern/model/decoder.hpp"
 #include "tests/message.hpp"
+#include "tests/recipe/byte_tokenizer.hpp"
 #include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
-
-const bpe_tokenizer& bytes() {
-  static const auto t = bpe_tokenizer::train(
-      "", {.vocab_size = 257, .special_tokens = {std::string(document_separator)}});
-  return t;
-}
 
 /// Twenty examples, more than the sequences that go forward together.
 task_data summaries() {
@@ -29,7 +24,8 @@ task_data summaries() {
     const std::string answer = "answer " + std::to_string(i);
     texts.dev.push_back({std::string(static_cast<std::size_t>(1 + i % 7), 'a'), answer, {answer}});
   }
-  return tokenize_task(texts, bytes(), {.prompt_tokens = 24, .answer_tokens = 6});
+  return tokenize_task(texts, tern_test::byte_tokenizer(),
+                       {.prompt_tokens = 24, .answer_tokens = 6});
 }
 
 /// The most probable token that follows `tokens`.
@@ -53,7 +49,7 @@ std::string answer_to(decoder<>& model, const token_example& e, const task_data&
     if (tokens.back() == data.separator) break;
     answer.push_back(tokens.back());
   }
-  const std::string text = bytes().decode(answer);
+  const std::string text = tern_test::byte_tokenizer().decode(answer);
   const auto first = text.find_first_not_of(" \n\t\r");
   if (first == text.npos) return "";
   return text.substr(first, text.find_last_not_of(" \n\t\r") + 1 - first);
@@ -64,7 +60,7 @@ std::string answer_to(decoder<>& model, const token_example& e, const task_data&
 TEST_CASE("answers in free text are the most probable tokens, one after another") {
   auto model = tern_test::small_decoder(257, 4);
   const task_data data = summaries();
-  const evaluation result = evaluate(model, data, data.dev, bytes());
+  const evaluation result = evaluate(model, data, data.dev, tern_test::byte_tokenizer());
   REQUIRE(result.predictions.size() == data.dev.examples.size());
   for (std::size_t i = 0; i < result.predictions.size(); ++i) {
     INFO("example " << i);
@@ -77,7 +73,7 @@ TEST_CASE("an answer that begins with the separator is empty") {
   task_data data = summaries();
   const auto prompt = data.dev.examples[3].prompt();
   data.separator = next_token(model, {prompt.begin(), prompt.end()});
-  CHECK(evaluate(model, data, data.dev, bytes()).predictions[3].empty());
+  CHECK(evaluate(model, data, data.dev, tern_test::byte_tokenizer()).predictions[3].empty());
 }
 
 TEST_CASE("the metrics of the task are measured on the answers, in the order of the task") {
@@ -85,7 +81,7 @@ TEST_CASE("the metrics of the task are measured on the answers, in the order of 
   task_data data = summaries();
   // One answer is right, so that the figures are not 0.
   data.dev.references[2] = {answer_to(model, data.dev.examples[2], data), "another one"};
-  const evaluation result = evaluate(model, data, data.dev, bytes());
+  const evaluation result = evaluate(model, data, data.dev, tern_test::byte_tokenizer());
   const scored_texts texts{result.predictions, data.dev.references};
   CHECK(result.metrics == metric_values{{"rouge1", score_texts("rouge1", texts)},
                                         {"bleu", score_texts("bleu", texts)}});
@@ -96,7 +92,7 @@ TEST_CASE("an evaluation reports how many examples are finished") {
   auto model = tern_test::small_decoder(257, 4);
   const task_data data = summaries();
   std::vector<std::size_t> finished, expected;
-  evaluate(model, data, data.dev, bytes(), [&](std::size_t n, std::size_t all) {
+  evaluate(model, data, data.dev, tern_test::byte_tokenizer(), [&](std::size_t n, std::size_t all) {
     CHECK(all == 20);
     finished.push_back(n);
   });
@@ -110,9 +106,9 @@ TEST_CASE("the prediction of a class is its label word") {
   data.task.labels = {"0", "1"};
   data.task.label_words = {"no", "yes"};
   data.task.metrics = {"accuracy"};
-  data.label_words = label_word_tokens(bytes(), data.task.label_words);
+  data.label_words = label_word_tokens(tern_test::byte_tokenizer(), data.task.label_words);
   const auto classes = classify(model, data.dev.examples, data.label_words, [](std::size_t) {});
-  const evaluation result = evaluate(model, data, data.dev, bytes());
+  const evaluation result = evaluate(model, data, data.dev, tern_test::byte_tokenizer());
   REQUIRE(result.predictions.size() == classes.size());
   for (std::size_t i = 0; i < classes.size(); ++i)
     CHECK(result.predictions[i] == data.task.label_words[static_cast<std::size_t>(classes[i])]);
@@ -122,10 +118,10 @@ TEST_CASE("an evaluation without examples or with an unknown metric is refused")
   auto model = tern_test::small_decoder(257, 4);
   task_data data = summaries();
   CHECK(tern_test::message_of<config_error>([&] {
-          evaluate(model, data, data.test, bytes());
+          evaluate(model, data, data.test, tern_test::byte_tokenizer());
         }).find("evaluate: ") == 0);
   data.task.metrics = {"rouge9"};
   CHECK(tern_test::message_of<config_error>([&] {
-          evaluate(model, data, data.dev, bytes());
+          evaluate(model, data, data.dev, tern_test::byte_tokenizer());
         }).find("unknown metric 'rouge9'") == 0);
 }

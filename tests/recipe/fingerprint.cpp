@@ -13,11 +13,11 @@ namespace {
 
 /// A recipe and its data. Stage "base" learns from the corpus; stage "tuned" starts from it and
 /// learns from the first two of three examples.
-struct run {
+struct two_stage_run {
   recipe r;
   task_data data;
 
-  run() {
+  two_stage_run() {
     r.stages.resize(2);
     r.stages[0].name = "base";
     r.stages[0].data = stage_data::corpus;
@@ -49,47 +49,51 @@ void write_folder(const std::filesystem::path& folder) {
 TEST_CASE("the fingerprint of a stage changes with all that its weights depend on") {
   struct row {
     const char* name;
-    void (*change)(run&);
+    void (*change)(two_stage_run&);
     const char* difference;  // of the fingerprint of "tuned"; empty: none
   };
   const auto c = GENERATE(values<row>({
-      {"steps", [](run& x) { x.r.stages[1].steps = 4; }, "stage.steps"},
-      {"seed", [](run& x) { x.r.stages[1].seed = 4; }, "stage.seed"},
-      {"an edit", [](run& x) { x.r.stages[1].edits.make_ternary = true; },
+      {"steps", [](two_stage_run& x) { x.r.stages[1].steps = 4; }, "stage.steps"},
+      {"seed", [](two_stage_run& x) { x.r.stages[1].seed = 4; }, "stage.seed"},
+      {"an edit", [](two_stage_run& x) { x.r.stages[1].edits.make_ternary = true; },
        "stage.edits.make_ternary"},
       {"an option of the optimizer",
-       [](run& x) { std::get<0>(x.r.stages[1].optimizer.rules)->beta1 = 0.5; },
+       [](two_stage_run& x) { std::get<0>(x.r.stages[1].optimizer.rules)->beta1 = 0.5; },
        "stage.optimizer.adamw.beta1"},
-      {"a weight of a loss", [](run& x) { std::get<0>(x.r.stages[1].losses.terms)->weight = 2; },
+      {"a weight of a loss",
+       [](two_stage_run& x) { std::get<0>(x.r.stages[1].losses.terms)->weight = 2; },
        "stage.losses.cross_entropy.weight"},
-      {"steps of the stage before", [](run& x) { x.r.stages[0].steps = 4; }, "from.stage.steps"},
-      {"a stage to start from", [](run& x) { x.r.stages[1].from = "new"; }, "from.data"},
-      {"a teacher", [](run& x) { x.r.stages[1].teacher = "base"; }, "teacher"},
-      {"architecture", [](run& x) { x.r.model.head_dim = 4; }, "from.from.new.head_dim"},
-      {"vocabulary", [](run& x) { x.r.model.vocab_size = 4; }, "from.from.vocab_size"},
-      {"a token of the corpus", [](run& x) { x.data.stream[1] = 9; }, "from.data"},
-      {"the separator", [](run& x) { x.data.separator = 9; }, "from.data"},
-      {"a token of an example", [](run& x) { x.data.train.examples[1].tokens[1] = 9; }, "data"},
-      {"where an answer begins", [](run& x) { x.data.train.examples[1].answer = 1; }, "data"},
+      {"steps of the stage before", [](two_stage_run& x) { x.r.stages[0].steps = 4; },
+       "from.stage.steps"},
+      {"a stage to start from", [](two_stage_run& x) { x.r.stages[1].from = "new"; }, "from.data"},
+      {"a teacher", [](two_stage_run& x) { x.r.stages[1].teacher = "base"; }, "teacher"},
+      {"architecture", [](two_stage_run& x) { x.r.model.head_dim = 4; }, "from.from.new.head_dim"},
+      {"vocabulary", [](two_stage_run& x) { x.r.model.vocab_size = 4; }, "from.from.vocab_size"},
+      {"a token of the corpus", [](two_stage_run& x) { x.data.stream[1] = 9; }, "from.data"},
+      {"the separator", [](two_stage_run& x) { x.data.separator = 9; }, "from.data"},
+      {"a token of an example", [](two_stage_run& x) { x.data.train.examples[1].tokens[1] = 9; },
+       "data"},
+      {"where an answer begins", [](two_stage_run& x) { x.data.train.examples[1].answer = 1; },
+       "data"},
       {"an example that is not learned from",
-       [](run& x) { x.data.train.examples[2].tokens[1] = 9; }, ""},
-      {"an example of dev", [](run& x) { x.data.dev.examples[0].tokens[1] = 9; }, ""},
-      {"the length of generated answers", [](run& x) { x.data.answer_tokens = 9; }, ""},
-      {"the title", [](run& x) { x.r.title = "other"; }, ""},
-      {"the template", [](run& x) { x.r.stages[1].like = "other"; }, ""},
-      {"the name", [](run& x) { x.r.stages[0].name = x.r.stages[1].from = "other"; }, ""},
-      {"the row", [](run& x) { x.r.stages[1].row = "other"; }, ""},
+       [](two_stage_run& x) { x.data.train.examples[2].tokens[1] = 9; }, ""},
+      {"an example of dev", [](two_stage_run& x) { x.data.dev.examples[0].tokens[1] = 9; }, ""},
+      {"the length of generated answers", [](two_stage_run& x) { x.data.answer_tokens = 9; }, ""},
+      {"the title", [](two_stage_run& x) { x.r.title = "other"; }, ""},
+      {"the template", [](two_stage_run& x) { x.r.stages[1].like = "other"; }, ""},
+      {"the name", [](two_stage_run& x) { x.r.stages[0].name = x.r.stages[1].from = "other"; }, ""},
+      {"the row", [](two_stage_run& x) { x.r.stages[1].row = "other"; }, ""},
       {"marks of the row",
-       [](run& x) {
+       [](two_stage_run& x) {
          x.r.stages[1].marks = {{"SubLN", true}};
        },
        ""},
-      {"steps between log lines", [](run& x) { x.r.stages[1].log_every = 9; }, ""},
-      {"steps between saved states", [](run& x) { x.r.stages[1].save_every = 9; }, ""},
+      {"steps between log lines", [](two_stage_run& x) { x.r.stages[1].log_every = 9; }, ""},
+      {"steps between saved states", [](two_stage_run& x) { x.r.stages[1].save_every = 9; }, ""},
   }));
   INFO(c.name);
-  const run before;
-  run after;
+  const two_stage_run before;
+  two_stage_run after;
   c.change(after);
   const std::string difference = first_difference(before.tuned(), after.tuned());
   CHECK(difference.empty() == std::string(c.difference).empty());
@@ -103,7 +107,7 @@ TEST_CASE("the fingerprint has the checksum of a model on disk: weights and conf
   const tern_test::scratch_dir scratch;
   const auto folder = scratch.path() / "model";
   write_folder(folder);
-  run x;
+  two_stage_run x;
   x.r.stages[1].from = folder.string();
   const nlohmann::json before = x.tuned();
   std::ofstream(folder / file) << "changed";
@@ -111,12 +115,12 @@ TEST_CASE("the fingerprint has the checksum of a model on disk: weights and conf
 }
 
 TEST_CASE("a model that is not there has no fingerprint") {
-  run x;
+  two_stage_run x;
   x.r.stages[1].from = "./there/is/no/model";
   CHECK_THROWS_AS(x.tuned(), io_error);
 }
 
 TEST_CASE("a fingerprint is equal to itself after it was written and read") {
-  const nlohmann::json made = run().tuned();
+  const nlohmann::json made = two_stage_run().tuned();
   CHECK(first_difference(nlohmann::json::parse(made.dump(2)), made).empty());
 }

@@ -11,7 +11,6 @@
 #include "tests/support.hpp"
 
 using namespace tern;
-using nlohmann::json;
 
 namespace {
 
@@ -19,7 +18,7 @@ constexpr layer_counts three_and_five{3, 5};
 
 loss_options losses(const char* text) {
   loss_options o;
-  read_fields(o, json_fields(json::parse(text), "own.json"));
+  read_fields(o, json_fields(nlohmann::json::parse(text), "own.json"));
   return o;
 }
 
@@ -49,13 +48,13 @@ TEST_CASE("a term without options has the weight of the paper") {
 }
 
 TEST_CASE("options of loss terms come back from JSON as they were written") {
-  const json text = json::parse(R"({
+  const nlohmann::json text = nlohmann::json::parse(R"({
       "logits": {"weight": 2, "tau": 3, "tau_squared": true, "tokens": "answer"},
       "relations": {"weight": 4, "layer": 0, "teacher_layer": 2, "split_heads": 8,
                     "temperature": 0.5, "form": "scaled_dot", "mask": "causal",
                     "normaliser": "official", "alpha_q": 1, "alpha_k": 2, "alpha_v": 3},
       "balance": true})");
-  const json written = write_fields(losses(text.dump().c_str()));
+  const nlohmann::json written = write_fields(losses(text.dump().c_str()));
   CHECK(written.at("logits") == text.at("logits"));
   CHECK(written.at("relations") == text.at("relations"));
   CHECK(written.at("balance") == true);

@@ -5,17 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/recipe/byte_tokenizer.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
-
-const bpe_tokenizer& tokenizer() {
-  static const auto t = bpe_tokenizer::train(
-      "", {.vocab_size = 257, .special_tokens = {std::string(document_separator)}});
-  return t;
-}
 
 task_data data() {
   task_texts texts;
@@ -30,7 +25,7 @@ task_data data() {
   }
   texts.dev = texts.train;
   texts.documents = {std::string(300, 'a') + " no yes no yes"};
-  return tokenize_task(texts, tokenizer(), {.prompt_tokens = 24});
+  return tokenize_task(texts, tern_test::byte_tokenizer(), {.prompt_tokens = 24});
 }
 
 stage tiny_stage(const char* name, const char* from, stage_data kind, const char* row = "") {
@@ -49,7 +44,7 @@ stage tiny_stage(const char* name, const char* from, stage_data kind, const char
 
 recipe two_stages() {
   recipe r;
-  r.model.vocab_size = tokenizer().vocab_size();
+  r.model.vocab_size = tern_test::byte_tokenizer().vocab_size();
   r.model.hidden_size = 16;
   r.model.intermediate_size = 24;
   r.model.num_hidden_layers = 2;
@@ -87,7 +82,7 @@ outcome run(const recipe& r, const std::filesystem::path& path, std::size_t stop
   notes seen;
   seen.stop_after = stop_after;
   try {
-    auto rows = pipeline<>(r, d, tokenizer(), directory, seen).run();
+    auto rows = pipeline<>(r, d, tern_test::byte_tokenizer(), directory, seen).run();
     return {seen.list, std::move(rows)};
   } catch (const interrupted&) {
     return {seen.list, {}};

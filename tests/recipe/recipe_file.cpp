@@ -10,15 +10,14 @@
 #include "tests/support.hpp"
 
 using namespace tern;
-using nlohmann::json;
 
 namespace {
 
-recipe_file file(const char* text) { return {json::parse(text), "own.json"}; }
+recipe_file file(const char* text) { return {nlohmann::json::parse(text), "own.json"}; }
 
 recipe_file find(const std::string& name) {
   if (name == "base")
-    return {json::parse(R"({
+    return {nlohmann::json::parse(R"({
       "title": "base",
       "data": {"task": "sst2", "prompt_tokens": 40},
       "defaults": {"losses": {"cross_entropy": {}}, "optimizer": {"adamw": {}}, "sequences": 8},
@@ -28,7 +27,7 @@ recipe_file find(const std::string& name) {
       },
       "stages": [{"name": "a", "like": "long", "data": "corpus"}]})"),
             name};
-  if (name == "circle") return {json::parse(R"({"extends": "circle"})"), name};
+  if (name == "circle") return {nlohmann::json::parse(R"({"extends": "circle"})"), name};
   throw config_error("no recipe '" + name + "'");
 }
 
@@ -71,7 +70,7 @@ TEST_CASE("a null in the place of a template stands for no template") {
 
 TEST_CASE("the recipe that a run writes down makes the same recipe again") {
   const auto r = expanded(find("base"));
-  const json written = write_fields(r);
+  const nlohmann::json written = write_fields(r);
   CHECK(write_fields(read_recipe({written, "config.json"})) == written);
 }
 

@@ -4,26 +4,22 @@
 #include <string>
 
 #include "tests/message.hpp"
+#include "tests/recipe/byte_tokenizer.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
 
-/// A tokenizer whose tokens are bytes, and one separator.
-const bpe_tokenizer& bytes() {
-  static const auto t = bpe_tokenizer::train("", {.vocab_size = 257, .special_tokens = {"<s>"}});
-  return t;
-}
-
 token_example encode(const std::string& prompt, const data_source& d, int label = -1) {
   const text_task task{.name = "x", .prompt = "{a} TL;DR", .answer = "{b}"};
-  example_encoder encoder(bytes(), task, d, 0, label_word_tokens(bytes(), {"no", "yes"}));
+  example_encoder encoder(tern_test::byte_tokenizer(), task, d, 0,
+                          label_word_tokens(tern_test::byte_tokenizer(), {"no", "yes"}));
   return encoder({prompt, "ab", {"ab"}, label});
 }
 
 std::string prompt_of(const token_example& e) {
-  return bytes().decode({e.tokens.data() + 1, e.answer - 1});
+  return tern_test::byte_tokenizer().decode({e.tokens.data() + 1, e.answer - 1});
 }
 
 }  // namespace
@@ -31,13 +27,15 @@ std::string prompt_of(const token_example& e) {
 TEST_CASE("free text is followed by the separator, which ends the answer") {
   const auto e = encode("x TL;DR", {.prompt_tokens = 50});
   CHECK(prompt_of(e) == "x TL;DR");
-  CHECK(bytes().decode({e.tokens.data() + e.answer, e.tokens.size() - e.answer - 1}) == " ab");
+  CHECK(tern_test::byte_tokenizer().decode(
+            {e.tokens.data() + e.answer, e.tokens.size() - e.answer - 1}) == " ab");
   CHECK(e.tokens.back() == 0);
 }
 
 TEST_CASE("the answer of a class is its label word, and nothing behind it") {
   const auto e = encode("x TL;DR", {.prompt_tokens = 50}, 1);
-  CHECK(bytes().decode({e.tokens.data() + e.answer, e.tokens.size() - e.answer}) == " yes");
+  CHECK(tern_test::byte_tokenizer().decode(
+            {e.tokens.data() + e.answer, e.tokens.size() - e.answer}) == " yes");
 }
 
 TEST_CASE("a prompt that is too long loses its front, or the end of its last column") {
@@ -55,10 +53,11 @@ TEST_CASE("a limit that leaves no room for a prompt is refused") {
 
 TEST_CASE("label words need tokens that do not begin another word") {
   const auto refused = [](const std::vector<std::string>& words) {
-    return tern_test::message_of<config_error>([&] { label_word_tokens(bytes(), words); });
+    return tern_test::message_of<config_error>(
+        [&] { label_word_tokens(tern_test::byte_tokenizer(), words); });
   };
   CHECK(refused({"good", "go"}) ==
         "label words 'good' and 'go': the tokens of one begin with those of the other");
   CHECK(refused({"a", "b", "a"}).find("label words 'a' and 'a'") == 0);
-  CHECK(label_word_tokens(bytes(), {"good", "gone"}).size() == 2);
+  CHECK(label_word_tokens(tern_test::byte_tokenizer(), {"good", "gone"}).size() == 2);
 }
