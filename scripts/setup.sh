@@ -42,11 +42,11 @@ setup_packages() {
     die "apt could not install: ${missing[*]}"
 }
 
-# build_jobs prints the number of compilation jobs: one per processor, but each with at least 1.5 GB
+# build_jobs prints the number of compilation jobs: one per processor, but each with at least 2.5 GB
 # of memory.
 build_jobs() {
   local processors memory
   processors=$(nproc)
-  memory=$(awk '/MemAvailable/ { print int($2 / 1500000) }' /proc/meminfo)
+  memory=$(awk '/MemAvailable/ { print int($2 / 2500000) }' /proc/meminfo)
   echo $((memory < 1 ? 1 : memory < processors ? memory : processors))
 }

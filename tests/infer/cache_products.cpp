@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "tests/levels.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -45,14 +46,51 @@ struct operands {
   }
 };
 
+constexpr float untouched = 77;
+
+/// Scores and mixtures, in matrices with columns that no product may write.
 template <class E>
-void compare(const operands<E>& o, isa::level level) {
+struct results {
+  std::vector<float> s, y;
+
+  explicit results(const operands<E>& o)
+      : s(o.heads * o.s_stride, untouched), y(o.heads * o.d_stride, untouched) {}
+};
+
+template <class E>
+results<E> all_at_once(const operands<E>& o, isa::level level) {
   const auto products = cache_products::products<E>.at(level);
-  INFO(isa::name(level) << ", " << o.heads << " heads, " << o.n << " positions of " << o.d);
-  constexpr float untouched = 77;
-  std::vector<float> s(o.heads * o.s_stride, untouched), y(o.heads * o.d_stride, untouched);
-  products.scores(o.q.data(), o.d_stride, o.heads, o.rows(o.n), 0.25f, s.data(), o.s_stride);
-  products.mix(o.p.data(), o.s_stride, o.heads, o.rows(o.n), y.data(), o.d_stride, false);
+  results<E> r(o);
+  products.scores(o.q.data(), o.d_stride, o.heads, o.rows(o.n), 0.25f, r.s.data(), o.s_stride);
+  products.mix(o.p.data(), o.s_stride, o.heads, o.rows(o.n), r.y.data(), o.d_stride, false);
+  return r;
+}
+
+/// Each head by itself, and the positions in two pieces.
+template <class E>
+results<E> in_pieces(const operands<E>& o, isa::level level) {
+  const auto products = cache_products::products<E>.at(level);
+  results<E> r(o);
+  const std::size_t cut = o.n / 2;
+  stored_rows<E> rest = o.rows(o.n);
+  rest.data += cut * o.d;
+  rest.rows -= cut;
+  if (rest.scales != nullptr) rest.scales += cut;
+  for (std::size_t h = 0; h < o.heads; ++h) {
+    const float *q = &o.q[h * o.d_stride], *p = &o.p[h * o.s_stride];
+    float *to = &r.s[h * o.s_stride], *sum = &r.y[h * o.d_stride];
+    products.scores(q, o.d_stride, 1, o.rows(cut), 0.25f, to, o.s_stride);
+    products.scores(q, o.d_stride, 1, rest, 0.25f, to + cut, o.s_stride);
+    products.mix(p, o.s_stride, 1, o.rows(cut), sum, o.d_stride, false);
+    products.mix(p + cut, o.s_stride, 1, rest, sum, o.d_stride, true);
+  }
+  return r;
+}
+
+/// Number of results that differ from those of plain loops, and of columns that were written
+/// although they belong to no result.
+template <class E>
+std::size_t wrong_results(const operands<E>& o, const results<E>& r) {
   std::size_t wrong = 0;
   const auto check = [&](float got, double expected, double size) {
     wrong += !(std::abs(got - expected) <= 2e-6 * size);
@@ -64,7 +102,7 @@ void compare(const operands<E>& o, isa::level level) {
         sum += 0.25 * o.q[h * o.d_stride + c] * o.value(j, c);
         size += 0.25 * std::abs(o.value(j, c));
       }
-      check(s[h * o.s_stride + j], sum, size);
+      check(r.s[h * o.s_stride + j], sum, size);
     }
     for (std::size_t c = 0; c < o.d; ++c) {
       double sum = 0, size = 0;
@@ -72,41 +110,37 @@ void compare(const operands<E>& o, isa::level level) {
         sum += o.p[h * o.s_stride + j] * o.value(j, c);
         size += std::abs(o.value(j, c));
       }
-      check(y[h * o.d_stride + c], sum, size);
+      check(r.y[h * o.d_stride + c], sum, size);
     }
-    for (std::size_t j = o.n; j < o.s_stride; ++j) wrong += s[h * o.s_stride + j] != untouched;
-    for (std::size_t c = o.d; c < o.d_stride; ++c) wrong += y[h * o.d_stride + c] != untouched;
+    for (std::size_t j = o.n; j < o.s_stride; ++j) wrong += r.s[h * o.s_stride + j] != untouched;
+    for (std::size_t c = o.d; c < o.d_stride; ++c) wrong += r.y[h * o.d_stride + c] != untouched;
   }
-  CHECK(wrong == 0);
-
-  // Computing head by head and in two pieces gives the same bits.
-  std::vector<float> s2(s.size(), untouched), y2(y.size(), untouched);
-  const std::size_t cut = o.n / 2;
-  stored_rows<E> rest = o.rows(o.n);
-  rest.data += cut * o.d;
-  rest.rows -= cut;
-  if (rest.scales != nullptr) rest.scales += cut;
-  for (std::size_t h = 0; h < o.heads; ++h) {
-    const float *q = &o.q[h * o.d_stride], *p = &o.p[h * o.s_stride];
-    float *to = &s2[h * o.s_stride], *sum = &y2[h * o.d_stride];
-    products.scores(q, o.d_stride, 1, o.rows(cut), 0.25f, to, o.s_stride);
-    products.scores(q, o.d_stride, 1, rest, 0.25f, to + cut, o.s_stride);
-    products.mix(p, o.s_stride, 1, o.rows(cut), sum, o.d_stride, false);
-    products.mix(p + cut, o.s_stride, 1, rest, sum, o.d_stride, true);
-  }
-  CHECK(s == s2);
-  CHECK(y == y2);
+  return wrong;
 }
 
 }  // namespace
 
+/// Runs the rest of the test case for shapes around the numbers of heads, positions and values that
+/// the products take together.
+#define GENERATE_SHAPE()                                                                 \
+  const std::size_t heads = GENERATE(1u, 2u, 3u, 7u, 8u), n = GENERATE(1u, 4u, 7u, 64u), \
+                    d = GENERATE(1u, 8u, 20u, 80u, 128u, 256u);                          \
+  INFO(heads << " heads, " << n << " positions of " << d)
+
 TEMPLATE_TEST_CASE("products with rows of a cache are those of plain loops", "", float,
                    std::uint16_t, std::int8_t) {
-  for (const isa::level level : isa::levels) {
-    if (!isa::supported(level)) continue;
-    for (const std::size_t heads : {1u, 2u, 3u, 7u, 8u})
-      for (const std::size_t n : {1u, 4u, 7u, 64u})
-        for (const std::size_t d : {1u, 8u, 20u, 80u, 128u, 256u})
-          compare(operands<TestType>(heads, n, d), level);
-  }
+  GENERATE_SHAPE();
+  GENERATE_LEVEL();
+  const operands<TestType> o(heads, n, d);
+  CHECK(wrong_results(o, all_at_once(o, level)) == 0);
+}
+
+TEMPLATE_TEST_CASE("products head by head and in pieces have the same bits", "", float,
+                   std::uint16_t, std::int8_t) {
+  GENERATE_SHAPE();
+  GENERATE_LEVEL();
+  const operands<TestType> o(heads, n, d);
+  const auto whole = all_at_once(o, level), pieces = in_pieces(o, level);
+  CHECK(whole.s == pieces.s);
+  CHECK(whole.y == pieces.y);
 }

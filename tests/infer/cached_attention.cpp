@@ -117,38 +117,96 @@ TEST_CASE("cached attention gives the same bits on any number of threads") {
     CHECK(cached(x, 20, kv_storage::f16, {n}) == cached(x, 20, kv_storage::f16, {n}, pool));
 }
 
-TEST_CASE("a cache refuses what it cannot do") {
-  using tern_test::message_of;
-  const inputs x;
-  kv_cache cache({.layers = 1,
+namespace {
+
+/// A cache of one layer whose window of five tokens is a ring, and rows to fill it with.
+struct small_cache {
+  inputs x;
+  kv_cache cache{{.layers = 1,
                   .kv_heads = kv_heads,
                   .head_dim = d,
                   .capacity = 20,
                   .chunk = 4,
-                  .windows = {5}});
-  CHECK(cache.size_bytes() == 2 * kv_heads * (5 + 4) * d * 2);
-  const auto fill = [&](std::size_t n) {
+                  .windows = {5}}};
+
+  void fill(std::size_t n) {
     cache.append(0, 0, x.rows(x.k, 0, n), x.rows(x.v, 0, n));
     cache.advance(0, n);
-  };
-  for (int i = 0; i < 5; ++i) fill(4);
-  CHECK(message_of<config_error>([&] { fill(1); }) ==
+  }
+  void fill_all() {
+    for (int i = 0; i < 5; ++i) fill(4);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a layer with a window holds the window and a chunk") {
+  CHECK(small_cache().cache.size_bytes() == 2 * kv_heads * (5 + 4) * d * 2);
+}
+
+TEST_CASE("a full cache refuses another token") {
+  small_cache c;
+  c.fill_all();
+  CHECK(tern_test::message_of<config_error>([&] { c.fill(1); }) ==
         "kv_cache: no room for 1 tokens after 20 (capacity 20, 4 at a time)");
-  cache.truncate(0, 16);  // the last token sees 12 ... 15, and the ring holds 11 ... 19
-  CHECK(cache.length(0) == 16);
-  fill(4);
-  CHECK(message_of<config_error>([&] { cache.truncate(0, 15); }) ==
+}
+
+TEST_CASE("a ring is truncated as far back as it holds what the last token sees") {
+  small_cache c;
+  c.fill_all();
+  c.cache.truncate(0, 16);  // the last token sees 12 ... 15, and the ring holds 11 ... 19
+  CHECK(c.cache.length(0) == 16);
+  c.fill(4);
+  CHECK(tern_test::message_of<config_error>([&] { c.cache.truncate(0, 15); }) ==
         "kv_cache: cannot go from length 20 to 15");
-  cache.truncate(0, 0);
-  fill(3);
-  cache.truncate(0, 1);
-  CHECK_THROWS_AS(cache.truncate(0, 2), config_error);
-  CHECK_THROWS_AS(kv_cache(kv_shape{}), config_error);
-  CHECK_THROWS_AS(cache.require_room(1, 1), config_error);
-  CHECK_THROWS_AS(cache.advance(0, 20), config_error);
-  CHECK_THROWS_AS(cache.advance(1, 1), config_error);
-  const auto k = x.rows(x.k, 0, 1), v = x.rows(x.v, 0, 1);
-  CHECK(message_of<config_error>([&] { cache.append(1, 0, k, v); }) == "kv_cache: no layer 1");
-  CHECK_THROWS_AS(cache.append(0, 0, k.col_block(0, d), v), tern::shape_error);
-  CHECK_THROWS_AS(cache.append(0, 0, k, x.rows(x.v, 0, 2)), tern::shape_error);
+}
+
+TEST_CASE("a cache is not truncated to more tokens than it holds") {
+  small_cache c;
+  c.fill_all();
+  c.cache.truncate(0, 0);
+  c.fill(3);
+  c.cache.truncate(0, 1);
+  CHECK(tern_test::message_of<config_error>([&] { c.cache.truncate(0, 2); }) ==
+        "kv_cache: cannot go from length 1 to 2");
+}
+
+TEST_CASE("a cache needs a shape") { CHECK_THROWS_AS(kv_cache(kv_shape{}), config_error); }
+
+TEST_CASE("a cache has no room in a sequence that it does not have") {
+  CHECK_THROWS_AS(small_cache().cache.require_room(1, 1), config_error);
+}
+
+TEST_CASE("a cache does not advance past its capacity") {
+  small_cache c;
+  c.fill_all();
+  CHECK_THROWS_AS(c.cache.advance(0, 1), config_error);
+}
+
+TEST_CASE("a cache takes no more tokens at once than a chunk has") {
+  CHECK_THROWS_AS(small_cache().cache.advance(0, 5), config_error);
+}
+
+TEST_CASE("a cache does not advance a sequence that it does not have") {
+  CHECK_THROWS_AS(small_cache().cache.advance(1, 1), config_error);
+}
+
+TEST_CASE("a cache names a layer that it does not have") {
+  small_cache c;
+  CHECK(tern_test::message_of<config_error>([&] {
+          c.cache.append(1, 0, c.x.rows(c.x.k, 0, 1), c.x.rows(c.x.v, 0, 1));
+        }) == "kv_cache: no layer 1");
+}
+
+TEST_CASE("a cache refuses keys of another width") {
+  small_cache c;
+  CHECK_THROWS_AS(
+      c.cache.append(0, 0, c.x.rows(c.x.k, 0, 1).col_block(0, d), c.x.rows(c.x.v, 0, 1)),
+      tern::shape_error);
+}
+
+TEST_CASE("a cache refuses keys and values of different numbers of tokens") {
+  small_cache c;
+  CHECK_THROWS_AS(c.cache.append(0, 0, c.x.rows(c.x.k, 0, 1), c.x.rows(c.x.v, 0, 2)),
+                  tern::shape_error);
 }

@@ -11,6 +11,7 @@
 #include "../support.hpp"
 #include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tests/levels.hpp"
 
 using namespace tern;
 
@@ -29,23 +30,34 @@ struct quantized_rows {
   }
 };
 
-/// Compares all bits of a token at every level with those of the portable loop; any NaN equals any
-/// other.
-void check_levels(const std::vector<float>& token) {
+/// Whether quantizing a token at a level gives all bits that the portable loop gives; any NaN
+/// equals any other.
+bool as_portable(const std::vector<float>& token, isa::level level) {
   const matrix_view<const float> x(token.data(), 1, token.size());
-  const quantized_rows<float> expected(x, {}, isa::level::scalar);
-  for (const isa::level level : isa::levels) {
-    if (!isa::supported(level)) continue;
-    const quantized_rows<float> q(x, {}, level);
-    const bool same_scale =
-        std::isnan(expected.scales[0])
-            ? std::isnan(q.scales[0])
-            : std::bit_cast<int>(q.scales[0]) == std::bit_cast<int>(expected.scales[0]);
-    if (q.codes == expected.codes && q.sums == expected.sums && same_scale) continue;
-    CAPTURE(isa::name(level), token);
-    FAIL_CHECK("differs from the portable loop");
-  }
+  const quantized_rows<float> expected(x, {}, isa::level::scalar), q(x, {}, level);
+  const bool same_scale =
+      std::isnan(expected.scales[0])
+          ? std::isnan(q.scales[0])
+          : std::bit_cast<int>(q.scales[0]) == std::bit_cast<int>(expected.scales[0]);
+  return q.codes == expected.codes && q.sums == expected.sums && same_scale;
 }
+
+using limits = std::numeric_limits<float>;
+const std::vector<float> extremes{0.0f,
+                                  -0.0f,
+                                  limits::denorm_min(),
+                                  -limits::denorm_min(),
+                                  limits::min(),
+                                  limits::max(),
+                                  limits::lowest(),
+                                  limits::infinity(),
+                                  -limits::infinity(),
+                                  limits::quiet_NaN(),
+                                  -limits::quiet_NaN(),
+                                  limits::signaling_NaN(),
+                                  1e-5f,
+                                  -1e-7f,
+                                  127.0f};
 
 }  // namespace
 
@@ -119,79 +131,110 @@ TEMPLATE_TEST_CASE("a token that is not finite gives NaN, its neighbours stay ri
 }
 
 TEST_CASE("every level gives the bits of the portable loop") {
-  using limits = std::numeric_limits<float>;
-  const std::vector<float> extremes{0.0f,
-                                    -0.0f,
-                                    limits::denorm_min(),
-                                    -limits::denorm_min(),
-                                    limits::min(),
-                                    limits::max(),
-                                    limits::lowest(),
-                                    limits::infinity(),
-                                    -limits::infinity(),
-                                    limits::quiet_NaN(),
-                                    -limits::quiet_NaN(),
-                                    limits::signaling_NaN(),
-                                    1e-5f,
-                                    -1e-7f,
-                                    127.0f};
-  philox random(8);
-  for (std::size_t n = 0; n <= 130; ++n) {
-    std::vector<float> x(n);
-    for (const double range : {1.0, 1e-6, 1e-38, 1e30}) {
-      for (float& v : x) v = static_cast<float>(random.normal() * range);
-      check_levels(x);
-    }
-    // Halves are ties, unless the rounding of the factor moves them.
-    for (float& v : x) v = static_cast<float>(random.below(255)) / 2 - 63.5f;
-    check_levels(x);
-    for (const float extreme : extremes) {
-      check_levels(std::vector<float>(n, extreme));
-      if (n == 0) continue;
-      for (float& v : x) v = static_cast<float>(random.normal());
-      for (const std::size_t at : {std::size_t{0}, std::size_t{random.below(130)} % n, n - 1}) {
-        const float before = x[at];
-        x[at] = extreme;
-        check_levels(x);
-        x[at] = before;
+  struct row {
+    const char* name;
+    float (*value)(philox&);
+  };
+  const auto s = GENERATE(values<row>({
+      {"numbers around 1", [](philox& r) { return static_cast<float>(r.normal()); }},
+      {"numbers around 1e-6", [](philox& r) { return static_cast<float>(r.normal() * 1e-6); }},
+      {"numbers around 1e-38", [](philox& r) { return static_cast<float>(r.normal() * 1e-38); }},
+      {"numbers around 1e30", [](philox& r) { return static_cast<float>(r.normal() * 1e30); }},
+      // Halves are ties, unless the rounding of the factor moves them.
+      {"halves", [](philox& r) { return static_cast<float>(r.below(255)) / 2 - 63.5f; }},
+      {"extreme values",
+       [](philox& r) { return extremes[r.below(static_cast<std::uint32_t>(extremes.size()))]; }},
+  }));
+  DYNAMIC_SECTION(s.name) {
+    GENERATE_LEVEL();
+    philox random(8);
+    for (std::size_t n = 0; n <= 130; ++n)
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        std::vector<float> x(n);
+        for (float& v : x) v = s.value(random);
+        if (!as_portable(x, level)) FAIL_CHECK(n << " values");
       }
-      for (float& v : x) v = extremes[random.below(static_cast<std::uint32_t>(extremes.size()))];
-      check_levels(x);
+  }
+}
+
+TEST_CASE("every level gives the bits of the portable loop for tokens of one extreme value") {
+  const float extreme = GENERATE(from_range(extremes));
+  GENERATE_LEVEL();
+  CAPTURE(extreme);
+  for (std::size_t n = 0; n <= 130; ++n)
+    if (!as_portable(std::vector<float>(n, extreme), level)) FAIL_CHECK(n << " values");
+}
+
+TEST_CASE("every level gives the bits of the portable loop with one extreme value") {
+  const float extreme = GENERATE(from_range(extremes));
+  GENERATE_LEVEL();
+  CAPTURE(extreme);
+  philox random(8);
+  for (std::size_t n = 1; n <= 130; ++n) {
+    std::vector<float> x(n);
+    for (float& v : x) v = static_cast<float>(random.normal());
+    for (const std::size_t at : {std::size_t{0}, std::size_t{random.below(130)} % n, n - 1}) {
+      const float before = x[at];
+      x[at] = extreme;
+      if (!as_portable(x, level)) FAIL_CHECK(n << " values, the extreme one at " << at);
+      x[at] = before;
     }
   }
 }
 
-TEST_CASE("no level writes past a token's codes, and strides are for the portable loop") {
-  philox random(9);
-  for (const std::size_t n : {1u, 31u, 32u, 33u, 63u, 64u, 65u, 100u}) {
-    const std::size_t x_stride = n + 3, code_stride = n + 5;
-    std::vector<float> x(1 + 3 * x_stride), dense;
+namespace {
+
+/// Three tokens of n values with gaps between them, and what the portable loop makes of them.
+struct spread_tokens {
+  std::size_t n, stride;
+  std::vector<float> x;
+  std::vector<float> dense;
+
+  explicit spread_tokens(std::size_t n_) : n(n_), stride(n + 3), x(1 + 3 * stride) {
+    philox random(9);
     for (float& v : x) v = static_cast<float>(random.normal());
     for (std::size_t r = 0; r < 3; ++r)
-      for (std::size_t c = 0; c < n; ++c) dense.push_back(x[1 + r * x_stride + c]);
-    const quantized_rows<float> expected(matrix_view<const float>(dense.data(), 3, n));
-    for (const isa::level level : isa::levels) {
-      if (!isa::supported(level)) continue;
-      CAPTURE(isa::name(level), n);
-      std::vector<std::int8_t> codes(1 + 3 * code_stride, 99);
-      std::vector<float> scales(3);
-      std::vector<std::int32_t> sums(3);
-      absmax_int8{}.quantize<float>({x.data() + 1, 3, n, x_stride},
-                                    {codes.data() + 1, 3, n, code_stride}, scales, sums, {}, level);
-      std::size_t wrong = codes[0] != 99;
-      for (std::size_t r = 0; r < 3; ++r)
-        for (std::size_t c = 0; c < code_stride; ++c)
-          wrong += codes[1 + r * code_stride + c] != (c < n ? expected.codes[r * n + c] : 99);
-      CHECK(wrong == 0);
-      CHECK(scales == expected.scales);
-      CHECK(sums == expected.sums);
-      std::vector<std::int8_t> spread(2 * n, 99);
-      absmax_int8{}.quantize<float>({x.data() + 1, 1, n}, {spread.data(), 1, n, 0, 2},
-                                    row_view<float>(scales.data(), 1),
-                                    row_view<std::int32_t>(sums.data(), 1), {}, level);
-      for (std::size_t c = 0; c < n; ++c)
-        wrong += spread[2 * c] != expected.codes[c] || spread[2 * c + 1] != 99;
-      CHECK(wrong == 0);
-    }
+      for (std::size_t c = 0; c < n; ++c) dense.push_back(x[1 + r * stride + c]);
   }
+  [[nodiscard]] quantized_rows<float> expected() const {
+    return quantized_rows<float>(matrix_view<const float>(dense.data(), 3, n));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("no level writes past a token's codes") {
+  const spread_tokens t(GENERATE(1u, 31u, 32u, 33u, 63u, 64u, 65u, 100u));
+  GENERATE_LEVEL();
+  CAPTURE(t.n);
+  const auto expected = t.expected();
+  const std::size_t code_stride = t.n + 5;
+  std::vector<std::int8_t> codes(1 + 3 * code_stride, 99);
+  std::vector<float> scales(3);
+  std::vector<std::int32_t> sums(3);
+  absmax_int8{}.quantize<float>({t.x.data() + 1, 3, t.n, t.stride},
+                                {codes.data() + 1, 3, t.n, code_stride}, scales, sums, {}, level);
+  std::size_t wrong = codes[0] != 99;
+  for (std::size_t r = 0; r < 3; ++r)
+    for (std::size_t c = 0; c < code_stride; ++c)
+      wrong += codes[1 + r * code_stride + c] != (c < t.n ? expected.codes[r * t.n + c] : 99);
+  CHECK(wrong == 0);
+  CHECK(scales == expected.scales);
+  CHECK(sums == expected.sums);
+}
+
+TEST_CASE("at every level codes with a stride are those of the portable loop") {
+  const spread_tokens t(GENERATE(1u, 31u, 32u, 33u, 63u, 64u, 65u, 100u));
+  GENERATE_LEVEL();
+  CAPTURE(t.n);
+  const auto expected = t.expected();
+  std::vector<std::int8_t> codes(2 * t.n, 99);
+  std::vector<float> scales(1);
+  std::vector<std::int32_t> sums(1);
+  absmax_int8{}.quantize<float>({t.x.data() + 1, 1, t.n}, {codes.data(), 1, t.n, 0, 2}, scales,
+                                sums, {}, level);
+  std::size_t wrong = 0;
+  for (std::size_t c = 0; c < t.n; ++c)
+    wrong += codes[2 * c] != expected.codes[c] || codes[2 * c + 1] != 99;
+  CHECK(wrong == 0);
 }
