@@ -1,5 +1,7 @@
 // Refuses settings that contradict one another before anything is written.
 #include <filesystem>
+#include <string>
+#include <utility>
 
 #include "settings.hpp"
 #include "tern/checkpoint/load_config.hpp"
@@ -22,25 +24,22 @@ bool has_masters(const std::filesystem::path& model) {
              .value_or(tern::bitnet_weights::masters) == tern::bitnet_weights::masters;
 }
 
-/// Refuses models that cannot be trained: packed weights have no masters, and the stages of the
-/// command run insert norms and make the model ternary themselves.
-void require_trainable(const settings& s) {
-  if (s.model.empty()) return;
-  require(has_masters(s.model),
-          "'" + s.model + "' is deployed, so its weights are packed: train from stages/ instead");
-  require(s.command != "run" ||
-              (!s.recipe.model.ternary && s.recipe.model.sub_ln == tern::norm_placement::none),
-          "run needs a full-precision model without SubLN to start from");
+/// Refuses models that cannot be trained, since packed weights have no masters.
+void require_trainable(const std::string& model) {
+  require(has_masters(model),
+          "'" + model + "' is deployed, so its weights are packed: train from stages/ instead");
 }
 
 void require_data(const settings& s) {
   const tern::data_source& d = s.recipe.data;
   const bool embedded = d.task == "microworld";
-  require(!embedded || d.train_examples > 0,
-          "data.train_examples must be positive where examples are generated");
-  require(!embedded || !has_rows(s.recipe) || d.dev_examples + d.test_examples > 0,
-          "data.dev_examples or data.test_examples must be positive, since rows of the table are "
-          "measured on them");
+  for (const auto& [key, examples] :
+       {std::pair{"train", d.train_examples}, std::pair{"dev", d.dev_examples},
+        std::pair{"test", d.test_examples}})
+    require(!embedded || examples > 0,
+            "data." + std::string(key) +
+                "_examples must be positive, since 0 means all examples, and a task whose examples "
+                "are generated has no end");
   require(d.answer_tokens > 0, "data.answer_tokens must be positive");
   if (embedded) return;
   if (learns_from(s.recipe, tern::stage_data::task) || has_rows(s.recipe)) {
@@ -57,9 +56,24 @@ void require_data(const settings& s) {
 tern::model_config config_of(const settings& s, const std::string& origin) {
   if (origin == "new") return s.recipe.model;
   if (tern::is_model_path(origin)) return tern::load_config(origin);
-  for (const stage& each : s.recipe.stages)
-    if (each.name == origin) return config_of(s, each.from);
+  for (const stage& each : s.recipe.stages) {
+    if (each.name != origin) continue;
+    auto config = config_of(s, each.from);
+    if (each.edits.sub_ln != tern::norm_placement::none) config.sub_ln = each.edits.sub_ln;
+    config.ternary = config.ternary || each.edits.make_ternary;
+    return config;
+  }
   throw config_error("settings: there is no stage '" + origin + "'");
+}
+
+/// Refuses what a stage cannot start from. A model that is ternary already can be trained further,
+/// but its norms cannot be inserted twice.
+void require_start(const settings& s, const stage& each) {
+  if (tern::is_model_path(each.from)) require_trainable(each.from);
+  require(each.edits.sub_ln == tern::norm_placement::none ||
+              config_of(s, each.from).sub_ln == tern::norm_placement::none,
+          "stage " + each.name + " inserts SubLN, which '" + each.from + "' has already: --set " +
+              each.name + ".edits.sub_ln=none leaves it out");
 }
 
 void require_widths(const tern::model_config& m, std::size_t groups, const char* whose) {
@@ -91,6 +105,8 @@ void require_distillation(const settings& s, const stage& each) {
     require(logits->form.tau > 0, "logits.tau must be positive");
   if (const auto& relations = each.losses.of<tern::relation_term_options>()) {
     require(relations->form.temperature > 0, "relations.temperature must be positive");
+    require(relations->form.n_layers > 0, "relations.n_layers must be positive");
+    require(relations->form.clamp >= 0, "relations.clamp must not be negative");
     require_widths(student, relations->form.split_heads, "student");
     require_widths(teacher, relations->form.split_heads, "teacher");
   }
@@ -113,7 +129,6 @@ void require_lengths(const settings& s, const stage& each) {
 void require_consistent(const settings& s) {
   validate(s.recipe);
   require_data(s);
-  require_trainable(s);
   tern::model_config model = s.recipe.model;
   if (model.vocab_size == 0) model.vocab_size = s.recipe.data.vocab_size;
   model.validate();
@@ -123,6 +138,7 @@ void require_consistent(const settings& s) {
   require(s.model.empty() || s.recipe.data.tokenizer.empty(),
           "--model has a tokenizer of its own: leave out --tokenizer");
   for (const stage& each : s.recipe.stages) {
+    require_start(s, each);
     require_lengths(s, each);
     require_distillation(s, each);
   }

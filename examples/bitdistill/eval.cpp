@@ -14,6 +14,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/infer/perplexity.hpp"
+#include "tern/metric/bits_per_byte.hpp"
 #include "tern/recipe/evaluate.hpp"
 #include "texts.hpp"
 
@@ -27,18 +28,27 @@ void print_perplexity(const options& o) {
   const auto tokenizer = tern::load_tokenizer(o.model);
   tern::thread_pool pool(o.threads);
   const std::size_t window = std::min(o.window, model.config().max_position_embeddings);
-  double sum = 0;
-  std::size_t tokens = 0;
+  double nats = 0;
+  std::size_t tokens = 0, bytes = 0;
   for (const auto& document : tern::read_corpus({o.corpus.begin(), o.corpus.end()})) {
     const auto ids = tokenizer.encode(document, tern::added_text::plain, tern::special_tokens::add);
     if (ids.size() < 2) continue;
     const auto one = tern::perplexity(model, ids, window, pool);
-    sum += std::log(one.perplexity) * static_cast<double>(one.tokens);
+    nats += std::log(one.perplexity) * static_cast<double>(one.tokens);
     tokens += one.tokens;
+    for (std::size_t i = 0; i < ids.size(); ++i)  // the first token of each window is given
+      if (i % window != 0) bytes += tokenizer.token_text(ids[i]).size();
   }
   if (tokens == 0) throw tern::config_error("--perplexity: the corpus has no text to predict");
-  fmt::print("{} | {} tokens | perplexity {:.4f}\n", o.model, grouped(tokens),
-             std::exp(sum / static_cast<double>(tokens)));
+  const double perplexity = std::exp(nats / static_cast<double>(tokens));
+  const double bits = tern::bits_per_byte(nats, bytes);
+  if (o.json)
+    return fmt::print("{}\n",
+                      nlohmann::ordered_json{
+                          {"perplexity", perplexity}, {"bits_per_byte", bits}, {"tokens", tokens}}
+                          .dump());
+  fmt::print("{} | {} tokens | perplexity {:.4f} | {:.4f} bits per byte\n", o.model,
+             grouped(tokens), perplexity, bits);
 }
 
 /// Writes one line for each example: {"prediction": ..., "references": [...]}.

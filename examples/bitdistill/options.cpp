@@ -183,13 +183,13 @@ class command_line {
         ->check(CLI::IsMember({"train", "dev", "test", "reported"}))
         ->capture_default_str();
     auto* perplexity = c->add_flag("--perplexity", o.perplexity,
-                                   "Measure the perplexity of the documents of --corpus instead; "
-                                   "each document is measured separately");
+                                   "Measure perplexity and bits per byte of the documents of "
+                                   "--corpus instead; each document is measured separately");
     add_corpus(c);
     c->add_option("--predictions", o.predictions,
                   "File to write: one JSON line with prediction and references for each example")
         ->excludes(perplexity);
-    c->add_flag("--json", o.json, "Print the metrics as one JSON object")->excludes(perplexity);
+    c->add_flag("--json", o.json, "Print the metrics as one JSON object");
     c->add_option("--window", o.window,
                   "Tokens that the model sees at a time for --perplexity, at most what it can read")
         ->check(CLI::Range(2, 1 << 20))

@@ -80,13 +80,7 @@ std::string saved_recipe(const options& o) {
 /// The recipe that --recipe or --resume names, or else the one of the command and the task.
 tern::recipe_file named_recipe(const options& o) {
   const std::string name = o.recipe.empty() ? saved_recipe(o) : o.recipe;
-  if (!name.empty()) {
-    auto file = find_recipe(name);
-    const json command = file.json.is_object() ? file.json.value("command", json()) : json();
-    need(!o.recipe.empty() || command == o.command,
-         "'" + o.out + "' holds a run of the command " + command.dump() + ", not of " + o.command);
-    return file;
-  }
+  if (!name.empty()) return find_recipe(name);
   if (o.command == "demo") return find_recipe(o.quick ? "demo-quick" : "demo");
   if (has_one_stage(o)) return {{{"stages", {only_stage(o)}}}, o.command};
   need(!o.task.empty() || (!o.prompt.empty() && !o.answer.empty()) || o.command == "eval",
@@ -159,14 +153,23 @@ void use_model(tern::recipe& r, const std::string& model) {
       if (!origin->empty() && std::ranges::count(replaced, *origin) != 0) *origin = as_path(model);
 }
 
-/// Merges the file into what it extends and fills in all stages. The config.json of a run, which
-/// has a key "command", is complete. Another file that uses templates without having or extending
-/// any extends the preset of its task.
+/// Takes the command of a run out of its config.json. Null where the file is another recipe.
+json take_command(tern::recipe_file& f) {
+  if (!f.json.is_object()) return {};
+  json command = f.json.value("command", json());
+  f.json.erase("command");
+  return command;
+}
+
+/// Merges the file into what it extends and fills in all stages. The config.json of a run is
+/// complete. Another file that uses templates without having or extending any extends the preset of
+/// its task.
 tern::recipe_file filled(tern::recipe_file file, const options& o) {
-  if (file.json.is_object() && file.json.contains("command")) {
-    file.json.erase("command");
-    return resolve_extends(std::move(file), find_recipe);
-  }
+  const json command = take_command(file);
+  if (o.recipe.empty() && !saved_recipe(o).empty())
+    need(command == o.command,
+         "'" + o.out + "' holds a run of the command " + command.dump() + ", not of " + o.command);
+  if (!command.is_null()) return resolve_extends(std::move(file), find_recipe);
   if (uses_unknown_templates(file)) file.json["extends"] = preset_of(task_of(o, file));
   return fill_stages(resolve_extends(std::move(file), find_recipe));
 }
@@ -184,7 +187,12 @@ settings make_settings(const options& o) {
          file.name + ": stages start from 'new' and from '" + s.model +
              "', expected one of the two, since all stages share a tokenizer");
   }
-  if (!s.model.empty()) use_model(s.recipe, s.model);
+  if (s.model.empty()) return s;
+  for (const auto& text : o.set)
+    need(!tern::parse_setting(text).contains("model"),
+         "--set " + text + ": the stages start from '" + s.model +
+             "', which has an architecture of its own");
+  use_model(s.recipe, s.model);
   return s;
 }
 

@@ -19,7 +19,7 @@ std::string ternary_model(const scratch_dir& scratch) {
               .code == 0);
   REQUIRE(run_bitdistill(words{"pretrain", "--out", at("continual"), "--model",
                                at("base/stages/base"), "--ternary"} +
-                         corpus + tiny() + words{"continual.steps=9"})
+                         corpus + tiny_stages() + words{"continual.steps=9"})
               .code == 0);
   return at("continual/stages/continual");
 }
@@ -29,6 +29,13 @@ outcome good(const words& arguments) {
   INFO(result.err);
   REQUIRE(result.code == 0);
   return result;
+}
+
+/// Bits per byte of a text, as --json prints it.
+double bits_per_byte_of(const std::string& model, const std::string& corpus) {
+  const auto out =
+      good({"eval", "--model", model, "--perplexity", "--corpus", corpus, "--json"}).out;
+  return nlohmann::json::parse(out).at("bits_per_byte").get<double>();
 }
 
 double perplexity_of(const std::string& model, const std::string& corpus) {
@@ -60,6 +67,8 @@ TEST_CASE("exported models answer as the masters do") {
             .out != text.out);
   const double expected = perplexity_of(masters, corpus);
   CHECK(expected > 1);
+  CHECK(bits_per_byte_of(masters, corpus) > 0);
+  CHECK(bits_per_byte_of(masters, corpus) < std::log2(expected));  // tokens have a byte at least
 
   for (const char* format : {"base3", "two_bit"}) {
     const std::string exact = at(format), eight = exact + "8", four = exact + "4";

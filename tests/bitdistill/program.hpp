@@ -162,20 +162,21 @@ inline words operator+(words a, const words& b) {
   return a;
 }
 
+/// Settings of stages that take milliseconds.
+inline words short_settings() {
+  return {"stages.sequences=4", "stages.length=32", "stages.log_every=2", "stages.save_every=4",
+          "data.prompt_tokens=32"};
+}
+
 /// Settings of a small model and of stages that take milliseconds.
 inline words tiny_settings() {
-  return words{"stages.sequences=4",
-               "stages.length=32",
-               "stages.log_every=2",
-               "stages.save_every=4",
-               "model.hidden_size=16",
-               "model.intermediate_size=32",
-               "model.num_hidden_layers=2",
-               "model.num_attention_heads=2",
-               "model.num_key_value_heads=2",
-               "model.head_dim=8",
-               "model.max_position_embeddings=128",
-               "data.prompt_tokens=32"};
+  return short_settings() + words{"model.hidden_size=16",
+                                  "model.intermediate_size=32",
+                                  "model.num_hidden_layers=2",
+                                  "model.num_attention_heads=2",
+                                  "model.num_key_value_heads=2",
+                                  "model.head_dim=8",
+                                  "model.max_position_embeddings=128"};
 }
 
 /// Settings with few steps for the stages of a run.
@@ -186,6 +187,9 @@ inline words tiny_steps() {
 }
 
 inline words tiny() { return words{"--threads", "1", "--set"} + tiny_settings(); }
+
+/// tiny() for commands that start from a model.
+inline words tiny_stages() { return words{"--threads", "1", "--set"} + short_settings(); }
 
 /// Arguments of a small demo in the directory `run`.
 inline words tiny_demo(const fs::path& run) {
@@ -234,7 +238,7 @@ struct review_files {
   [[nodiscard]] fs::path train() const { return directory / "train.tsv"; }
   [[nodiscard]] fs::path dev() const { return directory / "dev.tsv"; }
   [[nodiscard]] fs::path corpus() const { return directory / "corpus.txt"; }
-  [[nodiscard]] words run(const fs::path& out) const {
+  [[nodiscard]] words run(const fs::path& out, const words& sizes = tiny()) const {
     return words{"run",
                  "--out",
                  out.string(),
@@ -244,7 +248,7 @@ struct review_files {
                  directory.string(),
                  "--corpus",
                  corpus().string()} +
-           tiny() + tiny_steps() + words{"data.vocab_size=400"};
+           sizes + tiny_steps() + words{"data.vocab_size=400"};
   }
   fs::path directory;
 };

@@ -2,6 +2,7 @@
 // the accuracy of the table; the subcommands together make a student from nothing.
 #include <zlib.h>
 
+#include <algorithm>
 #include <regex>
 
 #include "program.hpp"
@@ -115,7 +116,8 @@ TEST_CASE("stage by stage, and what inspect tells of it") {
   const words corpus{"--corpus", files.corpus().string()};
   const words task{"--task", "sst2", "--data", files.directory.string()};
   const auto step = [](const words& arguments, const words& sets) {
-    const auto result = run_bitdistill(arguments + tiny() + sets);
+    const bool from_model = std::ranges::count(arguments, "--model") != 0;
+    const auto result = run_bitdistill(arguments + (from_model ? tiny_stages() : tiny()) + sets);
     INFO(result.err);
     REQUIRE(result.code == 0);
     return result.out;
@@ -167,10 +169,10 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
       {"name": "base", "like": "pretraining"},
       {"name": "student", "like": "distillation", "from": "base", "teacher": "base"}]})");
   const std::string model = (base / "stages/base").string();
-  const auto result =
-      run_bitdistill(words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model",
-                           model, "--task", "sst2", "--data", files.directory.string()} +
-                     tiny() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
+  const auto result = run_bitdistill(
+      words{"run", "--out", run.string(), "--recipe", recipe.string(), "--model", model, "--task",
+            "sst2", "--data", files.directory.string()} +
+      tiny_stages() + words{"student.steps=2", "student.losses.relations.split_heads=2"});
   INFO(result.err);
   REQUIRE(result.code == 0);
   const auto stages = tern::read_json(run / "config.json").at("stages");
@@ -193,4 +195,67 @@ TEST_CASE("every shipped recipe runs") {
             "data.documents=50", "data.dev_examples=3", "data.test_examples=3"});
   INFO(result.err);
   CHECK(result.code == 0);
+}
+
+namespace {
+
+/// A ternary model with SubLN, and arguments of `run` that train it further.
+struct ternary_start {
+  scratch_dir scratch;
+  review_files files{scratch.path()};
+  fs::path out = scratch.path() / "run";
+
+  /// The stage of the run makes the edits that `edits` says.
+  words further(const std::string& edits) {
+    const auto at = [&](const char* name) { return (scratch.path() / name).string(); };
+    const words corpus{"--corpus", files.corpus().string()};
+    REQUIRE(run_bitdistill(words{"pretrain", "--out", at("base")} + corpus + tiny() +
+                           words{"base.steps=2", "data.vocab_size=400"})
+                .code == 0);
+    REQUIRE(run_bitdistill(words{"pretrain", "--out", at("continual"), "--model",
+                                 at("base/stages/base"), "--ternary"} +
+                           corpus + tiny_stages() + words{"continual.steps=2"})
+                .code == 0);
+    write_text(at("own.json"),
+               R"({"extends": "text", "stages": [{"name": "base", "like": "pretraining"},
+        {"name": "further", "like": "continual", "from": "base", "edits": )" +
+                   edits + "}]}");
+    return words{"run",
+                 "--out",
+                 out.string(),
+                 "--recipe",
+                 at("own.json"),
+                 "--model",
+                 at("continual/stages/continual")} +
+           corpus + tiny_stages() + words{"further.steps=2"};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("run trains a ternary model with SubLN further") {
+  ternary_start start;
+  const auto result = run_bitdistill(start.further(R"({"make_ternary": true})"));
+  INFO(result.err);
+  CHECK(result.code == 0);
+}
+
+TEST_CASE("a stage that would insert SubLN a second time is refused") {
+  ternary_start start;
+  const auto result = run_bitdistill(start.further(R"({"sub_ln": "subln"})"));
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("stage further inserts SubLN, which ") != std::string::npos);
+  CHECK(result.err.find("--set further.edits.sub_ln=none leaves it out") != std::string::npos);
+  CHECK_FALSE(fs::exists(start.out));
+}
+
+TEST_CASE("--set model.* is refused where stages start from a model") {
+  ternary_start start;
+  const auto result = run_bitdistill(start.further("{}") + words{"model.hidden_size=32"});
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("--set model.hidden_size=32: the stages start from '") !=
+        std::string::npos);
+  CHECK_FALSE(fs::exists(start.out));
 }

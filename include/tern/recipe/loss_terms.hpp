@@ -66,6 +66,8 @@ constexpr void describe(V& v, relation_term_options& o) {
   v.choice("normaliser", o.form.normaliser,
            enum_names<relation_normaliser>{{"paper", relation_normaliser::paper},
                                            {"official", relation_normaliser::official}});
+  v.value("n_layers", o.form.n_layers);
+  v.value("clamp", o.form.clamp);
   v.value("alpha_q", o.alpha[0]);
   v.value("alpha_k", o.alpha[1]);
   v.value("alpha_v", o.alpha[2]);

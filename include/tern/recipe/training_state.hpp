@@ -64,11 +64,15 @@ void save_training_state(trainer<Model>& t, const objective<typename Model::scal
 }
 
 /// Whether a file holds a state that the stage may go on from. Throws io_error, and format_error
-/// where the file is damaged, of another kind or of another stage.
-inline bool is_state_of(const std::filesystem::path& path, const state_identity& identity) {
+/// where the file is damaged, of another kind or of another stage; the message then says what to
+/// do.
+inline bool is_state_of(const std::filesystem::path& path, const state_identity& identity) try {
   const safetensors_file file(path);
   detail::require_state_of(file, identity.stage, path);
   return detail::state_metadata(file, "fingerprint") == identity.fingerprint;
+} catch (const format_error& e) {
+  throw format_error(std::string(e.what()) + ": remove " + path.string() +
+                     ", and the stage begins with its first step");
 }
 
 /// Restores what save_training_state wrote for the same stage. Throws io_error, or format_error
