@@ -29,6 +29,7 @@
 #include "tern/quant/absmax_int8.hpp"     // absmax_int8: activations, one scale a token
 #include "tern/quant/absmean.hpp"         // absmean: ternary weights, one scale a tensor
 #include "tern/quant/block.hpp"           // block<N>: one scale to N columns of a row
+#include "tern/quant/given_scales.hpp"    // given_scales: scales that are trained or calibrated
 #include "tern/quant/per_channel.hpp"     // per_channel: one scale a row
 #include "tern/quant/quantizer.hpp"       // weight_quantizer, activation_quantizer, dequantize
 
@@ -44,6 +45,7 @@
 #include "tern/nn/linear.hpp"         // linear: y = x w^T + b
 #include "tern/nn/rms_norm.hpp"       // rms_norm, sub_ln
 #include "tern/nn/rope.hpp"           // rope, rope_table: rotary positions
+#include "tern/nn/scaled_bit_linear.hpp"  // scaled_bit_linear: the same with scales as parameters
 
 // Distillation
 #include "tern/distill/logits.hpp"    // logits_loss: KL between next-token distributions

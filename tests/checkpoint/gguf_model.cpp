@@ -230,11 +230,9 @@ TEST_CASE("ternary weights keep their codes, and their scale as the type has it"
     for (auto* m : {&model, &again})
       m->layers()[i].for_each_projection([&](auto& p) {
         REQUIRE(p.packed);
-        std::vector<std::int8_t> codes(p.weight.shape.rows * p.weight.shape.cols);
-        const float scale = detail::trits_of(
-            p, m->weight_quantizer(),
-            matrix_view<std::int8_t>(codes.data(), p.weight.shape.rows, p.weight.shape.cols));
-        trits.emplace_back(std::move(codes), scale);
+        const detail::trits_of_projection read(*m, p);
+        REQUIRE(read.scales.size() == 1);
+        trits.emplace_back(read.codes, read.scales[0]);
       });
     REQUIRE(trits.size() == 14);
     for (std::size_t n = 0; n < 7; ++n) {
@@ -264,6 +262,43 @@ TEST_CASE("ternary Llamas, Qwens and Gemmas without SubLN are files too", "[gguf
   auto again = load_model<>(dir.path() / "m.gguf");
   CHECK(differing_fields(again.config(), c).empty());
   CHECK(logits_of_two(again) == logits_of_two(model));
+}
+
+TEST_CASE("a reader gets the rounded weights of a ternary model", "[gguf_model]") {
+  const scratch_dir dir;
+  const auto [name, granularity, group,
+              type] = GENERATE(table<std::string, scale_granularity, std::size_t, ggml_type>({
+      {"one scale, as floats", scale_granularity::none, 0, ggml_type::f32},
+      {"a scale for every 64 columns, as floats", scale_granularity::group, 64, ggml_type::f32},
+      {"a scale for each row, as trits", scale_granularity::row, 0, ggml_type::tq2_0},
+      {"a scale for every 256 columns, as trits", scale_granularity::group, 256, ggml_type::tq1_0},
+  }));
+  INFO(name);
+  // Llama's rows of q and k stand in another order in the file.
+  model_config c = bitnet();
+  c.model_type = "llama";
+  c.sub_ln = norm_placement::none;
+  c.hidden_act = activation::silu;
+  auto model = random_model(c);
+  if (granularity != scale_granularity::none) learn_scales(model, granularity, group);
+  const bool packed = GENERATE(false, true);
+  if (packed) pack_ternary<base3>(model);
+  save_gguf(model, dir.path() / "m.gguf", {type, ggml_type::f32});
+  auto again = load_model<>(dir.path() / "m.gguf");
+  CHECK(!again.config().ternary);
+  for (std::size_t i = 0; i < 2; ++i) {
+    std::vector<std::vector<float>> read;
+    again.layers()[i].for_each_projection([&](auto& p) {
+      read.emplace_back(p.weight.value.data(), p.weight.value.data() + p.weight.value.size());
+    });
+    std::size_t at = 0;
+    model.layers()[i].for_each_projection([&](auto& p) {
+      detail::trits_of_projection trits(model, p);
+      if (is_ternary(type))
+        for (float& s : trits.scales) s = from_f16(to_f16(s));
+      CHECK(trits.dequantized() == read[at++]);
+    });
+  }
 }
 
 TEST_CASE("ternary tensors with several scales, or beside others, are dequantized",
@@ -361,14 +396,21 @@ TEST_CASE("a type that cannot hold the weights is refused", "[gguf_model]") {
   constexpr gguf_storage tq2{ggml_type::tq2_0, ggml_type::f32};
   model_config odd = bitnet();
   odd.intermediate_size = 300;
+  model_config of_groups = bitnet();
+  of_groups.learned_scales = scale_granularity::group;
+  of_groups.scale_group = 64;
   const auto [name, config, storage, reason] =
       GENERATE_COPY(table<std::string, model_config, gguf_storage, std::string>({
           {"rows that are no whole blocks", odd, tq2,
            "tensor 'blk.0.ffn_down.weight': TQ2_0 needs rows"},
-          {"ternary linears as numbers",
-           bitnet(),
-           {},
-           "linears of a ternary model are not stored as F16"},
+          {"a scale for every 64 columns as one for every 256", of_groups, tq2,
+           "'model.layers.0.self_attn.q_proj.weight' has a scale for every 1 x 64 weights, and "
+           "TQ2_0 holds one for every 1 x 256; F16 holds the rounded weights"},
+          {"a scale for every 64 columns as one for the matrix",
+           of_groups,
+           {ggml_type::i2_s, ggml_type::f32},
+           "'model.layers.0.self_attn.q_proj.weight' has a scale for every 1 x 64 weights, and "
+           "I2_S holds one for every 256 x 256"},
           {"an embedding as trits",
            bitnet(),
            {ggml_type::tq2_0, ggml_type::tq2_0},

@@ -36,7 +36,7 @@ model_config tiny() {
 decoder<> ternary_model(norm_placement placement) {
   decoder<> model(tiny());
   model.initialize(3);
-  insert_sub_ln(model, placement, 1e-6);
+  if (placement != norm_placement::none) insert_sub_ln(model, placement, 1e-6);
   make_ternary(model);
   philox random(8);
   model.for_each_parameter([&](auto& p) {
@@ -84,6 +84,60 @@ TEST_CASE("masters come back bit for bit") {
   auto again = load_model<>(scratch.path() / "m");
   CHECK(differing_fields(again.config(), model.config()).empty());
   CHECK(hidden(again) == hidden(model));
+}
+
+TEST_CASE("masters and their learned scales come back bit for bit") {
+  const tern_test::scratch_dir scratch;
+  const auto [granularity, group] =
+      GENERATE(table<scale_granularity, std::size_t>({{scale_granularity::tensor, 0},
+                                                      {scale_granularity::row, 0},
+                                                      {scale_granularity::group, 8}}));
+  auto model = ternary_model(norm_placement::subln);
+  learn_scales(model, granularity, group);
+  save_model(model, scratch.path() / "m", storage::master);
+  auto again = load_model<>(scratch.path() / "m");
+  CHECK(differing_fields(again.config(), model.config()).empty());
+  CHECK(again.layers()[0].q.scales->value == model.layers()[0].q.scales->value);
+  CHECK(hidden(again) == hidden(model));
+}
+
+TEST_CASE("a model with learned scales computes the same bits when it is packed") {
+  const tern_test::scratch_dir scratch;
+  const auto [granularity, group] =
+      GENERATE(table<scale_granularity, std::size_t>({{scale_granularity::tensor, 0},
+                                                      {scale_granularity::row, 0},
+                                                      {scale_granularity::group, 8}}));
+  auto model = ternary_model(norm_placement::none);
+  learn_scales(model, granularity, group);
+  const matrix<float> expected = hidden(model);
+  pack_ternary<base3>(model);
+  CHECK(hidden(model) == expected);
+  save_packed_model(model, scratch.path() / "p", dtype::f32);
+  auto again = load_model<>(scratch.path() / "p");
+  CHECK(differing_fields(again.config(), model.config()).empty());
+  CHECK(hidden(again) == expected);
+  restore_masters(again);
+  CHECK(hidden(again) == expected);
+  pack_ternary<two_bit>(again);
+  CHECK(hidden(again) == expected);
+}
+
+TEST_CASE("a deployed folder holds one learned scale for each matrix") {
+  const tern_test::scratch_dir scratch;
+  auto model = ternary_model(norm_placement::none);
+  model.for_each_parameter([&](auto& p) {  // the file stores these as F16
+    for (float& x : p.value.reshaped())
+      if (p.is_vector() || &p == &model.head()) x = from_f16(to_f16(x));
+  });
+  learn_scales(model, scale_granularity::tensor);
+  save_model(model, scratch.path() / "d", storage::deployed);
+  auto deployed = load_model<>(scratch.path() / "d");
+  CHECK(hidden(deployed) == hidden(model));
+  learn_scales(model, scale_granularity::row);
+  const auto message = tern_test::message_of<config_error>(
+      [&] { save_model(model, scratch.path() / "r", storage::deployed); });
+  INFO(message);
+  CHECK(message.ends_with("stores one for a tensor; a packed folder holds them"));
 }
 
 TEST_CASE("masters come back under the same names, in the same order") {

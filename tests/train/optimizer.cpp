@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/gradient_norm.hpp"
@@ -65,6 +66,58 @@ TEST_CASE("SGD with momentum is the plain recurrence of its definition") {
   for (int i = 0; i < 3; ++i) CHECK(model.weight.value(0, i) == Approx(w(0, i)).epsilon(1e-14));
 }
 
+TEST_CASE("cautious AdamW leaves out what momentum and gradient disagree on") {
+  const std::size_t rows = 5, cols = 37;
+  one_matrix model{{"w", rows, cols}}, plain{{"w", rows, cols}};
+  model.weight.fill_normal(1, philox(1));
+  plain.weight.value = model.weight.value;
+  adamw<matrix<double>> cautious(model, {.weight_decay = 0, .cautious = true});
+  adamw<matrix<double>> usual(plain, {.weight_decay = 0});
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    const matrix<double> before = model.weight.value, start = plain.weight.value;
+    model.weight.grad = plain.weight.grad = matrix<double>::Zero(rows, cols);
+    parameter<matrix<double>> g("g", rows, cols);
+    g.fill_normal(1, philox(2, step));
+    model.weight.grad = plain.weight.grad = g.value;
+    cautious.step(model, 0.05, 1.0, 0.5);
+    usual.step(plain, 0.05, 1.0, 0.5);
+    CHECK(model.weight.grad.isZero());
+    const matrix<double>& m = usual.moments()[0][0];
+    CHECK(cautious.moments()[0][0] == m);
+    const auto agrees = (m.array() * g.value.array() > 0).cast<double>();
+    const double share = agrees.mean();
+    CHECK(((step == 0 && share == 1) || (share > 0.3 && share < 1)));
+    const matrix<double> expected = (plain.weight.value - start).array() * agrees / share;
+    CHECK((model.weight.value - before - expected).cwiseAbs().maxCoeff() < 1e-14);
+  }
+}
+
+TEST_CASE("each kind of parameter has its own factor on the learning rate") {
+  const auto [kind, factors] = GENERATE(table<parameter_kind, rate_factors>({
+      {parameter_kind::matrix, {.matrices = 3}},
+      {parameter_kind::table, {.tables = 3}},
+      {parameter_kind::vector, {.vectors = 3}},
+      {parameter_kind::scales, {.scales = 3}},
+  }));
+  one_matrix model{{"w", 2, 3}};
+  model.weight.kind = kind;
+  model.weight.grad = matrix<double>::Constant(2, 3, 1);
+  sgd<matrix<double>> rule({.momentum = 0, .weight_decay = 0});
+  rule.attach(model);
+  rule.step(model, 0.1, 1.0, 1.0, {}, factors);
+  CHECK(model.weight.value(1, 2) == Approx(-0.3));
+}
+
+TEST_CASE("by_spread multiplies the learning rate by the root mean square of the elements") {
+  one_matrix model{{"w", 2, 2}};
+  model.weight.value << 3, -3, 4, -4;
+  model.weight.grad = matrix<double>::Constant(2, 2, 1);
+  sgd<matrix<double>> rule({.momentum = 0, .weight_decay = 0});
+  rule.attach(model);
+  rule.step(model, 0.1, 1.0, 1.0, {}, {.matrices = 2, .by_spread = true});
+  CHECK(model.weight.value(0, 0) == Approx(3 - 0.2 * std::sqrt(12.5)));
+}
+
 TEST_CASE("the gradient's norm has every row, and the same bits on any number of threads") {
   one_matrix model{{"w", 1000, 130}};
   model.weight.grad = matrix<double>::Random(1000, 130);
@@ -76,9 +129,10 @@ TEST_CASE("the gradient's norm has every row, and the same bits on any number of
   }
 }
 
-TEST_CASE("vectors are not decayed") {
+TEST_CASE("vectors and scales are not decayed") {
   one_matrix model{{"gain", 1, 4}};
   CHECK(model.weight.is_vector());
+  model.weight.kind = GENERATE(parameter_kind::vector, parameter_kind::scales);
   model.weight.fill(1.0);
   model.weight.grad = matrix<double>::Zero(1, 4);
   adamw_options options;

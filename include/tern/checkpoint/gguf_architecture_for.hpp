@@ -22,7 +22,7 @@ namespace detail {
 /// Fields that a file of every architecture stores, or that change nothing in the model that is
 /// read back. require_fits() looks at the values of some of them. Every other field must have the
 /// value of the family.
-inline constexpr std::array<std::string_view, 21> gguf_fields{
+inline constexpr std::array<std::string_view, 23> gguf_fields{
     "vocab_size",
     "hidden_size",
     "intermediate_size",
@@ -41,11 +41,14 @@ inline constexpr std::array<std::string_view, 21> gguf_fields{
     "sliding_window",
     "query_pre_attn_scalar",
     "sub_ln_eps",
-    // The name of the family changes nothing, and initializer_range matters to new weights only. A
-    // file has no place for quantizer_eps, so a model that is read back has the default; it matters
-    // to rows whose largest magnitude is below it.
+    // The name of the family changes nothing, and initializer_range matters to new weights only.
+    // Codes have their scales beside them, wherever these come from. A file has no place for
+    // quantizer_eps, so a model that is read back has the default; it matters to rows whose largest
+    // magnitude is below it.
     "model_type",
     "initializer_range",
+    "learned_scales",
+    "scale_group",
     "quantizer_eps",
 };
 

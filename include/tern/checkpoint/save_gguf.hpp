@@ -21,8 +21,7 @@ namespace tern::inline TERN_ABI {
 
 /// How matrices are stored. Gains and biases are always F32.
 struct gguf_storage {
-  ggml_type linears =
-      ggml_type::f16;  ///< type of the linears of all layers; ternary for a ternary model
+  ggml_type linears = ggml_type::f16;     ///< type of the linears of all layers
   ggml_type tables = ggml_type::f16;      ///< type of embedding and head
   i2_s_layout layout = i2_s_layout::x86;  ///< layout of linears stored as I2_S
 };
@@ -49,27 +48,71 @@ inline std::uint32_t gguf_file_type(ggml_type type) {
   }
 }
 
-/// Writes the trits of a projection, packed or not, to `codes` and returns their scale. Throws
-/// config_error where they have several.
-template <class Owner, class WeightQ>
-scalar_of<Owner> trits_of(const projection<Owner>& p, const WeightQ& quantizer,
-                          matrix_view<std::int8_t> codes) {
-  using T = scalar_of<Owner>;
-  T scale = 0;
-  const auto require_one = [&](bool one) {
-    if (!one) throw config_error("'" + p.weight.name + "' has several scales: GGUF holds one");
-  };
-  if (p.packed) {
-    p.packed->visit([&](const auto& w) {
-      require_one(w.scales().size() == 1);
-      unpack(w.packed, codes);
-      scale = w.scales()(0, 0);
-    });
-  } else {
-    require_one(WeightQ::scale_block(codes.rows, codes.cols) == extents{codes.rows, codes.cols});
-    quantizer.template quantize<T>(p.weight.view(), codes, matrix_view<T>(&scale, 1, 1), {});
+/// The codes of a ternary projection and their scales.
+struct trits_of_projection {
+  std::vector<std::int8_t> codes;  ///< a code for each weight
+  std::vector<float> scales;       ///< a scale for each block
+  extents shape, block;            ///< sizes of the matrix and of its blocks
+
+  matrix_view<std::int8_t> code_matrix() { return {codes.data(), shape.rows, shape.cols}; }
+  matrix_view<float> scale_matrix() {
+    const extents n = scale_extents(shape, block);
+    return {scales.data(), n.rows, n.cols};
   }
-  return scale;
+
+  /// Reads a projection, packed or not.
+  template <class Model, class Owner>
+  trits_of_projection(const Model& model, const projection<Owner>& p) : shape(p.weight.shape) {
+    using T = scalar_of<Owner>;
+    codes.resize(shape.rows * shape.cols);
+    const auto take = [&](matrix_view<const T> from) {
+      for (std::size_t r = 0; r < from.rows; ++r)
+        for (std::size_t c = 0; c < from.cols; ++c)
+          scales.push_back(static_cast<float>(from(r, c)));
+    };
+    if (p.packed) {
+      p.packed->visit([&](const auto& w) {
+        unpack(w.packed, code_matrix());
+        block = w.block();
+        take(w.scales());
+      });
+    } else {
+      model.with_weight_quantizer(p, [&](const auto& quantizer) {
+        block = quantizer.scale_block(shape.rows, shape.cols);
+        const extents n = scale_extents(shape, block);
+        std::vector<T> found(n.rows * n.cols);
+        quantizer.template quantize<T>(p.weight.view(), code_matrix(),
+                                       {found.data(), n.rows, n.cols}, {});
+        take({found.data(), n.rows, n.cols});
+      });
+    }
+  }
+
+  /// Puts rows into GGUF's order of a rotated head.
+  void to_adjacent(std::size_t head) {
+    reorder_heads(code_matrix(), head, rope_order::to_adjacent);
+    if (block.rows == 1) reorder_heads(scale_matrix(), head, rope_order::to_adjacent);
+  }
+
+  /// The real weights.
+  std::vector<float> dequantized() {
+    std::vector<float> w(codes.size());
+    dequantize<float>(code_matrix(), scale_matrix(), block, {w.data(), shape.rows, shape.cols});
+    return w;
+  }
+};
+
+/// Throws config_error, naming types that can, where a type cannot hold a scale for each block.
+inline void require_scales_fit(const std::string& name, extents shape, extents block,
+                               ggml_type type) {
+  const extents unit = ternary_scale_block(type, shape.rows, shape.cols);
+  const bool rows_fit = block.rows >= shape.rows || (block.rows == 1 && unit.rows == 1);
+  if (rows_fit && (block.cols >= shape.cols || block.cols % unit.cols == 0)) return;
+  throw config_error("'" + name + "' has a scale for every " + std::to_string(block.rows) + " x " +
+                     std::to_string(std::min(block.cols, shape.cols)) + " weights, and " +
+                     ggml_type_name(type) + " holds one for every " + std::to_string(unit.rows) +
+                     " x " + std::to_string(unit.cols) +
+                     "; F16 holds the rounded weights, and a packed folder holds the model");
 }
 
 /// Adds parameters to a file under GGUF's names and with rows in its order. A tensor is copied only
@@ -116,22 +159,31 @@ class gguf_model_writer {
     });
   }
 
+  /// Adds a ternary projection, code for code where the type is ternary, else its rounded weights.
   void add_ternary(const projection<owner>& p) {
     const extents n = p.weight.shape;
-    add(p.weight.name, storage_.linears, {n.rows, n.cols},
-        [=, this, &p](const auto& name, const auto& out) {
-          std::vector<std::int8_t> codes(n.rows * n.cols);
-          const matrix_view<std::int8_t> w(codes.data(), n.rows, n.cols);
-          const auto scale = static_cast<float>(trits_of(p, model_.weight_quantizer(), w));
-          if (const std::size_t head = rotated(p.weight.name))
-            reorder_heads(w, head, rope_order::to_adjacent);
-          encode_ternary(name, {w, {&scale, 1, 1}, n}, storage_.linears, storage_.layout, out);
-        });
+    const ggml_type type = storage_.linears;
+    if (is_ternary(type)) require_scales_fit(p.weight.name, n, block_of(p), type);
+    add(p.weight.name, type, {n.rows, n.cols}, [=, this, &p](const auto& name, const auto& out) {
+      trits_of_projection trits(model_, p);
+      if (const std::size_t head = rotated(p.weight.name)) trits.to_adjacent(head);
+      if (is_ternary(type))
+        return encode_ternary(name, {trits.code_matrix(), trits.scale_matrix(), trits.block}, type,
+                              storage_.layout, out);
+      const std::vector<float> w = trits.dequantized();
+      encode_matrix<float>(name, {w.data(), n.rows, n.cols}, type, out);
+    });
   }
 
  private:
   [[nodiscard]] std::size_t rotated(const std::string& name) const {
     return architecture_.adjacent && is_rotated(name) ? model_.config().head_dim : 0;
+  }
+  [[nodiscard]] extents block_of(const projection<owner>& p) const {
+    if (p.packed) return p.packed->visit([](const auto& w) { return w.block(); });
+    return model_.with_weight_quantizer(p, [&](const auto& quantizer) {
+      return quantizer.scale_block(p.weight.shape.rows, p.weight.shape.cols);
+    });
   }
   [[nodiscard]] T gain_offset() const { return static_cast<T>(model_.config().norm_offset()); }
 
@@ -151,19 +203,20 @@ class gguf_model_writer {
 /// Writes the file atomically and reads it back. Full-precision models are stored as F32, F16, BF16
 /// or Q8_0; ternary ones, masters or packed, as TQ1_0, TQ2_0 or I2_S, code for code. TQ1_0 and
 /// TQ2_0 store scales in F16, so weights change by up to 2^-11 of themselves; I2_S, which only
-/// bitnet.cpp reads, stores them exactly. llama.cpp rounds activations in blocks of 256 and not in
-/// rows, so its logits of ternary models are near those of tern but not the same. Without a
-/// tokenizer the file says that it has none. Throws config_error where no architecture of llama.cpp
-/// computes what the model computes, as for a Qwen3 with SubLN, and where a type cannot hold a
-/// weight; and io_error.
+/// bitnet.cpp reads, stores them exactly. A ternary model can also be stored as F32, F16, BF16 or
+/// Q8_0; then a reader gets the rounded weights and does not round activations. llama.cpp rounds
+/// activations in blocks of 256 and not in rows, so its logits of ternary models are near those of
+/// tern but not the same. Without a tokenizer the file says that it has none. Throws config_error
+/// where no architecture of llama.cpp computes what the model computes, as for a Qwen3 with SubLN,
+/// and where a type cannot hold a weight; and io_error.
 template <class Owner, class WeightQ, class ActQ>
 void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& path,
                const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr) {
   const model_config& c = model.config();
   const gguf_architecture& architecture = gguf_architecture_for(c);
-  if (c.ternary != is_ternary(storage.linears))
-    throw config_error(std::string("linears of a ") + (c.ternary ? "ternary" : "full-precision") +
-                       " model are not stored as " + ggml_type_name(storage.linears));
+  if (!c.ternary && is_ternary(storage.linears))
+    throw config_error("linears of a full-precision model are not stored as " +
+                       ggml_type_name(storage.linears));
   gguf_writer file;
   write_gguf_config(file, c, architecture);
   file.metadata("general.file_type", detail::gguf_file_type(storage.linears));

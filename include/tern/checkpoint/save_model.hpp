@@ -40,9 +40,10 @@ struct bitnet_tensor {
   template <class WeightQ>
   bitnet_tensor(const std::string& name, const WeightQ& quantizer, matrix_view<const T> w)
       : bytes(bitnet_rows(w.rows) * w.cols) {
-    if (WeightQ::scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
+    if (quantizer.scale_block(w.rows, w.cols) != extents{w.rows, w.cols})
       throw config_error("save_model: '" + name +
-                         "' has several scales, but the bitnet layout stores one for a tensor");
+                         "' has several scales, but the bitnet layout stores one for a tensor; a "
+                         "packed folder holds them");
     std::vector<std::int8_t> codes(w.size());
     T factor = 0;
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
@@ -69,15 +70,23 @@ void save_model(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::pat
   safetensors_writer file;
   file.metadata("format", "pt");
   std::list<detail::bitnet_tensor<T>> packed;
-  std::vector<const parameter<Owner>*> ternary;
+  std::vector<const parameter<Owner>*> ternary;  // weights that are stored as codes
+  std::vector<const parameter<Owner>*> beside;   // their scales, which stand beside the codes
   for (auto& layer : model.layers())
     layer.for_each_projection([&](auto& p) {
       if (p.packed) throw config_error("save_model: a packed model has no master weights");
-      if (p.ternary && deployed) ternary.push_back(&p.weight);
+      if (!p.ternary || !deployed) return;
+      ternary.push_back(&p.weight);
+      if (p.scales) beside.push_back(&*p.scales);
+      model.with_weight_quantizer(p, [&](const auto& quantizer) {
+        packed.emplace_back(p.weight.name, quantizer, p.weight.view());
+      });
     });
+  auto next = packed.begin();
   model.for_each_parameter([&](parameter<Owner>& p) {
+    if (std::ranges::find(beside, &p) != beside.end()) return;
     if (std::ranges::find(ternary, &p) != ternary.end()) {
-      const auto& tensor = packed.emplace_back(p.name, model.weight_quantizer(), p.view());
+      const auto& tensor = *next++;
       file.add_values<std::uint8_t>(p.name, {bitnet_rows(p.view().rows), p.view().cols},
                                     tensor.bytes);
       file.add_row<double>(p.name + "_scale", tensor.divisor);

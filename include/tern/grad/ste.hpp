@@ -16,11 +16,10 @@ namespace tern::inline TERN_ABI {
 /// `Quantizer` is a weight_quantizer or an activation_quantizer of T.
 template <class Quantizer, class T = float>
 struct ste {
-  static_assert(
-      weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>,
-      "the quantizer of ste must be copyable and have, const and for any scalar, "
-      "quantize(w, codes, scales, executor_ref) with a static scale_block(rows, cols), or "
-      "quantize(x, codes, scales, row_sums, executor_ref)");
+  static_assert(weight_quantizer<Quantizer, T> || activation_quantizer<Quantizer, T>,
+                "the quantizer of ste must be copyable and have, const and for any scalar, "
+                "quantize(w, codes, scales, executor_ref) with scale_block(rows, cols), or "
+                "quantize(x, codes, scales, row_sums, executor_ref)");
 
   /// y = x + lambda (Q(x) - x), where Q(x) is the dequantised code; exactly Q(x) for lambda = 1.
   /// lambda = min(step / warm, 1) is a warm-up that turns quantization on gradually. x and y have
@@ -52,7 +51,7 @@ struct ste {
                          const Quantizer& quantizer, executor_ref ex) {
     const matrix_view<std::int8_t> codes = scratch.template matrix<std::int8_t>(x.rows, x.cols);
     if constexpr (weight_quantizer<Quantizer, T>) {
-      const extents scale_block = Quantizer::scale_block(x.rows, x.cols);
+      const extents scale_block = quantizer.scale_block(x.rows, x.cols);
       const extents n = scale_extents({x.rows, x.cols}, scale_block);
       const matrix_view<T> scales = scratch.template matrix<T>(n.rows, n.cols);
       quantizer.template quantize<T>(x, codes, scales, ex);

@@ -10,6 +10,7 @@
 #include "tern/core/error.hpp"
 #include "tern/nn/feed_forward.hpp"
 #include "tern/nn/rope.hpp"
+#include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -18,6 +19,14 @@ enum class norm_placement {
   none,
   subln,  ///< before o_proj and down_proj: the paper, and the default of surgery
   all,    ///< before every quantized linear: the official code's configuration
+};
+
+/// How many ternary weights share a scale that is a parameter of the model.
+enum class scale_granularity {
+  none,    ///< scales are no parameters; the weight quantizer computes them from the weights
+  tensor,  ///< one scale for a matrix
+  row,     ///< one scale for each output row
+  group,   ///< one scale for every scale_group columns of a row
 };
 
 /// Architecture of a decoder, under Hugging Face's names; all sizes are in elements. The defaults
@@ -53,9 +62,11 @@ struct model_config {
 
   // Stage 1 (surgery.hpp).
   bool ternary = false;  ///< the linears of all layers are quantized in the forward pass
-  norm_placement sub_ln = norm_placement::none;  ///< where stage 1 put norms
-  double sub_ln_eps = 1e-5;                      ///< eps of those norms
-  double quantizer_eps = 0;  ///< `eps` of the quantizer policies; 0: the one they have
+  norm_placement sub_ln = norm_placement::none;                ///< where stage 1 put norms
+  double sub_ln_eps = 1e-5;                                    ///< eps of those norms
+  scale_granularity learned_scales = scale_granularity::none;  ///< scales that are parameters
+  std::size_t scale_group = 0;  ///< columns of a group of learned_scales; 0: there are no groups
+  double quantizer_eps = 0;     ///< `eps` of the quantizer policies; 0: the one they have
 
   /// The width of all heads of q, and of those of k or of v.
   [[nodiscard]] std::size_t q_width() const { return num_attention_heads * head_dim; }
@@ -76,6 +87,12 @@ struct model_config {
   [[nodiscard]] double attention_scale() const {
     return query_pre_attn_scalar == 0 ? 0
                                       : 1 / std::sqrt(static_cast<double>(query_pre_attn_scalar));
+  }
+
+  /// The block of weights of a linear (out, in) that shares a learned scale.
+  [[nodiscard]] extents scale_block(extents linear) const {
+    return {learned_scales == scale_granularity::tensor ? linear.rows : 1,
+            learned_scales == scale_granularity::group ? scale_group : linear.cols};
   }
 
   /// Throws config_error where sizes are missing or contradict one another.
@@ -102,6 +119,9 @@ struct model_config {
                          " layer types for num_hidden_layers (" +
                          std::to_string(num_hidden_layers) + ")");
     if (!sliding_layers.empty()) positive(sliding_window, "sliding_window");
+    if ((learned_scales == scale_granularity::group) != (scale_group != 0))
+      throw config_error("config: scale_group (" + std::to_string(scale_group) +
+                         ") must be positive for learned_scales \"group\", and 0 for others");
     rope_scaling.validate();
   }
 };

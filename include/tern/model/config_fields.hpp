@@ -17,6 +17,13 @@ inline constexpr enum_names<activation> activation_names = {
 inline constexpr enum_names<norm_placement> norm_placement_names = {
     {"none", norm_placement::none}, {"subln", norm_placement::subln}, {"all", norm_placement::all}};
 
+/// The names of "learned_scales".
+inline constexpr enum_names<scale_granularity> scale_granularity_names = {
+    {"none", scale_granularity::none},
+    {"tensor", scale_granularity::tensor},
+    {"row", scale_granularity::row},
+    {"group", scale_granularity::group}};
+
 /// The names of "rope_type".
 inline constexpr enum_names<rope_scaling_kind> rope_scaling_names = {
     {"default", rope_scaling_kind::none},
@@ -72,6 +79,8 @@ constexpr void describe(V& v, model_config& c) {
   v.value("ternary", c.ternary);
   v.choice("sub_ln", c.sub_ln, norm_placement_names);
   v.value("sub_ln_eps", c.sub_ln_eps);
+  v.choice("learned_scales", c.learned_scales, scale_granularity_names);
+  v.value("scale_group", c.scale_group);
   v.value("quantizer_eps", c.quantizer_eps);
 }
 static_assert(describes_all_members<model_config>(), "describe() leaves out a member");

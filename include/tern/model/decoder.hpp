@@ -19,8 +19,21 @@
 #include "tern/nn/taps.hpp"
 #include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/absmean.hpp"
+#include "tern/quant/given_scales.hpp"
 
 namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// A hook of layer_forward() that does nothing.
+struct no_hook {
+  template <class Projection, class T>
+  static void before_norm(Projection&, variable<T>) {}
+  template <class Projection, class T>
+  static void before_product(Projection&, variable<T>) {}
+};
+
+}  // namespace detail
 
 template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
 class decoder {
@@ -46,15 +59,18 @@ class decoder {
       layers_.push_back(layer::make(config, i, allocated));
     if (!config.tie_word_embeddings) lm_head_ = table_of("lm_head.weight", allocated);
     place_norms(config.sub_ln, config.sub_ln_eps);
+    place_scales(config.learned_scales, config.scale_group);
     set_ternary(config.ternary);
   }
 
-  /// Draws matrices from N(0, initializer_range). Each parameter has its own random stream.
+  /// Draws matrices from N(0, initializer_range). Each parameter has its own random stream. Scales
+  /// are left as they are: see learn_scales() of surgery.hpp.
   void initialize(std::uint64_t seed) {
     std::uint64_t stream = 0;
     for_each_parameter([&](parameter_type& p) {
       ++stream;
-      if (!p.is_vector()) p.fill_normal(config_.initializer_range, philox(seed, stream));
+      if (p.kind == parameter_kind::matrix || p.kind == parameter_kind::table)
+        p.fill_normal(config_.initializer_range, philox(seed, stream));
     });
   }
 
@@ -77,6 +93,14 @@ class decoder {
     for (std::size_t i = 0; i < row.size; ++i) out[i] = row[i];
   }
 
+  /// Calls f(policy) with the weight_quantizer of a projection, and returns its result: that of the
+  /// model, or given_scales where the scales are parameters.
+  template <class F>
+  decltype(auto) with_weight_quantizer(const projection_type& p, F&& f) const {
+    if (p.scales) return f(given_scales<scalar>{p.scales->view(), p.scale_block});
+    return f(weight_quantizer());
+  }
+
   /// The quantizer policies, with the eps of the configuration where it has one.
   [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
   [[nodiscard]] ActQ activation_quantizer() const { return with_eps(ActQ{}); }
@@ -86,6 +110,14 @@ class decoder {
     for (layer& l : layers_) l.place_norms(placement);
     config_.sub_ln = placement;
     config_.sub_ln_eps = eps;
+  }
+
+  /// Gives the ternary linears scales of zero as parameters, in place of any; see surgery.hpp.
+  void place_scales(scale_granularity granularity, std::size_t group = 0) {
+    config_.learned_scales = granularity;
+    config_.scale_group = group;
+    config_.validate();
+    for (layer& l : layers_) l.place_scales(config_);
   }
 
   /// Sets whether the seven linears of every layer are quantized in the forward pass.
@@ -135,13 +167,7 @@ class decoder {
   /// activations that somebody asked for, or null.
   variable<scalar> hidden(tape<scalar>& t, const token_batch& batch,
                           std::span<const std::size_t> rows = {}, taps<scalar>* seen = nullptr) {
-    return forward(
-        t, batch, rows,
-        [&](std::size_t, variable<T> q, variable<T> k, variable<T> v,
-            const attention_shape& shape) {
-          return graph::attention<T>(t, q, k, v, batch.offsets, shape);
-        },
-        seen);
+    return forward(t, batch, rows, self_attention(t, batch), seen);
   }
 
   /// The same with an attention that the caller provides, for example one of new tokens over those
@@ -151,33 +177,52 @@ class decoder {
   variable<scalar> forward(tape<scalar>& t, const token_batch& batch,
                            std::span<const std::size_t> rows, Attend&& attend,
                            taps<scalar>* seen = nullptr) {
-    if (!batch.positions.empty())
-      reserve_positions(static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions))) +
-                        1);
+    reserve_positions_of(batch);
     if (seen != nullptr)
       seen->reserve(t, batch.tokens.size(), [&](tap_point p) { return width_of(p); });
     variable<T> x = embed(t, batch.tokens);
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-      layer& l = layers_[i];
-      x = graph::residual(
-          t, x, [&](variable<T> in) { return attention(t, l, in, batch, i, attend, seen); });
-      x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, l, in); });
-      if (seen != nullptr) seen->fill(t, {i, tap_point::hidden}, x);
-    }
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      x = run_layer(t, i, x, batch, attend, seen, detail::no_hook{});
     if (!rows.empty()) x = graph::gather_rows(t, x, rows);
+    return normalize(t, x, norm_);
+  }
+
+  /// The hidden states of tokens before the first layer, (tokens, hidden_size).
+  variable<scalar> embed(tape<scalar>& t, std::span<const std::int32_t> tokens) {
+    const T scale = static_cast<T>(config_.embedding_scale());
+    return embedding_.packed ? graph::embedding<T>(t, tokens, *embedding_.packed, scale)
+                             : graph::embedding<T>(t, tokens, embedding_.weight.variable(), scale);
+  }
+
+  /// What layer `index` makes of the hidden states x (tokens, hidden_size) of whole sequences.
+  /// `hook` sees the inputs of projections that are not packed before they are used, and may change
+  /// their parameters: hook.before_norm(projection, x) where the projection has a norm of its own,
+  /// and then hook.before_product(projection, x). Projections that share an input get the same x.
+  template <class Hook>
+  variable<scalar> layer_forward(tape<scalar>& t, std::size_t index, variable<scalar> x,
+                                 const token_batch& batch, Hook&& hook) {
+    reserve_positions_of(batch);
+    return run_layer(t, index, x, batch, self_attention(t, batch), nullptr, hook);
+  }
+
+  /// The last norm, which stands between the last layer and the head.
+  variable<scalar> final_norm(tape<scalar>& t, variable<scalar> x) {
     return normalize(t, x, norm_);
   }
 
   /// The logits (n, vocab_size) of hidden states (n, hidden_size).
   variable<scalar> logits(tape<scalar>& t, variable<scalar> hidden) {
-    return project(t, head_projection(), hidden);
+    return project(t, head_projection(), hidden, detail::no_hook{});
   }
 
  private:
   using T = scalar;
 
   [[nodiscard]] projection_type table_of(const char* name, bool allocated) const {
-    return {{name, config_.vocab_size, config_.hidden_size, allocated}, {}, {}, false, {}};
+    projection_type p;
+    p.weight = {name, config_.vocab_size, config_.hidden_size, allocated};
+    p.weight.kind = parameter_kind::table;
+    return p;
   }
 
   [[nodiscard]] std::size_t width_of(tap_point p) const {
@@ -186,10 +231,30 @@ class decoder {
                                     : config_.kv_width();
   }
 
-  variable<T> embed(tape<T>& t, std::span<const std::int32_t> tokens) {
-    const T scale = static_cast<T>(config_.embedding_scale());
-    return embedding_.packed ? graph::embedding<T>(t, tokens, *embedding_.packed, scale)
-                             : graph::embedding<T>(t, tokens, embedding_.weight.variable(), scale);
+  void reserve_positions_of(const token_batch& batch) {
+    if (!batch.positions.empty())
+      reserve_positions(static_cast<std::size_t>(std::max(0, std::ranges::max(batch.positions))) +
+                        1);
+  }
+
+  /// Attention of the tokens of a batch over those before them in their sequence.
+  static auto self_attention(tape<T>& t, const token_batch& batch) {
+    return [&t, &batch](std::size_t, variable<T> q, variable<T> k, variable<T> v,
+                        const attention_shape& shape) {
+      return graph::attention<T>(t, q, k, v, batch.offsets, shape);
+    };
+  }
+
+  template <class Attend, class Hook>
+  variable<T> run_layer(tape<T>& t, std::size_t index, variable<T> x, const token_batch& batch,
+                        Attend&& attend, taps<T>* seen, Hook&& hook) {
+    layer& l = layers_[index];
+    x = graph::residual(t, x, [&](variable<T> in) {
+      return attention(t, l, in, batch, index, attend, seen, hook);
+    });
+    x = graph::residual(t, x, [&](variable<T> in) { return feed_forward(t, l, in, hook); });
+    if (seen != nullptr) seen->fill(t, {index, tap_point::hidden}, x);
+    return x;
   }
 
   template <class Q>
@@ -206,36 +271,43 @@ class decoder {
     return gain ? normalize(t, x, *gain) : x;
   }
 
-  variable<T> project(tape<T>& t, projection_type& p, variable<T> x) {
+  variable<T> project(tape<T>& t, projection_type& p, variable<T> x, auto&& hook) {
     const variable<T> bias = p.bias_variable();
     if (p.packed)
       return graph::packed_linear(
           t, x, std::array{graph::packed_operand<T>{*p.packed, bias}}, activation_quantizer(),
           {p.norm ? p.norm->variable() : variable<T>{}, config_.sub_ln_eps})[0];
-    if (p.norm) x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
-    return p.ternary ? graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
-                                            activation_quantizer())
-                     : graph::linear(t, x, p.weight.variable(), bias);
+    if (p.norm) {
+      hook.before_norm(p, x);
+      x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
+    }
+    hook.before_product(p, x);
+    if (!p.ternary) return graph::linear(t, x, p.weight.variable(), bias);
+    if (p.scales)
+      return graph::scaled_bit_linear<T>(t, x, p.weight.variable(), p.scales->variable(),
+                                         p.scale_block, bias, activation_quantizer());
+    return graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
+                                activation_quantizer());
   }
 
   /// Several projections of one norm(x). Where all are packed and have no norm of their own,
   /// norm(x) is quantized once for all of them.
-  template <class... P>
+  template <class Hook, class... P>
   std::array<variable<T>, sizeof...(P)> project_all(tape<T>& t, variable<T> x, parameter_type& gain,
-                                                    P&... p) {
+                                                    Hook&& hook, P&... p) {
     if (((p.packed && !p.norm) && ...))
       return graph::packed_linear(
           t, x, std::array{graph::packed_operand<T>{*p.packed, p.bias_variable()}...},
           activation_quantizer(),
           graph::norm_operand<T>{gain.variable(), config_.rms_norm_eps, config_.norm_offset()});
     x = normalize(t, x, gain);
-    return {project(t, p, x)...};
+    return {project(t, p, x, hook)...};
   }
 
-  template <class Attend>
+  template <class Attend, class Hook>
   variable<T> attention(tape<T>& t, layer& l, variable<T> x, const token_batch& batch,
-                        std::size_t index, Attend& attend, taps<T>* seen) {
-    const auto [q_raw, k_raw, v] = project_all(t, x, l.attention_norm, l.q, l.k, l.v);
+                        std::size_t index, Attend& attend, taps<T>* seen, Hook&& hook) {
+    const auto [q_raw, k_raw, v] = project_all(t, x, l.attention_norm, hook, l.q, l.k, l.v);
     const variable<T> q = normalize(t, q_raw, l.q_norm), k = normalize(t, k_raw, l.k_norm);
     const rope_table<T>& angles = l.sliding && local_rope_ ? *local_rope_ : rope_;
     graph::rope<T>(t, q, batch.positions, angles);
@@ -249,13 +321,14 @@ class decoder {
       seen->fill(t, {index, tap_point::v}, v);
     }
     const variable<T> y = attend(index, q, k, v, shape);
-    return normalize(t, project(t, l.o, y), l.attention_output_norm);
+    return normalize(t, project(t, l.o, y, hook), l.attention_output_norm);
   }
 
-  variable<T> feed_forward(tape<T>& t, layer& l, variable<T> x) {
-    const auto [gate, up] = project_all(t, x, l.feed_forward_norm, l.gate, l.up);
+  template <class Hook>
+  variable<T> feed_forward(tape<T>& t, layer& l, variable<T> x, Hook&& hook) {
+    const auto [gate, up] = project_all(t, x, l.feed_forward_norm, hook, l.gate, l.up);
     const variable<T> y =
-        project(t, l.down, graph::gated_activation(t, config_.hidden_act, gate, up));
+        project(t, l.down, graph::gated_activation(t, config_.hidden_act, gate, up), hook);
     return normalize(t, y, l.feed_forward_output_norm);
   }
 

@@ -32,7 +32,8 @@ struct decoder_layer {
       return gain(c, at + name + ".weight", n);
     };
     const auto project = [&](const std::string& name, std::size_t out, std::size_t in, bool bias) {
-      projection_type p{{at + name + ".weight", out, in, allocated}, {}, {}, false, {}};
+      projection_type p;
+      p.weight = {at + name + ".weight", out, in, allocated};
       if (bias) p.bias.emplace(at + name + ".bias", 1, out);
       return p;
     };
@@ -79,6 +80,16 @@ struct decoder_layer {
     put_norm(down, parent(parent(down.weight.name)) + "ffn_sub_norm.weight");
   }
 
+  /// Gives every projection scales of zero as parameters, in place of any, or takes them away: see
+  /// model_config::learned_scales.
+  void place_scales(const model_config& c) {
+    for_each_projection([&](projection_type& p) {
+      p.scales.reset();
+      if (c.learned_scales != scale_granularity::none)
+        p.place_scales(c.scale_block(p.weight.shape));
+    });
+  }
+
   /// Calls f(projection&) for q, k, v, o, gate, up and down, in this order.
   template <class F>
   void for_each_projection(F&& f) {
@@ -100,6 +111,7 @@ struct decoder_layer {
     for_each_projection([&](projection_type& p) {
       maybe(p.norm);
       f(p.weight);
+      maybe(p.scales);
       maybe(p.bias);
     });
   }

@@ -37,7 +37,9 @@ void pack_ternary(decoder<Owner, WeightQ, ActQ>& model, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
   for (auto& layer : model.layers())
     layer.for_each_projection([&](projection<Owner>& p) {
-      if (!p.packed && p.ternary) pack_projection<Format>(p, model.weight_quantizer(), ex);
+      if (!p.packed && p.ternary)
+        model.with_weight_quantizer(
+            p, [&](const auto& quantizer) { pack_projection<Format>(p, quantizer, ex); });
       if (!p.packed) return;
       p.packed = p.packed->visit([&](const auto& w) -> shared_weights<T> {
         if constexpr (std::same_as<decltype(w), const ternary_weights_view<Format, T>&>)

@@ -15,21 +15,33 @@
 
 namespace tern::inline TERN_ABI {
 
+/// What a parameter is, for rules that treat kinds of parameters differently.
+enum class parameter_kind {
+  matrix,  ///< weight of a linear inside a layer
+  table,   ///< embedding or head
+  vector,  ///< gain of a norm, or a bias
+  scales,  ///< scales of ternary weights
+};
+
 /// One trainable matrix; a vector (a gain, a bias) is a matrix of one row. The gradient exists
 /// only while training: see decoder::train().
 template <matrix_owner Owner>
 struct parameter {
   using scalar = scalar_of<Owner>;  ///< type of an element
 
+  parameter_kind kind = parameter_kind::matrix;  ///< what it is
   std::string name;  ///< name at Hugging Face: "model.layers.0.mlp.up_proj.weight"
   extents shape;     ///< known also without a value: before loading, or when packed
   Owner value = tensor_traits<Owner>::make(0, 0);  ///< matrix of `shape`, or empty
   Owner grad = tensor_traits<Owner>::make(0, 0);   ///< matrix of `shape`, or empty
 
   parameter() = default;
-  /// A parameter of zeros, or one without a value yet.
+  /// A parameter of zeros, or one without a value yet. A row is a vector, anything else a matrix,
+  /// unless `kind` is set to something else.
   parameter(std::string name_, std::size_t rows, std::size_t cols, bool allocated = true)
-      : name(std::move(name_)), shape{rows, cols} {
+      : kind(rows == 1 ? parameter_kind::vector : parameter_kind::matrix),
+        name(std::move(name_)),
+        shape{rows, cols} {
     if (allocated) allocate();
   }
 
@@ -41,7 +53,7 @@ struct parameter {
   [[nodiscard]] matrix_view<scalar> view() { return value; }
   [[nodiscard]] matrix_view<const scalar> view() const { return value; }
   /// Whether it is a gain or a bias.
-  [[nodiscard]] bool is_vector() const { return shape.rows == 1; }
+  [[nodiscard]] bool is_vector() const { return kind == parameter_kind::vector; }
 
   /// The parameter as a node of the graph, without a gradient where it has none.
   [[nodiscard]] tern::variable<scalar> variable() {
@@ -72,7 +84,10 @@ template <matrix_owner Owner>
 struct projection {
   parameter<Owner> weight;                     ///< (out, in)
   std::optional<parameter<Owner>> bias, norm;  ///< bias (1, out), gain of the norm (1, in)
-  bool ternary = false;                        ///< the forward pass rounds weights and activations
+  /// Scales of the ternary weights where these are parameters; a scale for each `scale_block`.
+  std::optional<parameter<Owner>> scales;
+  extents scale_block{};  ///< rows and columns of weights that share one of `scales`
+  bool ternary = false;   ///< the forward pass rounds weights and activations
   std::optional<shared_weights<scalar_of<Owner>>> packed;  ///< replaces the value of `weight`
 
   /// The bias as a node of the graph, a null one where there is none.
@@ -80,10 +95,20 @@ struct projection {
     return bias ? bias->variable() : variable<scalar_of<Owner>>{};
   }
 
-  /// Takes packed weights (out, in) and releases the value.
+  /// Makes the scales parameters, with the value 0: one for each `block` of weights.
+  void place_scales(extents block) {
+    scale_block = block;
+    const extents n = scale_extents(weight.shape, block);
+    const std::string linear = weight.name.substr(0, weight.name.rfind('.') + 1);
+    scales.emplace(linear + "scales", n.rows, n.cols);
+    scales->kind = parameter_kind::scales;
+  }
+
+  /// Takes packed weights (out, in), which have scales of their own, and releases the value.
   void pack(shared_weights<scalar_of<Owner>> weights) {
     packed.emplace(std::move(weights));
     weight.release();
+    scales.reset();
   }
 };
 

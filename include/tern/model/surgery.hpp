@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "tern/model/decoder.hpp"
+#include "tern/quant/absmean.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -27,25 +29,69 @@ void make_ternary(decoder<Owner, W, A>& model) {
   model.set_ternary(true);
 }
 
-/// Gives packed projections master weights, so that a deployed model can be trained further. They
-/// quantize to the codes that they come from, and to their scale except for its last bit: where a
-/// fraction p of the codes is not 0, the weights code * scale / p have the mean `scale`.
-template <class Owner, class A>
-void restore_masters(decoder<Owner, absmean, A>& model) {
+/// Makes the scales of the ternary linears parameters, and sets each to 1.5 mean|w| of its block:
+/// near the scale that rounds normally distributed weights with the least squared error. `group` is
+/// the number of columns of a group, 0 for other granularities. Throws config_error.
+template <class Owner, class W, class A>
+void learn_scales(decoder<Owner, W, A>& model, scale_granularity granularity,
+                  std::size_t group = 0) {
   using T = scalar_of<Owner>;
+  model.place_scales(granularity, group);
   for (auto& layer : model.layers())
     layer.for_each_projection([](projection<Owner>& p) {
+      if (!p.scales) return;
+      const matrix_view<const T> w = std::as_const(p.weight).view();
+      const matrix_view<T> scales = p.scales->view();
+      for (std::size_t i = 0; i < scales.rows; ++i)
+        for (std::size_t j = 0; j < scales.cols; ++j) {
+          const std::size_t r = i * p.scale_block.rows, c = j * p.scale_block.cols;
+          const auto block = w.block(r, c, std::min(p.scale_block.rows, w.rows - r),
+                                     std::min(p.scale_block.cols, w.cols - c));
+          scales(i, j) = T(1.5) * absmean::mean_abs<T>(block);
+        }
+    });
+}
+
+namespace detail {
+
+/// Divides weights of -scale, 0 and +scale by the fraction of them that is not 0, so that the mean
+/// of their magnitudes is `scale`.
+template <class T>
+void raise_mean_to_scale(matrix_view<T> w) {
+  std::size_t used = 0;
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c) used += w(r, c) != 0;
+  const auto share = static_cast<T>(static_cast<double>(std::max<std::size_t>(1, used)) /
+                                    static_cast<double>(w.size()));
+  for (std::size_t r = 0; r < w.rows; ++r)
+    for (std::size_t c = 0; c < w.cols; ++c) w(r, c) /= share;
+}
+
+}  // namespace detail
+
+/// Gives packed projections master weights, so that a deployed model can be trained further. They
+/// quantize to the codes that they come from. Where scales are parameters, the packed scales become
+/// their values again. Otherwise the masters quantize to their scale except for its last bit:
+/// where a fraction p of the codes is not 0, the weights code * scale / p have the mean `scale`.
+template <class Owner, class A>
+void restore_masters(decoder<Owner, absmean, A>& model) {
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](projection<Owner>& p) {
       if (!p.packed) return;
       p.weight.allocate();
-      const matrix_view<T> w = p.weight.view();
-      p.packed->visit([&](const auto& packed) { dequantize(packed, w); });
-      std::size_t used = 0;
-      for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c) used += w(r, c) != 0;
-      const auto share = static_cast<T>(static_cast<double>(std::max<std::size_t>(1, used)) /
-                                        static_cast<double>(w.size()));
-      for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c) w(r, c) /= share;
+      p.packed->visit([&](const auto& packed) { dequantize(packed, p.weight.view()); });
+      if (model.config().learned_scales == scale_granularity::none) {
+        detail::raise_mean_to_scale(p.weight.view());
+      } else {
+        p.place_scales(model.config().scale_block(p.weight.shape));
+        p.packed->visit([&](const auto& packed) {
+          const auto from = packed.scales();
+          const auto to = p.scales->view();
+          require_shape(from, to.rows, to.cols, "restore_masters: scales");
+          for (std::size_t r = 0; r < to.rows; ++r)
+            for (std::size_t c = 0; c < to.cols; ++c) to(r, c) = from(r, c);
+        });
+      }
       p.packed.reset();
     });
 }

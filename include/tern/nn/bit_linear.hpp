@@ -42,18 +42,21 @@ struct bit_linear {
     row_view<T> x_scales;              ///< N
     row_view<std::int32_t> x_sums;     ///< N, sums of the codes of each row
     matrix_view<std::int8_t> w_codes;  ///< (M, K)
-    matrix_view<T> w_scales;           ///< scale_extents of WeightQ, best in column-major order
+    matrix_view<T> w_scales;           ///< scale_extents of w_block, best in column-major order
+    extents w_block;                   ///< rows and columns of w that share a scale
   };
 
   /// Takes uninitialised memory for N x K activations and M x K weights. It is valid until `memory`
   /// is rewound.
-  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
-    const extents scales = scale_extents({m, k}, WeightQ::scale_block(m, k));
+  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m,
+                          const WeightQ& weight_quantizer = {}) {
+    const extents block = weight_quantizer.scale_block(m, k), scales = scale_extents({m, k}, block);
     return {memory.matrix<std::int8_t>(n, k),
             {memory.allocate<T>(n), n},
             {memory.allocate<std::int32_t>(n), n},
             memory.matrix<std::int8_t>(m, k),
-            memory.matrix<T>(scales.cols, scales.rows).transposed()};
+            memory.matrix<T>(scales.cols, scales.rows).transposed(),
+            block};
   }
 
   /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about K (M / 4 + N)
@@ -66,13 +69,11 @@ struct bit_linear {
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
     activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
     const arena_scope temporaries(scratch);
-    const extents scale_block = WeightQ::scale_block(w.rows, w.cols);
-    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, scale_block.cols};
+    const packed_view<two_bit> shape{nullptr, w.rows, w.cols, s.w_block.cols};
     auto* packed = scratch.allocate<packed_line>(shape.size_bytes() / sizeof(packed_line));
     using product = packed_linear<T, ActQ>;
     const typename product::template output<two_bit> to{
-        pack<two_bit>(s.w_codes, scale_block.cols, packed, ex), s.w_scales, scale_block.rows, bias,
-        y};
+        pack<two_bit>(s.w_codes, s.w_block.cols, packed, ex), s.w_scales, s.w_block.rows, bias, y};
     product::template multiply<two_bit>({s.x_codes, s.x_scales, s.x_sums}, {&to, 1}, scratch, ex);
   }
 
@@ -95,7 +96,7 @@ struct bit_linear {
  private:
   static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
     const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
-    dequantize<T>(s.w_codes, s.w_scales, WeightQ::scale_block(w.rows, w.cols), w, ex);
+    dequantize<T>(s.w_codes, s.w_scales, s.w_block, w, ex);
     return w;
   }
 
@@ -122,8 +123,9 @@ struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
 
   /// Takes uninitialised memory for N x K activations and M x K weights. It is valid until `memory`
   /// is rewound.
-  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m) {
-    return {product::make_saved(memory, n, k, m), {memory.allocate<T>(n), n}};
+  static saved make_saved(arena& memory, std::size_t n, std::size_t k, std::size_t m,
+                          const WeightQ& weight_quantizer = {}) {
+    return {product::make_saved(memory, n, k, m, weight_quantizer), {memory.allocate<T>(n), n}};
   }
 
   /// gain: K elements, or null for ones. The other arguments are those of the form without a norm.

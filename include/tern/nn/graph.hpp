@@ -12,3 +12,4 @@
 #include "tern/nn/graph/packed_linear.hpp"
 #include "tern/nn/graph/rms_norm.hpp"
 #include "tern/nn/graph/rope.hpp"
+#include "tern/nn/graph/scaled_bit_linear.hpp"

@@ -46,7 +46,7 @@ class ternary_weights {
   /// Quantizes real weights by a policy. While it runs it holds a byte for each weight.
   template <weight_quantizer<T> Quantizer>
   ternary_weights(matrix_view<const T> w, const Quantizer& quantizer, executor_ref ex = {})
-      : ternary_weights(w.rows, w.cols, Quantizer::scale_block(w.rows, w.cols)) {
+      : ternary_weights(w.rows, w.cols, quantizer.scale_block(w.rows, w.cols)) {
     std::vector<std::int8_t> codes(w.size());
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
     quantizer.template quantize<T>(w, view, mutable_scales(), ex);

@@ -25,12 +25,12 @@ constexpr extents scale_extents(extents m, extents block) {
   return {(m.rows + block.rows - 1) / block.rows, (m.cols + block.cols - 1) / block.cols};
 }
 
-/// Q::scale_block(rows, cols) is the height and width of the block of weights that shares a scale,
+/// q.scale_block(rows, cols) is the height and width of the block of weights that shares a scale,
 /// both at least 1: (rows, cols) for one scale in all, (1, cols) for one for each row, (1, 256) for
-/// one for every 256 columns.
+/// one for every 256 columns. It may be static.
 template <class Q>
-concept has_scale_block = requires(std::size_t n) {
-  { Q::scale_block(n, n) } -> std::same_as<extents>;
+concept has_scale_block = requires(const Q& q, std::size_t n) {
+  { q.scale_block(n, n) } -> std::same_as<extents>;
 };
 
 /// q.template quantize<T>(weights, codes, scales, executor) fills codes of {-1, 0, +1}, and scales
@@ -64,7 +64,7 @@ template <class Q, class T>
 consteval bool require_weight_quantizer() {
   static_assert(std::copyable<Q>, "a weight quantizer must be copyable");
   static_assert(has_scale_block<Q>,
-                "a weight quantizer needs: static extents scale_block(size_t rows, size_t cols)");
+                "a weight quantizer needs: extents scale_block(size_t rows, size_t cols) const");
   static_assert(quantizes_weights<Q, T>,
                 "a weight quantizer needs: template <class T> void quantize(matrix_view<const T> "
                 "w, matrix_view<int8_t> codes, matrix_view<T> scales, executor_ref) const");

@@ -27,6 +27,7 @@ constexpr void describe(V& v, adamw_options& o) {
   v.value("beta2", o.beta2);
   v.value("eps", o.eps);
   v.value("weight_decay", o.weight_decay);
+  v.value("cautious", o.cautious);
 }
 static_assert(describes_all_members<adamw_options>());
 

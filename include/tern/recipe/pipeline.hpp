@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_deployed.hpp"
 #include "tern/checkpoint/save_model.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/model/surgery.hpp"
@@ -112,6 +113,8 @@ class pipeline {
     if (s.edits.sub_ln != norm_placement::none)
       insert_sub_ln(*model, s.edits.sub_ln, s.edits.sub_ln_eps);
     if (s.edits.make_ternary) make_ternary(*model);
+    if (s.edits.learned_scales != scale_granularity::none)
+      learn_scales(*model, s.edits.learned_scales, s.edits.scale_group);
     return std::move(*model);
   }
 
@@ -198,7 +201,7 @@ class pipeline {
     const auto folder = directory_.model(s.name);
     if (!path_exists(folder / "config.json")) {
       Model master = load_model<Model>(directory_.stage(s.name));
-      save_model(master, folder, storage::deployed);
+      save_deployed(master, folder, ex_);
     }
     Model model = load_model<Model>(folder);
     const auto evaluated = [&] {

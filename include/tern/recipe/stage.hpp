@@ -30,6 +30,9 @@ struct stage_edits {
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;   ///< eps of the inserted norms
   bool make_ternary = false;  ///< the linears of all layers are quantized from here on
+  /// Scales of ternary weights become parameters; none: they stay as they are.
+  scale_granularity learned_scales = scale_granularity::none;
+  std::size_t scale_group = 0;  ///< columns of a group of learned_scales
 };
 
 /// A cell of the result table that says whether a row has something, such as {"SubLN", true}.
@@ -55,6 +58,7 @@ struct stage {
   std::size_t accumulate = 1;          ///< micro-batches in an optimizer step
   bool sort_by_length = false;         ///< micro-batches of a step hold examples of similar lengths
   double learning_rate = 1e-3;         ///< peak learning rate
+  rate_factors rates;                  ///< factors on the learning rate by kind of parameter
   schedule_kind plan = schedule_kind::cosine;  ///< shape of the learning rate over the steps
   double warmup = 0.05;                        ///< fraction of the steps until the peak
   double clip = 1.0;                           ///< largest global gradient norm; 0: no clipping
@@ -71,8 +75,21 @@ constexpr void describe(V& v, stage_edits& e) {
   v.choice("sub_ln", e.sub_ln, norm_placement_names);
   v.value("sub_ln_eps", e.sub_ln_eps);
   v.value("make_ternary", e.make_ternary);
+  v.choice("learned_scales", e.learned_scales, scale_granularity_names);
+  v.value("scale_group", e.scale_group);
 }
 static_assert(describes_all_members<stage_edits>());
+
+/// Shows the fields of rate_factors; see core/describe.hpp.
+template <class V>
+constexpr void describe(V& v, rate_factors& r) {
+  v.value("matrices", r.matrices);
+  v.value("tables", r.tables);
+  v.value("vectors", r.vectors);
+  v.value("scales", r.scales);
+  v.value("by_spread", r.by_spread);
+}
+static_assert(describes_all_members<rate_factors>());
 
 /// Shows the fields of table_mark; see core/describe.hpp.
 template <class V>
@@ -101,6 +118,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("accumulate", s.accumulate);
   v.value("sort_by_length", s.sort_by_length);
   v.value("learning_rate", s.learning_rate);
+  v.object("rates", s.rates);
   v.choice("schedule", s.plan,
            enum_names<schedule_kind>{{"constant", schedule_kind::constant},
                                      {"linear", schedule_kind::linear},
@@ -132,6 +150,7 @@ inline trainer_options trainer_options_of(const stage& s) {
   require(s.save_every > 0, "save_every must be positive");
   trainer_options o;
   o.learning_rate = s.learning_rate;
+  o.rates = s.rates;
   o.plan.kind = s.plan;
   o.plan.steps = s.steps;
   o.plan.warmup_steps = static_cast<std::size_t>(s.warmup * static_cast<double>(s.steps));

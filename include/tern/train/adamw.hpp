@@ -1,10 +1,13 @@
 // The AdamW optimizer.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <span>
+#include <vector>
 
 #include "tern/core/executor.hpp"
 #include "tern/core/simd.hpp"
@@ -18,7 +21,11 @@ struct adamw_options {
   double beta1 = 0.9;                           ///< decay rate of the mean of gradients
   double beta2 = 0.95;                          ///< decay rate of the mean of squared gradients
   double eps = 1e-8;                            ///< added to the root of the second moment
-  double weight_decay = 0.01;                   ///< decay of matrices; vectors are not decayed
+  double weight_decay = 0.01;                   ///< decay of matrices and tables
+  /// Leave out elements whose update would raise the loss to first order, because momentum and
+  /// gradient differ in sign, and enlarge the others so that the mean factor is 1 (cautious
+  /// optimizers, arXiv 2411.16085).
+  bool cautious = false;
 };
 
 /// AdamW over the parameters of a model.
@@ -46,7 +53,7 @@ class adamw final : public optimizer<Owner> {
               executor_ref ex) override {
     using batch = simd::batch<T>;
     const matrix_view<T> w = p.value, g = p.grad, m = moments[0], v = moments[1];
-    const double decay = p.is_vector() ? 0.0 : options_.weight_decay * u.decay;
+    const double decay = options_.weight_decay * u.decay;
     const auto n = static_cast<double>(u.step);
     const batch scale(static_cast<T>(u.gradient_scale));
     const batch b1(static_cast<T>(options_.beta1)), c1(static_cast<T>(1 - options_.beta1));
@@ -54,17 +61,61 @@ class adamw final : public optimizer<Owner> {
     const batch lr(static_cast<T>(u.rate / (1 - std::pow(options_.beta1, n))));
     const batch inv_v(static_cast<T>(1 / (1 - std::pow(options_.beta2, n))));
     const batch eps(static_cast<T>(options_.eps)), keep(static_cast<T>(1 - u.rate * decay));
+    const auto step_of = [&](const batch& m1, const batch& v1) {
+      return lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
+    };
+    const auto moments_of = [&](const batch& m0, const batch& v0, const batch& x) {
+      return std::array{b1 * m0 + c1 * x, b2 * v0 + c2 * (x * x)};
+    };
+    if (!options_.cautious)
+      return for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+        const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
+        simd::transform(
+            std::array{mr, vr, wr, gr},
+            [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
+              const auto [m1, v1] = moments_of(m0, v0, scale * d);
+              return std::array{m1, v1, keep * w0 - step_of(m1, v1), batch(T(0))};
+            },
+            mr, vr, wr, gr);
+      });
+
     for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
+      const row_view<T> mr = m.row(r), vr = v.row(r), gr = g.row(r);
       simd::transform(
-          std::array{mr, vr, wr, gr},
-          [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
-            const batch x = scale * d, m1 = b1 * m0 + c1 * x, v1 = b2 * v0 + c2 * (x * x);
-            const batch w1 = keep * w0 - lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
-            return std::array{m1, v1, w1, batch(T(0))};
+          std::array{mr, vr},
+          [&](const batch& m0, const batch& v0, const batch& d) {
+            return moments_of(m0, v0, scale * d);
           },
-          mr, vr, wr, gr);
+          mr, vr, gr);
     });
+    const batch enlarged(static_cast<T>(1 / std::max(share_of_agreement(m, g, ex), 1e-3)));
+    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+      const row_view<T> wr = w.row(r), gr = g.row(r);
+      simd::transform(
+          std::array{wr, gr},
+          [&](const batch& w0, const batch& d, const batch& m1, const batch& v1) {
+            const batch step = xsimd::select(m1 * d > batch(T(0)), enlarged, batch(T(0)));
+            return std::array{keep * w0 - step * step_of(m1, v1), batch(T(0))};
+          },
+          wr, gr, m.row(r), v.row(r));
+    });
+  }
+
+  /// The fraction of elements whose momentum and gradient have the same sign.
+  static double share_of_agreement(matrix_view<const T> m, matrix_view<const T> g,
+                                   executor_ref ex) {
+    std::vector<double> counts(m.rows);  // a row has fewer elements than float counts exactly
+    for_each_row(m.rows, m.cols, ex, [&](std::size_t r) {
+      counts[r] = static_cast<double>(simd::fold(
+          T(0), [](const auto& a, const auto& b) { return a + b; },
+          [](const simd::batch<T>& x, const simd::batch<T>& y) {
+            return xsimd::select(x * y > simd::batch<T>(T(0)), simd::batch<T>(T(1)),
+                                 simd::batch<T>(T(0)));
+          },
+          m.row(r), g.row(r)));
+    });
+    const double agreeing = std::accumulate(counts.begin(), counts.end(), 0.0);
+    return m.size() == 0 ? 1 : agreeing / static_cast<double>(m.size());
   }
 
   options options_;

@@ -4,17 +4,50 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/model/parameter.hpp"
+#include "tern/train/gradient_norm.hpp"
 
 namespace tern::inline TERN_ABI {
 
+/// Factors on the learning rate for kinds of parameters.
+struct rate_factors {
+  double matrices = 1;     ///< weights of the linears of all layers
+  double tables = 1;       ///< embedding and head
+  double vectors = 1;      ///< gains of norms, and biases
+  double scales = 1;       ///< scales of ternary weights
+  bool by_spread = false;  ///< multiply by the root mean square of the parameter's elements, too
+
+  /// The factor for a kind, without that of the spread.
+  [[nodiscard]] double of(parameter_kind kind) const {
+    switch (kind) {
+      case parameter_kind::matrix:
+        return matrices;
+      case parameter_kind::table:
+        return tables;
+      case parameter_kind::vector:
+        return vectors;
+      case parameter_kind::scales:
+        return scales;
+    }
+    throw config_error("rate_factors: unknown kind of parameter");
+  }
+
+  /// Throws config_error where a factor is negative.
+  void validate() const {
+    if (!(matrices >= 0 && tables >= 0 && vectors >= 0 && scales >= 0))
+      throw config_error("trainer: factors on the learning rate must not be negative");
+  }
+};
+
 /// What an update of a parameter depends on besides its gradient.
 struct update_options {
-  double rate = 0;            ///< learning rate of the step
-  double decay = 0;           ///< factor in [0, 1] on the weight decay
+  double rate = 0;            ///< learning rate of the parameter in this step
+  double decay = 0;           ///< factor in [0, 1] on the weight decay; 0 for vectors and scales
   double gradient_scale = 1;  ///< gradients are multiplied by it (clipping, accumulation)
   std::size_t step = 1;       ///< number of the update, counted from 1
 };
@@ -46,14 +79,20 @@ class optimizer {
     });
   }
 
-  /// One update with learning rate `rate`; gradients are multiplied by `gradient_scale` and zeroed.
-  /// Weight decay is multiplied by `decay`.
+  /// One update with learning rate `rate` times the factors; gradients are multiplied by
+  /// `gradient_scale` and zeroed. Weight decay, of matrices and tables, is multiplied by `decay`.
   template <class Model>
-  void step(Model& model, double rate, double decay, double gradient_scale, executor_ref ex = {}) {
+  void step(Model& model, double rate, double decay, double gradient_scale, executor_ref ex = {},
+            const rate_factors& factors = {}) {
     ++steps_;
     std::size_t index = 0;
     model.for_each_parameter([&](parameter<Owner>& p) {
-      update(p, moments_[index++], {rate, decay, gradient_scale, steps_}, ex);
+      const bool decays = p.kind == parameter_kind::matrix || p.kind == parameter_kind::table;
+      const double spread =
+          factors.by_spread ? root_mean_square<T>(std::as_const(p).view(), ex) : 1.0;
+      update(p, moments_[index++],
+             {rate * factors.of(p.kind) * spread, decays ? decay : 0.0, gradient_scale, steps_},
+             ex);
     });
   }
 

@@ -15,7 +15,7 @@ namespace tern::inline TERN_ABI {
 struct sgd_options {
   static constexpr const char* name = "sgd";  ///< key in recipes
   double momentum = 0.9;                      ///< share of the last update that is kept
-  double weight_decay = 0.01;                 ///< decay of matrices; vectors are not decayed
+  double weight_decay = 0.01;                 ///< decay of matrices and tables
 };
 
 /// Gradient descent with momentum over the parameters of a model.
@@ -37,7 +37,7 @@ class sgd final : public optimizer<Owner> {
               executor_ref ex) override {
     using batch = simd::batch<T>;
     const matrix_view<T> w = p.value, g = p.grad, m = moments[0];
-    const double decay = p.is_vector() ? 0.0 : options_.weight_decay * u.decay;
+    const double decay = options_.weight_decay * u.decay;
     const batch scale(static_cast<T>(u.gradient_scale)), lr(static_cast<T>(u.rate));
     const batch mu(static_cast<T>(options_.momentum)), keep(static_cast<T>(1 - u.rate * decay));
     for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {

@@ -27,7 +27,6 @@ namespace detail {
 template <class Model>
 double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
   using T = typename Model::scalar;
-  const auto quantizer = model.weight_quantizer();
   codes.clear();
   double scale_sum = 0;
   std::size_t scale_count = 0;
@@ -35,15 +34,16 @@ double collect_codes(Model& model, std::vector<std::int8_t>& codes) {
     layer.for_each_projection([&](auto& p) {
       if (!p.ternary) return;
       const matrix_view<const T> w = p.weight.view();
-      const auto [bh, bw] = quantizer.scale_block(w.rows, w.cols);
       const std::size_t start = codes.size();
       codes.resize(start + w.size());
-      std::vector<T> scales((w.rows + bh - 1) / bh * ((w.cols + bw - 1) / bw));
-      quantizer.template quantize<T>(
-          w, matrix_view<std::int8_t>(codes.data() + start, w.rows, w.cols),
-          matrix_view<T>(scales.data(), (w.rows + bh - 1) / bh, (w.cols + bw - 1) / bw), {});
-      for (const T s : scales) scale_sum += static_cast<double>(s);
-      scale_count += scales.size();
+      const matrix_view<std::int8_t> to(codes.data() + start, w.rows, w.cols);
+      model.with_weight_quantizer(p, [&](const auto& quantizer) {
+        const extents n = scale_extents(p.weight.shape, quantizer.scale_block(w.rows, w.cols));
+        std::vector<T> scales(n.rows * n.cols);
+        quantizer.template quantize<T>(w, to, matrix_view<T>(scales.data(), n.rows, n.cols), {});
+        for (const T s : scales) scale_sum += static_cast<double>(s);
+        scale_count += scales.size();
+      });
     });
   }
   return scale_count == 0 ? 0.0 : scale_sum / static_cast<double>(scale_count);

@@ -25,6 +25,7 @@ namespace tern::inline TERN_ABI {
 struct trainer_options {
   double learning_rate = 1e-3;  ///< peak learning rate
   schedule plan;                ///< number of optimizer steps, and rates by step
+  rate_factors rates;           ///< factors on the learning rate by kind of parameter
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
   double clip = 1.0;            ///< largest global gradient norm; 0: no clipping
   std::size_t log_every = 20;   ///< steps between two reports that are logged
@@ -38,6 +39,7 @@ struct trainer_options {
                          ") exceed steps (" + std::to_string(plan.steps) + ")");
     if (accumulate == 0) throw config_error("trainer: accumulate must be positive");
     if (!(clip >= 0)) throw config_error("trainer: clip must not be negative");
+    rates.validate();
     if (log_every == 0) throw config_error("trainer: log_every must be positive");
   }
 };
@@ -136,7 +138,8 @@ class trainer {
   void apply(step_report& report, double gradient_scale) {
     const double decay = options_.plan.decay(step());
     const auto update = [&] {
-      optimizer_->step(model_, report.learning_rate, decay, gradient_scale, tape_.executor());
+      optimizer_->step(model_, report.learning_rate, decay, gradient_scale, tape_.executor(),
+                       options_.rates);
     };
     if (report.logged && model_.config().ternary)
       report.health = measure_health(model_, initial_scale_, update);

@@ -1,4 +1,4 @@
-// refused: a weight quantizer needs: static extents scale_block
+// refused: a weight quantizer needs: extents scale_block
 #include "tern/nn/bit_linear.hpp"
 
 struct policy {

@@ -15,7 +15,7 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
                        const ActQ& activation_quantizer = {}) {
   using op = tern::bit_linear<T, WeightQ, ActQ>;
   variable<T> y = t.make(x.rows(), w.rows());
-  const auto saved = op::make_saved(t.memory(), x.rows(), x.cols(), w.rows());
+  const auto saved = op::make_saved(t.memory(), x.rows(), x.cols(), w.rows(), weight_quantizer);
   op::forward(x.value, w.value, vector_of(b.value), y.value, saved, t.memory(), t.executor(),
               weight_quantizer, activation_quantizer);
   t.record([=, &t] {
