@@ -29,27 +29,32 @@ void make_ternary(decoder<Owner, W, A>& model) {
   model.set_ternary(true);
 }
 
-/// Makes the scales of the ternary linears parameters, and sets each to 1.5 mean|w| of its block:
-/// near the scale that rounds normally distributed weights with the least squared error. `group` is
-/// the number of columns of a group, 0 for other granularities. Throws config_error.
+/// Sets each scale of a layer's projections that is a parameter to 1.5 mean|w| of its block: near
+/// the scale that rounds normally distributed weights with the least squared error.
+template <class Owner>
+void set_first_scales(decoder_layer<Owner>& layer) {
+  using T = scalar_of<Owner>;
+  layer.for_each_projection([](projection<Owner>& p) {
+    if (!p.scales) return;
+    const matrix_view<const T> w = std::as_const(p.weight).view();
+    const matrix_view<T> scales = p.scales->view();
+    for (std::size_t i = 0; i < scales.rows; ++i)
+      for (std::size_t j = 0; j < scales.cols; ++j) {
+        const std::size_t r = i * p.scale_block.rows, c = j * p.scale_block.cols;
+        const auto block = w.block(r, c, std::min(p.scale_block.rows, w.rows - r),
+                                   std::min(p.scale_block.cols, w.cols - c));
+        scales(i, j) = T(1.5) * absmean::mean_abs<T>(block);
+      }
+  });
+}
+
+/// Makes the scales of the ternary linears parameters, with the values of set_first_scales().
+/// `group` is the number of columns of a group, 0 for other granularities. Throws config_error.
 template <class Owner, class W, class A>
 void learn_scales(decoder<Owner, W, A>& model, scale_granularity granularity,
                   std::size_t group = 0) {
-  using T = scalar_of<Owner>;
   model.place_scales(granularity, group);
-  for (auto& layer : model.layers())
-    layer.for_each_projection([](projection<Owner>& p) {
-      if (!p.scales) return;
-      const matrix_view<const T> w = std::as_const(p.weight).view();
-      const matrix_view<T> scales = p.scales->view();
-      for (std::size_t i = 0; i < scales.rows; ++i)
-        for (std::size_t j = 0; j < scales.cols; ++j) {
-          const std::size_t r = i * p.scale_block.rows, c = j * p.scale_block.cols;
-          const auto block = w.block(r, c, std::min(p.scale_block.rows, w.rows - r),
-                                     std::min(p.scale_block.cols, w.cols - c));
-          scales(i, j) = T(1.5) * absmean::mean_abs<T>(block);
-        }
-    });
+  for (auto& layer : model.layers()) set_first_scales(layer);
 }
 
 namespace detail {

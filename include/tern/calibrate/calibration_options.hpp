@@ -1,0 +1,52 @@
+// How a model is made ternary by calibration.
+#pragma once
+
+#include <cstddef>
+
+#include "tern/core/error.hpp"
+#include "tern/model/config.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// How weights are rounded.
+enum class calibration_rounding {
+  gptq,     ///< errors of a column are compensated in the columns behind it
+  nearest,  ///< every weight becomes the nearest code; weights keep their values
+};
+
+/// Options of model_calibration.
+struct calibration_options {
+  calibration_rounding rounding = calibration_rounding::gptq;  ///< how weights are rounded
+  /// Which scales become parameters. With `none`, which needs rounding to nearest, the weight
+  /// quantizer of the model computes its scales.
+  scale_granularity scales = scale_granularity::row;
+  std::size_t scale_group = 0;  ///< columns of a group; 0 unless scales are those of groups
+  /// Where norms are inserted before projections. Their gain is the median root mean square of the
+  /// input in the full-precision model, so that the norm changes little.
+  norm_placement sub_ln = norm_placement::none;
+  double sub_ln_eps = 1e-5;    ///< eps of the inserted norms
+  bool correct_target = true;  ///< fit each projection to the full-precision stream first
+  double ridge = 0.1;          ///< of that fit, as a multiple of the hessian's mean diagonal
+  double damping = 0.02;       ///< of GPTQ, as a multiple of the hessian's mean diagonal
+  bool unit_rms = true;        ///< divide each token by the root mean square of its input
+  /// A token is an attention sink where its input or hidden state has a root mean square above this
+  /// multiple of the median; 0: there are no sinks.
+  double sink_ratio = 10;
+  double sink_weight = 0;  ///< weight of a sink in the moments; 1 for other tokens
+
+  /// Throws config_error where an option is out of range.
+  void validate() const {
+    const auto require = [](bool good, const char* what) {
+      if (!good) throw config_error(std::string("calibration: ") + what);
+    };
+    require(rounding == calibration_rounding::nearest || scales != scale_granularity::none,
+            "gptq needs scales for a tensor, a row or a group");
+    require((scales == scale_granularity::group) == (scale_group != 0),
+            "scale_group must be positive for scales of groups, and 0 for others");
+    require(ridge >= 0 && damping >= 0, "ridge and damping must not be negative");
+    require(sink_ratio >= 0 && sink_weight >= 0, "sink_ratio and sink_weight must not be negative");
+    require(sub_ln_eps > 0, "sub_ln_eps must be positive");
+  }
+};
+
+}  // namespace tern::inline TERN_ABI
