@@ -19,6 +19,7 @@ set(uses_gguf io)
 set(uses_text text)
 set(uses_data train)
 set(uses_model train)  # models are compared with what other programs compute from files
+set(uses_calibrate train)
 set(uses_train train)
 set(uses_infer train)
 set(uses_checkpoint train)

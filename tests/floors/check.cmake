@@ -10,7 +10,7 @@ set(floors
     "kernel 3 tern" "grad 3 tern" "io 3 io"
     "gguf 4 io" "data 4 train" "nn 4 tern"
     "distill 5 tern" "model 5 tern"
-    "train 6 tern" "checkpoint 6 train" "infer 6 tern"
+    "calibrate 6 train" "train 6 tern" "checkpoint 6 train" "infer 6 tern"
     "recipe 7 train")
 foreach(line IN LISTS floors)
   string(REGEX MATCH "([a-z]+) ([0-9]) ([a-z]+)" line "${line}")
@@ -25,7 +25,7 @@ set(links_tern tern)
 set(links_io io tern)
 set(links_text text io tern)
 set(links_train train text io tern)
-set(outside_Eigen adapt)
+set(outside_Eigen adapt calibrate) # calibrate factorises matrices
 set(outside_xsimd core)
 set(outside_nlohmann json io text data recipe)
 set(outside_zlib io)
