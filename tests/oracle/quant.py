@@ -1,7 +1,7 @@
 """Expected values of the quantizers in float32, written to quant.inc beside this file.
 
-absmean, its finer variants and absmax are evaluated by PyTorch from their definitions; the mean of |W| is taken in
-double and rounded once, as the library does.
+All policies are evaluated by PyTorch from their definitions; means and variances are taken in double and rounded once,
+as the library does.
 """
 import pathlib
 
@@ -21,6 +21,36 @@ def absmean_blocks(w, n):
     parts = [[absmean(part) for part in row.split(n)] for row in w]
     codes = torch.stack([torch.cat([c for c, _ in row]) for row in parts])
     return codes, torch.stack([torch.cat([d for _, d in row]) for row in parts])
+
+
+def twn(w):
+    """Ternary Weight Networks, arXiv 1605.04711."""
+    chosen = w.abs() > (0.75 * w.abs().double().mean().float().double()).float()
+    scale = w.abs()[chosen].double().mean().float() if chosen.any() else torch.zeros(())
+    return w.sign() * chosen, scale.reshape(1)
+
+
+def fake(w, a):
+    """Codes and scales of round(a w) / a, in which form the official BitDistill code quantizes."""
+    return torch.clamp(torch.round(w * a), -1, 1), (1 / a).flatten()
+
+
+def inverse_mean(w):
+    return w.abs().double().mean().float().clamp(min=1e-5)
+
+
+def paper_gptq(w):
+    """weight_quant_gptq of the official BitDistill code."""
+    spread = (1 / (w.double().var(dim=0) + 1e-8).sqrt()).mean().float()
+    return fake(w, spread / inverse_mean(w))
+
+
+def paper_awq(w):
+    """weight_quant_awq of the official BitDistill code."""
+    importance = w.abs().double().mean(dim=1, keepdim=True)
+    important = importance > importance.quantile(0.8)
+    base = 1 / inverse_mean(w)
+    return fake(w, torch.where(important, base * 0.7, base * 1.2))
 
 
 def absmax(x):
@@ -45,6 +75,9 @@ cases = {
     "blocks": torch.randn(2, 300) * torch.linspace(0.01, 2, 300),
 }
 variants = {"row": 10**6, "block64": 64, "block128": 128, "block256": 256}
+policies = {"twn": twn, "paper_gptq": paper_gptq, "paper_awq": paper_awq}
+# Where 1 / a is infinite, or the variance is that of a single row, the official code gives NaN.
+undefined = {("large", "paper_gptq"), ("int_ties", "paper_gptq")}
 out = ["// Made by quant.py; eps = 1e-5.\n#pragma once\n#include <cstddef>\n#include <cstdint>\n#include <span>\n\n"]
 for name, w in cases.items():
     wc, ws = absmean(w)
@@ -57,6 +90,11 @@ for name, w in cases.items():
         vc, vs = absmean_blocks(w, n)
         out.append(c_array("std::int8_t", f"{variant}_codes", vc.flatten().tolist()))
         out.append(c_array("float", f"{variant}_scales", vs.flatten().tolist()))
+    for policy, quantize in policies.items():
+        if (name, policy) not in undefined:
+            pc, ps = quantize(w)
+            out.append(c_array("std::int8_t", f"{policy}_codes", pc.flatten().tolist()))
+            out.append(c_array("float", f"{policy}_scales", ps.tolist()))
     out.append(c_array("std::int8_t", "token_codes", xc.flatten().tolist()))
     out.append(c_array("float", "token_scales", xs.tolist()))
     out.append(c_array("std::int32_t", "token_sums", xc.sum(dim=1).tolist()))
@@ -70,14 +108,16 @@ struct quant_case {
   const char* name;
   std::size_t rows, cols;
   std::span<const float> values;
-  expected_quantization absmean, per_channel, block64, block128, block256, absmax_int8;
+  expected_quantization absmean, per_channel, block64, block128, block256, twn, paper_gptq, paper_awq,
+      absmax_int8;
   std::span<const std::int32_t> token_sums;
 };
 inline const quant_case quant_cases[] = {
 """)
-quantizers = {"weight_codes": "weight_scale", **{f"{v}_codes": f"{v}_scales" for v in variants}, "token_codes": "token_scales"}
+quantizers = {"weight_codes": "weight_scale", **{f"{v}_codes": f"{v}_scales" for v in [*variants, *policies]}, "token_codes": "token_scales"}
 for name in cases:
-    pairs = ", ".join(f"{{{name}::{codes}, {name}::{scales}}}" for codes, scales in quantizers.items())
+    pairs = ", ".join("{}" if (name, codes.removesuffix("_codes")) in undefined else f"{{{name}::{codes}, {name}::{scales}}}"
+                      for codes, scales in quantizers.items())
     out.append(f'    {{"{name}", {name}::rows, {name}::cols, {name}::values, {pairs}, {name}::token_sums}},\n')
 out.append("};\n")
 pathlib.Path(__file__).with_suffix(".inc").write_text("".join(out))

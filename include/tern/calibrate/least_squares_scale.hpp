@@ -25,6 +25,9 @@ struct least_squares_scale {
   extents block{1, 0};
   double first = 1.5;            ///< the first scale, as a multiple of mean|w|
   std::size_t most_rounds = 50;  ///< limit of the iteration, which needs about 10 rounds
+  /// The result is multiplied by this. GPTQ spreads the errors of columns over later ones, so that
+  /// the best scale may be somewhat larger than that of the weights as they are.
+  double factor = 1;
 
   /// The block, cut to the matrix.
   [[nodiscard]] constexpr extents scale_block(std::size_t rows, std::size_t cols) const {
@@ -89,7 +92,7 @@ struct least_squares_scale {
       if (next == scale) break;
       scale = next;
     }
-    return scale;
+    return static_cast<T>(factor * static_cast<double>(scale));
   }
 };
 

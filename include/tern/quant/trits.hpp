@@ -1,4 +1,4 @@
-// The rule by which absmean, per_channel and block round real weights to trits:
+// How policies round real weights to trits. absmean, per_channel and block share the rule
 //   code = clip(round(w / (D + eps)), -1, 1),  half to even,
 // where D is the mean of |w| over all weights that share a scale.
 #pragma once
@@ -22,14 +22,22 @@ T finite_scale(T scale, std::string_view policy) {
   throw numeric_error(std::string(policy) + ": the mean of |weights| is not finite");
 }
 
+/// Stores +1 for factor * w > threshold, -1 for factor * w < -threshold, and else 0.
+template <class T>
+void store_trits_above(row_view<const T> w, row_view<std::int8_t> codes, T threshold,
+                       T factor = T(1)) {
+  const simd::batch<T> limit(threshold), times(factor), zero(T(0)), one(T(1));
+  store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
+    const simd::batch<T> scaled = times * v;
+    return xsimd::select(scaled > limit, one, zero) - xsimd::select(scaled < -limit, one, zero);
+  });
+}
+
 /// Stores the codes of weights whose scale is `mean`.
 template <class T>
 void store_trits(row_view<const T> w, row_view<std::int8_t> codes, T mean, double eps) {
   // round(w / d) is +1 exactly where w > d / 2, since a tie goes to the even 0.
-  const simd::batch<T> half((mean + static_cast<T>(eps)) / 2), zero(T(0)), one(T(1));
-  store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
-    return xsimd::select(v > half, one, zero) - xsimd::select(v < -half, one, zero);
-  });
+  store_trits_above<T>(w, codes, (mean + static_cast<T>(eps)) / 2);
 }
 
 /// Quantizes with a scale for every `width` columns of a row: w (M, K) -> codes (M, K), scales (M,
