@@ -27,7 +27,8 @@ double output_energy(matrix_view<const T> weights, matrix_view<const T> hessian,
     for (std::size_t c = 0; c < weights.cols; ++c)
       rows[r] += static_cast<double>(product(r, c)) * static_cast<double>(weights(r, c));
   });
-  return std::max(0.0, std::accumulate(rows.begin(), rows.end(), 0.0));
+  const double total = std::accumulate(rows.begin(), rows.end(), 0.0);
+  return total < 0 ? 0 : total;  // rounding may make a small trace negative; NaN stays NaN
 }
 
 /// tr((W - Q) H (W - Q)^T) / tr(W H W^T) for weights W and approximations Q of them, both (M, K).
