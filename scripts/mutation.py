@@ -102,6 +102,41 @@ TABLE = {
     ("distill/relation_term.hpp", "train/trainer"): [
         ("static_cast<T>(alpha * this->factor())", "static_cast<T>(-alpha * this->factor())"),
     ],
+    ("calibrate/input_moments.hpp", "calibrate/input_moments"): [
+        ("by_weight * (by_unit * (u - v))", "by_weight * (by_unit * (u + v))"),
+        ("by_weight * (by_unit * (u - v))", "by_unit * (u - v)"),
+        ("row_view<const T>(plain));", "x);"),
+        ("h(r, c) = h(c, r);", "h(r, c) = T(0);"),
+        ("if (weight > T(0)) chosen", "chosen"),
+        ("if (filled_ == chunk) flush(ex);", "if (filled_ == chunk) filled_ = 0;"),
+    ],
+    ("calibrate/hessian_factor.hpp", "calibrate/gptq"): [
+        ("a(i, i) == 0 ? 1 : a(i, i) + damping", "a(i, i) + damping"),
+        ("a(i, i) + damping", "a(i, i)"),
+        ("hessian(a, a) > hessian(b, b)", "hessian(a, a) < hessian(b, b)"),
+    ],
+    ("calibrate/target_correction.hpp", "calibrate/target_correction"): [
+        ("gemm<T>(T(1), before", "gemm<T>(T(-1), before"),
+        ("rows = x.transpose()", "rows = -x.transpose()"),
+    ],
+    ("calibrate/gptq.hpp", "calibrate/gptq"): [
+        ("gemm<T>(T(-1), errors", "gemm<T>(T(1), errors"),
+        ("simd::axpy<T>(-error", "simd::axpy<T>(error"),
+        (" / upper(j, j)", ""),
+        ("const bool scales_first = ", "const bool scales_first = true || "),
+        ("if (first % block.cols == 0)", "if (first % block.cols != 0)"),
+        ("wide < to_next ? wide : to_next", "to_next"),
+        ("out.latents(r, factor.order()[i]) = work(r, i)", "out.latents(r, i) = work(r, i)"),
+    ],
+    ("calibrate/output_error.hpp", "calibrate/awq"): [
+        ("return total < 0 ? 0 : total", "return total > 0 ? total : 0"),
+        ("weights(r, c) - approximation(r, c)", "weights(r, c) + approximation(r, c)"),
+    ],
+    ("calibrate/awq.hpp", "calibrate/awq"): [
+        ("* scale / factors[c]", "* scale"),
+        ("/ middle", ""),
+        ("error >= least", "error <= least"),
+    ],
     ("train/sgd.hpp", "train/optimizer"): [
         ("keep * w0 - lr", "keep * w0 + lr"),
         ("mu * m0 + scale", "mu * m0 - scale"),

@@ -39,6 +39,7 @@
 
 // Ops, each a forward and a backward
 #include "tern/grad/ste.hpp"             // ste: a quantizer that gradients pass straight through
+#include "tern/linalg/cholesky.hpp"      // cholesky, multiply_by_inverse
 #include "tern/linalg/gemm.hpp"          // gemm: the float matrix product
 #include "tern/linalg/scaled_codes.hpp"  // add_product: floats times int8 codes with scales
 #include "tern/nn/attention.hpp"      // attention: causal, grouped queries, memory linear in length

@@ -25,7 +25,7 @@ set(links_tern tern)
 set(links_io io tern)
 set(links_text text io tern)
 set(links_train train text io tern)
-set(outside_Eigen adapt calibrate) # calibrate factorises matrices
+set(outside_Eigen adapt)
 set(outside_xsimd core)
 set(outside_nlohmann json io text data recipe)
 set(outside_zlib io)

@@ -9,6 +9,7 @@
 
 #include "tern/distill/relation.hpp"
 #include "tern/kernel/matmul.hpp"
+#include "tern/linalg/cholesky.hpp"
 #include "tern/linalg/scaled_codes.hpp"
 #include "tern/nn/attention.hpp"
 #include "tern/nn/bit_linear.hpp"
@@ -109,6 +110,15 @@ TEST_CASE("a thread needs no more than 64 KB of stack") {
        [](operands& o) {
          gemm<double>(1, o.matrix(o.xd, o.tokens), o.matrix(o.wd, o.out).transposed(),
                       o.matrix(o.yd, o.tokens));
+       }},
+      {"cholesky and its inverses",
+       [](operands& o) {
+         const matrix_view<double> a(o.xd.data(), o.tokens, o.tokens),
+             b(o.wd.data(), 100, o.tokens);
+         for (std::size_t i = 0; i < o.tokens; ++i) a(i, i) += 1;
+         CHECK(cholesky<double>(a));
+         multiply_by_inverse_transposed<double>(a, b);
+         multiply_by_inverse<double>(a, b);
        }},
       {"add_product",
        [](operands& o) {

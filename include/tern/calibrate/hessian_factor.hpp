@@ -5,7 +5,6 @@
 // Cholesky factorisation with an upper triangular R, and U = R^-1.
 #pragma once
 
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -18,6 +17,7 @@
 #include "tern/calibrate/require_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/linalg/cholesky.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -29,24 +29,22 @@ namespace detail {
 /// a ridge that is negative or not finite, and numeric_error, which begins with `what`, where H is
 /// not positive definite.
 template <class T>
-Eigen::LLT<Eigen::MatrixXd> damped_cholesky(matrix_view<const T> h, double ridge,
-                                            std::span<const std::size_t> order,
-                                            const std::string& what) {
+matrix<double> damped_cholesky(matrix_view<const T> h, double ridge,
+                               std::span<const std::size_t> order, const std::string& what,
+                               executor_ref ex) {
   if (!(ridge >= 0) || !std::isfinite(ridge))
     throw config_error(what + ": the damping must be finite and at least 0");
   const std::size_t k = h.rows;
-  Eigen::MatrixXd a(k, k);
+  matrix<double> factor = tensor_traits<matrix<double>>::make(k, k);
+  const matrix_view<double> a = factor;
   double trace = 0;
-  for (std::size_t c = 0; c < k; ++c) {
-    for (std::size_t r = 0; r < k; ++r)
-      a(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(c)) =
-          static_cast<double>(h(order[r], order[c]));
-    trace += static_cast<double>(h(c, c));
-  }
+  for (std::size_t i = 0; i < k; ++i) trace += static_cast<double>(h(i, i));
   const double damping = ridge * trace / static_cast<double>(std::max<std::size_t>(k, 1));
-  for (Eigen::Index i = 0; i < a.rows(); ++i) a(i, i) = a(i, i) == 0 ? 1 : a(i, i) + damping;
-  Eigen::LLT<Eigen::MatrixXd> factor(std::move(a));
-  if (factor.info() != Eigen::Success)
+  for_each_row(k, k, ex, [&](std::size_t r) {
+    for (std::size_t c = 0; c <= r; ++c) a(r, c) = static_cast<double>(h(order[r], order[c]));
+    a(r, r) = a(r, r) == 0 ? 1 : a(r, r) + damping;
+  });
+  if (!cholesky<double>(a, ex))
     throw numeric_error(what + ": the hessian is not positive definite; raise the damping");
   return factor;
 }
@@ -82,21 +80,21 @@ class hessian_factor {
       std::stable_sort(order_.begin(), order_.end(),
                        [&](std::size_t a, std::size_t b) { return hessian(a, a) > hessian(b, b); });
     const std::vector<std::size_t> reversed(order_.rbegin(), order_.rend());
-    const auto factor =
-        detail::damped_cholesky(hessian, options.damping, reversed, "hessian_factor");
-    const auto& lower = factor.matrixLLT();
+    const matrix<double> factor =
+        detail::damped_cholesky(hessian, options.damping, reversed, "hessian_factor", ex);
+    const matrix_view<const double> lower = factor;
     const std::size_t k = width();
     upper_ = tensor_traits<matrix<T>>::make(k, k);
     const matrix_view<T> u = upper_;
-    // A few columns of L^-1 at a time. They are 0 above the diagonal.
+    // Some rows of L^-1 at a time. They are 0 right of the diagonal.
     ex.parallel_for(k, 64, [&](std::size_t begin, std::size_t end) {
-      const auto rest = static_cast<Eigen::Index>(k - begin);
-      Eigen::MatrixXd x = Eigen::MatrixXd::Identity(rest, static_cast<Eigen::Index>(end - begin));
-      lower.bottomRightCorner(rest, rest).template triangularView<Eigen::Lower>().solveInPlace(x);
-      for (std::size_t c = begin; c < end; ++c)
-        for (std::size_t r = c; r < k; ++r)
-          u(k - 1 - r, k - 1 - c) = static_cast<T>(
-              x(static_cast<Eigen::Index>(r - begin), static_cast<Eigen::Index>(c - begin)));
+      matrix<double> rows = tensor_traits<matrix<double>>::make(end - begin, end);
+      const matrix_view<double> x = rows;
+      for (std::size_t r = begin; r < end; ++r) x(r - begin, r) = 1;
+      multiply_by_inverse<double>(lower.block(0, 0, end, end), x);
+      for (std::size_t r = begin; r < end; ++r)
+        for (std::size_t c = 0; c <= r; ++c)
+          u(k - 1 - r, k - 1 - c) = static_cast<T>(x(r - begin, c));
     });
   }
 

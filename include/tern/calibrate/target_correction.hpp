@@ -15,6 +15,7 @@
 #include "tern/calibrate/input_moments.hpp"
 #include "tern/calibrate/require_finite.hpp"
 #include "tern/core/arena.hpp"
+#include "tern/linalg/cholesky.hpp"
 #include "tern/linalg/gemm.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -38,14 +39,20 @@ class target_correction {
     require_finite<T>(moments.hessian, "target_correction: hessian");
     std::vector<std::size_t> order(k);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto factor = detail::damped_cholesky<T>(matrix_view<const T>(moments.hessian), ridge,
-                                                   order, "target_correction");
-    // D (H + lambda I)^-1 = ((H + lambda I)^-1 D^T)^T, a few rows of D at a time.
+    const tern::matrix<double> factor = detail::damped_cholesky<T>(
+        matrix_view<const T>(moments.hessian), ridge, order, "target_correction", ex);
+    const matrix_view<const double> lower = factor;
+    const matrix_view<T> d = correction_;
+    // D (L L^T)^-1 = D L^-T L^-1, some rows of D at a time.
     ex.parallel_for(k, 64, [&](std::size_t begin, std::size_t end) {
-      auto rows = correction_.middleRows(static_cast<Eigen::Index>(begin),
-                                         static_cast<Eigen::Index>(end - begin));
-      const Eigen::MatrixXd x = factor.solve(rows.transpose().template cast<double>());
-      rows = x.transpose().template cast<T>();
+      tern::matrix<double> rows = tensor_traits<tern::matrix<double>>::make(end - begin, k);
+      const matrix_view<double> x = rows;
+      for (std::size_t r = begin; r < end; ++r)
+        for (std::size_t c = 0; c < k; ++c) x(r - begin, c) = static_cast<double>(d(r, c));
+      multiply_by_inverse_transposed<double>(lower, x);
+      multiply_by_inverse<double>(lower, x);
+      for (std::size_t r = begin; r < end; ++r)
+        for (std::size_t c = 0; c < k; ++c) d(r, c) = static_cast<T>(x(r - begin, c));
     });
   }
 
