@@ -102,6 +102,14 @@ TABLE = {
     ("distill/relation_term.hpp", "train/trainer"): [
         ("static_cast<T>(alpha * this->factor())", "static_cast<T>(-alpha * this->factor())"),
     ],
+    ("linalg/cholesky.hpp", "linalg/cholesky"): [
+        ("x[i] - simd::dot(known, factors)", "x[i] + simd::dot(known, factors)"),
+        ("simd::axpy<T>(-x[i]", "simd::axpy<T>(x[i]"),
+        ("gemm<T>(T(-1), x.col_block", "gemm<T>(T(1), x.col_block"),
+        ("gemm<T>(T(-1), part", "gemm<T>(T(1), part"),
+        ("gemm<T>(T(-1), below", "gemm<T>(T(1), below"),
+        ("!(square > T(0)) || ", ""),
+    ],
     ("calibrate/input_moments.hpp", "calibrate/input_moments"): [
         ("by_weight * (by_unit * (u - v))", "by_weight * (by_unit * (u + v))"),
         ("by_weight * (by_unit * (u - v))", "by_unit * (u - v)"),
@@ -111,13 +119,13 @@ TABLE = {
         ("if (filled_ == chunk) flush(ex);", "if (filled_ == chunk) filled_ = 0;"),
     ],
     ("calibrate/hessian_factor.hpp", "calibrate/gptq"): [
-        ("a(i, i) == 0 ? 1 : a(i, i) + damping", "a(i, i) + damping"),
-        ("a(i, i) + damping", "a(i, i)"),
+        ("a(r, r) == 0 ? 1 : a(r, r) + damping", "a(r, r) + damping"),
+        ("a(r, r) + damping", "a(r, r)"),
         ("hessian(a, a) > hessian(b, b)", "hessian(a, a) < hessian(b, b)"),
     ],
     ("calibrate/target_correction.hpp", "calibrate/target_correction"): [
         ("gemm<T>(T(1), before", "gemm<T>(T(-1), before"),
-        ("rows = x.transpose()", "rows = -x.transpose()"),
+        ("multiply_by_inverse<double>(lower, x);", ""),
     ],
     ("calibrate/gptq.hpp", "calibrate/gptq"): [
         ("gemm<T>(T(-1), errors", "gemm<T>(T(1), errors"),
@@ -130,6 +138,8 @@ TABLE = {
     ],
     ("calibrate/output_error.hpp", "calibrate/awq"): [
         ("return total < 0 ? 0 : total", "return total > 0 ? total : 0"),
+    ],
+    ("calibrate/output_error.hpp", "calibrate/gptq"): [
         ("weights(r, c) - approximation(r, c)", "weights(r, c) + approximation(r, c)"),
     ],
     ("calibrate/awq.hpp", "calibrate/awq"): [

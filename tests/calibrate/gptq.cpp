@@ -285,6 +285,18 @@ TEST_CASE("GPTQ takes column-major weights and needs no latents") {
   CHECK(scales == expected.scales);
 }
 
+TEST_CASE("GPTQ may write the latents over the weights") {
+  matrix<float> w = random_matrix<float>(60, 70, 15);
+  const auto factor = factor_of(random_hessian<float>(70, 90, 16));
+  const calibrated<float> expected(w, factor, groups_of(32));
+  std::vector<std::int8_t> codes(60 * 70);
+  matrix<float> scales(60, 3);
+  arena memory;
+  gptq{}.quantize<float>(w, factor, groups_of(32), {{codes.data(), 60, 70}, scales, w}, memory);
+  CHECK(codes == expected.codes);
+  CHECK(w == expected.latents);
+}
+
 TEST_CASE("GPTQ refuses weights and hessians that are not finite") {
   const float bad =
       GENERATE(std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity());

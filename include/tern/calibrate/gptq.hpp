@@ -38,13 +38,14 @@ struct gptq {
   /// differ only in the order of additions. At least 1.
   std::size_t block_columns = 64;
 
-  /// weights (M, K), and the factor of the hessian of their input, give `out`. The scales are found
-  /// by a scale_rule. Where its block is 1 row high and narrower than the matrix and the columns
-  /// have natural order, a block's scales are found just before its first column is rounded, from
-  /// weights that compensate all columns before it. Otherwise all are found first, from the weights
-  /// as given (static groups), and blocks consist of natural columns whatever the order. A column
-  /// that is never active is rounded to the nearest code. Throws shape_error, config_error for a
-  /// block_columns of 0, and numeric_error where weights or their compensation are not finite.
+  /// weights (M, K), and the factor of the hessian of their input, give `out`, whose latents may be
+  /// the memory of the weights. The scales are found by a scale_rule. Where its block is 1 row high
+  /// and narrower than the matrix and the columns have natural order, a block's scales are found
+  /// just before its first column is rounded, from weights that compensate all columns before it.
+  /// Otherwise all are found first, from the weights as given (static groups), and blocks consist
+  /// of natural columns whatever the order. A column that is never active is rounded to the nearest
+  /// code. Throws shape_error, config_error for a block_columns of 0, and numeric_error where
+  /// weights or their compensation are not finite.
   template <class T, scale_rule<T> R>
   void quantize(matrix_view<const T> weights, const hessian_factor<T>& factor, const R& rule,
                 const calibrated_weights<T>& out, arena& memory, executor_ref ex = {}) const {
