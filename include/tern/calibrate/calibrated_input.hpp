@@ -77,8 +77,8 @@ class calibrated_input {
 
   /// The same error where the weights are rounded to nearest. `codes` is overwritten.
   template <scale_rule<T> R>
-  double nearest_error(matrix_view<const T> original, const R& rule,
-                       matrix_view<std::int8_t> codes, arena& memory, executor_ref ex) const {
+  double nearest_error(matrix_view<const T> original, const R& rule, matrix_view<std::int8_t> codes,
+                       arena& memory, executor_ref ex) const {
     const arena_scope temporaries(memory);
     const extents block = rule.scale_block(original.rows, original.cols),
                   n = scale_extents({original.rows, original.cols}, block);

@@ -123,7 +123,8 @@ class model_calibration {
       const std::size_t index = next++;
       if (all.options_.rounding == calibration_rounding::gptq) try {
           if (x.value.data != seen)
-            input.emplace(x.value, reference.of(index), hidden_rms, all.options_, all.tape_.executor());
+            input.emplace(x.value, reference.of(index), hidden_rms, all.options_,
+                          all.tape_.executor());
           seen = x.value.data;
           all.quantize(p, *input, report, index);
         } catch (const numeric_error& e) {
@@ -166,9 +167,8 @@ class model_calibration {
     const arena_scope temporaries(memory);
     const matrix_view<T> w = p.weight.view(), original = memory.matrix<T>(w.rows, w.cols);
     copy_matrix<T>(w, original);
-    const least_squares_scale rule{p.scale_block == p.weight.shape
-                                       ? extents{0, 0}
-                                       : extents{1, options_.scale_group}};
+    const least_squares_scale rule{
+        p.scale_block == p.weight.shape ? extents{0, 0} : extents{1, options_.scale_group}};
     const calibrated_weights<T> to{memory.matrix<std::int8_t>(w.rows, w.cols), p.scales->view(), w};
     report.nearest[index] = input.nearest_error(original, rule, to.codes, memory, ex);
     if (input.correction()) input.correction()->apply(w, memory, ex);

@@ -31,8 +31,8 @@ struct policy_scale {
   Q policy{};  ///< finds the scales
 
   /// The block of the policy.
-  static constexpr extents scale_block(std::size_t rows, std::size_t cols) {
-    return Q::scale_block(rows, cols);
+  [[nodiscard]] constexpr extents scale_block(std::size_t rows, std::size_t cols) const {
+    return policy.scale_block(rows, cols);
   }
 
   /// w (M, K) -> scales. Throws what the policy throws.

@@ -17,8 +17,8 @@ template <class T>
 std::vector<T> row_rms(matrix_view<const T> m) {
   std::vector<T> rms(m.rows);
   for (std::size_t r = 0; r < m.rows; ++r)
-    rms[r] = std::sqrt(simd::dot(m.row(r), m.row(r)) /
-                       static_cast<T>(std::max<std::size_t>(m.cols, 1)));
+    rms[r] =
+        std::sqrt(simd::dot(m.row(r), m.row(r)) / static_cast<T>(std::max<std::size_t>(m.cols, 1)));
   return rms;
 }
 
@@ -43,8 +43,8 @@ class stream_recorder {
   template <class Projection>
   void before_product(Projection&, variable<T> x) {
     if (x.value.data != last_) {
-      matrix<T>& kept = inputs_.emplace_back(
-          tensor_traits<matrix<T>>::make(x.value.rows, x.value.cols));
+      matrix<T>& kept =
+          inputs_.emplace_back(tensor_traits<matrix<T>>::make(x.value.rows, x.value.cols));
       std::copy_n(x.value.data, x.value.size(), matrix_view<T>(kept).data);
       last_ = x.value.data;
     }

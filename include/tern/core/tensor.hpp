@@ -152,4 +152,12 @@ void require_shape(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
                     std::to_string(m.cols));
 }
 
+/// Copies every element. The matrices may have different strides. Throws shape_error.
+template <class T>
+void copy_matrix(matrix_view<const T> from, matrix_view<T> to) {
+  require_shape(to, from.rows, from.cols, "copy_matrix: to");
+  for (std::size_t r = 0; r < from.rows; ++r)
+    for (std::size_t c = 0; c < from.cols; ++c) to(r, c) = from(r, c);
+}
+
 }  // namespace tern::inline TERN_ABI

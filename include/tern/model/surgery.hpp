@@ -90,11 +90,7 @@ void restore_masters(decoder<Owner, absmean, A>& model) {
       } else {
         p.place_scales(model.config().scale_block(p.weight.shape));
         p.packed->visit([&](const auto& packed) {
-          const auto from = packed.scales();
-          const auto to = p.scales->view();
-          require_shape(from, to.rows, to.cols, "restore_masters: scales");
-          for (std::size_t r = 0; r < to.rows; ++r)
-            for (std::size_t c = 0; c < to.cols; ++c) to(r, c) = from(r, c);
+          copy_matrix<scalar_of<Owner>>(packed.scales(), p.scales->view());
         });
       }
       p.packed.reset();
