@@ -11,6 +11,7 @@ void evaluate(const options& o);      ///< eval
 void inspect(const options& o);       ///< inspect
 void generate(const options& o);      ///< generate
 void bench(const options& o);         ///< bench
+void quantize(const options& o);      ///< quantize
 void export_model(const options& o);  ///< export
 
 }  // namespace bitdistill

@@ -3,17 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdlib>
 
 #include "format.hpp"
+#include "signals.hpp"
 
 namespace bitdistill {
 namespace {
-
-volatile std::sig_atomic_t stop = 0;
-
-extern "C" void request_stop(int) { stop = 1; }
 
 bool environment_has(const char* name) {
   const char* value = std::getenv(name);
@@ -35,17 +31,9 @@ std::string terms_text(const tern::loss_values& loss) {
 
 }  // namespace
 
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = request_stop;
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-}
-
 console::console() : bar_(stdout), colour_(bar_.possible() && !environment_has("NO_COLOR")) {}
 
-bool console::stop_requested() { return stop != 0; }
+bool console::stop_requested() { return bitdistill::stop_requested(); }
 
 void console::line(const std::string& text) {
   bar_.clear();

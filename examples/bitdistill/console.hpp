@@ -42,7 +42,4 @@ class console : public tern::run_observer {
   std::size_t first_step_ = 0, last_log_step_ = 0, tokens_ = 0;
 };
 
-/// Makes SIGINT and SIGTERM ask for a stop. A second signal ends the program.
-void catch_signals();
-
 }  // namespace bitdistill

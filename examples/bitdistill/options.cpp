@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <string_view>
 
@@ -35,6 +36,7 @@ class command_line {
     add_eval();
     add_inspect();
     add_generate();
+    add_quantize();
     add_export();
     add_bench();
   }
@@ -249,6 +251,45 @@ class command_line {
     c->add_option("--seed", o.seed, "Seed of sampling (default 1)")->check(CLI::NonNegativeNumber);
     add_context(c);
     add_machine(c);
+  }
+
+  void add_quantize() {
+    auto* c = subcommand(
+        "quantize", "Make a pretrained model ternary by calibration, in minutes, without training",
+        "  bitdistill quantize --model SmolLM2-135M --out ternary\n"
+        "  bitdistill quantize --model SmolLM2-135M --calibration text.txt.gz --scale group:64 \\\n"
+        "      --out ternary\n"
+        "  bitdistill quantize --model finetuned --task sst2 --data glue/SST-2 --out ternary\n"
+        "  bitdistill export --model ternary --out packed");
+    add_model(c, "Folder or file *.gguf of a full-precision model")->required();
+    c->add_option("--out", o.out, "Folder of the ternary model; it must not hold a model")
+        ->required();
+    c->add_option("--calibration", o.corpus,
+                  "Files of text to calibrate on, plain or .jsonl, also .gz; without them and "
+                  "without --task the model writes the text itself")
+        ->type_name("FILE...");
+    add_task(c);
+    c->add_option("--tokens", o.calibration_tokens, "Number of calibration tokens")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    c->add_option("--scale", o.scale,
+                  "Weights that share a scale: tensor, row, or group:N for N columns of a row")
+        ->check([](const std::string& text) {
+          std::size_t group = 0;
+          const char* end = text.data() + text.size();
+          const bool grouped = text.starts_with("group:") &&
+                               std::from_chars(text.data() + 6, end, group).ptr == end && group > 0;
+          return text == "tensor" || text == "row" || grouped
+                     ? std::string()
+                     : "expected tensor, row or group:N, got '" + text + "'";
+        })
+        ->capture_default_str();
+    c->add_option("--sub-ln", o.sub_ln,
+                  "matched: insert SubLN whose gains keep what the model computes; none: no SubLN")
+        ->check(CLI::IsMember({"none", "matched"}))
+        ->capture_default_str();
+    add_machine(c);
+    add_settings(c);
   }
 
   void add_export() {

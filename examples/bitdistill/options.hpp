@@ -19,6 +19,8 @@ struct options {
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
   std::size_t vocab_size = 0;
   bool resume = false, fresh = false, quick = false, ternary = false;
+  std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
+  std::size_t calibration_tokens = 16384;
   std::string part = "reported";   ///< part of the task that eval measures
   std::vector<std::string> paths;  ///< what inspect shows
 

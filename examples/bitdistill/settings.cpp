@@ -36,6 +36,17 @@ void need(bool good, const std::string& what) {
   if (!good) throw tern::config_error(what);
 }
 
+/// The stage of the command quantize. It calibrates on what is given: text, examples or both.
+json quantize_stage(const options& o, const std::string& model) {
+  json edits = {{"calibrate", {{"tokens", o.calibration_tokens}}},
+                {"sub_ln", o.sub_ln == "matched" ? "subln" : "none"}};
+  const bool groups = o.scale.starts_with("group:");
+  edits["learned_scales"] = groups ? "group" : o.scale;
+  if (groups) edits["scale_group"] = std::stoul(o.scale.substr(6));
+  if (o.task.empty() && o.prompt.empty()) edits["calibrate"]["task_share"] = 0;
+  return {{"name", "quantize"}, {"from", model}, {"edits", edits}};
+}
+
 /// The stage of a command that has one stage.
 json only_stage(const options& o) {
   const std::string model = as_path(o.model);
@@ -50,6 +61,7 @@ json only_stage(const options& o) {
     return {{"name", "base"}, {"like", "pretraining"}, {"from", model.empty() ? "new" : model}};
   }
   need(!model.empty(), o.command + " needs --model");
+  if (o.command == "quantize") return quantize_stage(o, model);
   if (o.command == "finetune") {
     const bool already = tern::load_config(model).ternary, ternary = o.ternary || already;
     return {{"name", "finetune"},
@@ -68,7 +80,8 @@ json only_stage(const options& o) {
 }
 
 bool has_one_stage(const options& o) {
-  return o.command == "pretrain" || o.command == "finetune" || o.command == "distill";
+  return o.command == "pretrain" || o.command == "finetune" || o.command == "distill" ||
+         o.command == "quantize";
 }
 
 /// The path of the recipe of the run that --resume continues; empty where there is none.

@@ -10,6 +10,7 @@
 #include "console.hpp"
 #include "recipes.hpp"
 #include "settings.hpp"
+#include "signals.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
 #include "tern/core/thread_pool.hpp"

@@ -34,6 +34,15 @@ struct layer_calibration {
   std::size_t sinks = 0;  ///< largest number of tokens that were sinks of a projection
 };
 
+/// About the memory that model_calibration takes besides the model, in bytes.
+inline std::size_t calibration_bytes(const model_config& c, std::size_t tokens) {
+  const std::size_t d = c.hidden_size, f = c.intermediate_size, q = c.q_width();
+  const std::size_t widest = std::max({d, f, q});
+  const std::size_t streams = 2 * d, inputs = 2 * d + q + f;
+  const std::size_t layer = 3 * d + 2 * q + 2 * c.kv_width() + 3 * f;
+  return sizeof(float) * (tokens * (streams + inputs + layer) + 8 * widest * widest);
+}
+
 /// Calibrates one model on one batch of sequences. Besides the model it holds both streams, the
 /// inputs of one layer, and what one layer's forward pass takes. All steps have the same bits for
 /// any number of threads.

@@ -65,6 +65,15 @@ inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_
   return sum.text();
 }
 
+/// Checksum of the data that a stage learns from or calibrates on.
+inline std::string checksum_of_data(const stage& s, const task_data& data) {
+  const auto corpus = [&] { return checksum_of(data.stream, data.separator); };
+  const auto task = [&](std::size_t most) { return checksum_of(data.train.examples, most); };
+  std::string text = s.data == stage_data::corpus ? corpus() : task(s.examples);
+  if (s.edits.calibrate) text += " " + corpus() + " " + task(0);
+  return text;
+}
+
 /// Checksum of the files of a model: one GGUF file, or the files of a folder that hold weights or
 /// the configuration.
 inline std::string checksum_of_model(const std::filesystem::path& model) {
@@ -104,9 +113,7 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
         {"stage", std::move(text)},
         {"from", origin(s.from)},
         {"teacher", s.teacher.empty() ? nlohmann::json() : origin(s.teacher)},
-        {"data", s.data == stage_data::corpus
-                     ? detail::checksum_of(data.stream, data.separator)
-                     : detail::checksum_of(data.train.examples, s.examples)}};
+        {"data", detail::checksum_of_data(s, data)}};
     all[s.name] = nlohmann::json::parse(made.dump());  // types of numbers as a file has them
   }
   return all;

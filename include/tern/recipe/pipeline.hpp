@@ -19,6 +19,8 @@
 #include "tern/checkpoint/save_model.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/model/surgery.hpp"
+#include "tern/recipe/calibration_run.hpp"
+#include "tern/recipe/calibration_tokens.hpp"
 #include "tern/recipe/evaluate.hpp"
 #include "tern/recipe/fingerprint.hpp"
 #include "tern/recipe/recipe.hpp"
@@ -43,6 +45,8 @@ class run_observer {
   virtual void on_change(const stage&, const std::string& /*difference*/) {}
   /// A stage begins or goes on.
   virtual void on_begin(const stage&, const model_config&, std::size_t /*first_step*/) {}
+  /// A stage has calibrated one of its `layers`.
+  virtual void on_layer(const stage&, const layer_calibration&, std::size_t /*layers*/) {}
   virtual void on_step(const stage&, const step_report&) {}   ///< A stage has done a step.
   virtual void on_end(const stage&) {}                        ///< A stage is done.
   virtual void on_skip(const stage&) {}                       ///< A stage was done before.
@@ -110,12 +114,32 @@ class pipeline {
     } else {
       model.emplace(load_model<Model>(weights_of(s.from)));
     }
+    if (s.edits.calibrate) {
+      calibrate(s, *model);
+      return std::move(*model);
+    }
     if (s.edits.sub_ln != norm_placement::none)
       insert_sub_ln(*model, s.edits.sub_ln, s.edits.sub_ln_eps);
     if (s.edits.make_ternary) make_ternary(*model);
     if (s.edits.learned_scales != scale_granularity::none)
       learn_scales(*model, s.edits.learned_scales, s.edits.scale_group);
     return std::move(*model);
+  }
+
+  /// Makes the model ternary as the stage says. Layers that were done before a stop are kept.
+  void calibrate(const stage& s, Model& model) {
+    observer_.on_begin(s, model.config(), 0);
+    calibrate_model(
+        model, calibration_tokens(data_, *s.edits.calibrate, model.config().vocab_size, s.seed),
+        calibration_options_of(s.edits), directory_.calibration(s.name),
+        fingerprints_.at(s.name).dump(),
+        [&](const layer_calibration& report, std::size_t layers) {
+          observer_.on_layer(s, report, layers);
+          if (observer_.stop_requested())
+            throw interrupted("stopped at layer " + std::to_string(report.layer + 1) +
+                              " of stage " + s.name);
+        },
+        ex_);
   }
 
   std::unique_ptr<batch_source> batches_of(const stage& s) const {
@@ -131,6 +155,14 @@ class pipeline {
   void train(const stage& s) {
     directory_.forget(s.name);
     Model model = start_of(s);
+    if (s.steps > 0) train_steps(s, model);
+    directory_.write_fingerprint(s.name, fingerprints_.at(s.name));
+    save_model(model, directory_.stage(s.name), storage::master);
+    remove_state(s);
+    observer_.on_end(s);
+  }
+
+  void train_steps(const stage& s, Model& model) {
     std::optional<Model> teacher;
     layer_counts layers{model.config().num_hidden_layers, 0};
     if (!s.teacher.empty()) {
@@ -140,10 +172,6 @@ class pipeline {
     stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s),
                            make_objective<T>(s.losses, layers), ex_);
     advance(s, model, loss);
-    directory_.write_fingerprint(s.name, fingerprints_.at(s.name));
-    save_model(model, directory_.stage(s.name), storage::master);
-    remove_state(s);
-    observer_.on_end(s);
   }
 
   /// Does the steps of a stage, beginning at its saved state where that is of the same stage.
@@ -178,6 +206,7 @@ class pipeline {
   void remove_state(const stage& s) const {
     std::error_code ignored;
     std::filesystem::remove(directory_.state(s.name), ignored);
+    std::filesystem::remove_all(directory_.calibration(s.name), ignored);
   }
 
   /// A text of all that the row of a stage depends on.

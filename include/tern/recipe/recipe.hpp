@@ -73,16 +73,26 @@ inline void validate(const recipe& r) {
       needs_teacher |= o.needs_teacher;
       if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
     });
-    if (!any_loss) fail("'losses': expected at least one loss term");
-    if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
-    static_cast<void>(trainer_options_of(s));
+    if (s.edits.calibrate) static_cast<void>(calibration_options_of(s.edits));
+    if (s.steps == 0 && !s.edits.calibrate)
+      fail("steps must be positive in a stage that does not calibrate");
+    if (s.steps > 0) {
+      if (!any_loss) fail("'losses': expected at least one loss term");
+      if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
+      static_cast<void>(trainer_options_of(s));
+    }
     known.push_back(s.name);
   }
 }
 
-/// Whether a stage of the recipe learns from `data`.
+/// Whether a stage of the recipe needs `data`: it learns from it, or calibrates on it.
 inline bool learns_from(const recipe& r, stage_data data) {
-  return std::ranges::any_of(r.stages, [&](const stage& s) { return s.data == data; });
+  return std::ranges::any_of(r.stages, [&](const stage& s) {
+    if (s.steps > 0 && s.data == data) return true;
+    if (!s.edits.calibrate) return false;
+    const double share = s.edits.calibrate->task_share;
+    return data == stage_data::task ? share > 0 : share < 1;
+  });
 }
 
 /// Whether a stage of the recipe has a row in the table. Rows are measured on the task.

@@ -1,6 +1,7 @@
 // The directory of a run. It holds config.json (the recipe), tokenizer.json, metrics.jsonl,
-// stages/<name>/ (master weights and their fingerprint), stages/<name>.state while a stage is under
-// way, models/<name>/ (the deployed model and its row of the table), table.txt and table.json.
+// stages/<name>/ (master weights and their fingerprint), stages/<name>.state or
+// stages/<name>.calibration/ while a stage is under way, models/<name>/ (the deployed model and its
+// row of the table), table.txt and table.json.
 #pragma once
 
 #include <cstddef>
@@ -40,6 +41,10 @@ class run_directory {
   /// The file with the state of a stage that is under way.
   [[nodiscard]] std::filesystem::path state(const std::string& name) const {
     return path_ / "stages" / (name + ".state");
+  }
+  /// The folder with the finished layers of a stage that is being calibrated.
+  [[nodiscard]] std::filesystem::path calibration(const std::string& name) const {
+    return path_ / "stages" / (name + ".calibration");
   }
   /// The folder of a stage's deployed model.
   [[nodiscard]] std::filesystem::path model(const std::string& name) const {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "tern/core/describe.hpp"
 #include "tern/core/error.hpp"
 #include "tern/model/config_fields.hpp"
+#include "tern/recipe/calibration_choice.hpp"
 #include "tern/recipe/loss_terms.hpp"
 #include "tern/recipe/optimizers.hpp"
 #include "tern/train/trainer.hpp"
@@ -33,6 +35,9 @@ struct stage_edits {
   /// Scales of ternary weights become parameters; none: they stay as they are.
   scale_granularity learned_scales = scale_granularity::none;
   std::size_t scale_group = 0;  ///< columns of a group of learned_scales
+  /// Makes the model ternary by calibration, with the norms and scales that the other fields name;
+  /// none: norms have gain 1 and weights are left as they are.
+  std::optional<calibration_choice> calibrate{};
 };
 
 /// A cell of the result table that says whether a row has something, such as {"SubLN", true}.
@@ -77,6 +82,7 @@ constexpr void describe(V& v, stage_edits& e) {
   v.value("make_ternary", e.make_ternary);
   v.choice("learned_scales", e.learned_scales, scale_granularity_names);
   v.value("scale_group", e.scale_group);
+  v.optional("calibrate", e.calibrate);
 }
 static_assert(describes_all_members<stage_edits>());
 
@@ -133,6 +139,17 @@ constexpr void describe(V& v, stage& s) {
   v.objects("marks", s.marks);
 }
 static_assert(describes_all_members<stage>());
+
+/// What the edits of a stage that calibrates say. Throws config_error as
+/// calibration_options::validate() does.
+inline calibration_options calibration_options_of(const stage_edits& e) {
+  const calibration_choice c = e.calibrate.value();
+  const calibration_options o{c.rounding,   e.learned_scales, e.scale_group, e.sub_ln,
+                              e.sub_ln_eps, c.correct_target, c.ridge,       c.damping,
+                              c.unit_rms,   c.sink_ratio,     c.sink_weight};
+  o.validate();
+  return o;
+}
 
 /// Whether `from` or `teacher` is a path of a model rather than the name of a stage.
 inline bool is_model_path(std::string_view origin) {

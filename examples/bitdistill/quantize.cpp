@@ -1,0 +1,204 @@
+// The command quantize: makes a pretrained model ternary by calibration and says what it cost.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <numeric>
+#include <utility>
+
+#include "commands.hpp"
+#include "format.hpp"
+#include "progress_bar.hpp"
+#include "resources.hpp"
+#include "settings.hpp"
+#include "signals.hpp"
+#include "stopped.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_model.hpp"
+#include "tern/core/thread_pool.hpp"
+#include "tern/infer/compare_models.hpp"
+#include "tern/infer/sample_windows.hpp"
+#include "tern/model/pack_model.hpp"
+#include "tern/pack/base3.hpp"
+#include "tern/recipe/calibration_run.hpp"
+#include "tern/recipe/calibration_tokens.hpp"
+#include "tern/recipe/evaluate.hpp"
+#include "tern/recipe/fingerprint.hpp"
+#include "texts.hpp"
+
+namespace bitdistill {
+namespace {
+
+namespace fs = std::filesystem;
+using clock = std::chrono::steady_clock;
+
+double seconds_since(clock::time_point start) {
+  return std::chrono::duration<double>(clock::now() - start).count();
+}
+
+/// Text for the calibration, and text that it does not see.
+struct calibration_text {
+  tern::token_batch calibration, held_out;
+};
+
+/// Splits windows and examples: about a sixteenth is held out.
+calibration_text split(tern::task_data data, const tern::stage& s, std::size_t vocab_size) {
+  const auto& choice = *s.edits.calibrate;
+  const auto part_of = [](std::size_t n) { return std::min<std::size_t>(n / 16 + (n > 1), 24); };
+  const std::size_t windows = data.stream.size() / choice.length, kept = windows - part_of(windows);
+  auto& examples = data.train.examples;
+  const std::size_t few = part_of(examples.size());
+  calibration_text text;
+  for (std::size_t i = kept; i < windows; ++i)
+    text.held_out.add(std::span(data.stream).subspan(i * choice.length, choice.length));
+  for (std::size_t i = examples.size() - few; i < examples.size(); ++i)
+    text.held_out.add(examples[i].tokens);
+  data.stream.resize(std::min(data.stream.size(), kept * choice.length));
+  examples.resize(examples.size() - few);
+  text.calibration = calibration_tokens(data, choice, vocab_size, s.seed);
+  return text;
+}
+
+/// Text that the model writes itself.
+std::vector<std::int32_t> own_text(tern::decoder<>& model, const tern::stage& s,
+                                   std::int32_t separator, tern::executor_ref ex) {
+  const auto& choice = *s.edits.calibrate;
+  const std::size_t windows = (choice.tokens + choice.length - 1) / choice.length;
+  progress_bar bar(stderr);
+  fmt::print("no --calibration and no --task: the model writes the calibration text itself\n");
+  std::vector<std::int32_t> stream;
+  const auto written = tern::sample_windows(
+      model, separator, windows + windows / 15 + 1, choice.length, s.seed,
+      [&](std::size_t n) { bar.show("writing text", n, choice.length); }, ex);
+  for (const auto& window : written) stream.insert(stream.end(), window.begin(), window.end());
+  bar.clear();
+  return stream;
+}
+
+/// Bytes of the parameters as floats.
+std::size_t bytes_of_masters(tern::decoder<>& model) {
+  std::size_t bytes = 0;
+  model.for_each_parameter([&](auto& p) { bytes += p.view().size() * sizeof(float); });
+  return bytes;
+}
+
+void require_resources(tern::decoder<>& model, std::size_t tokens, const fs::path& out) {
+  const std::size_t masters = bytes_of_masters(model);
+  require_disk(out, 2 * masters, "the model and the layers that are done");
+  require_memory(tern::calibration_bytes(model.config(), tokens), "the calibration");
+}
+
+std::string layer_text(const tern::layer_calibration& r) {
+  const auto mean = [](const auto& e) {
+    return std::accumulate(e.begin(), e.end(), 0.0) / static_cast<double>(e.size());
+  };
+  return fmt::format("{:>5}  {:>9.4f}  {:>10.4f}  {:>13.4f}", r.layer, mean(r.nearest), mean(r.now),
+                     r.hidden);
+}
+
+/// Calibrates and prints a line for each layer.
+void calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stage& s,
+               const fs::path& folder, const std::string& identity, tern::executor_ref ex) {
+  progress_bar bar(stderr);
+  const auto start = clock::now();
+  std::size_t done = 0;
+  fmt::print("layer  nearest  calibrated  hidden states\n");
+  bar.show("calibration", 0, model.layers().size());
+  tern::calibrate_model(
+      model, std::move(batch), tern::calibration_options_of(s.edits), folder, identity,
+      [&](const tern::layer_calibration& report, std::size_t layers) {
+        bar.clear();
+        fmt::print("{}\n", layer_text(report));
+        std::fflush(stdout);
+        const double each = seconds_since(start) / static_cast<double>(++done);
+        bar.show("calibration", report.layer + 1, layers, [&] {
+          return " eta " + duration(each * static_cast<double>(layers - report.layer - 1));
+        });
+        if (stop_requested())
+          throw stopped("stopped behind layer " + std::to_string(report.layer) +
+                        "; the same command continues");
+      },
+      ex);
+  bar.clear();
+}
+
+void print_comparison(const tern::model_comparison& c) {
+  fmt::print(
+      "{} tokens that calibration did not see: perplexity {:.2f} -> {:.2f} | KL {:.3f} nats | same "
+      "most probable token {:.1f} %\n",
+      grouped(c.tokens), c.reference_perplexity, c.perplexity, c.divergence, 100 * c.agreement);
+}
+
+void print_metrics(tern::decoder<>& source, tern::decoder<>& model, const tern::task_data& data,
+                   const tern::bpe_tokenizer& tokenizer, tern::executor_ref ex) {
+  if (data.reported().examples.empty()) return;
+  progress_bar bar(stderr);
+  const auto measured = [&](tern::decoder<>& m) {
+    return tern::evaluate(
+        m, data, data.reported(), tokenizer,
+        [&](std::size_t n, std::size_t all) { bar.show("evaluation", n, all); }, ex);
+  };
+  const auto before = measured(source), after = measured(model);
+  bar.clear();
+  for (std::size_t i = 0; i < before.metrics.size(); ++i)
+    fmt::print("{} {:.2f} % -> {:.2f} % on {} examples\n", before.metrics[i].first,
+               before.metrics[i].second, after.metrics[i].second,
+               grouped(data.reported().examples.size()));
+}
+
+/// Bytes of the model as `export` stores it by default.
+std::size_t exported_bytes(tern::decoder<>& model, tern::executor_ref ex) {
+  tern::pack_ternary<tern::base3>(model, ex);
+  std::size_t bytes = 0;
+  model.for_each_projection([&](const auto& p) {
+    bytes += p.packed ? p.packed->size_bytes() : p.weight.shape.rows * p.weight.shape.cols;
+  });
+  return bytes;
+}
+
+}  // namespace
+
+void quantize(const options& o) {
+  settings s = make_settings(o);
+  const tern::stage& stage = s.recipe.stages.front();
+  validate(s.recipe);
+  const fs::path out = o.out;
+  if (fs::exists(out / "config.json"))
+    throw tern::config_error("'" + o.out + "' holds a model already: choose another --out");
+  const auto start = clock::now();
+  tern::thread_pool pool(o.threads);
+  auto model = tern::load_model<>(s.model);
+  const auto texts = load_texts(s.recipe);
+  const auto tokenizer = make_tokenizer(s, texts);
+  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, pool);
+  require_resources(model, stage.edits.calibrate->tokens, out);
+  catch_signals();
+  if (data.stream.empty() && data.train.examples.empty())
+    data.stream = own_text(model, stage, data.separator, pool);
+  auto text = split(data, stage, model.config().vocab_size);
+  fmt::print("{}: {} calibration tokens in {} sequences\n", o.model,
+             grouped(text.calibration.tokens.size()), text.calibration.sequences());
+
+  tern::detail::content_checksum identity;
+  identity.add<std::int32_t>(text.calibration.tokens);
+  const std::string what = tern::write_fields(stage).dump() + " " + identity.text() + " " +
+                           tern::detail::checksum_of_model(s.model);
+  const fs::path partial = out / "calibration";
+  calibrate(model, std::move(text.calibration), stage, partial, what, pool);
+  tern::save_model(model, out, tern::storage::master);
+  tokenizer.save(out / "tokenizer.json");
+  fs::remove_all(partial);
+  fmt::print("calibrated in {}\n", duration(seconds_since(start)));
+
+  const std::size_t masters = bytes_of_masters(model), packed = exported_bytes(model, pool);
+  auto source = tern::load_model<>(s.model);
+  if (!text.held_out.tokens.empty())
+    print_comparison(tern::compare_models(source, model, text.held_out, pool));
+  print_metrics(source, model, data, tokenizer, pool);
+  fmt::print("{}: masters of {:.1f} MB to train on; `export` makes a packed model of {:.1f} MB\n",
+             o.out, static_cast<double>(masters) / 1e6, static_cast<double>(packed) / 1e6);
+}
+
+}  // namespace bitdistill
