@@ -154,7 +154,7 @@ TEST_CASE("stages that cannot run are refused") {
       {R"([{"name": "a", "like": "long", "losses": {"cross_entropy": null}}])",
        "stage a: 'losses': expected at least one loss term"},
       {R"([{"name": "a", "like": "long", "steps": 0}])",
-       "stage a: trainer: steps must be positive"},
+       "stage a: steps must be positive in a stage that does not calibrate"},
       {R"([{"name": "a", "like": "long", "warmup": 2}])",
        "stage a: warmup must lie between 0 and 1"},
       {R"([{"name": "a", "like": "long", "optimizer": {"sgd": {}}}])",

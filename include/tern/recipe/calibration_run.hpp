@@ -25,9 +25,13 @@ inline std::filesystem::path layer_file(const std::filesystem::path& folder, std
 /// Whether the file is whole and belongs to the same calibration.
 inline bool is_layer_of(const std::filesystem::path& path, const std::string& identity) {
   if (!path_exists(path)) return false;
-  const safetensors_file file(path);
-  const auto found = file.metadata().find("calibration");
-  return found != file.metadata().end() && found->second == identity && file.verify();
+  try {
+    const safetensors_file file(path);
+    const auto found = file.metadata().find("calibration");
+    return found != file.metadata().end() && found->second == identity && file.verify();
+  } catch (const format_error&) {
+    return false;  // a damaged layer is calibrated again
+  }
 }
 
 template <class T, class Layer>

@@ -1,0 +1,235 @@
+// Calibration of a whole model: what the streams compute, errors, sinks, norms, replay, refusals.
+#include "tern/calibrate/model_calibration.hpp"
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tern/core/thread_pool.hpp"
+#include "tern/model/pack_model.hpp"
+#include "tern/pack/base3.hpp"
+#include "tests/message.hpp"
+#include "tests/support.hpp"
+
+using namespace tern;
+
+namespace {
+
+decoder<> full_precision() {
+  model_config c;
+  c.vocab_size = 31;
+  c.hidden_size = 24;
+  c.intermediate_size = 50;
+  c.num_hidden_layers = 2;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 6;
+  c.max_position_embeddings = 32;
+  c.initializer_range = 0.3;
+  decoder<> model(c);
+  model.initialize(3);
+  return model;
+}
+
+token_batch text(std::size_t sequences = 12) {
+  token_batch batch;
+  philox random(5);
+  for (std::size_t s = 0; s < sequences; ++s) {
+    std::vector<std::int32_t> tokens(20 + s % 3);
+    for (auto& token : tokens) token = static_cast<std::int32_t>(random.below(31));
+    batch.add(tokens);
+  }
+  return batch;
+}
+
+matrix<float> copy_of(matrix_view<const float> m) {
+  return Eigen::Map<const matrix<float>>(m.data, static_cast<Eigen::Index>(m.rows),
+                                         static_cast<Eigen::Index>(m.cols));
+}
+
+matrix<float> hidden(decoder<>& model, const token_batch& batch) {
+  tape<float> t({}, false);
+  return copy_of(model.hidden(t, batch).value);
+}
+
+struct calibrated {
+  decoder<> model = full_precision();
+  std::vector<layer_calibration> reports;
+  matrix<float> reference, quantized;
+
+  explicit calibrated(const calibration_options& options = {}, executor_ref ex = {}) {
+    model_calibration<decoder<>> c(model, text(), options, ex);
+    while (!c.finished()) reports.push_back(c.calibrate_next());
+    reference = copy_of(c.reference());
+    quantized = copy_of(c.quantized());
+  }
+};
+
+double error_of(const calibrated& c) {
+  return (c.quantized - c.reference).squaredNorm() / c.reference.squaredNorm();
+}
+
+}  // namespace
+
+TEST_CASE("both streams end as the hidden states of their models") {
+  const auto [granularity, group] =
+      GENERATE(table<scale_granularity, std::size_t>({{scale_granularity::tensor, 0},
+                                                      {scale_granularity::row, 0},
+                                                      {scale_granularity::group, 8}}));
+  calibration_options options;
+  options.scales = granularity;
+  options.scale_group = group;
+  calibrated c(options);
+  tape<float> t({}, false);
+  auto source = full_precision();
+  CHECK(copy_of(source.final_norm(t, {c.reference, {}}).value) == hidden(source, text()));
+  const matrix<float> expected = copy_of(c.model.final_norm(t, {c.quantized, {}}).value);
+  CHECK(hidden(c.model, text()) == expected);
+  CHECK(c.model.config().ternary);
+  CHECK(c.model.config().learned_scales == granularity);
+  pack_ternary<base3>(c.model);
+  CHECK(hidden(c.model, text()) == expected);
+}
+
+TEST_CASE("calibration loses less than rounding to nearest, and each of its parts helps") {
+  calibration_options nearest, without_target;
+  nearest.rounding = calibration_rounding::nearest;
+  without_target.correct_target = false;
+  const double all = error_of(calibrated()), some = error_of(calibrated(without_target)),
+               none = error_of(calibrated(nearest));
+  CAPTURE(all, some, none);
+  CHECK(all < some);
+  CHECK(some < none);
+}
+
+TEST_CASE("the report of a layer has an error for each projection, smaller than to nearest") {
+  const calibrated c;
+  REQUIRE(c.reports.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(c.reports[i].layer == i);
+    CHECK(c.reports[i].hidden > 0);
+    for (std::size_t p = 0; p < 7; ++p) {
+      CAPTURE(i, p, c.reports[i].now[p], c.reports[i].nearest[p]);
+      CHECK(c.reports[i].now[p] > 0);
+      CHECK(c.reports[i].now[p] < c.reports[i].nearest[p]);
+    }
+  }
+}
+
+TEST_CASE("calibration has the same bits for any number of threads") {
+  const calibrated serial;
+  thread_pool three(3);
+  const calibrated parallel({}, three);
+  CHECK(parallel.quantized == serial.quantized);
+  CHECK(parallel.reports[1].now == serial.reports[1].now);
+}
+
+TEST_CASE("a layer that is replayed goes on as it was calibrated") {
+  calibrated before;
+  auto model = full_precision();
+  model_calibration<decoder<>> c(model, text(), {});
+  c.replay_next([&](decoder_layer<matrix<float>>& layer) {
+    std::vector<matrix<float>> values;
+    before.model.layers()[0].for_each_parameter([&](auto& p) { values.push_back(p.value); });
+    std::size_t next = 0;
+    layer.for_each_parameter([&](auto& p) { p.value = values[next++]; });
+  });
+  CHECK(c.layers_done() == 1);
+  const layer_calibration report = c.calibrate_next();
+  CHECK(report.now == before.reports[1].now);
+  CHECK(copy_of(c.quantized()) == before.quantized);
+}
+
+TEST_CASE("tokens with huge activations are sinks") {
+  auto model = full_precision();
+  model.embedding().weight.value.row(7) *= 1000.0f;  // token 7 has a huge hidden state
+  token_batch batch = text();
+  const auto huge = static_cast<std::size_t>(std::ranges::count(batch.tokens, 7));
+  REQUIRE(huge > 3);
+  const auto [ratio, expected] =
+      GENERATE_COPY(table<double, std::size_t>({{10.0, huge}, {0.0, std::size_t{0}}}));
+  calibration_options options;
+  options.sink_ratio = ratio;
+  model_calibration<decoder<>> c(model, batch, options);
+  CHECK(c.calibrate_next().sinks == expected);
+}
+
+TEST_CASE("the gain of an inserted norm is the median root mean square of its input") {
+  calibration_options options;
+  options.rounding = calibration_rounding::nearest;
+  options.sub_ln = norm_placement::subln;
+  auto source = full_precision();
+  calibrated c(options);
+  tape<float> t({}, false);
+  const token_batch batch = text();
+  stream_recorder<float> inputs;
+  source.layer_forward(t, 0, source.embed(t, batch.tokens), batch, inputs);
+  const auto& layer = c.model.layers()[0];
+  CHECK_FALSE(layer.q.norm);
+  for (const auto& [p, index] : {std::pair(&layer.o, 3), std::pair(&layer.down, 6)}) {
+    REQUIRE(p->norm);
+    auto rms = row_rms(inputs.of(static_cast<std::size_t>(index)));
+    std::ranges::sort(rms);
+    CHECK(p->norm->value.minCoeff() == rms[rms.size() / 2]);
+    CHECK(p->norm->value.maxCoeff() == rms[rms.size() / 2]);
+  }
+  CHECK(c.model.config().sub_ln == norm_placement::subln);
+}
+
+TEST_CASE("rounding to nearest keeps the weights, and may leave scales to the quantizer") {
+  calibration_options options;
+  options.rounding = calibration_rounding::nearest;
+  options.scales = scale_granularity::none;
+  calibrated c(options);
+  auto source = full_precision();
+  CHECK(c.model.layers()[1].up.weight.value == source.layers()[1].up.weight.value);
+  CHECK_FALSE(c.model.layers()[1].up.scales);
+  make_ternary(source);
+  CHECK(hidden(c.model, text()) == hidden(source, text()));
+}
+
+TEST_CASE("a model that cannot be calibrated is refused") {
+  const auto [name, change, reason] =
+      GENERATE(table<std::string, void (*)(decoder<>&), std::string>({
+          {"a ternary model", [](decoder<>& m) { make_ternary(m); },
+           "calibration needs a full-precision model without SubLN"},
+          {"a model with SubLN", [](decoder<>& m) { insert_sub_ln(m); },
+           "calibration needs a full-precision model without SubLN"},
+          {"a weight that is no number",
+           [](decoder<>& m) {
+             m.layers()[1].v.weight.value(2, 3) = std::numeric_limits<float>::quiet_NaN();
+           },
+           "calibration of 'model.layers.1.self_attn.v_proj.weight': "},
+      }));
+  INFO(name);
+  auto model = full_precision();
+  change(model);
+  const auto message = tern_test::message_of([&] {
+    model_calibration<decoder<>> c(model, text(), {});
+    while (!c.finished()) c.calibrate_next();
+  });
+  INFO(message);
+  CHECK(message.starts_with(reason));
+}
+
+TEST_CASE("options out of range are refused") {
+  const auto [name, change,
+              reason] = GENERATE(table<std::string, void (*)(calibration_options&), std::string>({
+      {"gptq without scales", [](calibration_options& o) { o.scales = scale_granularity::none; },
+       "calibration: gptq needs scales"},
+      {"groups without a size", [](calibration_options& o) { o.scales = scale_granularity::group; },
+       "calibration: scale_group must be positive"},
+      {"a negative ridge", [](calibration_options& o) { o.ridge = -1; },
+       "calibration: ridge and damping"},
+      {"a negative ratio", [](calibration_options& o) { o.sink_ratio = -1; },
+       "calibration: sink_ratio"},
+  }));
+  INFO(name);
+  calibration_options options;
+  change(options);
+  auto model = full_precision();
+  const auto message = tern_test::message_of<config_error>(
+      [&] { model_calibration<decoder<>>(model, text(), options); });
+  INFO(message);
+  CHECK(message.starts_with(reason));
+}
