@@ -164,6 +164,9 @@ void quantize(const options& o) {
   settings s = make_settings(o);
   const tern::stage& stage = s.recipe.stages.front();
   validate(s.recipe);
+  const tern::data_source& d = s.recipe.data;
+  if (!d.task.empty() && d.task != "microworld" && d.directory.empty())
+    throw tern::config_error("task " + d.task + " needs --data");
   const fs::path out = o.out;
   if (fs::exists(out / "config.json"))
     throw tern::config_error("'" + o.out + "' holds a model already: choose another --out");

@@ -1,0 +1,123 @@
+// The command quantize: a model becomes ternary, is exported and answers; and what is refused.
+#include <limits>
+#include <regex>
+
+#include "program.hpp"
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_model.hpp"
+
+using namespace tern_test;
+
+namespace {
+
+/// A full-precision model that was trained for a few steps, below `scratch`, and its corpus.
+struct trained {
+  scratch_dir scratch;
+  std::string corpus = at("corpus.txt"), model = at("base/stages/base");
+
+  trained() {
+    write_text(corpus, small_corpus());
+    REQUIRE(bitdistill(words{"pretrain", "--out", at("base"), "--corpus", corpus} + tiny() +
+                       words{"pretraining.steps=12", "data.vocab_size=400"})
+                .code == 0);
+  }
+  [[nodiscard]] std::string at(const std::string& name) const {
+    return (scratch.path() / name).string();
+  }
+  [[nodiscard]] words quantize(const std::string& out) const {
+    return {"quantize",
+            "--model",
+            model,
+            "--tokens",
+            "600",
+            "--set",
+            "quantize.edits.calibrate.length=30",
+            "--out",
+            out};
+  }
+};
+
+outcome good(const words& arguments) {
+  auto result = bitdistill(arguments);
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("quantize makes a ternary model that export and generate take") {
+  const trained base;
+  const auto [name, options] = GENERATE(table<std::string, words>({
+      {"a scale for each row", {}},
+      {"a scale for a matrix", {"--scale", "tensor"}},
+      {"a scale for every 8 columns", {"--scale", "group:8"}},
+      {"SubLN", {"--sub-ln", "matched"}},
+  }));
+  INFO(name);
+  const std::string out = base.at("ternary"), packed = base.at("packed");
+  const auto said = good(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
+  CHECK(std::regex_search(
+      said, std::regex("tokens that calibration did not see: perplexity [0-9.]+ -> [0-9.]+ \\| KL "
+                       "[0-9.]+ nats")));
+  CHECK(lines_of(said)[1] == "layer  nearest  calibrated  hidden states");
+  CHECK(tern::load_config(out).ternary);
+  CHECK_FALSE(fs::exists(fs::path(out) / "calibration"));
+  good({"export", "--model", out, "--out", packed, "--head-bits", "32"});
+  const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
+  CHECK(good(words{"generate", "--model", packed} + prompt).out ==
+        good(words{"generate", "--model", out} + prompt).out);
+}
+
+TEST_CASE("without text the model writes the calibration text itself") {
+  const trained base;
+  const auto said = good(base.quantize(base.at("ternary"))).out;
+  CHECK(lines_of(said)[0].starts_with("no --calibration and no --task"));
+  CHECK(tern::load_config(base.at("ternary")).ternary);
+}
+
+TEST_CASE("quantize refuses what it cannot do, and leaves nothing behind") {
+  const trained base;
+  write_text(base.at("short.txt"), "too short");
+  const auto [name, option, value, reason] =
+      GENERATE(table<std::string, std::string, std::string, std::string>({
+          {"text shorter than a window", "--calibration", "short.txt",
+           "calibration: the text has [0-9]+ tokens, and a window needs 30"},
+          {"a file that is missing", "--calibration", "none.txt", "none.txt"},
+          {"a group of nothing", "--scale", "group:0", "expected tensor, row or group:N"},
+          {"a task without data", "--task", "sst2", "needs --data"},
+      }));
+  INFO(name);
+  const auto result = bitdistill(base.quantize(base.at("out")) +
+                                 words{option, value.ends_with(".txt") ? base.at(value) : value});
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(std::regex_search(result.err, std::regex(reason)));
+  CHECK_FALSE(fs::exists(base.at("out")));
+}
+
+TEST_CASE("quantize refuses models that it cannot make ternary") {
+  const trained base;
+  auto model = tern::load_model<>(base.model);
+  model.layers()[1].up.weight.value(0, 0) = std::numeric_limits<float>::quiet_NaN();
+  tern::save_model(model, base.at("nan"), tern::storage::master);
+  fs::copy(fs::path(base.model) / "tokenizer.json", fs::path(base.at("nan")) / "tokenizer.json");
+  words nan = base.quantize(base.at("out")) + words{"--calibration", base.corpus};
+  nan[2] = base.at("nan");
+  auto result = bitdistill(nan);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("calibration of 'model.layers.1.mlp.up_proj.weight'") != std::string::npos);
+
+  good(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
+  words again = base.quantize(base.at("twice")) + words{"--calibration", base.corpus};
+  again[2] = base.at("ternary");
+  result = bitdistill(again);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("calibration needs a full-precision model") != std::string::npos);
+
+  result = bitdistill(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
+  CHECK(result.code == 2);
+  CHECK(result.err.find("holds a model already") != std::string::npos);
+}
