@@ -11,6 +11,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/pack/ternary_weights.hpp"
 #include "tern/pack/two_bit.hpp"
+#include "tern/quant/given_scales.hpp"
 
 int main() {
   constexpr std::size_t out = 96, in = 192, tokens = 600;
@@ -47,7 +48,9 @@ int main() {
   const tern::ternary_weights<tern::two_bit> packed(c, s, rule.block);  // for the integer kernels
 
   rule.find<float>(weights, s);
-  tern::scaled_trits<float>(weights, s, rule.block, {codes.data(), out, in});
+  std::vector<float> used(scales.size());
+  tern::given_scales<float>{s, rule.block}.quantize<float>(weights, {codes.data(), out, in},
+                                                           {used.data(), out, in / 64});
   const double nearest = error();
   std::cout << "squared error of the outputs: " << nearest << " rounded to nearest, " << compensated
             << " by GPTQ; " << packed.view().size_bytes() << " bytes\n";

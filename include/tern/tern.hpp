@@ -34,7 +34,7 @@
 #include "tern/quant/paper_gptq.hpp"      // paper_gptq: what BitDistill's code calls "gptq"
 #include "tern/quant/per_channel.hpp"     // per_channel: one scale a row
 #include "tern/quant/quantizer.hpp"       // weight_quantizer, activation_quantizer, dequantize
-#include "tern/quant/scaled_trits.hpp"    // scaled_trits: ternary codes for given scales
+#include "tern/quant/scaled_trit.hpp"     // scaled_trit: the code of a weight for a given scale
 #include "tern/quant/twn.hpp"             // twn: Ternary Weight Networks, one scale a tensor
 
 // Ops, each a forward and a backward

@@ -7,6 +7,7 @@
 
 #include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/quant/scaled_trit.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -57,6 +58,7 @@ TEST_CASE("given_scales rounds each weight by the scale of its block") {
       const float s = scales[r / block.rows * n.cols + c / block.cols];
       const float code = std::clamp(std::nearbyint(w[r * shape.cols + c] / s), -1.0f, 1.0f);
       wrong += code != static_cast<float>(q.codes[r * shape.cols + c]);
+      wrong += scaled_trit(w[r * shape.cols + c], s) != q.codes[r * shape.cols + c];
       used += code != 0;
     }
   CHECK(wrong == 0);

@@ -13,7 +13,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/quant/paper_awq.hpp"
 #include "tern/quant/paper_gptq.hpp"
-#include "tern/quant/scaled_trits.hpp"
+#include "tern/quant/scaled_trit.hpp"
 #include "tern/quant/twn.hpp"
 
 using namespace tern;
@@ -134,23 +134,7 @@ TEST_CASE("paper_awq gives the rows of the largest fifth a wider grid") {
   CHECK(q.scales[5] == Approx(3.5 / 0.7));
 }
 
-TEST_CASE("scaled_trits are clip(round(w / s), -1, 1) of each block") {
-  const std::size_t rows = 5, cols = 70;
-  const std::vector<float> w = random_weights(rows * cols, 1),
-                           scales{.5f, 1, 1.5f, 2, 2.5f, 3, .1f, .2f, 9, 4};
-  std::vector<std::int8_t> codes(w.size());
-  scaled_trits<float>({w.data(), rows, cols}, {scales.data(), rows, 2}, {1, 64},
-                      {codes.data(), rows, cols});
-  std::size_t wrong = 0;
-  for (std::size_t i = 0; i < w.size(); ++i) {
-    const float scale = scales[i / cols * 2 + i % cols / 64];
-    const float q = std::clamp(std::nearbyint(w[i] / scale), -1.0f, 1.0f);
-    wrong += codes[i] != static_cast<int>(q);
-  }
-  CHECK(wrong == 0);
-}
-
-TEST_CASE("scaled_trits round a tie to the even 0, and 0 / 0 to 0") {
+TEST_CASE("scaled_trit rounds a tie to the even 0, and 0 / 0 to 0") {
   CHECK(scaled_trit(1.0f, 2.0f) == 0);
   CHECK(scaled_trit(-1.0f, 2.0f) == 0);
   CHECK(scaled_trit(std::nextafter(1.0f, 2.0f), 2.0f) == 1);

@@ -16,7 +16,7 @@
 #include "tern/calibrate/output_error.hpp"
 #include "tern/calibrate/scale_rule.hpp"
 #include "tern/core/arena.hpp"
-#include "tern/quant/scaled_trits.hpp"
+#include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -38,12 +38,14 @@ class calibrated_input {
     find_sinks(hidden_rms, options);
     moment_accumulator<T> sums(x.cols, {options.unit_rms, options.correct_target});
     sums.add(x, options.correct_target ? reference : matrix_view<const T>{}, weights_, ex);
-    const input_moments<T> moments = std::move(sums).finish(ex);
-    factor_.emplace(moments.hessian, hessian_factor_options{options.damping}, ex);
-    if (options.correct_target) correction_.emplace(moments, options.ridge, ex);
+    moments_ = std::move(sums).finish(ex);
+    factor_.emplace(moments_.hessian, hessian_factor_options{options.damping}, ex);
+    if (options.correct_target) correction_.emplace(moments_, options.ridge, ex);
     take_sample(x, reference);
   }
 
+  /// The moments of both streams.
+  [[nodiscard]] const input_moments<T>& moments() const { return moments_; }
   /// The factor that GPTQ works with.
   [[nodiscard]] const hessian_factor<T>& factor() const { return *factor_; }
   /// The correction towards the full-precision stream, or null.
@@ -116,6 +118,7 @@ class calibrated_input {
 
   std::vector<T> weights_;
   std::size_t sinks_ = 0;
+  input_moments<T> moments_;
   std::optional<hessian_factor<T>> factor_;
   std::optional<target_correction<T>> correction_;
   matrix<T> x_, reference_;  // the sample

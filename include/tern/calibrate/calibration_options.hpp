@@ -28,7 +28,10 @@ struct calibration_options {
   bool correct_target = true;  ///< fit each projection to the full-precision stream first
   double ridge = 0.1;          ///< of that fit, as a multiple of the hessian's mean diagonal
   double damping = 0.02;       ///< of GPTQ, as a multiple of the hessian's mean diagonal
-  bool unit_rms = true;        ///< divide each token by the root mean square of its input
+  /// Fit the scales once more when the codes are known, with this ridge relative to the mean
+  /// diagonal of the fit; negative: they stay as GPTQ found them.
+  double scale_ridge = 0.02;
+  bool unit_rms = true;  ///< divide each token by the root mean square of its input
   /// A token is an attention sink where its input or hidden state has a root mean square above this
   /// multiple of the median; 0: there are no sinks.
   double sink_ratio = 10;

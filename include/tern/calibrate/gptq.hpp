@@ -17,7 +17,7 @@
 #include "tern/core/simd.hpp"
 #include "tern/core/thread_scratch.hpp"
 #include "tern/linalg/gemm.hpp"
-#include "tern/quant/scaled_trits.hpp"
+#include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -13,7 +13,7 @@
 #include "tern/calibrate/scale_rule.hpp"
 #include "tern/core/error.hpp"
 #include "tern/quant/codes.hpp"
-#include "tern/quant/scaled_trits.hpp"
+#include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
 

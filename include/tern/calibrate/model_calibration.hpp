@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,9 +19,11 @@
 #include "tern/calibrate/calibration_options.hpp"
 #include "tern/calibrate/gptq.hpp"
 #include "tern/calibrate/least_squares_scale.hpp"
+#include "tern/calibrate/refit_scales.hpp"
 #include "tern/calibrate/stream_recorder.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
+#include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -182,8 +185,35 @@ class model_calibration {
     report.nearest[index] = input.nearest_error(original, rule, to.codes, memory, ex);
     if (input.correction()) input.correction()->apply(w, memory, ex);
     gptq{}.quantize<T>(w, input.factor(), rule, to, memory, ex);
+    if (options_.scale_ridge >= 0) refit(p, original, input, to.codes);
     report.now[index] = input.error(original, to.codes, to.scales, p.scale_block, memory, ex);
     report.sinks = std::max(report.sinks, input.sinks());
+  }
+
+  /// Fits the scales to the codes that were found, and moves the latents with them: each keeps its
+  /// code.
+  void refit(projection_type& p, matrix_view<const T> original, const calibrated_input<T>& input,
+             matrix_view<const std::int8_t> codes) {
+    const executor_ref ex = tape_.executor();
+    const matrix_view<T> w = p.weight.view(), scales = p.scales->view();
+    const arena_scope temporaries(tape_.memory());
+    const matrix_view<T> before = tape_.memory().template matrix<T>(scales.rows, scales.cols);
+    copy_matrix<T>(scales, before);
+    refit_scales<T>(original, codes, p.scale_block, input.moments(), options_.scale_ridge, scales,
+                    tape_.memory(), ex);
+    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
+      for (std::size_t c = 0; c < w.cols; ++c) {
+        const std::size_t i = r / p.scale_block.rows, j = c / p.scale_block.cols;
+        w(r, c) = with_code(w(r, c) * (scales(i, j) / before(i, j)), scales(i, j), codes(r, c));
+      }
+    });
+  }
+
+  /// The weight, or the one next to the threshold that has this code where rounding changed it.
+  static T with_code(T w, T scale, std::int8_t code) {
+    if (scaled_trit(w, scale) == code) return w;
+    const T half = scale / 2, above = half * (1 + 4 * std::numeric_limits<T>::epsilon());
+    return code == 0 ? std::copysign(half, w) : static_cast<T>(code) * above;
   }
 
   /// The mean over tokens of |x - f|^2 / |f|^2.

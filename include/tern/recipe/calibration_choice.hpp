@@ -17,6 +17,7 @@ struct calibration_choice {
   bool correct_target = true;                                  ///< see calibration_options
   double ridge = 0.1;                                          ///< see calibration_options
   double damping = 0.02;                                       ///< see calibration_options
+  double scale_ridge = 0.02;                                   ///< see calibration_options
   bool unit_rms = true;                                        ///< see calibration_options
   double sink_ratio = 10;                                      ///< see calibration_options
   double sink_weight = 0;                                      ///< see calibration_options
@@ -34,6 +35,7 @@ constexpr void describe(V& v, calibration_choice& c) {
   v.value("correct_target", c.correct_target);
   v.value("ridge", c.ridge);
   v.value("damping", c.damping);
+  v.value("scale_ridge", c.scale_ridge);
   v.value("unit_rms", c.unit_rms);
   v.value("sink_ratio", c.sink_ratio);
   v.value("sink_weight", c.sink_weight);

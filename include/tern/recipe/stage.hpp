@@ -144,9 +144,9 @@ static_assert(describes_all_members<stage>());
 /// calibration_options::validate() does.
 inline calibration_options calibration_options_of(const stage_edits& e) {
   const calibration_choice c = e.calibrate.value();
-  const calibration_options o{c.rounding,   e.learned_scales, e.scale_group, e.sub_ln,
-                              e.sub_ln_eps, c.correct_target, c.ridge,       c.damping,
-                              c.unit_rms,   c.sink_ratio,     c.sink_weight};
+  const calibration_options o{c.rounding,    e.learned_scales, e.scale_group, e.sub_ln,
+                              e.sub_ln_eps,  c.correct_target, c.ridge,       c.damping,
+                              c.scale_ridge, c.unit_rms,       c.sink_ratio,  c.sink_weight};
   o.validate();
   return o;
 }
