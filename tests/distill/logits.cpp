@@ -20,8 +20,13 @@ struct logits_call {
   logits_options options;
   std::vector<T> lse_s = std::vector<T>(static_cast<std::size_t>(student.rows())), lse_t = lse_s;
 
+  std::vector<T> weights{};  ///< of rows; none: all rows count alike
+
   double forward(executor_ref ex = {}) {
-    return logits_loss<T>::forward(student, teacher, options, lse_s, lse_t, ex);
+    return logits_loss<T>::forward(student, teacher, options, lse_s, lse_t, ex, weights_view());
+  }
+  row_view<const T> weights_view() const {
+    return weights.empty() ? row_view<const T>{} : row_view<const T>(weights);
   }
   matrix<T> gradient(T scale, std::size_t columns, executor_ref ex = {}) {
     matrix<T> all = matrix<T>::Zero(student.rows(), student.cols());
@@ -29,7 +34,7 @@ struct logits_call {
     for (std::size_t first = 0; first < view.cols; first += columns)
       logits_loss<T>::backward_columns(student, teacher, options, lse_s, lse_t, scale, first,
                                        view.col_block(first, std::min(columns, view.cols - first)),
-                                       ex);
+                                       ex, weights_view());
     return all;
   }
 };
@@ -44,6 +49,19 @@ TEST_CASE("logits_loss's gradient agrees with central differences in blocks of a
   const auto loss = [&] { return 0.5 * c.forward(); };
   CHECK(loss() > 0);  // this call also saves what the gradient needs
   check_gradient(loss, c.student, c.gradient(0.5, columns));
+}
+
+TEST_CASE("rows of logits_loss may have weights") {
+  call<double> all{random_matrix<double>(3, 37, 1), random_matrix<double>(3, 37, 2), {2, true}};
+  all.weights = {0.5, 0, 2};
+  double expected = 0;
+  for (Eigen::Index i : {0, 2}) {
+    call<double> one{all.student.row(i), all.teacher.row(i), all.options};
+    expected += all.weights[static_cast<std::size_t>(i)] * one.forward();
+  }
+  const auto loss = [&] { return 0.5 * all.forward(); };
+  CHECK(all.forward() == Approx(expected));
+  check_gradient(loss, all.student, all.gradient(0.5, 16));
 }
 
 TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, double) {

@@ -72,6 +72,32 @@ TEST_CASE("hidden states: the squared difference relative to the teacher's squar
   CHECK(loss.record(in.recording, in.of_step()).of("hidden_states") == Approx(want).epsilon(1e-12));
 }
 
+TEST_CASE("logits of answers alone, or with a share of the other tokens") {
+  const auto [tokens, share] = GENERATE(table<distilled_tokens, double>({
+      {distilled_tokens::all, 0.0},
+      {distilled_tokens::answer, 0.0},
+      {distilled_tokens::answer, 0.2},
+  }));
+  inputs in;  // row 1 has no target
+  const auto divergence = [&](const std::vector<Eigen::Index>& rows) {
+    const matrix<double> s = in.hidden(rows, Eigen::all) * in.head.transpose(),
+                         t = in.teacher(rows, Eigen::all);
+    std::vector<double> a(rows.size()), b(rows.size());
+    return logits_loss<double>::forward(s, t, {}, a, b);
+  };
+  logits_term_options options;
+  options.tokens = tokens;
+  options.prompt_weight = share;
+  std::vector<objective<double>::weighted_term> terms;
+  terms.push_back({std::make_unique<logits_term<double>>(options), 1});
+  CHECK(terms[0].term->needs_every_token() == (tokens == distilled_tokens::all || share > 0));
+  objective<double> loss(std::move(terms));
+  const double expected = tokens == distilled_tokens::all
+                              ? divergence({0, 1, 2, 3, 4})
+                              : divergence({0, 2, 3, 4}) + share * divergence({1});
+  CHECK(loss.record(in.recording, in.of_step()).total == Approx(expected));
+}
+
 TEST_CASE("the gradient of an objective agrees with central differences") {
   inputs in;
   auto loss = three_terms(false);

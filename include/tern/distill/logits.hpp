@@ -22,16 +22,17 @@ struct logits_options {
   bool tau_squared = false;  ///< whether to multiply by tau^2
 };
 
-/// mean_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if the options say so.
-/// student, teacher: (N, V), all rows count; lse_student, lse_teacher: (N), the saved log-sum-exp
-/// of z / tau.
+/// sum_i w_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if the options say so.
+/// student, teacher: (N, V); lse_student, lse_teacher: (N), the saved log-sum-exp of z / tau.
+/// weights w: (N), or null where each row has weight 1 / N.
 template <class T>
 struct logits_loss {
   /// Returns the loss, which is 0 for no rows, and writes the saved values. Throws shape_error, and
   /// config_error unless tau > 0.
   static double forward(matrix_view<const T> student, matrix_view<const T> teacher,
                         const logits_options& options, row_view<T> lse_student,
-                        row_view<T> lse_teacher, executor_ref ex = {}) {
+                        row_view<T> lse_teacher, executor_ref ex = {},
+                        row_view<const T> weights = {}) {
     check(student, teacher, options, lse_student.size, lse_teacher.size);
     if (student.rows == 0) return 0;
     std::array<double, 64> partial{};
@@ -42,29 +43,32 @@ struct logits_loss {
         const row_view<const T> s = student.row(i), t = teacher.row(i);
         lse_student[i] = log_sum_exp<T>(s, factor);
         lse_teacher[i] = log_sum_exp<T>(t, factor);
-        partial[begin / grain] +=
-            static_cast<double>(divergence(s, t, factor, lse_student[i], lse_teacher[i]));
+        const T loss = divergence(s, t, factor, lse_student[i], lse_teacher[i]);
+        partial[begin / grain] += static_cast<double>(weights ? weights[i] * loss : loss);
       }
     });
     double total = 0;
     for (const double p : partial) total += p;
-    return total * weight(options) / static_cast<double>(student.rows);
+    return total * weight(options) / (weights ? 1 : static_cast<double>(student.rows));
   }
 
   /// block += scale * d loss / d student for the columns [first_column, first_column + block.cols).
-  /// The gradient is (softmax_S - softmax_T) / (tau N), times tau^2 if the options say so. block:
+  /// The gradient is w_i (softmax_S - softmax_T) / tau, times tau^2 if the options say so. block:
   /// (N, C).
   static void backward_columns(matrix_view<const T> student, matrix_view<const T> teacher,
                                const logits_options& options, row_view<const T> lse_student,
                                row_view<const T> lse_teacher, T scale, std::size_t first_column,
-                               matrix_view<T> block, executor_ref ex = {}) {
+                               matrix_view<T> block, executor_ref ex = {},
+                               row_view<const T> weights = {}) {
     check(student, teacher, options, lse_student.size, lse_teacher.size);
     cross_entropy<T>::require_columns(student, first_column, block, "logits_loss: block");
     if (student.rows == 0) return;
-    const simd::batch<T> factor(static_cast<T>(1 / options.tau)),
-        each(static_cast<T>(static_cast<double>(scale) * weight(options) /
-                            (options.tau * static_cast<double>(student.rows))));
+    const simd::batch<T> factor(static_cast<T>(1 / options.tau));
+    const double rows = weights ? 1 : static_cast<double>(student.rows);
+    const T all =
+        static_cast<T>(static_cast<double>(scale) * weight(options) / (options.tau * rows));
     for_each_row(block.rows, block.cols, ex, [&](std::size_t i) {
+      const simd::batch<T> each(weights ? weights[i] * all : all);
       const simd::batch<T> shift_s(lse_student[i]), shift_t(lse_teacher[i]);
       simd::transform(
           block.row(i),

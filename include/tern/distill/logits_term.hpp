@@ -1,6 +1,11 @@
 // The loss term of logits distillation.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
 #include "tern/distill/layer_choice.hpp"
 #include "tern/distill/logits.hpp"
 #include "tern/distill/loss_term.hpp"
@@ -20,6 +25,8 @@ struct logits_term_options {
   double weight = 10;                               ///< lambda of Eq. 13
   logits_options form;                              ///< temperature
   distilled_tokens tokens = distilled_tokens::all;  ///< tokens that the term averages over
+  /// With `answer`: weight of the mean over all other tokens, which is added to that over answers.
+  double prompt_weight = 0;
 };
 
 /// The term that logits_term_options describe.
@@ -35,25 +42,42 @@ class logits_term final : public loss_term<T> {
   [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   [[nodiscard]] bool needs_teacher_logits() const override { return true; }
   [[nodiscard]] bool needs_every_token() const override {
-    return options_.tokens == distilled_tokens::all;
+    return options_.tokens == distilled_tokens::all || options_.prompt_weight > 0;
   }
 
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     const std::size_t n = in.logits.rows;
     lse_student_ = {t.memory().template allocate<T>(n), n};
     lse_teacher_ = {t.memory().template allocate<T>(n), n};
+    weights_ = options_.tokens == distilled_tokens::all ? row_view<T>{} : weights_of(t, in.targets);
     return logits_loss<T>::forward(in.logits, in.teacher_logits, options_.form, lse_student_,
-                                   lse_teacher_, t.executor());
+                                   lse_teacher_, t.executor(), weights_);
   }
   void backward_columns(const loss_inputs<T>& in, std::size_t first, matrix_view<T> g,
                         executor_ref ex) override {
     logits_loss<T>::backward_columns(in.logits, in.teacher_logits, options_.form, lse_student_,
-                                     lse_teacher_, static_cast<T>(this->factor()), first, g, ex);
+                                     lse_teacher_, static_cast<T>(this->factor()), first, g, ex,
+                                     weights_);
   }
 
  private:
+  /// The weights of rows where there are tokens of answers and others; null where all are of
+  /// answers.
+  row_view<T> weights_of(tape<T>& t, std::span<const std::int32_t> targets) const {
+    const auto answers = static_cast<std::size_t>(
+        std::ranges::count_if(targets, [](std::int32_t target) { return target != -100; }));
+    const std::size_t others = targets.size() - answers;
+    if (others == 0) return {};
+    const row_view<T> weights(t.memory().template allocate<T>(targets.size()), targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      weights[i] =
+          static_cast<T>(targets[i] != -100 ? 1 / static_cast<double>(answers)
+                                            : options_.prompt_weight / static_cast<double>(others));
+    return weights;
+  }
+
   options options_;
-  row_view<T> lse_student_, lse_teacher_;
+  row_view<T> lse_student_, lse_teacher_, weights_;
 };
 
 }  // namespace tern::inline TERN_ABI

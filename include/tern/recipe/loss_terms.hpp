@@ -40,6 +40,7 @@ constexpr void describe(V& v, logits_term_options& o) {
   v.choice("tokens", o.tokens,
            enum_names<distilled_tokens>{{"all", distilled_tokens::all},
                                         {"answer", distilled_tokens::answer}});
+  v.value("prompt_weight", o.prompt_weight);
 }
 
 /// Shows the fields of layer_choice; see core/describe.hpp.
@@ -78,6 +79,9 @@ template <class V>
 constexpr void describe(V& v, hidden_state_term_options& o) {
   v.value("weight", o.weight);
   describe_layers(v, o.layers);
+  v.value("every", o.every);
+  v.value("skip_first", o.skip_first);
+  v.value("per_token", o.per_token);
 }
 
 /// The terms of a stage: those that have options. JSON: {"cross_entropy": {"weight": 1}, ...}.
