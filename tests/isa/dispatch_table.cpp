@@ -30,6 +30,7 @@ TEST_CASE("a level takes the best implementation that it can run") {
       {level::avx512bw, "avx512bw"},
       {level::avx512vnni, "avx512bw"},  // it has no AVX-VNNI
       {level::avx512vbmi, "avx512bw"},
+      {level::avx512bf16, "avx512bw"},
       {level::amx, "avx512bw"},
       {level::neon, "neon"},
       {level::neon_dotprod, "neon"},

@@ -62,6 +62,8 @@ TEST_CASE("a comparison of levels asks for their instructions") {
       {"AVX2 in AVX-512", level::avx2, level::avx512bw, true},
       {"AVX2 in AMX", level::avx2, level::amx, true},
       {"VNNI in VBMI", level::avx512vnni, level::avx512vbmi, true},
+      {"VBMI in BF16", level::avx512vbmi, level::avx512bf16, true},
+      {"BF16 in AMX", level::avx512bf16, level::amx, true},
       {"NEON in its dot products", level::neon, level::neon_dotprod, true},
       {"AVX2 in SSE4.1", level::avx2, level::sse41, false},
       {"AVX-VNNI in AVX-512 VNNI", level::avxvnni, level::avx512vnni, false},

@@ -105,7 +105,8 @@ class objective {
   /// step.
   loss_values record(tape<T>& t, loss_inputs<T> in) {
     const matrix_view<T> logits = t.memory().template matrix<T>(in.hidden.rows(), in.table.rows());
-    gemm<T>(T(1), in.hidden.value, in.table.value.transposed(), logits, false, t.executor());
+    gemm<T>(T(1), in.hidden.value, in.table.value.transposed(), logits, false, t.executor(),
+            t.products());
     in.logits = logits;
     loss_values values;
     values.count = terms_.size();
@@ -130,15 +131,17 @@ class objective {
 
   void backward_head(tape<T>& t, const loss_inputs<T>& in) {
     const executor_ref ex = t.executor();
+    const precision p = t.products();
     const auto [n, v] = std::pair(in.logits.rows, in.logits.cols);
     for (std::size_t c = 0; c < v; c += vocabulary_block) {
       const arena_scope temporaries(t.memory());
       const std::size_t width = std::min(vocabulary_block, v - c);
       const matrix_view<T> g = t.zeros(n, width);
       for (const weighted_term& w : terms_) w.term->backward_columns(in, c, g, ex);
-      gemm<T>(T(1), g, in.table.value.row_block(c, width), in.hidden.grad, true, ex);
+      gemm<T>(T(1), g, in.table.value.row_block(c, width), in.hidden.grad, true, ex, p);
       if (in.table.grad)
-        gemm<T>(T(1), g.transposed(), in.hidden.value, in.table.grad.row_block(c, width), true, ex);
+        gemm<T>(T(1), g.transposed(), in.hidden.value, in.table.grad.row_block(c, width), true, ex,
+                p);
     }
   }
 

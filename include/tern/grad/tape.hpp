@@ -11,6 +11,7 @@
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/linalg/precision.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -26,13 +27,18 @@ struct variable {
 template <class T>
 class tape {
  public:
-  /// `ex` executes the ops of this tape. `recording` says whether gradients are wanted.
-  explicit tape(executor_ref ex = {}, bool recording = true) : ex_(ex), recording_(recording) {}
+  /// `ex` executes the ops of this tape. `recording` says whether gradients are wanted. `products`
+  /// is the precision of the products of full-precision operands, forward and backward, and of the
+  /// backward pass of quantized linears, whose forward pass is computed in integers.
+  explicit tape(executor_ref ex = {}, bool recording = true, precision products = precision::exact)
+      : ex_(ex), recording_(recording), products_(products) {}
 
   /// Whether gradients are wanted. A tape that does not record is a workspace for inference.
   [[nodiscard]] bool recording() const { return recording_; }
   /// The executor of this tape's ops.
   [[nodiscard]] executor_ref executor() const { return ex_; }
+  /// The precision of products of floats in the ops of this tape.
+  [[nodiscard]] precision products() const { return products_; }
   /// The arena that holds values, gradients and closures. reset() rewinds it.
   [[nodiscard]] arena& memory() { return arena_; }
 
@@ -93,6 +99,7 @@ class tape {
 
   executor_ref ex_;
   bool recording_;
+  precision products_;
   arena arena_;
   node* last_ = nullptr;
   std::size_t size_ = 0;

@@ -35,19 +35,20 @@ enum class level {
   avx512bw,
   avx512vnni,
   avx512vbmi,
+  avx512bf16,
   amx,
   neon,
   neon_dotprod
 };
 
 /// Number of levels of all architectures.
-inline constexpr std::size_t level_count = 10;
+inline constexpr std::size_t level_count = 11;
 
 /// The levels of this architecture in the order of preference.
 #if TERN_X86
-inline constexpr std::array levels{level::scalar,     level::sse41,    level::avx2,
-                                   level::avxvnni,    level::avx512bw, level::avx512vnni,
-                                   level::avx512vbmi, level::amx};
+inline constexpr std::array levels{level::scalar,     level::sse41,      level::avx2,
+                                   level::avxvnni,    level::avx512bw,   level::avx512vnni,
+                                   level::avx512vbmi, level::avx512bf16, level::amx};
 #elif TERN_AARCH64
 inline constexpr std::array levels{level::scalar, level::neon, level::neon_dotprod};
 #else
@@ -70,7 +71,8 @@ inline constexpr std::array<level_traits, level_count> traits{{
     {"avx512bw", level::avx2},
     {"avx512vnni", level::avx512bw},
     {"avx512vbmi", level::avx512vnni},
-    {"amx", level::avx512vbmi},
+    {"avx512bf16", level::avx512vbmi},
+    {"amx", level::avx512bf16},
     {"neon", level::scalar},
     {"neon_dotprod", level::neon},
 }};
@@ -145,10 +147,12 @@ inline bool detect(level l) {
   constexpr std::uint32_t avx2 = 1u << 5;                                          // 7.ebx
   constexpr std::uint32_t f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // 7.ebx
   constexpr std::uint32_t avx512_vnni = 1u << 11, avx_vnni = 1u << 4;              // 7.ecx, 7.1.eax
-  constexpr std::uint32_t vbmi = 1u << 1;                                          // 7.ecx
+  constexpr std::uint32_t vbmi = 1u << 1, avx512_bf16 = 1u << 5;                   // 7.ecx, 7.1.eax
   constexpr std::uint32_t amx_bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;     // 7.edx
   const bool ymm = has(state, 0x06) && has(leaf1, fma_avx_f16c) && has(leaf7.ebx, avx2);
   const bool zmm = ymm && has(state, 0xE6) && has(leaf7.ebx, f_dq_bw_vl);
+  const std::uint32_t leaf7_1 = leaf7.eax >= 1 ? cpuid(7, 1).eax : 0;
+  const bool bf16 = zmm && has(leaf7.ecx, avx512_vnni | vbmi) && has(leaf7_1, avx512_bf16);
   switch (l) {
     case level::scalar:
       return true;
@@ -157,16 +161,17 @@ inline bool detect(level l) {
     case level::avx2:
       return ymm;
     case level::avxvnni:
-      return ymm && leaf7.eax >= 1 && has(cpuid(7, 1).eax, avx_vnni);
+      return ymm && has(leaf7_1, avx_vnni);
     case level::avx512bw:
       return zmm;
     case level::avx512vnni:
       return zmm && has(leaf7.ecx, avx512_vnni);
     case level::avx512vbmi:
       return zmm && has(leaf7.ecx, avx512_vnni | vbmi);
+    case level::avx512bf16:
+      return bf16;
     case level::amx:
-      return zmm && has(leaf7.ecx, avx512_vnni | vbmi) && has(state, 0x60000) &&
-             has(leaf7.edx, amx_bf16_tile_int8) && tiles_granted();
+      return bf16 && has(state, 0x60000) && has(leaf7.edx, amx_bf16_tile_int8) && tiles_granted();
     default:
       return false;
   }

@@ -2,18 +2,18 @@
 // exact sum of three parts, bf16 numbers of 8 bits each. Of their nine products three lie below the
 // last bit; the other six, added up in fp32, are as good as fused multiply-adds. An int8 code is a
 // bf16 number as it is, so three products are enough. Parts are made while operands are packed.
+// With precision::bf16 each operand is rounded to a single part, and one product is left.
 //
 //   tdpbf16ps  latency 52   1/16 cycles   16 x 16 sums of 32 products
 //
-// 32 rows x 32 columns x 32 steps of k take 24 tdpbf16ps and 14 tile loads; with codes 12 and 8.
+// 32 rows x 32 columns x 32 steps of k take 24 tdpbf16ps and 14 tile loads; with codes 12 and 8;
+// with rounded operands 4 and 4.
 #pragma once
 
-#include "tern/core/executor.hpp"
-#include "tern/core/tensor.hpp"
-#include "tern/core/thread_scratch.hpp"
 #include "tern/isa/registers/avx512.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/isa/tile_config.hpp"
+#include "tern/linalg/precision.hpp"
 
 #if TERN_X86 && defined(__x86_64__)
 #  include <immintrin.h>
@@ -23,7 +23,7 @@
 #  include <cstdint>
 #  include <type_traits>
 
-TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16")
+TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16")
 namespace tern::inline TERN_ABI::detail::amx {
 
 /// A brick has 16 lines, rows of A or columns of B, and 32 steps of k. It is one tile for each
@@ -32,9 +32,9 @@ inline constexpr std::size_t brick_lines = 16, brick_steps = 32, tile_bytes = 10
 /// A panel has 32 lines. Its bricks follow each other along k, and the parts within a brick.
 inline constexpr std::size_t panel_lines = 2 * brick_lines, block_depth = 256;
 
-/// The number of bf16 numbers that a number of type T is split into.
-template <class T>
-inline constexpr std::size_t parts = std::is_same_v<T, float> ? 3 : 1;
+/// The number of bf16 numbers that stand for a number of type T.
+template <class T, precision P>
+inline constexpr std::size_t parts = std::is_same_v<T, float> && P == precision::exact ? 3 : 1;
 
 constexpr std::size_t panel_bytes(std::size_t parts, std::size_t depth) {
   return (depth + brick_steps - 1) / brick_steps * parts * 2 * tile_bytes;
@@ -55,6 +55,13 @@ TERN_INLINE __m512 take_part(__m512& x) {
   return part;
 }
 
+/// Numbers of x and y side by side, rounded to bf16.
+TERN_INLINE __m512i rounded_pairs(__m512 x, __m512 y) {
+  const __m512i low = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(x)),
+                high = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(y));
+  return _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xFFFF, high, 16));
+}
+
 /// Exchanges the lines of a tile with its pairs of steps.
 inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
@@ -68,8 +75,9 @@ inline void transpose_tile(float* tile) {
 /// Packs a brick into tiles that are 2 * tile_bytes apart, with zeros past the last line and step.
 /// Step p stands beside step p + 16, in A as in B. Memory is contiguous along lines or along steps,
 /// and `stride` elements apart in the other direction. What is contiguous becomes a row of the
-/// tile, or a column where `exchange` is set.
-template <bool AlongLines, class T>
+/// tile, or a column where `exchange` is set. Where `factor` is not null, step p is multiplied by
+/// factor[p] first.
+template <bool AlongLines, precision P, class T>
 inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std::size_t depth,
                        const float* factor, std::byte* to, bool exchange) {
   const std::size_t second = AlongLines ? brick_lines * stride : brick_lines;
@@ -82,11 +90,17 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
     const bool one = i < outer, two = AlongLines ? i + 16 < outer : one;
     __m512 x = load(one ? left : __mmask16{0}, at),
            y = load(two ? right : __mmask16{0}, at + second);
-    x = _mm512_mul_ps(x, AlongLines ? _mm512_set1_ps(factor[i]) : _mm512_loadu_ps(factor));
-    y = _mm512_mul_ps(y,
-                      AlongLines ? _mm512_set1_ps(factor[i + 16]) : _mm512_loadu_ps(factor + 16));
+    if (factor != nullptr) {
+      x = _mm512_mul_ps(x, AlongLines ? _mm512_set1_ps(factor[i]) : _mm512_loadu_ps(factor));
+      y = _mm512_mul_ps(y,
+                        AlongLines ? _mm512_set1_ps(factor[i + 16]) : _mm512_loadu_ps(factor + 16));
+    }
+    if constexpr (P == precision::bf16) {
+      _mm512_storeu_si512(to + i * 64, rounded_pairs(x, y));
+      continue;
+    }
 #  pragma GCC unroll 3
-    for (std::size_t s = 0; s < parts<T>; ++s) {
+    for (std::size_t s = 0; s < parts<T, P>; ++s) {
       const __m512i low = _mm512_castps_si512(take_part(x)),
                     high = _mm512_castps_si512(take_part(y));
       const __m512i pair =
@@ -95,25 +109,26 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
     }
   }
   if (exchange)
-    for (std::size_t s = 0; s < parts<T>; ++s)
+    for (std::size_t s = 0; s < parts<T, P>; ++s)
       transpose_tile(reinterpret_cast<float*>(to + s * 2 * tile_bytes));
 }
 
-/// Packs up to 32 lines, rows of A or columns of B, times factor[step]. Element p of line i lies at
-/// from[i * line + p * step], where `line` or `step` is 1. `factor` has the elements of whole
-/// bricks.
-template <class T>
+/// Packs up to 32 lines, rows of A or columns of B, times factor[step], or as they are where
+/// `factor` is null. Element p of line i lies at from[i * line + p * step], where `line` or `step`
+/// is 1. `factor` has the elements of whole bricks.
+template <precision P, class T>
 inline void pack_panel(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
                        std::size_t step, const float* factor, std::byte* to, bool of_a) {
-  for (std::size_t p = 0; p < depth; p += brick_steps, to += parts<T> * 2 * tile_bytes)
+  for (std::size_t p = 0; p < depth; p += brick_steps, to += parts<T, P> * 2 * tile_bytes)
     for (std::size_t i = 0; i < panel_lines; i += brick_lines) {
       const T* const at = from + i * line + p * step;
       const std::size_t n = lines > i ? std::min(lines - i, brick_lines) : 0;
       std::byte* const tile = to + i / brick_lines * tile_bytes;
+      const float* const factors = factor != nullptr ? factor + p : nullptr;
       if (line == 1)
-        pack_brick<true>(at, step, n, depth - p, factor + p, tile, of_a);
+        pack_brick<true, P>(at, step, n, depth - p, factors, tile, of_a);
       else
-        pack_brick<false>(at, line, n, depth - p, factor + p, tile, !of_a);
+        pack_brick<false, P>(at, line, n, depth - p, factors, tile, !of_a);
     }
 }
 
@@ -135,11 +150,13 @@ TERN_INLINE void multiply() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-/// Adds the products of part i of a and part j of b with i + j < 3. Each product shares an operand
-/// with the one before.
-template <std::size_t Parts>
+/// Adds the products of part i of a and part j of b with i + j < 3, or of the only parts. Each
+/// product shares an operand with the one before.
+template <std::size_t LeftParts, std::size_t Parts>
 TERN_INLINE void multiply_bricks(const std::byte* a, const std::byte* b) {
-  if constexpr (Parts == 1) {
+  if constexpr (LeftParts == 1) {
+    load_cols(b, 0);
+  } else if constexpr (Parts == 1) {
     load_cols(b, 0), load_rows(a, 2), multiply();
     load_rows(a, 1), multiply();
   } else {
@@ -153,9 +170,9 @@ TERN_INLINE void multiply_bricks(const std::byte* a, const std::byte* b) {
 }
 
 /// c = a panel of A times a panel of B, or c += the same; c is 32 x 32.
-template <std::size_t Parts>
-inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t bricks, float* c,
-                            std::size_t stride, bool add) {
+template <std::size_t LeftParts, std::size_t Parts>
+inline void multiply_bricks_of(const std::byte* a, const std::byte* b, std::size_t bricks, float* c,
+                               std::size_t stride, bool add) {
   __asm__ volatile("" ::: "memory");  // g++ does not know that tile loads read memory
   float* const lower = c + brick_lines * stride;
   if (add) {
@@ -170,7 +187,8 @@ inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t 
     _tile_zero(3);
   }
   for (std::size_t i = 0; i < bricks; ++i)
-    multiply_bricks<Parts>(a + i * 6 * tile_bytes, b + i * Parts * 2 * tile_bytes);
+    multiply_bricks<LeftParts, Parts>(a + i * LeftParts * 2 * tile_bytes,
+                                      b + i * Parts * 2 * tile_bytes);
   _tile_stored(0, c, stride * sizeof(float));
   _tile_stored(1, c + 16, stride * sizeof(float));
   _tile_stored(2, lower, stride * sizeof(float));
@@ -178,12 +196,12 @@ inline void multiply_panels(const std::byte* a, const std::byte* b, std::size_t 
 }
 
 /// Computes up to 32 rows of c in all of its columns; b holds their panels one after another.
-template <std::size_t Parts>
+template <std::size_t LeftParts, std::size_t Parts>
 inline void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,
                            std::size_t stride, std::size_t rows, std::size_t cols, bool add) {
   _tile_loadconfig(&config);
   alignas(64) float edge[panel_lines * panel_lines] = {};
-  const auto one = multiply_panels<Parts>;
+  const auto one = multiply_bricks_of<LeftParts, Parts>;
   const std::size_t bricks = (depth + brick_steps - 1) / brick_steps;
   for (std::size_t j = 0; j < cols; j += panel_lines, b += panel_bytes(Parts, depth)) {
     const std::size_t n = std::min(panel_lines, cols - j);
@@ -200,10 +218,37 @@ inline void multiply_strip(const std::byte* a, const std::byte* b, std::size_t d
   _tile_release();
 }
 
-}  // namespace tern::inline TERN_ABI::detail::amx
-TERN_TARGET_END
+/// The unit of multiply_panels(), see there. A strip of A is one panel. A block of B takes at most
+/// 768 KB, and a strip 48 KB.
+template <precision P>
+struct unit {
+  static constexpr std::size_t block_depth = amx::block_depth, panel_cols = panel_lines;
+  template <class B>
+  static constexpr std::size_t block_cols = 1536 / parts<B, P>;
 
-namespace tern::inline TERN_ABI::detail::amx {
+  static constexpr std::size_t strip_rows(std::size_t /*rows*/) { return panel_lines; }
+  static constexpr std::size_t strip_bytes(std::size_t /*rows*/, std::size_t depth) {
+    return amx::panel_bytes(parts<float, P>, depth);
+  }
+  template <class B>
+  static constexpr std::size_t panel_bytes(std::size_t depth) {
+    return amx::panel_bytes(parts<B, P>, depth);
+  }
+  static void pack_rows(const float* from, std::size_t rows, std::size_t line, std::size_t depth,
+                        std::size_t step, const float* factor, std::byte* to) {
+    pack_panel<P>(from, rows, line, depth, step, factor, to, true);
+  }
+  template <class B>
+  static void pack_columns(const B* from, std::size_t cols, std::size_t line, std::size_t depth,
+                           std::size_t step, std::byte* to) {
+    pack_panel<P>(from, cols, line, depth, step, nullptr, to, false);
+  }
+  template <class B>
+  static void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,
+                             std::size_t stride, std::size_t rows, std::size_t cols, bool add) {
+    amx::multiply_strip<parts<float, P>, parts<B, P>>(a, b, depth, c, stride, rows, cols, add);
+  }
+};
 
 /// Whether the tile unit is faster for a product of this shape. For smaller ones packing costs more
 /// than it saves.
@@ -211,39 +256,6 @@ constexpr bool suits(std::size_t rows, std::size_t depth, std::size_t cols) {
   return rows >= 128 && depth >= 128 && cols >= 128;
 }
 
-/// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
-/// either order; b has floats in either order, or codes in row-major order. Each operand is packed
-/// once for each block of the other, and strips of 32 rows run in parallel. Takes 768 KB of
-/// thread_scratch on the caller's thread and 48 KB on each thread that works.
-template <class T>
-void gemm(float alpha, matrix_view<const float> a, row_view<const float> scale,
-          matrix_view<const T> b, matrix_view<float> c, bool accumulate, executor_ref ex) {
-  constexpr std::size_t block_cols = 1536 / parts<T>;
-  const thread_scratch columns(panel_bytes(parts<T>, block_depth) * block_cols / panel_lines);
-  auto* const right = columns.data<std::byte>();
-  alignas(64) float ones[block_depth], factor[block_depth];
-  std::fill_n(ones, block_depth, 1.0f);
-  for (std::size_t j = 0; j < c.cols; j += block_cols)
-    for (std::size_t p = 0; p < a.cols; p += block_depth) {
-      const std::size_t cols = std::min(block_cols, c.cols - j),
-                        depth = std::min(block_depth, a.cols - p);
-      for (std::size_t k = 0; k < block_depth; ++k)
-        factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
-      ex.parallel_for(cols, 4 * panel_lines, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; i += panel_lines)
-          pack_panel(&b(p, j + i), std::min(panel_lines, end - i), b.col_stride, depth,
-                     b.row_stride, ones, right + i / panel_lines * panel_bytes(parts<T>, depth),
-                     false);
-      });
-      ex.parallel_for(c.rows, panel_lines, [&](std::size_t r, std::size_t end) {
-        const thread_scratch strip(panel_bytes(3, block_depth));
-        auto* const left = strip.data<std::byte>();
-        pack_panel(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left, true);
-        multiply_strip<parts<T>>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
-                                 accumulate || p > 0);
-      });
-    }
-}
-
 }  // namespace tern::inline TERN_ABI::detail::amx
+TERN_TARGET_END
 #endif

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
@@ -13,8 +16,11 @@
 #include "tern/linalg/amx.hpp"
 #include "tern/linalg/avx2.hpp"
 #include "tern/linalg/avx512.hpp"
+#include "tern/linalg/avx512bf16.hpp"
 #include "tern/linalg/gemm_kernel.hpp"
+#include "tern/linalg/panel_product.hpp"
 #include "tern/linalg/portable.hpp"
+#include "tern/linalg/precision.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -32,32 +38,48 @@ inline constexpr isa::dispatch_table<gemm_kernel<float>> gemm_kernels<float>{
     {isa::level::avx512bw, avx512::entry_of<avx512::ops>}};
 #endif
 
+/// Computes a product of floats on a unit for bf16 numbers: with precision::bf16 any, with
+/// precision::exact a large one on tiles. False, and nothing is done, where the CPU has no such
+/// unit. b has floats, or codes in row-major order; its row k counts scale[k] times. `alpha` and
+/// `scale` multiply the elements of a before they are rounded.
+template <class T, class B>
+bool multiply_on_unit([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
+                      [[maybe_unused]] row_view<const T> scale,
+                      [[maybe_unused]] matrix_view<const B> b, [[maybe_unused]] matrix_view<T> c,
+                      [[maybe_unused]] bool accumulate, [[maybe_unused]] executor_ref ex,
+                      [[maybe_unused]] precision p) {
+#if TERN_X86
+  if constexpr (std::is_same_v<T, float>) {
+    const bool rounded = p == precision::bf16;
+#  if defined(__x86_64__)
+    if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
+      (rounded ? multiply_panels<amx::unit<precision::bf16>, B>
+               : multiply_panels<amx::unit<precision::exact>, B>)(alpha, a, scale, b, c, accumulate,
+                                                                  ex);
+      return true;
+    }
+#  endif
+    if (rounded && isa::active() >= isa::level::avx512bf16) {
+      multiply_panels<avx512bf16::unit, B>(alpha, a, scale, b, c, accumulate, ex);
+      return true;
+    }
+  }
+#endif
+  return false;
+}
+
 /// c = alpha a b, or c += alpha a b, on the calling thread. c is row-major, a and b have either
 /// order.
 template <class T>
 void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c,
-                bool accumulate) {
+                bool accumulate, precision p = precision::exact) {
+  const T one(1);
+  if (p != precision::exact &&
+      multiply_on_unit<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, {}, p))
+    return;
   const gemm_kernel<T>& kernel = gemm_kernels<T>.at(isa::active());
   const thread_scratch buffer(kernel.buffer_size * sizeof(T));
   kernel.multiply(alpha, a, b, c, accumulate, buffer.data<T>());
-}
-
-/// Computes a large product of floats on the tile unit. False, and nothing is done, where the CPU
-/// has no such unit or the product is small. b has floats, or codes in row-major order; its row k
-/// counts scale[k] times.
-template <class T, class B>
-bool gemm_on_tiles([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
-                   [[maybe_unused]] row_view<const T> scale,
-                   [[maybe_unused]] matrix_view<const B> b, [[maybe_unused]] matrix_view<T> c,
-                   [[maybe_unused]] bool accumulate, [[maybe_unused]] executor_ref ex) {
-#if TERN_X86 && defined(__x86_64__)
-  if constexpr (std::is_same_v<T, float>)
-    if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
-      amx::gemm(alpha, a, scale, b, c, accumulate, ex);
-      return true;
-    }
-#endif
-  return false;
 }
 
 /// Throws shape_error where neither rows nor columns are contiguous.
@@ -70,22 +92,23 @@ void require_unit_stride(const matrix_view<T>& m, const char* what) {
 }  // namespace detail
 
 /// c = alpha * a * b, or c += alpha * a * b. a: (m, k), b: (k, n), c: (m, n). Each may be row-major
-/// or column-major, with one stride of 1; pass x.transposed() for a transpose. Each thread uses
-/// about 290 KB of thread_scratch. Throws shape_error.
+/// or column-major, with one stride of 1; pass x.transposed() for a transpose. With precision::bf16
+/// alpha * a and b are rounded first. Each thread uses about 290 KB of thread_scratch, and the
+/// caller's one up to 800 KB on a unit for bf16 numbers. Throws shape_error.
 template <class T>
 void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
           std::type_identity_t<matrix_view<const T>> b, std::type_identity_t<matrix_view<T>> c,
-          bool accumulate = false, executor_ref ex = {}) {
+          bool accumulate = false, executor_ref ex = {}, precision p = precision::exact) {
   if (c.col_stride != 1) {
     if (c.row_stride != 1) throw shape_error("gemm: c: rows or columns must be contiguous");
-    return gemm<T>(alpha, b.transposed(), a.transposed(), c.transposed(), accumulate, ex);
+    return gemm<T>(alpha, b.transposed(), a.transposed(), c.transposed(), accumulate, ex, p);
   }
   require_shape(a, c.rows, b.rows, "gemm: a");
   require_shape(b, a.cols, c.cols, "gemm: b");
   detail::require_unit_stride(a, "gemm: a");
   detail::require_unit_stride(b, "gemm: b");
   const T one(1);
-  if (detail::gemm_on_tiles<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex)) return;
+  if (detail::multiply_on_unit<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex, p)) return;
   // There are at most 8 chunks, or 4 for a short result, since each chunk reads the other operand
   // again. A chunk has at least 2^21 multiply-adds and a multiple of 32 rows or columns.
   const bool by_rows = c.rows >= c.cols;
@@ -108,9 +131,9 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
 // this macro in all of them and instantiate both functions in one.
 #if defined(TERN_EXTERN_GEMM)
 extern template void gemm<float>(float, matrix_view<const float>, matrix_view<const float>,
-                                 matrix_view<float>, bool, executor_ref);
+                                 matrix_view<float>, bool, executor_ref, precision);
 extern template void gemm<double>(double, matrix_view<const double>, matrix_view<const double>,
-                                  matrix_view<double>, bool, executor_ref);
+                                  matrix_view<double>, bool, executor_ref, precision);
 #endif
 
 }  // namespace tern::inline TERN_ABI

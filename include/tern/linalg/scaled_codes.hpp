@@ -21,22 +21,24 @@ struct scaled_codes {
   row_view<const T> scales;              ///< k elements
 };
 
-/// c += a * b. a: (m, k), b: (k, n), c: (m, n), row-major. While it runs, `scratch` holds at most
-/// the elements of b as numbers of type T. Throws shape_error.
+/// c += a * b. a: (m, k), b: (k, n), c: (m, n), row-major. With precision::bf16 column k of a is
+/// multiplied by the scale of row k of b and rounded then; codes are exact. While it runs,
+/// `scratch` holds at most the elements of b as numbers of type T. Throws shape_error.
 template <class T>
 void add_product(std::type_identity_t<matrix_view<const T>> a, const scaled_codes<T>& b,
-                 matrix_view<T> c, arena& scratch, executor_ref ex = {}) {
+                 matrix_view<T> c, arena& scratch, executor_ref ex = {},
+                 precision p = precision::exact) {
   require_shape(a, c.rows, b.codes.rows, "add_product: a");
   require_shape(b.codes, a.cols, c.cols, "add_product: codes");
   require_size(b.scales.size, a.cols, "add_product: scales");
   detail::require_unit_stride(a, "add_product: a");
   if (b.codes.col_stride == 1 && c.col_stride == 1 &&
-      detail::gemm_on_tiles<T>(T(1), a, b.scales, b.codes, c, true, ex))
+      detail::multiply_on_unit<T>(T(1), a, b.scales, b.codes, c, true, ex, p))
     return;
   const arena_scope temporaries(scratch);
   const matrix_view<T> real = scratch.matrix<T>(b.codes.rows, b.codes.cols);
   dequantize<T>(b.codes, b.scales, real, ex);
-  gemm<T>(T(1), a, real, c, true, ex);
+  gemm<T>(T(1), a, real, c, true, ex, p);
 }
 
 }  // namespace tern::inline TERN_ABI

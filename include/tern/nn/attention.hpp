@@ -39,13 +39,15 @@ struct attention_shape {
 /// of the same sequence. q, y: (N, q_heads * head_dim); k, v: (N, kv_heads * head_dim); lse: (N,
 /// q_heads), the saved log-sum-exp; offsets: (B + 1) sequence bounds. The elements of a row must be
 /// contiguous; the row stride is free. A call takes at most 32 * 2 * 64 * (T + 16) elements of
-/// `scratch`, where T is the length of the longest sequence, and gives them back.
+/// `scratch`, where T is the length of the longest sequence, and gives them back. `products` is
+/// the precision of the products; the softmax is always computed in T.
 template <class T>
 struct attention {
   /// Computes y and lse. Throws shape_error.
   static void forward(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
                       std::span<const std::size_t> offsets, const attention_shape& shape,
-                      matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {}) {
+                      matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {},
+                      precision products = precision::exact) {
     check(q, k, v, shape);
     require_rows(y, q.rows, q.cols, "attention: y");
     require_shape(lse, q.rows, shape.q_heads, "attention: lse");
@@ -63,12 +65,12 @@ struct attention {
           const score_band b(r, length, true, shape.window);
           const matrix_view<T> p = scores.tile(chunk, b),
                                out = y.block(first + r, h * d, b.rows, d);
-          b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p);
+          b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p, products);
           std::array<T, score_band::most_rows> total;
           for (std::size_t i = 0; i < b.rows; ++i)
             lse(first + r + i, h) = exponentials(p.row(i), total[i]);
           detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(b.begin, b.cols),
-                                out, false);
+                                out, false, products);
           for (std::size_t i = 0; i < b.rows; ++i) scale_row(out.row(i), 1 / total[i]);
         }
       }
@@ -81,7 +83,7 @@ struct attention {
                        matrix_view<const T> v, matrix_view<const T> y, matrix_view<const T> lse,
                        std::span<const std::size_t> offsets, const attention_shape& shape,
                        matrix_view<T> dq, matrix_view<T> dk, matrix_view<T> dv, arena& scratch,
-                       executor_ref ex = {}) {
+                       executor_ref ex = {}, precision products = precision::exact) {
     check(q, k, v, shape);
     require_rows(dy, q.rows, q.cols, "attention: dy");
     require_rows(y, q.rows, q.cols, "attention: y");
@@ -106,15 +108,17 @@ struct attention {
           };
           const matrix_view<T> p = probabilities.tile(chunk, b), ds = gradients.tile(chunk, b);
           const matrix_view<const T> seen = p.col_block(0, b.cols), slope = ds.col_block(0, b.cols);
-          b.score(factor, rows(q), k.block(first, kv * d, length, d), p);
+          b.score(factor, rows(q), k.block(first, kv * d, length, d), p, products);
           detail::gemm_block<T>(T(1), rows(dy), cols(v).transposed(), ds.col_block(0, b.cols),
-                                false);
+                                false, products);
           for (std::size_t i = 0; i < b.rows; ++i)
             softmax_backward(p.row(i), ds.row(i), lse(first + r + i, h),
                              simd::dot(rows(dy).row(i), rows(y).row(i)));
-          if (dv) detail::gemm_block<T>(T(1), seen.transposed(), rows(dy), cols(dv), true);
-          if (dq) detail::gemm_block<T>(factor, slope, cols(k), rows(dq), true);
-          if (dk) detail::gemm_block<T>(factor, slope.transposed(), rows(q), cols(dk), true);
+          if (dv)
+            detail::gemm_block<T>(T(1), seen.transposed(), rows(dy), cols(dv), true, products);
+          if (dq) detail::gemm_block<T>(factor, slope, cols(k), rows(dq), true, products);
+          if (dk)
+            detail::gemm_block<T>(factor, slope.transposed(), rows(q), cols(dk), true, products);
         }
       }
     });

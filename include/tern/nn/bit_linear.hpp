@@ -78,18 +78,21 @@ struct bit_linear {
   }
 
   /// The straight-through gradient: dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where
-  /// Wq and Xq are the dequantised operands. Null outputs are skipped.
+  /// Wq and Xq are the dequantised operands. Null outputs are skipped. With precision::bf16 the
+  /// codes are exact, and their scales multiply dy before it is rounded, except where a row of
+  /// weights has several scales: there Wq is rounded.
   static void backward(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
-                       matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {}) {
+                       matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {},
+                       precision p = precision::exact) {
     require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
     if (dx) {
       const arena_scope temporaries(scratch);
       if (whole(s))
-        add_product<T>(dy, {s.w_codes, row_scales(s)}, dx, scratch, ex);
+        add_product<T>(dy, {s.w_codes, row_scales(s)}, dx, scratch, ex, p);
       else
-        gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex);
+        gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex, p);
     }
-    if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex);
+    if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex, p);
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
   }
 
@@ -143,11 +146,12 @@ struct bit_linear<T, WeightQ, ActQ, sub_ln<T>> {
   /// x and gain must be those of forward(); dgain: K elements. Null outputs are skipped.
   static void backward(matrix_view<const T> dy, matrix_view<const T> x, row_view<const T> gain,
                        const saved& s, matrix_view<T> dx, row_view<T> dgain, matrix_view<T> dw,
-                       row_view<T> dbias, arena& scratch, executor_ref ex = {}) {
+                       row_view<T> dbias, arena& scratch, executor_ref ex = {},
+                       precision p = precision::exact) {
     const arena_scope temporaries(scratch);
     const auto dnormed = scratch.matrix<T>(x.rows, x.cols);
     std::fill_n(dnormed.data, dnormed.size(), T(0));
-    product::backward(dy, s.codes, dnormed, dw, dbias, scratch, ex);
+    product::backward(dy, s.codes, dnormed, dw, dbias, scratch, ex, p);
     sub_ln<T>::backward(dnormed, x, gain, s.inv_rms, dx, dgain, ex);
   }
 };

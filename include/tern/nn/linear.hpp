@@ -14,21 +14,21 @@ struct linear {
   /// y = x w^T + bias. x: (N, in), w: (out, in), bias: out elements or null, y: (N, out). Each
   /// matrix is row-major or column-major. Throws shape_error.
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
-                      matrix_view<T> y, executor_ref ex = {}) {
+                      matrix_view<T> y, executor_ref ex = {}, precision p = precision::exact) {
     require_shape(x, y.rows, w.cols, "linear: x");
     require_shape(w, y.cols, x.cols, "linear: w");
-    gemm<T>(T(1), x, w.transposed(), y, false, ex);
+    gemm<T>(T(1), x, w.transposed(), y, false, ex, p);
     if (bias) add_bias(bias, y, ex);
   }
 
   /// dx += dy w, dw += dy^T x, dbias += column sums of dy. Null outputs are skipped.
   static void backward(matrix_view<const T> dy, matrix_view<const T> x, matrix_view<const T> w,
                        matrix_view<T> dx, matrix_view<T> dw, row_view<T> dbias,
-                       executor_ref ex = {}) {
+                       executor_ref ex = {}, precision p = precision::exact) {
     require_shape(x, dy.rows, w.cols, "linear: x");
     require_shape(w, dy.cols, x.cols, "linear: w");
-    if (dx) gemm<T>(T(1), dy, w, dx, true, ex);
-    if (dw) gemm<T>(T(1), dy.transposed(), x, dw, true, ex);
+    if (dx) gemm<T>(T(1), dy, w, dx, true, ex, p);
+    if (dw) gemm<T>(T(1), dy.transposed(), x, dw, true, ex, p);
     if (dbias) add_column_sums(dy, dbias, ex);
   }
 

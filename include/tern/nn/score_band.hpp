@@ -50,9 +50,10 @@ struct score_band {
 
   /// z = factor * a b^T with the mask applied. a: (rows, D), b: (length, D).
   template <class T>
-  void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z) const {
+  void score(T factor, matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> z,
+             precision p = precision::exact) const {
     detail::gemm_block<T>(factor, a, b.row_block(begin, cols).transposed(), z.col_block(0, cols),
-                          false);
+                          false, p);
     mask(z);
   }
 };

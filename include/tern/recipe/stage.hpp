@@ -12,6 +12,7 @@
 
 #include "tern/core/describe.hpp"
 #include "tern/core/error.hpp"
+#include "tern/linalg/precision.hpp"
 #include "tern/model/config_fields.hpp"
 #include "tern/recipe/calibration_choice.hpp"
 #include "tern/recipe/loss_terms.hpp"
@@ -62,8 +63,9 @@ struct stage {
   std::size_t length = 128;            ///< tokens of a window of the corpus
   std::size_t accumulate = 1;          ///< micro-batches in an optimizer step
   bool sort_by_length = false;         ///< micro-batches of a step hold examples of similar lengths
-  double learning_rate = 1e-3;         ///< peak learning rate
-  rate_factors rates;                  ///< factors on the learning rate by kind of parameter
+  precision products = precision::exact;       ///< how precisely products of floats are computed
+  double learning_rate = 1e-3;                 ///< peak learning rate
+  rate_factors rates;                          ///< factors on the learning rate by parameter_kind
   schedule_kind plan = schedule_kind::cosine;  ///< shape of the learning rate over the steps
   double warmup = 0.05;                        ///< fraction of the steps until the peak
   double clip = 1.0;                           ///< largest global gradient norm; 0: no clipping
@@ -123,6 +125,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("length", s.length);
   v.value("accumulate", s.accumulate);
   v.value("sort_by_length", s.sort_by_length);
+  v.choice("precision", s.products, precision_names);
   v.value("learning_rate", s.learning_rate);
   v.object("rates", s.rates);
   v.choice("schedule", s.plan,
@@ -173,6 +176,7 @@ inline trainer_options trainer_options_of(const stage& s) {
   o.plan.warmup_steps = static_cast<std::size_t>(s.warmup * static_cast<double>(s.steps));
   o.accumulate = s.accumulate;
   o.clip = s.clip;
+  o.products = s.products;
   o.log_every = s.log_every;
   try {
     o.validate();

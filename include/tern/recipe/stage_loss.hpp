@@ -31,7 +31,8 @@ class stage_loss {
       : model_(model),
         teacher_(teacher),
         batches_(std::move(batches)),
-        objective_(std::move(terms)) {
+        objective_(std::move(terms)),
+        ex_(ex) {
     for (const auto& [term, weight] : objective_.terms()) {
       if (term->needs_teacher() && teacher == nullptr)
         throw config_error(std::string(term->name()) + ": needs a teacher");
@@ -39,10 +40,8 @@ class stage_loss {
       teacher_logits_ |= term->needs_teacher_logits();
       term->request(student_taps_, teacher_taps_);
     }
-    if (teacher == nullptr) return;
-    if (teacher->config().vocab_size != model.config().vocab_size)
+    if (teacher != nullptr && teacher->config().vocab_size != model.config().vocab_size)
       throw config_error("teacher and student differ in vocabulary");
-    teacher_tape_.emplace(ex, false);
   }
 
   [[nodiscard]] objective<T>& terms() { return objective_; }  ///< terms with running means
@@ -58,20 +57,23 @@ class stage_loss {
     in.offsets = batch_.tokens.offsets;
     in.student_taps = &student_taps_;
     in.teacher_taps = &teacher_taps_;
-    if (teacher_ != nullptr) in.teacher_logits = ask_teacher();
+    if (teacher_ != nullptr) in.teacher_logits = ask_teacher(t.products());
     return {objective_.record(t, in), batch_.tokens.tokens.size()};
   }
 
  private:
-  /// Runs the teacher. Returns its logits, or null where no term needs them.
-  matrix_view<const T> ask_teacher() {
+  /// Runs the teacher, whose products have the precision of the student's. Returns its logits, or
+  /// null where no term needs them.
+  matrix_view<const T> ask_teacher(precision products) {
+    if (!teacher_tape_ || teacher_tape_->products() != products)
+      teacher_tape_.emplace(ex_, false, products);
     tape<T>& t = *teacher_tape_;
     t.reset();
     const variable<T> h = teacher_->hidden(t, batch_.tokens, batch_.rows, &teacher_taps_);
     if (!teacher_logits_) return {};
     const matrix_view<const T> table = teacher_->head().view();
     const matrix_view<T> logits = t.memory().template matrix<T>(h.rows(), table.rows);
-    gemm<T>(T(1), h.value, table.transposed(), logits, false, t.executor());
+    gemm<T>(T(1), h.value, table.transposed(), logits, false, t.executor(), products);
     return logits;
   }
 
@@ -79,6 +81,7 @@ class stage_loss {
   Teacher* teacher_;
   std::unique_ptr<batch_source> batches_;
   objective<T> objective_;
+  executor_ref ex_;
   micro_batch batch_;
   taps<T> student_taps_, teacher_taps_;
   std::optional<tape<T>> teacher_tape_;

@@ -13,6 +13,7 @@
 
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
+#include "tern/linalg/precision.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/gradient_norm.hpp"
 #include "tern/train/optimizer.hpp"
@@ -29,6 +30,9 @@ struct trainer_options {
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
   double clip = 1.0;            ///< largest global gradient norm; 0: no clipping
   std::size_t log_every = 20;   ///< steps between two reports that are logged
+  /// Precision of the products of floats. Weights, sums, norms, softmax and the optimizer keep the
+  /// type of the model's elements.
+  precision products = precision::exact;
 
   /// Throws config_error where an option is out of range.
   void validate() const {
@@ -75,7 +79,7 @@ class trainer {
       : model_(model),
         options_((options.validate(), options)),
         optimizer_(std::move(rule)),
-        tape_(ex) {
+        tape_(ex, true, options.products) {
     optimizer_->attach(model_);
     model_.train(true);
     initial_scale_ = measure_scale(model_);  // NOLINT: after train()

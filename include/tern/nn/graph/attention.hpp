@@ -16,10 +16,10 @@ variable<T> attention(tape<T>& t, variable<T> q, variable<T> k, variable<T> v,
   variable<T> y = t.make(q.rows(), q.cols());
   const matrix_view<T> lse = t.memory().template matrix<T>(q.rows(), shape.q_heads);
   tern::attention<T>::forward(q.value, k.value, v.value, offsets, shape, y.value, lse, t.memory(),
-                              t.executor());
+                              t.executor(), t.products());
   t.record([=, &t] {
     tern::attention<T>::backward(y.grad, q.value, k.value, v.value, y.value, lse, offsets, shape,
-                                 q.grad, k.grad, v.grad, t.memory(), t.executor());
+                                 q.grad, k.grad, v.grad, t.memory(), t.executor(), t.products());
   });
   return y;
 }

@@ -19,7 +19,8 @@ variable<T> bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b =
   op::forward(x.value, w.value, vector_of(b.value), y.value, saved, t.memory(), t.executor(),
               weight_quantizer, activation_quantizer);
   t.record([=, &t] {
-    op::backward(y.grad, saved, x.grad, w.grad, vector_of(b.grad), t.memory(), t.executor());
+    op::backward(y.grad, saved, x.grad, w.grad, vector_of(b.grad), t.memory(), t.executor(),
+                 t.products());
   });
   return y;
 }

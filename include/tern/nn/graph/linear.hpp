@@ -11,9 +11,10 @@ namespace tern::inline TERN_ABI::graph {
 template <class T>
 variable<T> linear(tape<T>& t, variable<T> x, variable<T> w, variable<T> b = {}) {
   variable<T> y = t.make(x.rows(), w.rows());
-  tern::linear<T>::forward(x.value, w.value, vector_of(b.value), y.value, t.executor());
-  t.record([=, ex = t.executor()] {
-    tern::linear<T>::backward(y.grad, x.value, w.value, x.grad, w.grad, vector_of(b.grad), ex);
+  tern::linear<T>::forward(x.value, w.value, vector_of(b.value), y.value, t.executor(),
+                           t.products());
+  t.record([=, ex = t.executor(), p = t.products()] {
+    tern::linear<T>::backward(y.grad, x.value, w.value, x.grad, w.grad, vector_of(b.grad), ex, p);
   });
   return y;
 }

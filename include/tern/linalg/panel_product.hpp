@@ -1,0 +1,57 @@
+// A product of floats whose operands are packed into panels that several threads share, for units
+// that multiply bf16 numbers. Each operand is packed once for each block of the other one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "tern/core/executor.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/core/thread_scratch.hpp"
+
+namespace tern::inline TERN_ABI::detail {
+
+/// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
+/// either order; b has floats in either order, or codes in row-major order. `alpha` and `scale`
+/// multiply the elements of a before these are rounded or split. Strips of rows run in parallel.
+/// The sum of an element depends on its row of a and its column of b alone.
+///
+/// A Unit packs and multiplies. `block_depth` and `block_cols<B>` are the steps of k and the
+/// columns of a packed block of b, whose panels have `panel_cols` columns; `strip_rows(rows)` are
+/// the rows of a strip. The caller's thread takes a block of b from thread_scratch, and each thread
+/// that works takes a strip of a.
+template <class Unit, class B>
+void multiply_panels(float alpha, matrix_view<const float> a, row_view<const float> scale,
+                     matrix_view<const B> b, matrix_view<float> c, bool accumulate,
+                     executor_ref ex) {
+  constexpr std::size_t block_cols = Unit::template block_cols<B>, panel = Unit::panel_cols;
+  const std::size_t most_cols = (std::min(block_cols, c.cols) + panel - 1) / panel,
+                    most_depth = std::min(Unit::block_depth, a.cols);
+  const thread_scratch columns(Unit::template panel_bytes<B>(most_depth) * most_cols +
+                               Unit::block_depth * sizeof(float));
+  auto* const factor = columns.data<float>();
+  auto* const right = columns.data<std::byte>() + Unit::block_depth * sizeof(float);
+  const std::size_t strip_rows = Unit::strip_rows(c.rows);
+  for (std::size_t j = 0; j < c.cols; j += block_cols)
+    for (std::size_t p = 0; p == 0 || p < a.cols; p += Unit::block_depth) {
+      const std::size_t cols = std::min(block_cols, c.cols - j),
+                        depth = std::min(Unit::block_depth, a.cols - p),
+                        bytes = Unit::template panel_bytes<B>(depth);
+      for (std::size_t k = 0; k < Unit::block_depth; ++k)
+        factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
+      ex.parallel_for(cols, 4 * panel, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; i += panel)
+          Unit::template pack_columns<B>(&b(p, j + i), std::min(panel, end - i), b.col_stride,
+                                         depth, b.row_stride, right + i / panel * bytes);
+      });
+      ex.parallel_for(c.rows, strip_rows, [&](std::size_t r, std::size_t end) {
+        const thread_scratch strip(Unit::strip_bytes(end - r, depth));
+        auto* const left = strip.data<std::byte>();
+        Unit::pack_rows(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left);
+        Unit::template multiply_strip<B>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
+                                         accumulate || p > 0);
+      });
+    }
+}
+
+}  // namespace tern::inline TERN_ABI::detail
