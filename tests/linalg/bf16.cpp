@@ -116,12 +116,20 @@ TEST_CASE("gemm<float> with bf16 operands equals its definition to the bit", "[g
   }
 }
 
-) *= std::exp2f(static_cast<float>(-k));
-}
-const tern::matrix<float> zero = tern::matrix<float>::Zero(20, 30);
-tern::matrix<float> c = zero;
-tern::gemm<float>(1, a, b, c, false, {}, precision::bf16);
-CHECK(c == defined_product(1, a, b, zero, false));
+TEST_CASE("bf16 products count subnormal numbers as zero", "[gemm][bf16]") {
+  if (!cpu_has_unit()) {
+    WARN("skipped: this CPU has no AVX512-BF16");
+    return;
+  }
+  tern::matrix<float> a = random_matrix<float>(20, 40, 1), b = random_matrix<float>(40, 30, 2);
+  for (Eigen::Index k = 0; k < a.cols(); ++k) {
+    a.col(k) *= std::exp2f(static_cast<float>(-130 + k / 2));
+    b.row(k) *= std::exp2f(static_cast<float>(k / 4));
+  }
+  const tern::matrix<float> zero = tern::matrix<float>::Zero(20, 30);
+  tern::matrix<float> c = zero;
+  tern::gemm<float>(1, a, b, c, false, {}, precision::bf16);
+  CHECK(c == defined_product(1, a, b, zero, false));
 }
 
 TEST_CASE("add_product with bf16 operands scales a and then rounds it", "[gemm][bf16]") {
