@@ -1,6 +1,8 @@
 #!/bin/sh
-# A training step of tern beside the same step in PyTorch eager, taking turns: medians and ratio.
-#   benchmarks/peers/run.sh PYTHON-WITH-TORCH BUILD-DIRECTORY [ROUNDS] [MODEL...]     models: base demo
+# A training step of tern beside the same step in PyTorch, eager and compiled, taking turns: medians,
+# and the ratio to the faster one of PyTorch's.
+#   benchmarks/peers/run.sh PYTHON-WITH-TORCH BUILD-DIRECTORY [ROUNDS] [MODEL...]   models: base demo smollm2
+# The variables KINDS, PRECISIONS and THREADS choose a part of the table.
 set -eu
 python=${1:?python with torch} build=${2:?build directory} rounds=${3:-3}
 [ $# -gt 3 ] && shift 3 || set -- base demo
@@ -9,26 +11,39 @@ times=$(mktemp)
 trap 'rm -f "$times"' EXIT
 
 for round in $(seq "$rounds"); do
-  for model in "$@"; do for kind in full_precision ternary; do for threads in 1 2; do
-    ours=$("$build/bin/bench_training_step" --benchmark_format=csv --benchmark_min_time=0.5 \
-      --benchmark_filter="^$model/$kind/threads:$threads/" 2>/dev/null | tail -n 1 | cut -d, -f3)
-    echo "$model $kind $threads tern $ours" >>"$times"
-    "$python" "$here/bitlinear_step.py" --model "$model" --kind "$kind" --threads "$threads" |
-      while read -r m k t each; do
-        for ms in $each; do echo "$m $k $t torch $ms"; done
-      done >>"$times"
-  done; done; done
+  for model in "$@"; do for kind in ${KINDS:-full_precision ternary}; do
+    for precision in ${PRECISIONS:-exact bf16}; do for threads in ${THREADS:-1 2}; do
+      key="$model $kind $precision $threads"
+      ours=$("$build/bin/bench_training_step" --benchmark_format=csv --benchmark_min_time=0.5 \
+        --benchmark_filter="^$model/$kind/$precision/threads:$threads/" 2>/dev/null | tail -n 1 |
+        cut -d, -f3)
+      echo "$key tern $ours" >>"$times"
+      for mode in eager compiled; do
+        "$python" "$here/bitlinear_step.py" --model "$model" --kind "$kind" --threads "$threads" \
+          --precision "$precision" $([ $mode = eager ] || echo --compile) |
+          while read -r m k p t how each; do
+            for ms in $each; do echo "$m $k $p $t $how $ms"; done
+          done >>"$times"
+      done
+    done; done
+  done; done
 done
 
-sort -k1,4 -k5,5n "$times" | awk '
+sort -k1,5 -k6,6n "$times" | awk '
   function close_group() { if (key != "") median[key] = n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2 }
-  { k = $1 " " $2 " " $3 " " $4; if (k != key) { close_group(); key = k; n = 0; rows[$1 " " $2 " " $3] } v[++n] = $5 }
+  {
+    row = $1 " " $2 " " $3 " " $4; k = row " " $5
+    if (k != key) { close_group(); key = k; n = 0; rows[row] }
+    v[++n] = $6
+  }
   END {
     close_group()
-    printf "%-5s %-15s %7s %10s %10s %7s\n", "model", "kind", "threads", "tern ms", "torch ms", "ratio"
+    printf "%-8s %-15s %-6s %7s %10s %10s %10s %7s\n",
+           "model", "kind", "", "threads", "tern ms", "eager ms", "compiled", "ratio"
     for (r in rows) {
       split(r, f, " ")
-      printf "%-5s %-15s %7d %10.1f %10.1f %7.2f\n", f[1], f[2], f[3], median[r " tern"], median[r " torch"],
-             median[r " torch"] / median[r " tern"] | "sort"
+      eager = median[r " eager"]; compiled = median[r " compiled"]
+      printf "%-8s %-15s %-6s %7d %10.1f %10.1f %10.1f %7.2f\n", f[1], f[2], f[3], f[4],
+             median[r " tern"], eager, compiled, (compiled < eager ? compiled : eager) / median[r " tern"] | "sort"
     }
   }'

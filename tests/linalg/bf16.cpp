@@ -184,8 +184,8 @@ TEST_CASE("large bf16 products err by the rounding of their operands", "[gemm][b
   };
   const tern::matrix<double> exact = in_double(a) * in_double(b),
                              sizes = in_double(a).cwiseAbs() * in_double(b).cwiseAbs();
-  // Each operand is rounded by at most 2^-9 of itself, so a term errs by 2^-8 and a little.
-  CHECK((((c.cast<double>() - exact).array().abs()) < 0x1.02p-8 * sizes.array()).all());
+  // Each operand is rounded by at most 2^-8 of itself, so a term errs by 2^-7 and a little.
+  CHECK((((c.cast<double>() - exact).array().abs()) < 0x1.02p-7 * sizes.array()).all());
   CHECK(((c.cast<double>() - exact).array().abs() > 0x1p-12 * sizes.array()).any());
 }
 

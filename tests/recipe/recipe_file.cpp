@@ -83,9 +83,11 @@ TEST_CASE("settings change a stage, those of a template, all of them, or the rec
   CHECK(with("a.steps=3").stages[0].steps == 3);
   CHECK(with("long.steps=4").stages[0].steps == 4);
   CHECK(with("stages.accumulate=5").stages[0].accumulate == 5);
+  CHECK(with("stages.accumulate=5").stages[0].products == precision::exact);
   CHECK(with("data.prompt_tokens=6").data.prompt_tokens == 6);
   CHECK(with("a.losses.logits.weight=0.5").stages[0].losses.of<logits_term_options>()->weight ==
         0.5);
+  CHECK(with("a.precision=bf16").stages[0].products == precision::bf16);
   CHECK(with("title=a = b").title == "a = b");
 }
 

@@ -95,9 +95,11 @@ std::vector<float> weights(decoder<>& model) {
   return all;
 }
 
-std::vector<float> unbroken(executor_ref ex) {
+std::vector<float> unbroken(executor_ref ex, precision products = precision::exact) {
   bench<float> b(true, ex);
-  trainer<decoder<>> t(b.student, options(), ex);
+  trainer_options o = options();
+  o.products = products;
+  trainer<decoder<>> t(b.student, o, ex);
   while (!t.done()) t.advance(*b.loss);
   return weights(b.student);
 }
@@ -105,11 +107,23 @@ std::vector<float> unbroken(executor_ref ex) {
 }  // namespace
 
 TEST_CASE("training gives the same bits for any number of threads") {
-  const auto serial = unbroken({});
+  const precision products = GENERATE(precision::exact, precision::bf16);
+  const auto serial = unbroken({}, products);
   for (const std::size_t threads : {1, 2, 3}) {
     thread_pool pool(threads);
-    CHECK(unbroken(pool) == serial);
+    CHECK(unbroken(pool, products) == serial);
   }
+}
+
+TEST_CASE("a stage with bf16 products stays near the exact one") {
+  const auto exact = unbroken({}), rounded = unbroken({}, precision::bf16);
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    difference += std::pow(exact[i] - rounded[i], 2);
+    size += std::pow(exact[i], 2);
+  }
+  CHECK(std::sqrt(difference / size) < 0.05);
+  CHECK((difference > 0) == (isa::active() >= isa::level::avx512bf16));
 }
 
 TEST_CASE("a stage resumed at any step ends with the same bits") {

@@ -241,7 +241,9 @@ struct unit {
   template <class B>
   static void pack_columns(const B* from, std::size_t cols, std::size_t line, std::size_t depth,
                            std::size_t step, std::byte* to) {
-    pack_panel<P>(from, cols, line, depth, step, nullptr, to, false);
+    for (std::size_t i = 0; i < cols; i += panel_lines, to += panel_bytes<B>(depth))
+      pack_panel<P>(from + i * line, std::min(panel_lines, cols - i), line, depth, step, nullptr,
+                    to, false);
   }
   template <class B>
   static void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,

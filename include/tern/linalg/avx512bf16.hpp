@@ -47,38 +47,59 @@ TERN_INLINE __m512i interleave(__m512i a) {
   return _mm512_maskz_permutexvar_epi16(0xFFFFFFFF, odd_from_second, a);
 }
 
-/// Packs up to 16 lines: the pair p of line i goes to to[p * width + i], with zeros past the last
-/// line and step. Element k of a line lies at from[i * line + k * step], where `line` or `step` is
-/// 1. Where `factor` is not null, step k is multiplied by factor[k] first, which has elements for
-/// whole groups of 32 steps.
-template <class T>
-inline void pack_register(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
-                          std::size_t step, const float* factor, std::uint32_t* to,
-                          std::size_t width) {
-  const std::size_t pairs = (depth + 1) / 2;
-  if (line == 1) {
-    const __mmask16 some = floats::first(lines);
-    for (std::size_t p = 0; p < pairs; ++p) {
-      const __mmask16 second = 2 * p + 1 < depth ? some : __mmask16{0};
-      __m512 x = load(some, from + 2 * p * step),
-             y = load(second, from + (second != 0 ? 2 * p + 1 : 0) * step);
+/// Rows of memory are packed while rows that stand so far behind them are fetched: where each row
+/// begins a page of its own, the CPU does not fetch by itself.
+inline constexpr std::size_t steps_ahead = 16;
+
+/// Where packed lines go. Panels of `Width` lines lie one after another, each of so many pairs. The
+/// pair p of the line is at line(i) + p * Width.
+template <std::size_t Width>
+struct packed_lines {
+  std::uint32_t* data;
+  std::size_t pairs;
+
+  /// Place of the first pair of line i.
+  [[nodiscard]] TERN_INLINE std::uint32_t* line(std::size_t i) const {
+    return data + i / Width * Width * pairs + i % Width;
+  }
+};
+
+/// Packs lines whose elements of one step lie side by side; step k of them is at from + k * step.
+/// All lines of a step are read before the next step, since steps may lie on different pages.
+template <std::size_t Width, class T>
+inline void pack_steps(const T* from, std::size_t lines, std::size_t depth, std::size_t step,
+                       const float* factor, const packed_lines<Width>& to) {
+  for (std::size_t p = 0; p < to.pairs; ++p, from += 2 * step) {
+    const bool two = 2 * p + 1 < depth;
+    for (std::size_t i = 0; i < lines; i += lanes) {
+      __builtin_prefetch(from + i + steps_ahead * step);
+      __builtin_prefetch(from + i + (steps_ahead + 1) * step);
+      const __mmask16 some = floats::first(lines - i);
+      __m512 x = load(some, from + i), y = load(two ? some : __mmask16{0}, from + i + two * step);
       if (factor != nullptr) {
         x = _mm512_mul_ps(x, _mm512_set1_ps(factor[2 * p]));
         y = _mm512_mul_ps(y, _mm512_set1_ps(factor[2 * p + 1]));
       }
-      _mm512_storeu_si512(to + p * width, interleave(round(x, y)));
+      _mm512_storeu_si512(to.line(i) + p * Width, interleave(round(x, y)));
     }
-    return;
   }
+}
+
+/// Packs up to 16 lines of contiguous steps, which are `line` elements apart.
+template <std::size_t Width, class T>
+inline void pack_contiguous(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                            const float* factor, std::uint32_t* to) {
+  const std::size_t pairs = (depth + 1) / 2;
   for (std::size_t p = 0; p < pairs; p += lanes) {
-    const std::size_t left = depth - 2 * p;
+    const std::size_t left = depth - 2 * p, second = left > lanes ? lanes : 0;
     const __mmask16 low = floats::first(left),
-                    high = floats::first(left > lanes ? left - lanes : 0);
-    const std::size_t second = left > lanes ? lanes : 0;
+                    high = floats::first(second != 0 ? left - second : 0);
     __m512 r[lanes];
 #  pragma GCC unroll 16
     for (std::size_t i = 0; i < lanes; ++i) {
       const T* const at = from + (i < lines ? i : 0) * line + 2 * p;
+      __builtin_prefetch(at + 8 * lanes);
+      __builtin_prefetch(at + 9 * lanes);
       __m512 x = load(i < lines ? low : __mmask16{0}, at),
              y = load(i < lines ? high : __mmask16{0}, at + second);
       if (factor != nullptr) {
@@ -91,8 +112,21 @@ inline void pack_register(const T* from, std::size_t lines, std::size_t line, st
     const std::size_t n = std::min(lanes, pairs - p);
 #  pragma GCC unroll 16
     for (std::size_t i = 0; i < lanes; ++i)
-      if (i < n) _mm512_storeu_si512(to + (p + i) * width, _mm512_castps_si512(r[i]));
+      if (i < n) _mm512_storeu_si512(to + (p + i) * Width, _mm512_castps_si512(r[i]));
   }
+}
+
+/// Packs lines, rows of A or columns of B, with zeros up to the next 16 lines and to a whole pair.
+/// Element k of line i lies at from[i * line + k * step], where `line` or `step` is 1. Where
+/// `factor` is not null, step k is multiplied by factor[k] first; it has elements for whole groups
+/// of 32 steps.
+template <std::size_t Width, class T>
+inline void pack(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
+                 std::size_t step, const float* factor, const packed_lines<Width>& to) {
+  if (line == 1) return pack_steps(from, lines, depth, step, factor, to);
+  for (std::size_t i = 0; i < lines; i += lanes)
+    pack_contiguous<Width>(from + i * line, std::min(lanes, lines - i), line, depth, factor,
+                           to.line(i));
 }
 
 /// c = a b, or c += a b, for packed operands; c has up to 8 rows and up to V registers of columns.
@@ -134,7 +168,7 @@ inline void tile(const std::uint32_t* a, const std::uint32_t* b, std::size_t pai
 struct unit {
   static constexpr std::size_t block_depth = 512, panel_cols = tile_registers * lanes;
   template <class B>
-  static constexpr std::size_t block_cols = 16 * panel_cols;
+  static constexpr std::size_t block_cols = 32 * panel_cols;
 
   /// At least six strips where there are rows enough, of at most 96 rows.
   static constexpr std::size_t strip_rows(std::size_t rows) {
@@ -153,17 +187,14 @@ struct unit {
 
   static void pack_rows(const float* from, std::size_t rows, std::size_t line, std::size_t depth,
                         std::size_t step, const float* factor, std::byte* to) {
-    for (std::size_t i = 0; i < rows; i += lanes)
-      pack_register(from + i * line, std::min(lanes, rows - i), line, depth, step, factor,
-                    reinterpret_cast<std::uint32_t*>(to + packed_bytes(i, depth)), lanes);
+    pack<lanes>(from, rows, line, depth, step, factor,
+                {reinterpret_cast<std::uint32_t*>(to), (depth + 1) / 2});
   }
   template <class B>
   static void pack_columns(const B* from, std::size_t cols, std::size_t line, std::size_t depth,
                            std::size_t step, std::byte* to) {
-    auto* const panel = reinterpret_cast<std::uint32_t*>(to);
-    for (std::size_t i = 0; i < cols; i += lanes)
-      pack_register(from + i * line, std::min(lanes, cols - i), line, depth, step, nullptr,
-                    panel + i, panel_cols);
+    pack<panel_cols>(from, cols, line, depth, step, nullptr,
+                     {reinterpret_cast<std::uint32_t*>(to), (depth + 1) / 2});
   }
 
   /// Computes the rows of a strip in all columns of the packed block of B.

@@ -40,9 +40,8 @@ void multiply_panels(float alpha, matrix_view<const float> a, row_view<const flo
       for (std::size_t k = 0; k < Unit::block_depth; ++k)
         factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
       ex.parallel_for(cols, 4 * panel, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; i += panel)
-          Unit::template pack_columns<B>(&b(p, j + i), std::min(panel, end - i), b.col_stride,
-                                         depth, b.row_stride, right + i / panel * bytes);
+        Unit::template pack_columns<B>(&b(p, j + begin), end - begin, b.col_stride, depth,
+                                       b.row_stride, right + begin / panel * bytes);
       });
       ex.parallel_for(c.rows, strip_rows, [&](std::size_t r, std::size_t end) {
         const thread_scratch strip(Unit::strip_bytes(end - r, depth));
