@@ -13,6 +13,7 @@
 #include "tern/isa/registers/avx512.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/isa/tile_config.hpp"
+#include "tern/linalg/avx512bf16.hpp"
 #include "tern/linalg/precision.hpp"
 
 #if TERN_X86 && defined(__x86_64__)
@@ -55,13 +56,6 @@ TERN_INLINE __m512 take_part(__m512& x) {
   return part;
 }
 
-/// Numbers of x and y side by side, rounded to bf16.
-TERN_INLINE __m512i rounded_pairs(__m512 x, __m512 y) {
-  const __m512i low = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(x)),
-                high = _mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)_mm512_cvtneps_pbh(y));
-  return _mm512_or_si512(low, _mm512_maskz_slli_epi32(0xFFFF, high, 16));
-}
-
 /// Exchanges the lines of a tile with its pairs of steps.
 inline void transpose_tile(float* tile) {
   __m512 r[brick_lines];
@@ -96,7 +90,7 @@ inline void pack_brick(const T* from, std::size_t stride, std::size_t lines, std
                         AlongLines ? _mm512_set1_ps(factor[i + 16]) : _mm512_loadu_ps(factor + 16));
     }
     if constexpr (P == precision::bf16) {
-      _mm512_storeu_si512(to + i * 64, rounded_pairs(x, y));
+      _mm512_storeu_si512(to + i * 64, avx512bf16::interleave(avx512bf16::round(x, y)));
       continue;
     }
 #  pragma GCC unroll 3

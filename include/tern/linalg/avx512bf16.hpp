@@ -39,6 +39,13 @@ TERN_INLINE __m512i round(__m512 x, __m512 y) {
   return (__m512i)_mm512_maskz_cvtne2ps_pbh(0xFFFFFFFF, y, x);
 }
 
+/// sum + the products of two pairs in every element. This is assembly because clang 16 crashes on
+/// the vectors of bf16 numbers that the intrinsic takes, where they come from a broadcast.
+TERN_INLINE __m512 dot(__m512 sum, __m512i left, __m512i right) {
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(left), "v"(right));
+  return sum;
+}
+
 /// Puts each number of the first half beside that of the second half.
 TERN_INLINE __m512i interleave(__m512i a) {
   const __m512i odd_from_second =
@@ -149,8 +156,7 @@ inline void tile(const std::uint32_t* a, const std::uint32_t* b, std::size_t pai
     for (std::size_t i = 0; i < tile_rows; ++i) {
       const __m512i left = _mm512_set1_epi32(static_cast<int>(a[i]));
 #  pragma GCC unroll 3
-      for (std::size_t v = 0; v < V; ++v)
-        sum[i][v] = _mm512_dpbf16_ps(sum[i][v], (__m512bh)left, (__m512bh)right[v]);
+      for (std::size_t v = 0; v < V; ++v) sum[i][v] = dot(sum[i][v], left, right[v]);
     }
   }
 #  pragma GCC unroll 8
