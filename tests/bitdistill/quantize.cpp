@@ -18,7 +18,7 @@ struct trained {
 
   trained() {
     write_text(corpus, small_corpus());
-    REQUIRE(bitdistill(words{"pretrain", "--out", at("base"), "--corpus", corpus} + tiny() +
+    REQUIRE(run_bitdistill(words{"pretrain", "--out", at("base"), "--corpus", corpus} + tiny() +
                        words{"pretraining.steps=12", "data.vocab_size=400"})
                 .code == 0);
   }
@@ -38,8 +38,8 @@ struct trained {
   }
 };
 
-outcome good(const words& arguments) {
-  auto result = bitdistill(arguments);
+outcome succeeds(const words& arguments) {
+  auto result = run_bitdistill(arguments);
   INFO(result.err);
   REQUIRE(result.code == 0);
   return result;
@@ -57,22 +57,22 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
   }));
   INFO(name);
   const std::string out = base.at("ternary"), packed = base.at("packed");
-  const auto said = good(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
+  const auto said = succeeds(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
   CHECK(std::regex_search(
       said, std::regex("tokens that calibration did not see: perplexity [0-9.]+ -> [0-9.]+ \\| KL "
                        "[0-9.]+ nats")));
   CHECK(lines_of(said)[1] == "layer  nearest  calibrated  hidden states");
   CHECK(tern::load_config(out).ternary);
   CHECK_FALSE(fs::exists(fs::path(out) / "calibration"));
-  good({"export", "--model", out, "--out", packed, "--head-bits", "32"});
+  succeeds({"export", "--model", out, "--out", packed, "--head-bits", "32"});
   const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
-  CHECK(good(words{"generate", "--model", packed} + prompt).out ==
-        good(words{"generate", "--model", out} + prompt).out);
+  CHECK(succeeds(words{"generate", "--model", packed} + prompt).out ==
+        succeeds(words{"generate", "--model", out} + prompt).out);
 }
 
 TEST_CASE("without text the model writes the calibration text itself") {
   const trained base;
-  const auto said = good(base.quantize(base.at("ternary"))).out;
+  const auto said = succeeds(base.quantize(base.at("ternary"))).out;
   CHECK(lines_of(said)[0].starts_with("no --calibration and no --task"));
   CHECK(tern::load_config(base.at("ternary")).ternary);
 }
@@ -89,7 +89,7 @@ TEST_CASE("quantize refuses what it cannot do, and leaves nothing behind") {
           {"a task without data", "--task", "sst2", "needs --data"},
       }));
   INFO(name);
-  const auto result = bitdistill(base.quantize(base.at("out")) +
+  const auto result = run_bitdistill(base.quantize(base.at("out")) +
                                  words{option, value.ends_with(".txt") ? base.at(value) : value});
   INFO(result.err);
   CHECK(result.code == 2);
@@ -106,18 +106,18 @@ TEST_CASE("quantize refuses models that it cannot make ternary") {
   fs::copy(fs::path(base.model) / "tokenizer.json", fs::path(base.at("nan")) / "tokenizer.json");
   words nan = base.quantize(base.at("out")) + words{"--calibration", base.corpus};
   nan[2] = base.at("nan");
-  auto result = bitdistill(nan);
+  auto result = run_bitdistill(nan);
   CHECK(result.code == 2);
   CHECK(result.err.find("calibration of 'model.layers.1.mlp.up_proj.weight'") != std::string::npos);
 
-  good(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
+  succeeds(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
   words again = base.quantize(base.at("twice")) + words{"--calibration", base.corpus};
   again[2] = base.at("ternary");
-  result = bitdistill(again);
+  result = run_bitdistill(again);
   CHECK(result.code == 2);
   CHECK(result.err.find("calibration needs a full-precision model") != std::string::npos);
 
-  result = bitdistill(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
+  result = run_bitdistill(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
   CHECK(result.code == 2);
   CHECK(result.err.find("holds a model already") != std::string::npos);
 }

@@ -65,7 +65,7 @@ struct calibrated {
   }
 };
 
-double error_of(const calibrated& c) {
+double stream_error(const calibrated& c) {
   return (c.quantized - c.reference).squaredNorm() / c.reference.squaredNorm();
 }
 
@@ -95,8 +95,8 @@ TEST_CASE("calibration loses less than rounding to nearest, and each of its part
   calibration_options nearest, without_target;
   nearest.rounding = calibration_rounding::nearest;
   without_target.correct_target = false;
-  const double all = error_of(calibrated()), some = error_of(calibrated(without_target)),
-               none = error_of(calibrated(nearest));
+  const double all = stream_error(calibrated()), some = stream_error(calibrated(without_target)),
+               none = stream_error(calibrated(nearest));
   CAPTURE(all, some, none);
   CHECK(all < some);
   CHECK(some < none);

@@ -19,7 +19,7 @@ using tern_test::wave;
 namespace {
 
 template <class T>
-input_moments<T> moments_of(const matrix<T>& x, const matrix<T>& f) {
+input_moments<T> moments_of_streams(const matrix<T>& x, const matrix<T>& f) {
   moment_accumulator<T> sums(static_cast<std::size_t>(x.cols()), {.drift = true});
   sums.add(x, f);
   return std::move(sums).finish();
@@ -54,7 +54,7 @@ TEST_CASE("target correction equals PyTorch with an explicit inverse") {
 TEST_CASE("target correction without a ridge is the least-squares optimum") {
   const matrix<double> x = random_matrix<double>(60, 12, 1), w = random_matrix<double>(5, 12, 3),
                        f = x + random_matrix<double>(60, 12, 2, .3);
-  const matrix<double> fitted = corrected(w, moments_of(x, f), 0);
+  const matrix<double> fitted = corrected(w, moments_of_streams(x, f), 0);
   const matrix<double> residual = x * fitted.transpose() - f * w.transpose();
   CHECK((x.transpose() * residual).cwiseAbs().maxCoeff() < 1e-10);
 }
@@ -63,14 +63,14 @@ TEST_CASE("target correction recovers weights whose input was changed linearly")
   const matrix<double> f = random_matrix<double>(60, 12, 1), w = random_matrix<double>(5, 12, 3);
   const matrix<double> change =
       matrix<double>::Identity(12, 12) + random_matrix<double>(12, 12, 2, .1);
-  const matrix<double> fitted = corrected(w, moments_of<double>(f * change, f), 0);
+  const matrix<double> fitted = corrected(w, moments_of_streams<double>(f * change, f), 0);
   CHECK((fitted - w * change.transpose().inverse()).cwiseAbs().maxCoeff() < 1e-10);
 }
 
 TEST_CASE("a larger ridge moves weights less") {
   const matrix<double> x = random_matrix<double>(60, 12, 1), w = random_matrix<double>(5, 12, 3),
                        f = x + random_matrix<double>(60, 12, 2, .3);
-  const auto moments = moments_of(x, f);
+  const auto moments = moments_of_streams(x, f);
   const auto moved = [&](double ridge) { return (corrected(w, moments, ridge) - w).norm(); };
   CHECK(moved(0) > moved(.1));
   CHECK(moved(.1) > moved(1));
@@ -78,14 +78,14 @@ TEST_CASE("a larger ridge moves weights less") {
 
 TEST_CASE("equal streams leave weights as they are") {
   const matrix<float> x = random_matrix<float>(60, 12, 1), w = random_matrix<float>(5, 12, 3);
-  CHECK(corrected(w, moments_of(x, x)) == w);
+  CHECK(corrected(w, moments_of_streams(x, x)) == w);
 }
 
 TEST_CASE("target correction handles fewer tokens than columns") {
   const std::size_t tokens = GENERATE(0u, 1u, 5u);
   const matrix<float> x = random_matrix<float>(tokens, 30, 1), w = random_matrix<float>(5, 30, 3),
                       f = x + random_matrix<float>(tokens, 30, 2);
-  const matrix<float> fitted = corrected(w, moments_of(x, f));
+  const matrix<float> fitted = corrected(w, moments_of_streams(x, f));
   const auto misfit = [&](const matrix<float>& v) {
     return (x * v.transpose() - f * w.transpose()).norm();
   };
@@ -96,13 +96,13 @@ TEST_CASE("a column that is never active keeps its weights") {
   matrix<double> x = random_matrix<double>(60, 12, 1), f = 2 * x;
   x.col(4).setZero();
   const matrix<double> w = random_matrix<double>(5, 12, 3);
-  CHECK(corrected(w, moments_of(x, f), 0).col(4) == w.col(4));
+  CHECK(corrected(w, moments_of_streams(x, f), 0).col(4) == w.col(4));
 }
 
 TEST_CASE("target correction has the same bits for any number of threads") {
   const matrix<float> x = random_matrix<float>(400, 150, 1), w = random_matrix<float>(90, 150, 3),
                       f = x + random_matrix<float>(400, 150, 2, .3);
-  const auto moments = moments_of(x, f);
+  const auto moments = moments_of_streams(x, f);
   const std::size_t threads = GENERATE(2u, 3u);
   thread_pool pool(threads);
   CHECK(corrected(w, moments) == corrected(w, moments, .1, pool));
@@ -110,7 +110,7 @@ TEST_CASE("target correction has the same bits for any number of threads") {
 
 TEST_CASE("target correction refuses moments that are not finite or lack the drift") {
   const matrix<float> x = random_matrix<float>(9, 5, 1);
-  input_moments<float> moments = moments_of(x, x);
+  input_moments<float> moments = moments_of_streams(x, x);
   using correction = target_correction<float>;
   SECTION("hessian") {
     moments.hessian(2, 1) = std::numeric_limits<float>::infinity();

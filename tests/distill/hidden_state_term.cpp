@@ -12,7 +12,7 @@ using namespace tern_test;
 
 namespace {
 
-constexpr std::size_t tokens = 7, width = 5, layers = 4;
+constexpr std::size_t token_count = 7, state_width = 5, layer_count = 4;
 
 /// States of student and teacher in all layers, of two sequences of 3 and 4 tokens.
 struct states {
@@ -20,20 +20,20 @@ struct states {
   std::vector<std::size_t> offsets{0, 3, 7};
 
   states() {
-    for (std::size_t l = 0; l < layers; ++l) {
-      student.push_back(random_matrix<double>(tokens, width, 10 + l));
-      teacher.push_back(random_matrix<double>(tokens, width, 20 + l));
-      gradient.push_back(matrix<double>::Zero(tokens, width));
+    for (std::size_t l = 0; l < layer_count; ++l) {
+      student.push_back(random_matrix<double>(token_count, state_width, 10 + l));
+      teacher.push_back(random_matrix<double>(token_count, state_width, 20 + l));
+      gradient.push_back(matrix<double>::Zero(token_count, state_width));
     }
   }
 
   /// The value of the term; `gradient` becomes that of `factor` times it.
   double value(const hidden_state_term_options& options, double factor = 1) {
-    hidden_state_term<double> term(options, {layers, layers});
+    hidden_state_term<double> term(options, {layer_count, layer_count});
     taps<double> of_student, of_teacher;
     term.request(of_student, of_teacher);
     tape<double> t;
-    for (std::size_t l = 0; l < layers; ++l) {
+    for (std::size_t l = 0; l < layer_count; ++l) {
       gradient[l].setZero();
       of_student.fill(t, {l, tap_point::hidden}, {student[l], gradient[l]});
       of_teacher.fill(t, {l, tap_point::hidden}, {teacher[l], {}});
@@ -94,7 +94,7 @@ TEST_CASE("the gradient of hidden states agrees with central differences") {
   s.value(options, 0.7);
   const std::vector<matrix<double>> gradient = s.gradient;
   std::size_t compared = 0;
-  for (std::size_t l = 0; l < layers; ++l) {
+  for (std::size_t l = 0; l < layer_count; ++l) {
     if (gradient[l].isZero()) continue;  // the layer is not compared
     ++compared;
     check_gradient([&] { return 0.7 * s.value(options); }, s.student[l], gradient[l]);

@@ -18,17 +18,17 @@ using tern_test::values;
 
 namespace {
 
-constexpr std::size_t n = 9, k = 150, m = 37;
+constexpr std::size_t x_rows = 9, x_cols = 150, y_cols = 37;
 
 template <class T>
 tern::matrix<T> positive_scales(extents block) {
-  const extents size = tern::scale_extents({m, k}, block);
+  const extents size = tern::scale_extents({y_cols, x_cols}, block);
   tern::matrix<T> s = random_matrix<T>(size.rows, size.cols, 5, 0.2);
   return (s.array().abs() + T(0.3)).matrix();
 }
 
 const auto blocks = [] {
-  return GENERATE(extents{m, k}, extents{1, k}, extents{1, 64}, extents{16, 50});
+  return GENERATE(extents{y_cols, x_cols}, extents{1, x_cols}, extents{1, 64}, extents{16, 50});
 };
 
 }  // namespace
@@ -44,7 +44,8 @@ TEST_CASE("scaled_bit_linear with a scale for each row is ParetoQ's SEQ", "[scal
   tern::arena memory;
   const auto s = layer::make_saved(memory, 5, 24, 7, {1, 24});
   layer::forward(x, w, scales, {}, y, s, memory);
-  layer::backward(dy, w, s, dx, dw, dscales, {}, memory, {}, clipped_gradient::none);
+  layer::backward(dy, w, s, dx, dw, dscales, {}, memory, {}, tern::precision::exact,
+                  clipped_gradient::none);
   CHECK(largest_difference(y, v::y) < 1e-13);
   CHECK(largest_difference(dx, v::dx) < 1e-13);
   CHECK(largest_difference(dw, v::dw) < 1e-13);
@@ -56,26 +57,28 @@ TEST_CASE("the gradients of scaled_bit_linear are those of its definition",
   using layer = tern::scaled_bit_linear<double>;
   const extents block = blocks();
   const auto clipped = GENERATE(clipped_gradient::straight, clipped_gradient::none);
-  const auto x = random_matrix<double>(n, k, 1), w = random_matrix<double>(m, k, 2, 0.5),
-             dy = random_matrix<double>(n, m, 3);
+  const auto x = random_matrix<double>(x_rows, x_cols, 1),
+             w = random_matrix<double>(y_cols, x_cols, 2, 0.5),
+             dy = random_matrix<double>(x_rows, y_cols, 3);
   const auto scales = positive_scales<double>(block);
-  tern::matrix<double> y(n, m), dx = tern::matrix<double>::Zero(n, k),
-                                dw = tern::matrix<double>::Zero(m, k), ds = 0 * scales;
-  std::vector<double> db(m);
+  tern::matrix<double> y(x_rows, y_cols), dx = tern::matrix<double>::Zero(x_rows, x_cols),
+                                          dw = tern::matrix<double>::Zero(y_cols, x_cols),
+                                          ds = 0 * scales;
+  std::vector<double> db(y_cols);
   tern::arena memory;
-  const auto s = layer::make_saved(memory, n, k, m, block);
+  const auto s = layer::make_saved(memory, x_rows, x_cols, y_cols, block);
   layer::forward(x, w, scales, {}, y, s, memory);
-  layer::backward(dy, w, s, dx, dw, ds, db, memory, {}, clipped);
+  layer::backward(dy, w, s, dx, dw, ds, db, memory, {}, tern::precision::exact, clipped);
 
   const tern::matrix_view<const double> dyv(dy), wv(w), sv(scales), dwv(dw), dxv(dx);
   tern::matrix<double> expected = 0 * scales;
   const tern::matrix_view<double> ev(expected);
   double worst_w = 0;
   std::size_t outside = 0;
-  for (std::size_t r = 0; r < m; ++r)
-    for (std::size_t c = 0; c < k; ++c) {
+  for (std::size_t r = 0; r < y_cols; ++r)
+    for (std::size_t c = 0; c < x_cols; ++c) {
       double g = 0;
-      for (std::size_t i = 0; i < n; ++i) g += dyv(i, r) * s.x_codes(i, c) * s.x_scales[i];
+      for (std::size_t i = 0; i < x_rows; ++i) g += dyv(i, r) * s.x_codes(i, c) * s.x_scales[i];
       const double ratio = wv(r, c) / sv(r / block.rows, c / block.cols);
       const double code = std::clamp(std::nearbyint(ratio), -1.0, 1.0);
       const bool inside = std::abs(ratio) < 1.5;
@@ -84,23 +87,23 @@ TEST_CASE("the gradients of scaled_bit_linear are those of its definition",
       const bool passes = inside || clipped == clipped_gradient::straight;
       worst_w = std::max(worst_w, std::abs(dwv(r, c) - (passes ? g : 0)));
     }
-  CHECK((outside > 100 && outside < m * k / 2));
+  CHECK((outside > 100 && outside < y_cols * x_cols / 2));
   CHECK(worst_w < 1e-12);
   CHECK((ds - expected).cwiseAbs().maxCoeff() < 1e-10);
   double worst_x = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t c = 0; c < k; ++c) {
+  for (std::size_t i = 0; i < x_rows; ++i)
+    for (std::size_t c = 0; c < x_cols; ++c) {
       double sum = 0;
-      for (std::size_t r = 0; r < m; ++r)
+      for (std::size_t r = 0; r < y_cols; ++r)
         sum += dyv(i, r) * s.w_codes(r, c) * sv(r / block.rows, c / block.cols);
       worst_x = std::max(worst_x, std::abs(dxv(i, c) - sum));
     }
   CHECK(worst_x < 1e-12);
-  for (std::size_t r = 0; r < m; ++r)
+  for (std::size_t r = 0; r < y_cols; ++r)
     CHECK(db[r] == Approx(dy.col(static_cast<int>(r)).sum()).margin(1e-12));
 
   // Gradients are added, and those that are not wanted are left out.
-  layer::backward(dy, w, s, {}, {}, ds, {}, memory, {}, clipped);
+  layer::backward(dy, w, s, {}, {}, ds, {}, memory, {}, tern::precision::exact, clipped);
   CHECK((ds - 2 * expected).cwiseAbs().maxCoeff() < 1e-10);
 }
 
@@ -108,20 +111,21 @@ TEST_CASE("where every weight is clipped, the gradient of the scales is that of 
           "[scaled_bit_linear][gradient]") {
   using layer = tern::scaled_bit_linear<double>;
   const extents block = blocks();
-  const auto x = random_matrix<double>(n, k, 1), dy = random_matrix<double>(n, m, 3);
+  const auto x = random_matrix<double>(x_rows, x_cols, 1),
+             dy = random_matrix<double>(x_rows, y_cols, 3);
   const auto scales = positive_scales<double>(block);
-  tern::matrix<double> w = random_matrix<double>(m, k, 2);
+  tern::matrix<double> w = random_matrix<double>(y_cols, x_cols, 2);
   w = w.unaryExpr([](double v) { return v < 0 ? -5.0 : 5.0; });
   const auto loss = [&](const tern::matrix<double>& at) {
     tern::arena memory;
-    tern::matrix<double> y(n, m);
-    const auto s = layer::make_saved(memory, n, k, m, block);
+    tern::matrix<double> y(x_rows, y_cols);
+    const auto s = layer::make_saved(memory, x_rows, x_cols, y_cols, block);
     layer::forward(x, w, at, {}, y, s, memory);
     return (y.array() * dy.array()).sum();
   };
   tern::arena memory;
-  tern::matrix<double> y(n, m), ds = 0 * scales;
-  const auto s = layer::make_saved(memory, n, k, m, block);
+  tern::matrix<double> y(x_rows, y_cols), ds = 0 * scales;
+  const auto s = layer::make_saved(memory, x_rows, x_cols, y_cols, block);
   layer::forward(x, w, scales, {}, y, s, memory);
   layer::backward(dy, w, s, {}, {}, ds, {}, memory);
   for (Eigen::Index i = 0; i < std::min<Eigen::Index>(scales.size(), 5); ++i) {
@@ -135,12 +139,13 @@ TEST_CASE("where every weight is clipped, the gradient of the scales is that of 
 TEST_CASE("scaled_bit_linear and packed inference agree to the bit", "[scaled_bit_linear]") {
   using layer = tern::scaled_bit_linear<float>;
   const extents block = blocks();
-  const auto x = random_matrix<float>(n, k, 1), w = random_matrix<float>(m, k, 2, 0.5);
+  const auto x = random_matrix<float>(x_rows, x_cols, 1),
+             w = random_matrix<float>(y_cols, x_cols, 2, 0.5);
   const auto scales = positive_scales<float>(block);
-  const std::vector<float> bias(m, 0.25f);
-  tern::matrix<float> y(n, m), deployed(n, m);
+  const std::vector<float> bias(y_cols, 0.25f);
+  tern::matrix<float> y(x_rows, y_cols), deployed(x_rows, y_cols);
   tern::arena memory;
-  const auto s = layer::make_saved(memory, n, k, m, block);
+  const auto s = layer::make_saved(memory, x_rows, x_cols, y_cols, block);
   layer::forward(x, w, scales, bias, y, s, memory);
   const tern::ternary_weights<tern::two_bit> packed(w, tern::given_scales<float>{scales, block});
   tern::packed_linear<float>::forward(x, packed.view(), bias, deployed, memory);
@@ -151,13 +156,14 @@ TEST_CASE("scaled_bit_linear has the same bits for any number of threads",
           "[scaled_bit_linear][threads]") {
   using layer = tern::scaled_bit_linear<float>;
   const extents block = blocks();
-  const auto x = random_matrix<float>(n, k, 1), w = random_matrix<float>(m, k, 2, 0.5),
-             dy = random_matrix<float>(n, m, 3);
+  const auto x = random_matrix<float>(x_rows, x_cols, 1),
+             w = random_matrix<float>(y_cols, x_cols, 2, 0.5),
+             dy = random_matrix<float>(x_rows, y_cols, 3);
   const auto scales = positive_scales<float>(block);
   const auto results = [&](tern::executor_ref ex) {
     tern::arena memory;
-    tern::matrix<float> y(n, m), dw = 0 * w, ds = 0 * scales;
-    const auto s = layer::make_saved(memory, n, k, m, block);
+    tern::matrix<float> y(x_rows, y_cols), dw = 0 * w, ds = 0 * scales;
+    const auto s = layer::make_saved(memory, x_rows, x_cols, y_cols, block);
     layer::forward(x, w, scales, {}, y, s, memory, ex);
     layer::backward(dy, w, s, {}, dw, ds, {}, memory, ex);
     return std::vector<tern::matrix<float>>{y, dw, ds};

@@ -17,15 +17,15 @@ static_assert(weight_quantizer<given_scales<double>, double>);
 
 namespace {
 
-struct quantized {
+struct rounded_weights {
   std::vector<std::int8_t> codes;
   std::vector<float> scales;
 };
 
-quantized quantize(const std::vector<float>& w, extents shape, const std::vector<float>& scales,
-                   extents block, executor_ref ex = {}) {
+rounded_weights quantize(const std::vector<float>& w, extents shape,
+                         const std::vector<float>& scales, extents block, executor_ref ex = {}) {
   const extents n = scale_extents(shape, block);
-  quantized q{std::vector<std::int8_t>(w.size()), std::vector<float>(n.rows * n.cols)};
+  rounded_weights q{std::vector<std::int8_t>(w.size()), std::vector<float>(n.rows * n.cols)};
   const given_scales<float> policy{{scales.data(), n.rows, n.cols}, block};
   policy.quantize<float>({w.data(), shape.rows, shape.cols},
                          {q.codes.data(), shape.rows, shape.cols},
@@ -50,7 +50,7 @@ TEST_CASE("given_scales rounds each weight by the scale of its block") {
   for (float& x : w) x = static_cast<float>(random.normal());
   for (float& s : scales) s = static_cast<float>(0.5 + random.uniform());
   thread_pool pool(3);
-  const quantized q = quantize(w, shape, scales, block, pool);
+  const rounded_weights q = quantize(w, shape, scales, block, pool);
   CHECK(q.scales == scales);
   std::size_t wrong = 0, used = 0;
   for (std::size_t r = 0; r < shape.rows; ++r)
@@ -66,14 +66,14 @@ TEST_CASE("given_scales rounds each weight by the scale of its block") {
 }
 
 TEST_CASE("given_scales rounds half of a scale to zero") {
-  const quantized q =
+  const rounded_weights q =
       quantize({0.25f, -0.25f, std::nextafter(0.25f, 1.0f), -0.26f}, {1, 4}, {0.5f}, {1, 4});
   CHECK(q.codes == std::vector<std::int8_t>{0, 0, 1, -1});
 }
 
 TEST_CASE("a scale that is not positive counts as the least one") {
   for (const float scale : {0.0f, -1.0f}) {
-    const quantized q = quantize({0.0f, 2.0f, -2.0f}, {1, 3}, {scale}, {1, 3});
+    const rounded_weights q = quantize({0.0f, 2.0f, -2.0f}, {1, 3}, {scale}, {1, 3});
     CHECK(q.codes == std::vector<std::int8_t>{0, 1, -1});
     CHECK(q.scales[0] == static_cast<float>(given_scales<float>::least));
   }

@@ -35,7 +35,7 @@ struct quantized {
 };
 
 template <class Quantizer>
-void check(const char* policy, const quant_case& c, const expected_quantization& expected) {
+void check_values(const char* policy, const quant_case& c, const expected_quantization& expected) {
   if (expected.codes.empty()) return;  // the official code gives NaN
   INFO(policy << " of the case " << c.name);
   const quantized<float, Quantizer> q(matrix_view<const float>(c.values.data(), c.rows, c.cols));
@@ -58,9 +58,9 @@ static_assert(weight_quantizer<paper_awq, float> && weight_quantizer<paper_awq, 
 
 TEST_CASE("twn, paper_gptq and paper_awq equal PyTorch to the bit") {
   const quant_case c = GENERATE(from_range(std::begin(quant_cases), std::end(quant_cases)));
-  check<twn>("twn", c, c.twn);
-  check<paper_gptq>("paper_gptq", c, c.paper_gptq);
-  check<paper_awq>("paper_awq", c, c.paper_awq);
+  check_values<twn>("twn", c, c.twn);
+  check_values<paper_gptq>("paper_gptq", c, c.paper_gptq);
+  check_values<paper_awq>("paper_awq", c, c.paper_awq);
 }
 
 TEMPLATE_TEST_CASE("policies of papers give the same bits at every stride and thread count", "",

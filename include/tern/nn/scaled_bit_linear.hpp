@@ -13,6 +13,7 @@
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/linalg/precision.hpp"
 #include "tern/nn/bit_linear.hpp"
 #include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/given_scales.hpp"
@@ -55,14 +56,15 @@ struct scaled_bit_linear {
   static void backward(matrix_view<const T> dy, matrix_view<const T> w, const saved& s,
                        matrix_view<T> dx, matrix_view<T> dw, matrix_view<T> dscales,
                        row_view<T> dbias, arena& scratch, executor_ref ex = {},
+                       precision p = precision::exact,
                        clipped_gradient clipped = clipped_gradient::straight) {
     if (!dscales && (!dw || clipped == clipped_gradient::straight))
-      return product::backward(dy, s, dx, dw, dbias, scratch, ex);
+      return product::backward(dy, s, dx, dw, dbias, scratch, ex, p);
     require_shape(w, s.w_codes.rows, s.w_codes.cols, "scaled_bit_linear: w");
     const arena_scope temporaries(scratch);
     const auto g = scratch.matrix<T>(w.rows, w.cols);
     std::fill_n(g.data, g.size(), T(0));
-    product::backward(dy, s, dx, g, dbias, scratch, ex);
+    product::backward(dy, s, dx, g, dbias, scratch, ex, p);
     if (dscales) add_scale_gradient(g, w, s, dscales, scratch, ex);
     if (dw) add_weight_gradient(g, w, s, dw, clipped, ex);
   }

@@ -20,7 +20,7 @@ variable<T> scaled_bit_linear(tape<T>& t, variable<T> x, variable<T> w, variable
               t.executor(), activation_quantizer);
   t.record([=, &t] {
     op::backward(y.grad, w.value, saved, x.grad, w.grad, scales.grad, vector_of(b.grad), t.memory(),
-                 t.executor());
+                 t.executor(), t.products());
   });
   return y;
 }
