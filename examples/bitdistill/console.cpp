@@ -46,12 +46,20 @@ void console::on_begin(const tern::stage& s, const tern::model_config& model,
   std::string text = s.name + ": " + (model.ternary ? "ternary" : "full precision");
   if (s.from != "new") text += ", from " + s.from;
   if (!s.teacher.empty()) text += ", teacher " + s.teacher;
-  text += fmt::format(", {} steps", s.steps);
+  text += s.steps > 0 ? fmt::format(", {} steps", s.steps) : ", calibration";
   if (first_step > 0) text += fmt::format(", continued at step {}", first_step);
   line(colour_ ? "\x1b[1m" + text + "\x1b[0m" : text);
   stage_start_ = last_log_ = clock::now();
   first_step_ = last_log_step_ = first_step;
   tokens_ = 0;
+}
+
+void console::on_layer(const tern::stage& s, const tern::layer_calibration& r, std::size_t layers) {
+  if (r.layer + 1 == layers)
+    line(fmt::format("{}: {} layers calibrated | squared error of hidden states {:.4f}", s.name,
+                     layers, r.hidden));
+  else
+    bar_.show(s.name + ": calibration", r.layer + 1, layers);
 }
 
 void console::on_step(const tern::stage& s, const tern::step_report& r) {

@@ -22,6 +22,8 @@ class console : public tern::run_observer {
   void on_change(const tern::stage& s, const std::string& difference) override;
   void on_begin(const tern::stage& s, const tern::model_config& model,
                 std::size_t first_step) override;
+  void on_layer(const tern::stage& s, const tern::layer_calibration& r,
+                std::size_t layers) override;
   void on_step(const tern::stage& s, const tern::step_report& r) override;
   void on_end(const tern::stage& s) override;
   void on_skip(const tern::stage& s) override;
