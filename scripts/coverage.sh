@@ -25,6 +25,7 @@ avxvnni avx_vnni
 avx512 avx512bw
 avx512vnni avx512_vnni
 avx512vbmi avx512_vbmi
+avx512bf16 avx512_bf16
 END
 gcovr --root . --filter include/tern/ --exclude ".*/($(IFS='|' && echo "${absent[*]}"))" \
       --exclude-throw-branches --sort-percentage --txt --fail-under-line 95 build/coverage
