@@ -58,7 +58,14 @@ struct bit_linear : torch::autograd::Function<bit_linear> {
   using op = tern::bit_linear<float>;
 
   static op::saved views(variable_list& t) {
-    return {t[0], row<float>(t[1]), row<std::int32_t>(t[2]), t[3], t[4]};
+    const auto rows = static_cast<std::size_t>(t[3].size(0)),
+               cols = static_cast<std::size_t>(t[3].size(1));
+    return {t[0],
+            row<float>(t[1]),
+            row<std::int32_t>(t[2]),
+            t[3],
+            t[4],
+            tern::absmean::scale_block(rows, cols)};
   }
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& w) {
     variable_list saved{torch::empty_like(x, torch::kChar), torch::empty({x.size(0)}),

@@ -66,6 +66,8 @@ struct bit_linear {
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {
     require_shape(x, y.rows, w.cols, "bit_linear: x");
     require_shape(w, y.cols, x.cols, "bit_linear: w");
+    if (s.w_block.rows == 0 || s.w_block.cols == 0)
+      throw shape_error("bit_linear: the block of the saved values is empty");
     weight_quantizer.template quantize<T>(w, s.w_codes, s.w_scales, ex);
     activation_quantizer.template quantize<T>(x, s.x_codes, s.x_scales, s.x_sums, ex);
     const arena_scope temporaries(scratch);
