@@ -52,11 +52,12 @@ TEST_CASE("logits_loss's gradient agrees with central differences in blocks of a
 }
 
 TEST_CASE("rows of logits_loss may have weights") {
-  call<double> all{random_matrix<double>(3, 37, 1), random_matrix<double>(3, 37, 2), {2, true}};
+  logits_call<double> all{
+      random_matrix<double>(3, 37, 1), random_matrix<double>(3, 37, 2), {2, true}};
   all.weights = {0.5, 0, 2};
   double expected = 0;
   for (Eigen::Index i : {0, 2}) {
-    call<double> one{all.student.row(i), all.teacher.row(i), all.options};
+    logits_call<double> one{all.student.row(i), all.teacher.row(i), all.options};
     expected += all.weights[static_cast<std::size_t>(i)] * one.forward();
   }
   const auto loss = [&] { return 0.5 * all.forward(); };
