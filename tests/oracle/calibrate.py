@@ -84,7 +84,7 @@ def space(name, *lines):
 
 
 torch.set_default_dtype(torch.float64)
-text = "// Made by calibrate.py.\n#include <cstddef>\n#include <span>\n\nnamespace calibrate_values {\n"
+text = "// Made by calibrate.py.\n#pragma once\n#include <cstddef>\n#include <span>\n\nnamespace calibrate_values {\n"
 for name, unit_rms in (("plain", False), ("unit_rms", True)):
     h, d, mean_abs = moments(unit_rms)
     text += space(name, array("hessian", h), array("drift", d), array("mean_abs", mean_abs),

@@ -44,6 +44,6 @@ y.backward(dy)
 assert 0.05 < (w / a).abs().ge(1).double().mean() < 0.5, "both sides of the clipping must occur"
 
 results = dict(x=x, w=w, scales=2 / 3 * a, dy=dy, y=y, dx=x.grad, dw=w.grad, dscales=1.5 * a.grad)
-text = "// Made by scaled_bit_linear.py.\nnamespace scaled_bit_linear_values {\n"
+text = "// Made by scaled_bit_linear.py.\n#pragma once\nnamespace scaled_bit_linear_values {\n"
 text += "\n".join(array(name, value) for name, value in results.items())
 pathlib.Path(__file__).with_suffix(".inc").write_text(text + "\n}\n")
