@@ -35,9 +35,9 @@ token_batch text(std::size_t sequences = 12) {
   token_batch batch;
   philox random(5);
   for (std::size_t s = 0; s < sequences; ++s) {
-    std::vector<std::int32_t> tokens(20 + s % 3);
-    for (auto& token : tokens) token = static_cast<std::int32_t>(random.below(31));
-    batch.add(tokens);
+    std::vector<std::int32_t> ids(20 + s % 3);
+    for (auto& token : ids) token = static_cast<std::int32_t>(random.below(31));
+    batch.add(ids);
   }
   return batch;
 }
@@ -52,12 +52,12 @@ matrix<float> hidden(decoder<>& model, const token_batch& batch) {
   return copy_of(model.hidden(t, batch).value);
 }
 
-struct calibrated {
+struct calibrated_decoder {
   decoder<> model = full_precision();
   std::vector<layer_calibration> reports;
   matrix<float> reference, quantized;
 
-  explicit calibrated(const calibration_options& options = {}, executor_ref ex = {}) {
+  explicit calibrated_decoder(const calibration_options& options = {}, executor_ref ex = {}) {
     model_calibration<decoder<>> c(model, text(), options, ex);
     while (!c.finished()) reports.push_back(c.calibrate_next());
     reference = copy_of(c.reference());
@@ -65,7 +65,7 @@ struct calibrated {
   }
 };
 
-double stream_error(const calibrated& c) {
+double stream_error(const calibrated_decoder& c) {
   return (c.quantized - c.reference).squaredNorm() / c.reference.squaredNorm();
 }
 
@@ -79,7 +79,7 @@ TEST_CASE("both streams end as the hidden states of their models") {
   calibration_options options;
   options.scales = granularity;
   options.scale_group = group;
-  calibrated c(options);
+  calibrated_decoder c(options);
   tape<float> t({}, false);
   auto source = full_precision();
   CHECK(copy_of(source.final_norm(t, {c.reference, {}}).value) == hidden(source, text()));
@@ -95,15 +95,16 @@ TEST_CASE("calibration loses less than rounding to nearest, and each of its part
   calibration_options nearest, without_target;
   nearest.rounding = calibration_rounding::nearest;
   without_target.correct_target = false;
-  const double all = stream_error(calibrated()), some = stream_error(calibrated(without_target)),
-               none = stream_error(calibrated(nearest));
+  const double all = stream_error(calibrated_decoder()),
+               some = stream_error(calibrated_decoder(without_target)),
+               none = stream_error(calibrated_decoder(nearest));
   CAPTURE(all, some, none);
   CHECK(all < some);
   CHECK(some < none);
 }
 
 TEST_CASE("the report of a layer has an error for each projection, smaller than to nearest") {
-  const calibrated c;
+  const calibrated_decoder c;
   REQUIRE(c.reports.size() == 2);
   for (std::size_t i = 0; i < 2; ++i) {
     CHECK(c.reports[i].layer == i);
@@ -117,15 +118,15 @@ TEST_CASE("the report of a layer has an error for each projection, smaller than 
 }
 
 TEST_CASE("calibration has the same bits for any number of threads") {
-  const calibrated serial;
+  const calibrated_decoder serial;
   thread_pool three(3);
-  const calibrated parallel({}, three);
+  const calibrated_decoder parallel({}, three);
   CHECK(parallel.quantized == serial.quantized);
   CHECK(parallel.reports[1].now == serial.reports[1].now);
 }
 
 TEST_CASE("a layer that is replayed goes on as it was calibrated") {
-  calibrated before;
+  calibrated_decoder before;
   auto model = full_precision();
   model_calibration<decoder<>> c(model, text(), {});
   c.replay_next([&](decoder_layer<matrix<float>>& layer) {
@@ -159,7 +160,7 @@ TEST_CASE("the gain of an inserted norm is the median root mean square of its in
   options.rounding = calibration_rounding::nearest;
   options.sub_ln = norm_placement::subln;
   auto source = full_precision();
-  calibrated c(options);
+  calibrated_decoder c(options);
   tape<float> t({}, false);
   const token_batch batch = text();
   stream_recorder<float> inputs;
@@ -180,7 +181,7 @@ TEST_CASE("rounding to nearest keeps the weights, and may leave scales to the qu
   calibration_options options;
   options.rounding = calibration_rounding::nearest;
   options.scales = scale_granularity::none;
-  calibrated c(options);
+  calibrated_decoder c(options);
   auto source = full_precision();
   CHECK(c.model.layers()[1].up.weight.value == source.layers()[1].up.weight.value);
   CHECK_FALSE(c.model.layers()[1].up.scales);
