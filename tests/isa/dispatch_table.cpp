@@ -9,11 +9,11 @@ using isa::level;
 
 namespace {
 
-constexpr isa::dispatch_table<const char*> table{{level::scalar, "scalar"},
-                                                 {level::avx2, "avx2"},
-                                                 {level::avxvnni, "avxvnni"},
-                                                 {level::avx512bw, "avx512bw"},
-                                                 {level::neon, "neon"}};
+constexpr isa::dispatch_table<const char*> names_of_levels{{level::scalar, "scalar"},
+                                                           {level::avx2, "avx2"},
+                                                           {level::avxvnni, "avxvnni"},
+                                                           {level::avx512bw, "avx512bw"},
+                                                           {level::neon, "neon"}};
 
 }  // namespace
 
@@ -35,7 +35,7 @@ TEST_CASE("a level takes the best implementation that it can run") {
       {level::neon, "neon"},
       {level::neon_dotprod, "neon"},
   }));
-  DYNAMIC_SECTION(name(r.at)) { CHECK(table.at(r.at) == r.expected); }
+  DYNAMIC_SECTION(name(r.at)) { CHECK(names_of_levels.at(r.at) == r.expected); }
 }
 
 TEST_CASE("a table without an implementation for every machine is refused") {
