@@ -15,7 +15,7 @@ using tern_test::random_matrix;
 
 namespace {
 
-constexpr std::size_t m = 150, k = 333, n = 141;
+constexpr std::size_t c_rows = 150, a_cols = 333, c_cols = 141;
 
 /// The largest error of an element, relative to the sum of the magnitudes of its terms.
 template <class A, class B>
@@ -45,9 +45,10 @@ std::vector<std::int8_t> codes_of(std::size_t rows, std::size_t cols, int top) {
 }  // namespace
 
 TEST_CASE("gemm<float> errs like fused multiply-adds", "[gemm]") {
-  tern::matrix<float> a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2);
+  tern::matrix<float> a = random_matrix<float>(c_rows, a_cols, 1),
+                      b = random_matrix<float>(a_cols, c_cols, 2);
   const auto check = [&] {
-    tern::matrix<float> c(m, n), d(m, n);
+    tern::matrix<float> c(c_rows, c_cols), d(c_rows, c_cols);
     tern::gemm<float>(1, a, b, c);
     const Eigen::MatrixXf left = a, right = b;  // column-major
     tern::gemm<float>(1, left, right, d);
@@ -80,7 +81,8 @@ TEST_CASE("gemm<float> errs like fused multiply-adds", "[gemm]") {
 }
 
 TEST_CASE("gemm keeps what is not finite in its row and column", "[gemm]") {
-  tern::matrix<float> a = random_matrix<float>(m, k, 1), b = random_matrix<float>(k, n, 2), c(m, n);
+  tern::matrix<float> a = random_matrix<float>(c_rows, a_cols, 1),
+                      b = random_matrix<float>(a_cols, c_cols, 2), c(c_rows, c_cols);
   a(7, 300) = std::numeric_limits<float>::infinity();
   a(140, 2) = std::numeric_limits<float>::quiet_NaN();
   b(332, 140) = -std::numeric_limits<float>::infinity();
@@ -96,18 +98,19 @@ TEST_CASE("gemm keeps what is not finite in its row and column", "[gemm]") {
 TEMPLATE_TEST_CASE("add_product multiplies codes and the scales of their rows", "[gemm]", float,
                    double) {
   using T = TestType;
-  const auto a = random_matrix<T>(m, k, 1), start = random_matrix<T>(m, n, 3);
-  const std::vector<std::int8_t> trits = codes_of(k, n, 1), bytes = codes_of(k, n, 127);
-  std::vector<T> scales(k);
-  for (std::size_t i = 0; i < k; ++i) scales[i] = T(0.01) * static_cast<T>(i % 29 + 1);
+  const auto a = random_matrix<T>(c_rows, a_cols, 1), start = random_matrix<T>(c_rows, c_cols, 3);
+  const std::vector<std::int8_t> trits = codes_of(a_cols, c_cols, 1),
+                                 bytes = codes_of(a_cols, c_cols, 127);
+  std::vector<T> scales(a_cols);
+  for (std::size_t i = 0; i < a_cols; ++i) scales[i] = T(0.01) * static_cast<T>(i % 29 + 1);
   tern::arena scratch;
   const auto check = [&](const std::vector<std::int8_t>& codes, std::size_t stride) {
-    const tern::scaled_codes<T> b{{codes.data(), k, n}, {scales.data(), k, stride}};
-    tern::matrix<double> real(k, n);
+    const tern::scaled_codes<T> b{{codes.data(), a_cols, c_cols}, {scales.data(), a_cols, stride}};
+    tern::matrix<double> real(a_cols, c_cols);
     const matrix_view<double> at(real);
-    for (std::size_t i = 0; i < k; ++i)
-      for (std::size_t j = 0; j < n; ++j)
-        at(i, j) = codes[i * n + j] * static_cast<double>(b.scales[i]);
+    for (std::size_t i = 0; i < a_cols; ++i)
+      for (std::size_t j = 0; j < c_cols; ++j)
+        at(i, j) = codes[i * c_cols + j] * static_cast<double>(b.scales[i]);
     const tern::matrix<double> exact =
         start.template cast<double>() + a.template cast<double>() * real;
     tern::thread_pool pool(3);
@@ -127,8 +130,8 @@ TEMPLATE_TEST_CASE("add_product multiplies codes and the scales of their rows", 
   };
   check(trits, 0);
   check(bytes, 1);
-  tern::matrix<T> c(m, n);
-  CHECK_THROWS_AS(tern::add_product<T>(a, {{bytes.data(), n, k}, {scales.data(), n}},
+  tern::matrix<T> c(c_rows, c_cols);
+  CHECK_THROWS_AS(tern::add_product<T>(a, {{bytes.data(), c_cols, a_cols}, {scales.data(), c_cols}},
                                        matrix_view<T>(c), scratch),
                   tern::shape_error);
 }

@@ -49,10 +49,11 @@ TEST_CASE("a term without options has the weight of the paper") {
 
 TEST_CASE("options of loss terms come back from JSON as they were written") {
   const nlohmann::json text = nlohmann::json::parse(R"({
-      "logits": {"weight": 2, "tau": 3, "tau_squared": true, "tokens": "answer"},
+      "logits": {"weight": 2, "tau": 3, "tau_squared": true, "tokens": "answer",
+                 "prompt_weight": 0.5},
       "relations": {"weight": 4, "layer": 0, "teacher_layer": 2, "split_heads": 8,
                     "temperature": 0.5, "form": "scaled_dot", "mask": "causal",
-                    "normaliser": "official", "alpha_q": 1, "alpha_k": 2, "alpha_v": 3},
+                    "normaliser": "official", "n_layers": 2, "clamp": 0.25, "alpha_q": 1, "alpha_k": 2, "alpha_v": 3},
       "balance": true})");
   const nlohmann::json written = write_fields(losses(text.dump().c_str()));
   CHECK(written.at("logits") == text.at("logits"));
