@@ -19,7 +19,7 @@ struct trained {
   trained() {
     write_text(corpus, small_corpus());
     REQUIRE(run_bitdistill(words{"pretrain", "--out", at("base"), "--corpus", corpus} + tiny() +
-                       words{"pretraining.steps=12", "data.vocab_size=400"})
+                           words{"pretraining.steps=12", "data.vocab_size=400"})
                 .code == 0);
   }
   [[nodiscard]] std::string at(const std::string& name) const {
@@ -57,7 +57,8 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
   }));
   INFO(name);
   const std::string out = base.at("ternary"), packed = base.at("packed");
-  const auto said = succeeds(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
+  const auto said =
+      succeeds(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
   CHECK(std::regex_search(
       said, std::regex("tokens that calibration did not see: perplexity [0-9.]+ -> [0-9.]+ \\| KL "
                        "[0-9.]+ nats")));
@@ -89,8 +90,9 @@ TEST_CASE("quantize refuses what it cannot do, and leaves nothing behind") {
           {"a task without data", "--task", "sst2", "needs --data"},
       }));
   INFO(name);
-  const auto result = run_bitdistill(base.quantize(base.at("out")) +
-                                 words{option, value.ends_with(".txt") ? base.at(value) : value});
+  const auto result =
+      run_bitdistill(base.quantize(base.at("out")) +
+                     words{option, value.ends_with(".txt") ? base.at(value) : value});
   INFO(result.err);
   CHECK(result.code == 2);
   CHECK(lines_of(result.err).size() == 1);
