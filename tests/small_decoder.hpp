@@ -1,3 +1,4 @@
+// A model for tests that need one of any kind, and cannot wait for a large one.
 #pragma once
 #include <cstdint>
 

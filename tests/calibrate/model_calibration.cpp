@@ -9,27 +9,14 @@
 #include "tern/model/pack_model.hpp"
 #include "tern/pack/base3.hpp"
 #include "tests/message.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
 
 namespace {
 
-decoder<> full_precision() {
-  model_config c;
-  c.vocab_size = 31;
-  c.hidden_size = 24;
-  c.intermediate_size = 50;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.head_dim = 6;
-  c.max_position_embeddings = 32;
-  c.initializer_range = 0.3;
-  decoder<> model(c);
-  model.initialize(3);
-  return model;
-}
+decoder<> full_precision() { return tern_test::small_decoder(31, 3); }
 
 token_batch text(std::size_t sequences = 12) {
   token_batch batch;

@@ -6,6 +6,7 @@
 #include "tern/model/surgery.hpp"
 #include "tern/train/trainer.hpp"
 #include "tests/message.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -13,18 +14,7 @@ using namespace tern;
 namespace {
 
 decoder<> tiny_model() {
-  model_config c;
-  c.vocab_size = 31;
-  c.hidden_size = 24;
-  c.intermediate_size = 50;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.head_dim = 6;
-  c.max_position_embeddings = 16;
-  c.initializer_range = 0.3;
-  decoder<> model(c);
-  model.initialize(3);
+  auto model = tern_test::small_decoder(31, 3);
   make_ternary(model);
   return model;
 }
@@ -35,20 +25,20 @@ TEST_CASE("learned scales begin at 1.5 times the mean magnitude of their block")
   auto model = tiny_model();
   const auto [granularity, group, rows, cols] =
       GENERATE(table<scale_granularity, std::size_t, std::size_t, std::size_t>({
-          {scale_granularity::tensor, 0, 24, 50},
-          {scale_granularity::row, 0, 1, 50},
+          {scale_granularity::tensor, 0, 16, 24},
+          {scale_granularity::row, 0, 1, 24},
           {scale_granularity::group, 16, 1, 16},
       }));
   learn_scales(model, granularity, group);
   const projection<matrix<float>>& down = model.layers()[1].down;
   const matrix_view<const float> w = down.weight.view(), scales = down.scales->view();
-  REQUIRE(scales.rows == (24 + rows - 1) / rows);
-  REQUIRE(scales.cols == (50 + cols - 1) / cols);
+  REQUIRE(scales.rows == (16 + rows - 1) / rows);
+  REQUIRE(scales.cols == (24 + cols - 1) / cols);
   for (std::size_t i = 0; i < scales.rows; ++i)
     for (std::size_t j = 0; j < scales.cols; ++j) {
       double sum = 0, count = 0;
-      for (std::size_t r = i * rows; r < std::min<std::size_t>(24, (i + 1) * rows); ++r)
-        for (std::size_t c = j * cols; c < std::min<std::size_t>(50, (j + 1) * cols); ++c, ++count)
+      for (std::size_t r = i * rows; r < std::min<std::size_t>(16, (i + 1) * rows); ++r)
+        for (std::size_t c = j * cols; c < std::min<std::size_t>(24, (j + 1) * cols); ++c, ++count)
           sum += std::abs(w(r, c));
       CHECK(scales(i, j) == Approx(1.5 * sum / count));
     }
