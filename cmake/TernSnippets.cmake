@@ -44,6 +44,7 @@ function(tern_snippets)
       if(code MATCHES "int main\\(")
         add_executable(snippet_${name} "${source}")
         target_link_libraries(snippet_${name} PRIVATE tern::train tern_own_build tern_instances)
+        target_compile_options(snippet_${name} PRIVATE -O0)  # they run for a moment
         add_test(NAME snippets/${name} COMMAND snippet_${name} ${argument})
       else()
         list(APPEND parts "${source}")

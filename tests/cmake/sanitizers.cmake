@@ -21,5 +21,10 @@ endfunction()
 
 tern_sanitized_test(asan_ubsan address,undefined "*" ${core_tests} ${kernel_tests})
 # The longest cases are left out: they use one thread only, so this sanitizer has nothing to find there.
-tern_sanitized_test(tsan thread [[~"*around the line sizes*"~"*plain loops*"~"extreme wider*"]]
+set(threaded "")
+foreach(case IN ITEMS "*around the line sizes*" "*plain loops*" "extreme *" "*over several chunks*"
+                      "*sums each group*" "*wider codes*" "no sum overflows*")
+  string(APPEND threaded "~\"${case}\"")
+endforeach()
+tern_sanitized_test(tsan thread "${threaded}"
                     core/executor.cpp ${kernel_tests})

@@ -137,7 +137,7 @@ TEMPLATE_TEST_CASE("any number of threads gives the same integers", "", two_bit,
 
 TEMPLATE_TEST_CASE("products that share their activations are those of each weight", "", two_bit,
                    base3) {
-  const std::size_t n = GENERATE(1u, 2u, 70u), k = 1000;
+  const std::size_t n = GENERATE(1u, 2u, 70u), k = 300;
   CAPTURE(n);
   random_codes codes;
   std::vector<product<TestType>> all;

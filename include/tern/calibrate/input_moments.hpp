@@ -44,10 +44,13 @@ class moment_accumulator {
  public:
   /// Sums moments of inputs of this width.
   explicit moment_accumulator(std::size_t width, moment_options options = {})
-      : width_(width), options_(options), weights_(chunk), sum_abs_(width) {
+      : width_(width),
+        options_(options),
+        plain_(tensor_traits<matrix<T>>::make(chunk, width)),
+        scaled_(plain_),
+        weights_(chunk),
+        sum_abs_(width) {
     sums_.hessian = tensor_traits<matrix<T>>::make(width, width);
-    plain_ = tensor_traits<matrix<T>>::make(chunk, width);
-    scaled_ = plain_;
     if (!options.drift) return;
     sums_.drift = sums_.hessian;
     shift_ = plain_;

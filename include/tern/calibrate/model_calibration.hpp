@@ -127,17 +127,15 @@ class model_calibration {
     const std::vector<T>& hidden_rms;
     layer_calibration& report;
     std::size_t next = 0;
-    const T* seen = nullptr;
     std::optional<calibrated_input<T>> input{};
 
     static void before_norm(projection_type&, variable<T>) {}
     void before_product(projection_type& p, variable<T> x) {
       const std::size_t index = next++;
       if (all.options_.rounding == calibration_rounding::gptq) try {
-          if (x.value.data != seen)
+          if (!shares_input(index, p))
             input.emplace(x.value, reference.of(index), hidden_rms, all.options_,
                           all.tape_.executor());
-          seen = x.value.data;
           all.quantize(p, *input, report, index);
         } catch (const numeric_error& e) {
           throw numeric_error("calibration of '" + p.weight.name + "': " + e.what());

@@ -31,6 +31,13 @@ T median(std::vector<T> numbers) {
   return *middle;
 }
 
+/// Whether a projection, by its number in the order q, k, v, o, gate, up, down, has the input of
+/// the one before it.
+template <class Projection>
+bool shares_input(std::size_t index, const Projection& p) {
+  return (index == 1 || index == 2 || index == 5) && !p.norm;
+}
+
 /// A hook of decoder::layer_forward() that keeps copies of what projections get as input. Those
 /// that share an input share its copy.
 template <class T>
@@ -41,12 +48,11 @@ class stream_recorder {
 
   /// Called by the layer: keeps x.
   template <class Projection>
-  void before_product(Projection&, variable<T> x) {
-    if (x.value.data != last_) {
+  void before_product(Projection& p, variable<T> x) {
+    if (!shares_input(input_of_.size(), p)) {
       matrix<T>& kept =
           inputs_.emplace_back(tensor_traits<matrix<T>>::make(x.value.rows, x.value.cols));
-      std::copy_n(x.value.data, x.value.size(), matrix_view<T>(kept).data);
-      last_ = x.value.data;
+      copy_matrix<T>(x.value, kept);
     }
     input_of_.push_back(inputs_.size() - 1);
   }
@@ -57,7 +63,6 @@ class stream_recorder {
   }
 
  private:
-  const T* last_ = nullptr;
   std::vector<matrix<T>> inputs_;
   std::vector<std::size_t> input_of_;
 };
