@@ -27,7 +27,7 @@ struct awq_scales {
   /// x, usually by dividing the gain of the norm before the layer.
   std::vector<T> factors;
   double alpha = 0;           ///< the chosen power
-  double relative_error = 0;  ///< of the outputs, after rounding to nearest with these factors
+  double relative_error = 0;  ///< error of the outputs after rounding to nearest with these factors
 };
 
 /// The AWQ functor.

@@ -26,8 +26,8 @@ struct calibration_options {
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;    ///< eps of the inserted norms
   bool correct_target = true;  ///< fit each projection to the full-precision stream first
-  double ridge = 0.1;          ///< of that fit, as a multiple of the hessian's mean diagonal
-  double damping = 0.02;       ///< of GPTQ, as a multiple of the hessian's mean diagonal
+  double ridge = 0.1;          ///< ridge of that fit, as a multiple of the hessian's mean diagonal
+  double damping = 0.02;       ///< damping of GPTQ, as a multiple of the same
   /// Fit the scales once more when the codes are known, with this ridge relative to the mean
   /// diagonal of the fit; negative: they stay as GPTQ found them.
   double scale_ridge = 0.02;

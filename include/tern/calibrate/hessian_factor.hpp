@@ -53,13 +53,13 @@ matrix<double> damped_cholesky(matrix_view<const T> h, double ridge,
 
 /// The order in which GPTQ rounds columns.
 enum class column_order {
-  natural,     ///< from the first to the last
-  activation,  ///< by falling diagonal element of the hessian, so that the most active come first
+  natural,     ///< columns from the first to the last
+  activation,  ///< the most active first: columns by falling diagonal element of the hessian
 };
 
 /// Damping and order of a hessian_factor.
 struct hessian_factor_options {
-  double damping = .02;                        ///< as a multiple of the mean diagonal element
+  double damping = .02;  ///< multiple of the mean diagonal element that is added to the diagonal
   column_order order = column_order::natural;  ///< order of the columns
 };
 
