@@ -64,8 +64,8 @@ class hidden_state_term final : public loss_term<T> {
  private:
   /// Squares of one token.
   struct squares {
-    double difference = 0;  ///< of the states
-    double teacher = 0;     ///< of the teacher's state
+    double difference = 0;  ///< square of the difference of both states
+    double teacher = 0;     ///< square of the teacher's state
   };
 
   /// Records the backward of one pair of layers and returns its value.
