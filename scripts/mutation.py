@@ -144,6 +144,16 @@ TABLE = {
         ("wide < to_next ? wide : to_next", "to_next"),
         ("out.latents(r, factor.order()[i]) = work(r, i)", "out.latents(r, i) = work(r, i)"),
     ],
+    ("calibrate/coordinate_descent.hpp", "calibrate/coordinate_descent"): [
+        ("simd::axpy<T>(-step", "simd::axpy<T>(step"),
+        ("e[c] -= step", "e[c] += step"),
+        ("(g[c] + added * e[c]) / diagonal", "g[c] / diagonal"),
+        ("nearest_with_code(best(c), scale_of(r, c), out.codes(r, c))", "best(c)"),
+    ],
+    ("calibrate/calibrated_input.hpp", "calibrate/calibrated_input"): [
+        ("(limit / rms[i]) * (limit / rms[i])", "T(0)"),
+        ("find_sinks(hidden_rms, options);", ""),
+    ],
     ("calibrate/output_error.hpp", "calibrate/awq"): [
         ("return total < 0 ? 0 : total", "return total > 0 ? total : 0"),
     ],

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "commands.hpp"
 #include "format.hpp"
@@ -20,6 +24,8 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/compare_models.hpp"
 #include "tern/infer/sample_windows.hpp"
+#include "tern/json/write_fields.hpp"
+#include "tern/json/write_json.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/pack/base3.hpp"
 #include "tern/recipe/calibration_run.hpp"
@@ -33,6 +39,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using clock = std::chrono::steady_clock;
+using nlohmann::json;
 
 double seconds_since(clock::time_point start) {
   return std::chrono::duration<double>(clock::now() - start).count();
@@ -43,20 +50,38 @@ struct calibration_text {
   tern::token_batch calibration, held_out;
 };
 
-/// Splits windows and examples: about a sixteenth is held out.
+/// Takes about a sixteenth of n things, evenly spaced, and says which.
+std::vector<bool> held_out_of(std::size_t n) {
+  const std::size_t part = std::min<std::size_t>(n / 16 + (n > 1), 24);
+  std::vector<bool> held(n);
+  for (std::size_t i = 0; i < part; ++i) held[(2 * i + 1) * n / (2 * part)] = true;
+  return held;
+}
+
+/// Splits windows and examples into those of the calibration and those that it does not see.
 calibration_text split(tern::task_data data, const tern::stage& s, std::size_t vocab_size) {
   const auto& choice = *s.edits.calibrate;
-  const auto part_of = [](std::size_t n) { return std::min<std::size_t>(n / 16 + (n > 1), 24); };
-  const std::size_t windows = data.stream.size() / choice.length, kept = windows - part_of(windows);
-  auto& examples = data.train.examples;
-  const std::size_t few = part_of(examples.size());
+  const auto held_windows = held_out_of(data.stream.size() / choice.length);
+  const auto held_examples = held_out_of(data.train.examples.size());
   calibration_text text;
-  for (std::size_t i = kept; i < windows; ++i)
-    text.held_out.add(std::span(data.stream).subspan(i * choice.length, choice.length));
-  for (std::size_t i = examples.size() - few; i < examples.size(); ++i)
-    text.held_out.add(examples[i].tokens);
-  data.stream.resize(std::min(data.stream.size(), kept * choice.length));
-  examples.resize(examples.size() - few);
+  std::vector<std::int32_t> stream;
+  std::vector<tern::token_example> examples;
+  for (std::size_t i = 0; i < held_windows.size(); ++i) {
+    const auto window = std::span(data.stream).subspan(i * choice.length, choice.length);
+    if (held_windows[i])
+      text.held_out.add(window);
+    else
+      stream.insert(stream.end(), window.begin(), window.end());
+  }
+  for (std::size_t i = 0; i < held_examples.size(); ++i) {
+    auto& example = data.train.examples[i];
+    if (held_examples[i])
+      text.held_out.add(example.tokens);
+    else
+      examples.push_back(std::move(example));
+  }
+  data.stream = std::move(stream);
+  data.train.examples = std::move(examples);
   text.calibration = calibration_tokens(data, choice, vocab_size, s.seed);
   return text;
 }
@@ -98,42 +123,56 @@ std::string layer_text(const tern::layer_calibration& r) {
                      r.hidden);
 }
 
-/// Calibrates and prints a line for each layer.
-void calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stage& s,
+/// Calibrates and prints a line for each layer. Returns what it did to them.
+json calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stage& s,
                const fs::path& folder, const std::string& identity, tern::executor_ref ex) {
   progress_bar bar(stderr);
-  const auto start = clock::now();
-  std::size_t done = 0;
+  auto last = clock::now();
+  json reports = json::array();
   fmt::print("layer  nearest  calibrated  hidden states\n");
   bar.show("calibration", 0, model.layers().size());
   tern::calibrate_model(
       model, std::move(batch), tern::calibration_options_of(s.edits), folder, identity,
-      [&](const tern::layer_calibration& report, std::size_t layers) {
+      [&](const tern::layer_calibration& report, std::size_t layers, bool restored) {
+        reports.push_back(tern::write_fields(report));
         bar.clear();
         fmt::print("{}\n", layer_text(report));
         std::fflush(stdout);
-        const double each = seconds_since(start) / static_cast<double>(++done);
+        const double each = seconds_since(last);
+        last = clock::now();
         bar.show("calibration", report.layer + 1, layers, [&] {
           return " eta " + duration(each * static_cast<double>(layers - report.layer - 1));
         });
-        if (stop_requested())
+        if (!restored && stop_requested())
           throw stopped("stopped behind layer " + std::to_string(report.layer) +
                         "; the same command continues");
       },
       ex);
   bar.clear();
+  return reports;
 }
 
 void print_comparison(const tern::model_comparison& c) {
   fmt::print(
-      "{} tokens that calibration did not see: perplexity {:.2f} -> {:.2f} | KL {:.3f} nats | same "
-      "most probable token {:.1f} %\n",
-      grouped(c.tokens), c.reference_perplexity, c.perplexity, c.divergence, 100 * c.agreement);
+      "{} tokens that calibration did not see: loss {:.3f} -> {:.3f} nats (perplexity {:.2f} -> "
+      "{:.2f}) | KL {:.3f} nats | same most probable token {:.1f} %\n",
+      grouped(c.tokens), std::log(c.reference_perplexity), std::log(c.perplexity),
+      c.reference_perplexity, c.perplexity, c.divergence, 100 * c.agreement);
 }
 
-void print_metrics(tern::decoder<>& source, tern::decoder<>& model, const tern::task_data& data,
+json comparison_json(const tern::model_comparison& c) {
+  return {{"tokens", c.tokens},
+          {"source_loss", std::log(c.reference_perplexity)},
+          {"loss", std::log(c.perplexity)},
+          {"divergence", c.divergence},
+          {"agreement", c.agreement}};
+}
+
+/// Prints each metric of both models, and returns them.
+json print_metrics(tern::decoder<>& source, tern::decoder<>& model, const tern::task_data& data,
                    const tern::bpe_tokenizer& tokenizer, tern::executor_ref ex) {
-  if (data.reported().examples.empty()) return;
+  json metrics = json::object();
+  if (data.reported().examples.empty()) return metrics;
   progress_bar bar(stderr);
   const auto measured = [&](tern::decoder<>& m) {
     return tern::evaluate(
@@ -142,10 +181,13 @@ void print_metrics(tern::decoder<>& source, tern::decoder<>& model, const tern::
   };
   const auto before = measured(source), after = measured(model);
   bar.clear();
-  for (std::size_t i = 0; i < before.metrics.size(); ++i)
-    fmt::print("{} {:.2f} % -> {:.2f} % on {} examples\n", before.metrics[i].first,
-               before.metrics[i].second, after.metrics[i].second,
+  for (std::size_t i = 0; i < before.metrics.size(); ++i) {
+    const auto& [name, value] = before.metrics[i];
+    metrics[name] = {{"source", value}, {"quantized", after.metrics[i].second}};
+    fmt::print("{} {:.2f} % -> {:.2f} % on {} examples\n", name, value, after.metrics[i].second,
                grouped(data.reported().examples.size()));
+  }
+  return metrics;
 }
 
 /// Bytes of the model as `export` stores it by default.
@@ -189,17 +231,23 @@ void quantize(const options& o) {
   const std::string what = tern::write_fields(stage).dump() + " " + identity.text() + " " +
                            tern::detail::checksum_of_model(s.model);
   const fs::path partial = out / "calibration";
-  calibrate(model, std::move(text.calibration), stage, partial, what, pool);
+  json report{{"tokens", text.calibration.tokens.size()}};
+  report["layers"] = calibrate(model, std::move(text.calibration), stage, partial, what, pool);
   tern::save_model(model, out, tern::storage::master);
   tokenizer.save(out / "tokenizer.json");
   fs::remove_all(partial);
+  report["seconds"] = seconds_since(start);
   fmt::print("calibrated in {}\n", duration(seconds_since(start)));
 
   const std::size_t masters = bytes_of_masters(model), packed = exported_bytes(model, pool);
   auto source = tern::load_model<>(s.model);
-  if (!text.held_out.tokens.empty())
-    print_comparison(tern::compare_models(source, model, text.held_out, pool));
-  print_metrics(source, model, data, tokenizer, pool);
+  if (!text.held_out.tokens.empty()) {
+    const auto comparison = tern::compare_models(source, model, text.held_out, pool);
+    print_comparison(comparison);
+    report["comparison"] = comparison_json(comparison);
+  }
+  report["metrics"] = print_metrics(source, model, data, tokenizer, pool);
+  tern::write_json(out / "calibration.json", report);
   fmt::print("{}: masters of {:.1f} MB to train on; `export` makes a packed model of {:.1f} MB\n",
              o.out, static_cast<double>(masters) / 1e6, static_cast<double>(packed) / 1e6);
 }

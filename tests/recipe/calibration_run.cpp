@@ -24,14 +24,21 @@ token_batch text() {
   return batch;
 }
 
+/// Reports of the last calibration.
+std::vector<nlohmann::json> reports;
+
 /// Calibrates, is stopped behind layer `stop`, and returns the layers that were calibrated.
 std::vector<std::size_t> calibrate(decoder<>& model, const std::filesystem::path& folder,
                                    const std::string& identity, std::size_t stop = 100) {
   std::vector<std::size_t> layers;
+  reports.clear();
   try {
     calibrate_model(model, text(), {}, folder, identity,
-                    [&](const layer_calibration& report, std::size_t all) {
+                    [&](const layer_calibration& report, std::size_t all, bool restored) {
                       CHECK(all == 2);
+                      CHECK(report.layer == reports.size());
+                      reports.push_back(write_fields(report));
+                      if (restored) return;
                       layers.push_back(report.layer);
                       if (report.layer == stop) throw std::runtime_error("stop");
                     });
@@ -56,9 +63,12 @@ TEST_CASE("a stopped calibration goes on with the next layer and ends with the s
   auto whole = tern_test::small_decoder(31, 3), first = tern_test::small_decoder(31, 3),
        second = tern_test::small_decoder(31, 3);
   CHECK(calibrate(whole, scratch.path() / "whole", "a") == numbers{0, 1});
+  const auto all_reports = reports;
   CHECK(calibrate(first, scratch.path() / "parts", "a", 0) == numbers{0});
   CHECK(calibrate(second, scratch.path() / "parts", "a") == numbers{1});
   CHECK(parameters_of(second) == parameters_of(whole));
+  CHECK(reports == all_reports);
+  CHECK(reports[0]["calibrated"][6] > 0);
 }
 
 TEST_CASE("layers of another calibration are not taken") {

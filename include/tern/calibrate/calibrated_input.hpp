@@ -52,6 +52,8 @@ class calibrated_input {
   [[nodiscard]] const target_correction<T>* correction() const {
     return correction_ ? &*correction_ : nullptr;
   }
+  /// The weight of each token in the moments; that of a sink is below 1.
+  [[nodiscard]] const std::vector<T>& weights() const { return weights_; }
   /// Number of tokens that are sinks here.
   [[nodiscard]] std::size_t sinks() const { return sinks_; }
 
@@ -97,7 +99,7 @@ class calibrated_input {
     if (options.sink_ratio == 0) return;
     const T limit = static_cast<T>(options.sink_ratio) * median(rms);
     for (std::size_t i = 0; i < rms.size(); ++i)
-      if (rms[i] > limit) weights_[i] = static_cast<T>(options.sink_weight);
+      if (rms[i] > limit) weights_[i] = std::min(weights_[i], (limit / rms[i]) * (limit / rms[i]));
     sinks_ = static_cast<std::size_t>(
         std::ranges::count_if(weights_, [](T weight) { return weight != T(1); }));
   }

@@ -31,11 +31,13 @@ struct calibration_options {
   /// Fit the scales once more when the codes are known, with this ridge relative to the mean
   /// diagonal of the fit; negative: they stay as GPTQ found them.
   double scale_ridge = 0.02;
+  /// Largest number of passes of coordinate descent over the codes, behind GPTQ; 0: none.
+  std::size_t sweeps = 4;
   bool unit_rms = true;  ///< divide each token by the root mean square of its input
-  /// A token is an attention sink where its input or hidden state has a root mean square above this
-  /// multiple of the median; 0: there are no sinks.
+  /// A token is an attention sink where its input or hidden state has a root mean square r above
+  /// this multiple of the median m. Its weight in the moments is (sink_ratio m / r)^2, that of
+  /// other tokens is 1. 0: there are no sinks.
   double sink_ratio = 10;
-  double sink_weight = 0;  ///< weight of a sink in the moments; 1 for other tokens
 
   /// Throws config_error where an option is out of range.
   void validate() const {
@@ -47,7 +49,7 @@ struct calibration_options {
     require((scales == scale_granularity::group) == (scale_group != 0),
             "scale_group must be positive for scales of groups, and 0 for others");
     require(ridge >= 0 && damping >= 0, "ridge and damping must not be negative");
-    require(sink_ratio >= 0 && sink_weight >= 0, "sink_ratio and sink_weight must not be negative");
+    require(sink_ratio >= 0, "sink_ratio must not be negative");
     require(sub_ln_eps > 0, "sub_ln_eps must be positive");
   }
 };

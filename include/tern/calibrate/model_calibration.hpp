@@ -5,11 +5,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,13 +15,14 @@
 
 #include "tern/calibrate/calibrated_input.hpp"
 #include "tern/calibrate/calibration_options.hpp"
+#include "tern/calibrate/coordinate_descent.hpp"
 #include "tern/calibrate/gptq.hpp"
 #include "tern/calibrate/least_squares_scale.hpp"
 #include "tern/calibrate/refit_scales.hpp"
 #include "tern/calibrate/stream_recorder.hpp"
+#include "tern/core/describe.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
-#include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -32,10 +31,21 @@ struct layer_calibration {
   std::size_t layer = 0;  ///< number of the layer, counted from 0
   /// Relative squared error of the outputs of q, k, v, o, gate, up and down, against those of the
   /// full-precision stream: with weights rounded to nearest, and as the layer is now.
-  std::array<double, 7> nearest{}, now{};
+  std::vector<double> nearest = std::vector<double>(7), now = nearest;
   double hidden = 0;      ///< squared difference of both streams behind the layer, relative
   std::size_t sinks = 0;  ///< largest number of tokens that were sinks of a projection
 };
+
+/// Shows the fields of layer_calibration; see core/describe.hpp.
+template <class V>
+constexpr void describe(V& v, layer_calibration& r) {
+  v.value("layer", r.layer);
+  v.value("nearest", r.nearest);
+  v.value("calibrated", r.now);
+  v.value("hidden_states", r.hidden);
+  v.value("sinks", r.sinks);
+}
+static_assert(describes_all_members<layer_calibration>());
 
 /// About the memory that model_calibration takes besides the model, in bytes.
 inline std::size_t calibration_bytes(const model_config& c, std::size_t tokens) {
@@ -182,36 +192,16 @@ class model_calibration {
     const calibrated_weights<T> to{memory.matrix<std::int8_t>(w.rows, w.cols), p.scales->view(), w};
     report.nearest[index] = input.nearest_error(original, rule, to.codes, memory, ex);
     if (input.correction()) input.correction()->apply(w, memory, ex);
-    gptq{}.quantize<T>(w, input.factor(), rule, to, memory, ex);
-    if (options_.scale_ridge >= 0) refit(p, original, input, to.codes);
+    const matrix_view<T> target = memory.matrix<T>(w.rows, w.cols);
+    copy_matrix<T>(w, target);
+    gptq{}.quantize<T>(target, input.factor(), rule, to, memory, ex);
+    if (options_.scale_ridge >= 0)
+      refit_scales<T>(original, to.codes, p.scale_block, input.moments(), options_.scale_ridge,
+                      to.scales, memory, ex);
+    coordinate_descent{options_.sweeps, options_.damping}.improve<T>(
+        target, input.moments().hessian, p.scale_block, to, memory, ex);
     report.now[index] = input.error(original, to.codes, to.scales, p.scale_block, memory, ex);
     report.sinks = std::max(report.sinks, input.sinks());
-  }
-
-  /// Fits the scales to the codes that were found, and moves the latents with them: each keeps its
-  /// code.
-  void refit(projection_type& p, matrix_view<const T> original, const calibrated_input<T>& input,
-             matrix_view<const std::int8_t> codes) {
-    const executor_ref ex = tape_.executor();
-    const matrix_view<T> w = p.weight.view(), scales = p.scales->view();
-    const arena_scope temporaries(tape_.memory());
-    const matrix_view<T> before = tape_.memory().template matrix<T>(scales.rows, scales.cols);
-    copy_matrix<T>(scales, before);
-    refit_scales<T>(original, codes, p.scale_block, input.moments(), options_.scale_ridge, scales,
-                    tape_.memory(), ex);
-    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      for (std::size_t c = 0; c < w.cols; ++c) {
-        const std::size_t i = r / p.scale_block.rows, j = c / p.scale_block.cols;
-        w(r, c) = with_code(w(r, c) * (scales(i, j) / before(i, j)), scales(i, j), codes(r, c));
-      }
-    });
-  }
-
-  /// The weight, or the one next to the threshold that has this code where rounding changed it.
-  static T with_code(T w, T scale, std::int8_t code) {
-    if (scaled_trit(w, scale) == code) return w;
-    const T half = scale / 2, above = half * (1 + 4 * std::numeric_limits<T>::epsilon());
-    return code == 0 ? std::copysign(half, w) : static_cast<T>(code) * above;
   }
 
   /// The mean over tokens of |x - f|^2 / |f|^2.

@@ -18,9 +18,9 @@ struct calibration_choice {
   double ridge = 0.1;                                          ///< see calibration_options
   double damping = 0.02;                                       ///< see calibration_options
   double scale_ridge = 0.02;                                   ///< see calibration_options
+  std::size_t sweeps = 4;                                      ///< see calibration_options
   bool unit_rms = true;                                        ///< see calibration_options
   double sink_ratio = 10;                                      ///< see calibration_options
-  double sink_weight = 0;                                      ///< see calibration_options
 };
 
 /// Shows the fields of calibration_choice; see core/describe.hpp.
@@ -36,9 +36,9 @@ constexpr void describe(V& v, calibration_choice& c) {
   v.value("ridge", c.ridge);
   v.value("damping", c.damping);
   v.value("scale_ridge", c.scale_ridge);
+  v.value("sweeps", c.sweeps);
   v.value("unit_rms", c.unit_rms);
   v.value("sink_ratio", c.sink_ratio);
-  v.value("sink_weight", c.sink_weight);
 }
 static_assert(describes_all_members<calibration_choice>());
 

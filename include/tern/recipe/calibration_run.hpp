@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,9 @@
 #include "tern/core/os_error.hpp"
 #include "tern/io/safetensors.hpp"
 #include "tern/io/safetensors_writer.hpp"
+#include "tern/json/read_fields.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_fields.hpp"
 #include "tern/model/token_batch.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -22,22 +26,32 @@ inline std::filesystem::path layer_file(const std::filesystem::path& folder, std
   return folder / ("layer-" + std::to_string(layer) + ".safetensors");
 }
 
-/// Whether the file is whole and belongs to the same calibration.
-inline bool is_layer_of(const std::filesystem::path& path, const std::string& identity) {
-  if (!path_exists(path)) return false;
+/// The report about a layer whose file is whole and belongs to the same calibration; nothing where
+/// there is no such file.
+inline std::optional<layer_calibration> report_of(const std::filesystem::path& path,
+                                                  const std::string& identity) {
+  if (!path_exists(path)) return {};
   try {
     const safetensors_file file(path);
-    const auto found = file.metadata().find("calibration");
-    return found != file.metadata().end() && found->second == identity && file.verify();
+    const auto& metadata = file.metadata();
+    const auto found = metadata.find("calibration"), report = metadata.find("report");
+    if (found == metadata.end() || report == metadata.end() || found->second != identity ||
+        !file.verify())
+      return {};
+    layer_calibration result;
+    read_fields(result, json_fields(parse_json(report->second, path.string()), path.string()));
+    return result;
   } catch (const format_error&) {
-    return false;  // a damaged layer is calibrated again
+    return {};  // a damaged layer is calibrated again
   }
 }
 
 template <class T, class Layer>
-void save_layer(Layer& layer, const std::filesystem::path& path, const std::string& identity) {
+void save_layer(Layer& layer, const layer_calibration& report, const std::filesystem::path& path,
+                const std::string& identity) {
   safetensors_writer file;
   file.metadata("calibration", identity);
+  file.metadata("report", write_fields(report).dump());
   layer.for_each_parameter([&](auto& p) { file.template add_matrix<T>(p.name, p.value); });
   file.write(path);
 }
@@ -52,8 +66,9 @@ void load_layer(Layer& layer, const std::filesystem::path& path) {
 
 /// Calibrates a whole model. Layers that `folder` holds from a calibration of the same `identity`,
 /// a text that stands for model, tokens and options, are taken from there; each further one is
-/// stored there. The caller removes the folder when it has saved the model. `done(report, layers)`
-/// is called behind every layer that is calibrated. Throws as model_calibration does, and io_error.
+/// stored there. The caller removes the folder when it has saved the model. `done(report, layers,
+/// restored)` is called behind every layer; `restored` says that its file was there. Throws as
+/// model_calibration does, and io_error.
 template <class Model, class Done>
 void calibrate_model(Model& model, token_batch batch, const calibration_options& options,
                      const std::filesystem::path& folder, const std::string& identity, Done&& done,
@@ -67,14 +82,15 @@ void calibrate_model(Model& model, token_batch batch, const calibration_options&
   while (!calibration.finished()) {
     const std::size_t index = calibration.layers_done();
     const auto file = detail::layer_file(folder, index);
-    replaying = replaying && detail::is_layer_of(file, identity);
+    auto report = replaying ? detail::report_of(file, identity) : std::nullopt;
+    replaying = report.has_value();
     if (replaying) {
       calibration.replay_next([&](auto& layer) { detail::load_layer<T>(layer, file); });
-      continue;
+    } else {
+      report = calibration.calibrate_next();
+      detail::save_layer<T>(model.layers()[index], *report, file, identity);
     }
-    const layer_calibration report = calibration.calibrate_next();
-    detail::save_layer<T>(model.layers()[index], file, identity);
-    done(report, model.layers().size());
+    done(*report, model.layers().size(), replaying);
   }
 }
 

@@ -133,9 +133,9 @@ class pipeline {
         model, calibration_tokens(data_, *s.edits.calibrate, model.config().vocab_size, s.seed),
         calibration_options_of(s.edits), directory_.calibration(s.name),
         fingerprints_.at(s.name).dump(),
-        [&](const layer_calibration& report, std::size_t layers) {
+        [&](const layer_calibration& report, std::size_t layers, bool restored) {
           observer_.on_layer(s, report, layers);
-          if (observer_.stop_requested())
+          if (!restored && observer_.stop_requested())
             throw interrupted("stopped at layer " + std::to_string(report.layer + 1) +
                               " of stage " + s.name);
         },

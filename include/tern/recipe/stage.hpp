@@ -149,7 +149,7 @@ inline calibration_options calibration_options_of(const stage_edits& e) {
   const calibration_choice c = e.calibrate.value();
   const calibration_options o{c.rounding,    e.learned_scales, e.scale_group, e.sub_ln,
                               e.sub_ln_eps,  c.correct_target, c.ridge,       c.damping,
-                              c.scale_ridge, c.unit_rms,       c.sink_ratio,  c.sink_weight};
+                              c.scale_ridge, c.sweeps,         c.unit_rms,    c.sink_ratio};
   o.validate();
   return o;
 }
