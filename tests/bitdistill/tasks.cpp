@@ -183,7 +183,7 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
 
 TEST_CASE("every shipped recipe runs") {
   const auto name = GENERATE("demo", "demo-quick", "text", "text-pairs", "summaries", "table5",
-                             "table6", "bitnet-sft-steps", "few-tokens");
+                             "table6", "bitnet-sft-steps", "few-tokens", "paper", "paper-original");
   INFO(name);
   const scratch_dir scratch;
   const auto printed = run_bitdistill({"run", "--print-recipe", name});

@@ -132,6 +132,32 @@ TEST_CASE("a row that is added is the only one that trains") {
   CHECK(more.rows.size() == 2);
 }
 
+TEST_CASE("what a teacher said is kept while a stage runs, and changes no bit") {
+  const tern_test::scratch_dir scratch;
+  auto r = two_stages();
+  r.stages.push_back(tiny_stage("student", "base", stage_data::task));
+  r.stages[2].teacher = "tuned";
+  r.stages[2].losses.terms = {cross_entropy_options{}, logits_term_options{}, {}, {}};
+  r.stages[2].steps = 8;  // of 2 examples each, and there are 6
+  const auto file = scratch.path() / "kept/stages/student.teacher";
+  run(r, scratch.path() / "kept", 6 + 5);
+  CHECK(std::filesystem::file_size(file) > 1000);
+  run(r, scratch.path() / "kept");
+  CHECK_FALSE(std::filesystem::exists(file));
+  r.stages[2].teacher_cache = 0;
+  run(r, scratch.path() / "not", 6 + 5);
+  CHECK_FALSE(std::filesystem::exists(scratch.path() / "not/stages/student.teacher"));
+  run(r, scratch.path() / "not");
+  const auto weights = [&](const char* folder) {
+    return bytes_of(scratch.path() / folder / "stages/student/model.safetensors");
+  };
+  CHECK_FALSE(weights("not").empty());
+  CHECK(weights("kept") == weights("not"));
+  // The recipe of the first run with another cache: nothing trains.
+  CHECK(run(r, scratch.path() / "kept").notes ==
+        words{"base stays", "tuned stays", "student stays"});
+}
+
 TEST_CASE("a stage that changes trains anew, and so do those that start from it") {
   struct row {
     const char* name;

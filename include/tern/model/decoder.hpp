@@ -187,6 +187,13 @@ class decoder {
     return normalize(t, x, norm_);
   }
 
+  /// Number of columns of a tapped activation.
+  [[nodiscard]] std::size_t width_of(tap_point p) const {
+    return p == tap_point::q        ? config_.q_width()
+           : p == tap_point::hidden ? config_.hidden_size
+                                    : config_.kv_width();
+  }
+
   /// The hidden states of tokens before the first layer, (tokens, hidden_size).
   variable<scalar> embed(tape<scalar>& t, std::span<const std::int32_t> tokens) {
     const T scale = static_cast<T>(config_.embedding_scale());
@@ -223,12 +230,6 @@ class decoder {
     p.weight = {name, config_.vocab_size, config_.hidden_size, allocated};
     p.weight.kind = parameter_kind::table;
     return p;
-  }
-
-  [[nodiscard]] std::size_t width_of(tap_point p) const {
-    return p == tap_point::q        ? config_.q_width()
-           : p == tap_point::hidden ? config_.hidden_size
-                                    : config_.kv_width();
   }
 
   void reserve_positions_of(const token_batch& batch) {

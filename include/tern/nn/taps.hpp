@@ -47,6 +47,12 @@ class taps {
     return found->value;
   }
 
+  /// Calls f(tap, variable) for all that was requested, in the order of the requests.
+  template <class F>
+  void for_each(F&& f) const {
+    for (const entry& e : entries_) f(e.key, e.value);
+  }
+
   /// The model calls this before a forward pass, with the width of each point. A tape that does not
   /// record gives a layer's memory to the next layer, so there the taps keep copies.
   template <class WidthOf>

@@ -106,8 +106,8 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
   };
   for (const stage& s : r.stages) {
     nlohmann::json text = write_fields(s);
-    for (const char* key :
-         {"name", "like", "row", "marks", "log_every", "save_every", "from", "teacher"})
+    for (const char* key : {"name", "like", "row", "marks", "log_every", "save_every",
+                            "teacher_cache", "from", "teacher"})
       text.erase(key);
     const nlohmann::json made = {
         {"stage", std::move(text)},

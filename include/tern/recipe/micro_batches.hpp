@@ -25,12 +25,14 @@ struct micro_batch {
   token_batch tokens;                 ///< the sequences
   std::vector<std::size_t> rows;      ///< indices of tokens, ascending; empty: every token
   std::vector<std::int32_t> targets;  ///< one for each row; -100: no target
+  std::vector<std::size_t> examples;  ///< indices of the task's examples; empty: windows of a text
 
   /// Removes all sequences and keeps the memory.
   void clear() {
     tokens.clear();
     rows.clear();
     targets.clear();
+    examples.clear();
   }
 };
 
@@ -88,6 +90,7 @@ class example_batches final : public batch_source {
     batch.clear();
     choose(number);
     for (const std::size_t index : chosen_) add(batch, examples_[index], every_token);
+    batch.examples = chosen_;
   }
 
  private:

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +26,7 @@
 #include "tern/recipe/evaluate.hpp"
 #include "tern/recipe/fingerprint.hpp"
 #include "tern/recipe/recipe.hpp"
+#include "tern/recipe/record_cache.hpp"
 #include "tern/recipe/result_row.hpp"
 #include "tern/recipe/run_directory.hpp"
 #include "tern/recipe/stage_loss.hpp"
@@ -146,10 +149,14 @@ class pipeline {
     if (s.data == stage_data::corpus)
       return std::make_unique<corpus_batches>(data_.stream, s.sequences, s.length, s.seed,
                                               data_.separator);
-    const auto& all = data_.train.examples;
-    const std::size_t count = s.examples == 0 ? all.size() : std::min(s.examples, all.size());
-    return std::make_unique<example_batches>(std::span(all).first(count), s.sequences, s.seed,
+    return std::make_unique<example_batches>(examples_of(s), s.sequences, s.seed,
                                              s.sort_by_length ? s.accumulate : 1);
+  }
+
+  /// The task's examples that a stage learns from.
+  [[nodiscard]] std::span<const token_example> examples_of(const stage& s) const {
+    const std::span<const token_example> all = data_.train.examples;
+    return s.examples == 0 ? all : all.first(std::min(s.examples, all.size()));
   }
 
   void train(const stage& s) {
@@ -171,7 +178,27 @@ class pipeline {
     }
     stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s),
                            make_objective<T>(s.losses, layers), ex_);
+    if (loss.teacher() != nullptr) keep_teacher(s, *loss.teacher());
     advance(s, model, loss);
+  }
+
+  /// Gives the teacher a cache where the stage sees examples of the task again.
+  void keep_teacher(const stage& s, teacher_outputs<Model>& teacher) const {
+    const auto examples = examples_of(s);
+    if (s.data != stage_data::task || s.teacher_cache == 0 ||
+        s.steps * s.accumulate * s.sequences <= examples.size())
+      return;
+    std::vector<std::size_t> sizes;
+    for (const token_example& e : examples)
+      sizes.push_back(teacher.record_size(e.tokens.size() - 1));
+    const auto file = directory_.teacher_cache(s.name);
+    std::error_code unknown;
+    const auto disk = std::filesystem::space(file.parent_path(), unknown);
+    std::uint64_t limit = std::uint64_t{s.teacher_cache} << 20;
+    if (!unknown) limit = std::min<std::uint64_t>(limit, disk.available / 2);
+    detail::content_checksum identity;
+    identity.add<char>(fingerprints_.at(s.name).dump());
+    teacher.keep_in(record_cache(file, identity.text(), sizes, limit));
   }
 
   /// Does the steps of a stage, beginning at its saved state where that is of the same stage.
@@ -206,6 +233,7 @@ class pipeline {
   void remove_state(const stage& s) const {
     std::error_code ignored;
     std::filesystem::remove(directory_.state(s.name), ignored);
+    std::filesystem::remove(directory_.teacher_cache(s.name), ignored);
     std::filesystem::remove_all(directory_.calibration(s.name), ignored);
   }
 

@@ -1,6 +1,6 @@
 // The directory of a run. It holds config.json (the recipe), tokenizer.json, metrics.jsonl,
-// stages/<name>/ (master weights and their fingerprint), stages/<name>.state or
-// stages/<name>.calibration/ while a stage is under way, models/<name>/ (the deployed model and its
+// stages/<name>/ (master weights and their fingerprint), stages/<name>.state, .teacher or
+// .calibration/ while a stage is under way, models/<name>/ (the deployed model and its
 // row of the table), table.txt and table.json.
 #pragma once
 
@@ -45,6 +45,10 @@ class run_directory {
   /// The folder with the finished layers of a stage that is being calibrated.
   [[nodiscard]] std::filesystem::path calibration(const std::string& name) const {
     return path_ / "stages" / (name + ".calibration");
+  }
+  /// The file with what the teacher of a stage that is under way said about its examples.
+  [[nodiscard]] std::filesystem::path teacher_cache(const std::string& name) const {
+    return path_ / "stages" / (name + ".teacher");
   }
   /// The folder of a stage's deployed model.
   [[nodiscard]] std::filesystem::path model(const std::string& name) const {

@@ -72,8 +72,11 @@ struct stage {
   std::uint64_t seed = 1;                      ///< draws new weights and the order of the data
   std::size_t log_every = 20;                  ///< steps between two lines of the log
   std::size_t save_every = 200;                ///< steps between two saved states
-  std::string row;                             ///< name of its row in the table; empty: no row
-  std::vector<table_mark> marks;               ///< further columns of the row
+  /// Most megabytes of a file in which the run keeps what the teacher says about examples that the
+  /// stage sees again; 0: no file. The weights do not depend on it.
+  std::size_t teacher_cache = 8192;
+  std::string row;                ///< name of its row in the table; empty: no row
+  std::vector<table_mark> marks;  ///< further columns of the row
 };
 
 /// Shows the fields of stage_edits; see core/describe.hpp.
@@ -138,6 +141,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("seed", s.seed);
   v.value("log_every", s.log_every);
   v.value("save_every", s.save_every);
+  v.value("teacher_cache", s.teacher_cache);
   v.value("row", s.row);
   v.objects("marks", s.marks);
 }
