@@ -35,10 +35,12 @@ TABLE = {
         ("sub_ln<T>::backward(dnormed, x, gain, s.inv_rms, dx, dgain, ex);", ""),
     ],
     ("nn/scaled_bit_linear.hpp", "nn/scaled_bit_linear"): [
-        ("code - x : code)", "code + x : code)"),
-        ("std::abs(x) < limit ? code - x : code", "code - x"),
+        ("reals) - (inside ? x : zero)", "reals) + (inside ? x : zero)"),
+        ("(x < limit) & (x > -limit)", "(x < limit)"),
+        ("static_cast<T>(codes[i]) - (inside", "static_cast<T>(codes[i]) + (inside"),
+        ("out += all ? d : (inside ? d : zero)", "out += d"),
         ("dscales(r / s.w_block.rows, i) += ", "dscales(r / s.w_block.rows, i) -= "),
-        ("dw(r, c) += g(r, c)", "dw(r, c) -= g(r, c)"),
+        ("g.dw(r, c + i) += d", "g.dw(r, c + i) -= d"),
     ],
     ("linalg/scaled_codes.hpp", "linalg/precision"): [
         ("multiply_on_unit<T>(T(1), a, b.scales", "multiply_on_unit<T>(T(-1), a, b.scales"),

@@ -233,8 +233,8 @@ void quantize(const options& o) {
   const fs::path partial = out / "calibration";
   json report{{"tokens", text.calibration.tokens.size()}};
   report["layers"] = calibrate(model, std::move(text.calibration), stage, partial, what, pool);
-  tern::save_model(model, out, tern::storage::master);
   tokenizer.save(out / "tokenizer.json");
+  tern::save_model(model, out, tern::storage::master);  // config.json, written last, completes it
   fs::remove_all(partial);
   report["seconds"] = seconds_since(start);
   fmt::print("calibrated in {}\n", duration(seconds_since(start)));

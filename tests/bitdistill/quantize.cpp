@@ -60,11 +60,15 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
   const auto said =
       succeeds(base.quantize(out) + words{"--calibration", base.corpus} + options).out;
   CHECK(std::regex_search(
-      said, std::regex("tokens that calibration did not see: perplexity [0-9.]+ -> [0-9.]+ \\| KL "
-                       "[0-9.]+ nats")));
+      said, std::regex("tokens that calibration did not see: loss [0-9.]+ -> [0-9.]+ nats "
+                       "\\(perplexity [0-9.]+ -> [0-9.]+\\) \\| KL [0-9.]+ nats")));
   CHECK(lines_of(said)[1] == "layer  nearest  calibrated  hidden states");
   CHECK(tern::load_config(out).ternary);
   CHECK_FALSE(fs::exists(fs::path(out) / "calibration"));
+  const auto report = tern::read_json(fs::path(out) / "calibration.json");
+  REQUIRE(report.at("layers").size() == 2);
+  CHECK(report.at("layers")[1].at("calibrated").size() == 7);
+  CHECK(report.at("comparison").at("source_loss") > 0);
   succeeds({"export", "--model", out, "--out", packed, "--head-bits", "32"});
   const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
   CHECK(succeeds(words{"generate", "--model", packed} + prompt).out ==
@@ -106,11 +110,17 @@ TEST_CASE("quantize refuses models that it cannot make ternary") {
   model.layers()[1].up.weight.value(0, 0) = std::numeric_limits<float>::quiet_NaN();
   tern::save_model(model, base.at("nan"), tern::storage::master);
   fs::copy(fs::path(base.model) / "tokenizer.json", fs::path(base.at("nan")) / "tokenizer.json");
-  words nan = base.quantize(base.at("out")) + words{"--calibration", base.corpus};
-  nan[2] = base.at("nan");
-  auto result = run_bitdistill(nan);
-  CHECK(result.code == 2);
-  CHECK(result.err.find("calibration of 'model.layers.1.mlp.up_proj.weight'") != std::string::npos);
+  const review_files files(base.scratch.path());
+  outcome result;
+  for (const words& text : {words{"--calibration", base.corpus},
+                            words{"--task", "sst2", "--data", files.directory.string()}}) {
+    words nan = base.quantize(base.at("out")) + text;
+    nan[2] = base.at("nan");
+    result = run_bitdistill(nan);
+    CHECK(result.code == 2);
+    CHECK(result.err.find("calibration of 'model.layers.1.mlp.up_proj.weight'") !=
+          std::string::npos);
+  }
 
   succeeds(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
   words again = base.quantize(base.at("twice")) + words{"--calibration", base.corpus};
@@ -122,4 +132,39 @@ TEST_CASE("quantize refuses models that it cannot make ternary") {
   result = run_bitdistill(base.quantize(base.at("ternary")) + words{"--calibration", base.corpus});
   CHECK(result.code == 2);
   CHECK(result.err.find("holds a model already") != std::string::npos);
+}
+
+TEST_CASE("quantize on a full disk says so, and goes on where it was") {
+  const trained base;
+  const words text{"--calibration", base.corpus};
+  const words whole = base.quantize(base.at("whole")) + text;
+  const auto calls = disk_calls(base.scratch, base.at("whole"), whole);
+  REQUIRE(calls.size() > 5);
+  for (std::size_t n = 1; n <= calls.size(); n += 1 + calls.size() / 4) {
+    INFO("full at call " << n << ", " << calls[n - 1]);
+    const auto out = base.at("full-" + std::to_string(n));
+    const auto result =
+        run_bitdistill(base.quantize(out) + text, with_fault("full:" + std::to_string(n)));
+    CHECK(result.code == 2);
+    CHECK(std::regex_search(result.err, std::regex("No space left on device|cannot")));
+    if (!fs::exists(fs::path(out) / "config.json")) succeeds(base.quantize(out) + text);
+    for (const char* name : {"model.safetensors", "config.json"})
+      CHECK(bytes_of(fs::path(out) / name) == bytes_of(fs::path(base.at("whole")) / name));
+  }
+}
+
+TEST_CASE("few-tokens with a teacher of another vocabulary is refused before the work starts") {
+  const trained base;
+  const review_files files(base.scratch.path());
+  REQUIRE(run_bitdistill(words{"pretrain", "--out", base.at("other"), "--corpus", base.corpus} +
+                         tiny() + words{"pretraining.steps=1", "data.vocab_size=300"})
+              .code == 0);
+  const auto result = run_bitdistill({"run", "--recipe", "few-tokens", "--model", base.model,
+                                      "--task", "sst2", "--data", files.directory.string(),
+                                      "--corpus", base.corpus, "--out", base.at("run"), "--set",
+                                      "few-tokens.teacher=" + base.at("other/stages/base")});
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("teacher and student have vocabularies of") != std::string::npos);
+  CHECK_FALSE(fs::exists(base.at("run")));
 }

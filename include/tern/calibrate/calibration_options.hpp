@@ -31,8 +31,10 @@ struct calibration_options {
   /// Fit the scales once more when the codes are known, with this ridge relative to the mean
   /// diagonal of the fit; negative: they stay as GPTQ found them.
   double scale_ridge = 0.02;
-  /// Largest number of passes of coordinate descent over the codes, behind GPTQ; 0: none.
-  std::size_t sweeps = 4;
+  /// Largest number of passes of coordinate descent over the codes, behind GPTQ; 0: none. Where
+  /// they stop before the end, the latents of codes that would still change lie at
+  /// their thresholds, and the first step of training changes them all at once.
+  std::size_t sweeps = 100;
   bool unit_rms = true;  ///< divide each token by the root mean square of its input
   /// A token is an attention sink where its input or hidden state has a root mean square r above
   /// this multiple of the median m. Its weight in the moments is (sink_ratio m / r)^2, that of

@@ -23,8 +23,8 @@ namespace tern::inline TERN_ABI {
 
 /// The coordinate descent functor.
 struct coordinate_descent {
-  std::size_t sweeps = 4;  ///< largest number of passes over all columns; 0: codes stay
-  double damping = .02;    ///< multiple of the mean diagonal element, added to the diagonal
+  std::size_t sweeps = 100;  ///< largest number of passes over all columns; 0: codes stay
+  double damping = .02;      ///< multiple of the mean diagonal element, added to the diagonal
 
   /// weights (M, K) are the targets and hessian (K, K) is that of input_moments. `out` holds codes
   /// and scales, of which blocks of `block` weights have one each; codes are improved, and latents,

@@ -59,8 +59,11 @@ class rescale {
       const std::size_t n = b.token + i;
       const row_view<const std::int32_t> sums = b.sums.row(i);
       const row_view<T> y = y_.block(n, b.row, 1, sums.size).row(0);
-      if (sums.stride == 1 && one_factor(y)) {
-        scale(sums, x_scales_[n] * w_scales_(0, 0), y.data);
+      if (sums.stride == 1 && y.stride == 1 && scales_alone()) {
+        if (w_scales_.rows == 1)
+          scale(sums, x_scales_[n] * w_scales_(0, 0), y.data);
+        else
+          scale(sums, x_scales_[n], &w_scales_(b.row, 0), y.data);
         continue;
       }
       T products[chunk];
@@ -85,9 +88,11 @@ class rescale {
   static constexpr auto multiply = [](auto& a, const auto& b) { a *= b; };
   static constexpr auto add = [](auto& a, const auto& b) { a += b; };
 
-  /// Whether y is the sums times one number in a row, which is the commonest case in training.
-  [[nodiscard]] bool one_factor(row_view<T> y) const {
-    return w_scales_.rows == 1 && w_scales_.cols == 1 && !bias_ && !residual_ && y.stride == 1;
+  /// Whether y is the sums times one scale, or times one scale for each weight row that lie side by
+  /// side. These are the commonest cases in training.
+  [[nodiscard]] bool scales_alone() const {
+    const bool side_by_side = scale_rows_ == 1 && w_scales_.row_stride == 1;
+    return w_scales_.cols == 1 && (w_scales_.rows == 1 || side_by_side) && !bias_ && !residual_;
   }
 
   /// y[k] = T(sums[k]) * factor
@@ -102,6 +107,22 @@ class rescale {
       std::memcpy(y + k, &b, sizeof b);
     }
     for (; k < sums.size; ++k) y[k] = static_cast<T>(sums.data[k]) * factor;
+  }
+
+  /// y[k] = T(sums[k]) * (x_scale * w_scales[k])
+  static void scale(row_view<const std::int32_t> sums, T x_scale, const T* w_scales, T* y) {
+    using given [[gnu::vector_size(8 * sizeof(std::int32_t))]] = std::int32_t;
+    using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+    std::size_t k = 0;
+    for (; k + 8 <= sums.size; k += 8) {
+      given a;
+      reals f;
+      std::memcpy(&a, sums.data + k, sizeof a);
+      std::memcpy(&f, w_scales + k, sizeof f);
+      const reals b = __builtin_convertvector(a, reals) * (x_scale * f);
+      std::memcpy(y + k, &b, sizeof b);
+    }
+    for (; k < sums.size; ++k) y[k] = static_cast<T>(sums.data[k]) * (x_scale * w_scales[k]);
   }
 
   /// op(to[k], T(from[k])), written with vectors that are used at every optimisation level.

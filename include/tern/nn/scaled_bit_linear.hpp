@@ -5,10 +5,10 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
@@ -65,61 +65,83 @@ struct scaled_bit_linear {
     const auto g = scratch.matrix<T>(w.rows, w.cols);
     std::fill_n(g.data, g.size(), T(0));
     product::backward(dy, s, dx, g, dbias, scratch, ex, p);
-    if (dscales) add_scale_gradient(g, w, s, dscales, scratch, ex);
-    if (dw) add_weight_gradient(g, w, s, dw, clipped, ex);
+    pass_on({g, w, dw, clipped}, s, dscales, scratch, ex);
   }
 
  private:
   static constexpr T limit = T(1.5);  // from here on, round(w / s) is outside of [-1, 1]
 
-  /// Sums each row's part of each block in double, in an order that depends on the shape alone, and
-  /// then the rows of a block.
-  static void add_scale_gradient(matrix_view<const T> g, matrix_view<const T> w, const saved& s,
-                                 matrix_view<T> dscales, arena& scratch, executor_ref ex) {
-    require_shape(dscales, s.w_scales.rows, s.w_scales.cols, "scaled_bit_linear: dscales");
+  /// What the gradient of the rounded weights is passed on through.
+  struct gradients {
+    matrix_view<const T> rounded;  ///< G
+    matrix_view<const T> w;        ///< the weights
+    matrix_view<T> dw;             ///< may be null
+    clipped_gradient clipped;      ///< what clipped weights get
+  };
+
+  /// One pass over the weights. Each row's part of each block is summed in an order that depends on
+  /// the shape alone, and then the rows of a block are.
+  static void pass_on(const gradients& g, const saved& s, matrix_view<T> dscales, arena& scratch,
+                      executor_ref ex) {
+    const auto [rows, cols] = extents{g.w.rows, g.w.cols};
+    const extents blocks = scale_extents({rows, cols}, s.w_block);
+    if (dscales) require_shape(dscales, blocks.rows, blocks.cols, "scaled_bit_linear: dscales");
+    if (g.dw) require_shape(g.dw, rows, cols, "scaled_bit_linear: dw");
     const arena_scope temporaries(scratch);
-    const auto parts = scratch.matrix<double>(w.rows, dscales.cols);
-    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      for (std::size_t i = 0, c = 0; i < parts.cols; ++i, c += s.w_block.cols) {
-        const std::size_t width = std::min(s.w_block.cols, w.cols - c);
-        parts(r, i) = sum_of_group(g.block(r, c, 1, width).row(0), w.block(r, c, 1, width).row(0),
-                                   &s.w_codes(r, c), 1 / s.w_scales(r / s.w_block.rows, i));
-      }
+    const auto parts = scratch.matrix<double>(rows, blocks.cols);
+    for_each_row(rows, cols, ex, [&](std::size_t r) {
+      for (std::size_t i = 0, c = 0; i < blocks.cols; ++i, c += s.w_block.cols)
+        parts(r, i) = of_group(g, &s.w_codes(r, c), r, c, std::min(s.w_block.cols, cols - c),
+                               1 / s.w_scales(r / s.w_block.rows, i));
     });
-    for (std::size_t r = 0; r < w.rows; ++r)
-      for (std::size_t i = 0; i < parts.cols; ++i)
+    if (!dscales) return;
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t i = 0; i < blocks.cols; ++i)
         dscales(r / s.w_block.rows, i) += static_cast<T>(parts(r, i));
   }
 
-  /// Sum of g times the derivative of the rounded weight with respect to the scale, in eight lanes,
-  /// which the compiler turns into vectors.
-  static double sum_of_group(row_view<const T> g, row_view<const T> w, const std::int8_t* codes,
-                             T inverse) {
-    std::array<double, 8> lanes{};
-    const auto term = [&](std::size_t i) {
-      const T x = w[i] * inverse, code = static_cast<T>(codes[i]);
-      return static_cast<double>(g[i] * (std::abs(x) < limit ? code - x : code));
-    };
+  /// Adds to dw of columns [c, c + size) of row r, and returns the sum of G times the derivative of
+  /// the rounded weight with respect to the scale. Vectors of the compiler are used at every
+  /// optimisation level.
+  static double of_group(const gradients& g, const std::int8_t* codes, std::size_t r, std::size_t c,
+                         std::size_t size, T inverse) {
+    using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+    using bytes [[gnu::vector_size(8)]] = std::int8_t;
+    const auto load = [](auto& to, const auto* from) { std::memcpy(&to, from, sizeof to); };
+    const reals zero{};
+    const T* const rounded = &g.rounded(r, c);
+    const T* const w = &g.w(r, c);
+    T* const dw = g.dw ? &g.dw(r, c) : nullptr;
+    const bool adds = dw != nullptr && g.dw.col_stride == 1, all = g.clipped == straight;
+    reals sum{};
     std::size_t i = 0;
-    for (; i + lanes.size() <= w.size; i += lanes.size())
-      for (std::size_t k = 0; k < lanes.size(); ++k) lanes[k] += term(i + k);
-    for (; i < w.size; ++i) lanes[i % lanes.size()] += term(i);
-    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
-           ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+    if (g.w.col_stride == 1 && (adds || dw == nullptr))
+      for (; i + 8 <= size; i += 8) {
+        reals d, x, out;
+        bytes code;
+        load(d, rounded + i);
+        load(x, w + i);
+        load(code, codes + i);
+        x *= inverse;
+        const auto inside = (x < limit) & (x > -limit);
+        sum += d * (__builtin_convertvector(code, reals) - (inside ? x : zero));
+        if (!adds) continue;
+        load(out, dw + i);
+        out += all ? d : (inside ? d : zero);
+        std::memcpy(dw + i, &out, sizeof out);
+      }
+    double total = 0;
+    for (std::size_t k = 0; k < 8; ++k) total += static_cast<double>(sum[k]);
+    for (; i < size; ++i) {
+      const T d = rounded[i], x = g.w(r, c + i) * inverse;
+      const bool inside = std::abs(x) < limit;
+      total += static_cast<double>(d * (static_cast<T>(codes[i]) - (inside ? x : T(0))));
+      if (dw != nullptr && (all || inside)) g.dw(r, c + i) += d;
+    }
+    return total;
   }
 
-  static void add_weight_gradient(matrix_view<const T> g, matrix_view<const T> w, const saved& s,
-                                  matrix_view<T> dw, clipped_gradient clipped, executor_ref ex) {
-    require_shape(dw, w.rows, w.cols, "scaled_bit_linear: dw");
-    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      for (std::size_t i = 0, c = 0; c < w.cols; ++i) {
-        const T inverse = 1 / s.w_scales(r / s.w_block.rows, i);
-        for (const std::size_t end = std::min(c + s.w_block.cols, w.cols); c < end; ++c)
-          if (clipped == clipped_gradient::straight || std::abs(w(r, c) * inverse) < limit)
-            dw(r, c) += g(r, c);
-      }
-    });
-  }
+  static constexpr auto straight = clipped_gradient::straight;
 };
 
 }  // namespace tern::inline TERN_ABI

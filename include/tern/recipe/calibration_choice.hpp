@@ -18,7 +18,7 @@ struct calibration_choice {
   double ridge = 0.1;                                          ///< see calibration_options
   double damping = 0.02;                                       ///< see calibration_options
   double scale_ridge = 0.02;                                   ///< see calibration_options
-  std::size_t sweeps = 4;                                      ///< see calibration_options
+  std::size_t sweeps = 100;                                    ///< see calibration_options
   bool unit_rms = true;                                        ///< see calibration_options
   double sink_ratio = 10;                                      ///< see calibration_options
 };
