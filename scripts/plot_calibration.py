@@ -9,9 +9,9 @@ import math
 import pathlib
 import sys
 
-from plot_run import COLORS, line, text
+from plot_run import BOTTOM, COLORS, TOP, WIDTH, line, text, write_svg
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 860, 300, 54, 58, 252
+LEFT = 54
 NAMES = ["q", "k", "v", "o", "gate", "up", "down"]
 
 
@@ -44,10 +44,7 @@ def main():
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{color}"/>' for x, y in points]
         parts.append(text(WIDTH - 20 - 130 * (len(curves) - 1 - i), 44, name, "end", color=color))
     parts.append(line(LEFT, BOTTOM, WIDTH - 20, BOTTOM, "#888"))
-    pathlib.Path(sys.argv[2]).write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" font-family="sans-serif" font-size="13">\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")
+    write_svg(sys.argv[2], parts)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,13 @@ def line(x1, y1, x2, y2, color="#ddd"):
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{color}"/>'
 
 
+def write_svg(path, parts):
+    pathlib.Path(path).write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" font-family="sans-serif" font-size="13">\n'
+        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")
+
+
 def bars(rows, left, right):
     """A bar for each row, from 0 to 100 %, with the size of its weights file below."""
     metric = next(key for key in rows[0] if key not in NO_METRICS)
@@ -86,10 +93,7 @@ def main():
         if "cross_entropy" in entry:
             stages.setdefault(entry["stage"], []).append((entry["step"], entry["steps"], entry["cross_entropy"]))
     parts = bars(rows, 20, 340) + curves(stages, 420, WIDTH - 20)
-    pathlib.Path(sys.argv[2]).write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" font-family="sans-serif" font-size="13">\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")
+    write_svg(sys.argv[2], parts)
 
 
 if __name__ == "__main__":
