@@ -27,9 +27,9 @@ struct coordinate_descent {
   double damping = .02;      ///< multiple of the mean diagonal element, added to the diagonal
 
   /// weights (M, K) are the targets and hessian (K, K) is that of input_moments. `out` holds codes
-  /// and scales, of which blocks of `block` weights have one each; codes are improved, and latents,
-  /// where they are wanted, become u with scaled_trit(latent, scale) = code. They may be the memory
-  /// of the weights. Rows do not depend on each other. Throws shape_error, and config_error for a
+  /// and scales, one for each `block` of weights. Codes are improved. Latents, unless null, become u,
+  /// so that scaled_trit(latent, scale) is the code; `out.latents` may be `weights` itself. Rows do
+  /// not depend on each other. Throws shape_error, and config_error for a
   /// damping that is negative or not finite.
   template <class T>
   void improve(matrix_view<const T> weights, matrix_view<const T> hessian, extents block,

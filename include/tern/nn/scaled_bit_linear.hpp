@@ -76,7 +76,7 @@ struct scaled_bit_linear {
     matrix_view<const T> rounded;  ///< G
     matrix_view<const T> w;        ///< the weights
     matrix_view<T> dw;             ///< may be null
-    clipped_gradient clipped;      ///< what clipped weights get
+    clipped_gradient clipped;      ///< gradient of clipped weights
   };
 
   /// One pass over the weights. Each row's part of each block is summed in an order that depends on
