@@ -27,10 +27,10 @@ struct coordinate_descent {
   double damping = .02;      ///< multiple of the mean diagonal element, added to the diagonal
 
   /// weights (M, K) are the targets and hessian (K, K) is that of input_moments. `out` holds codes
-  /// and scales, one for each `block` of weights. Codes are improved. Latents, unless null, become u,
-  /// so that scaled_trit(latent, scale) is the code; `out.latents` may be `weights` itself. Rows do
-  /// not depend on each other. Throws shape_error, and config_error for a
-  /// damping that is negative or not finite.
+  /// and scales, one for each `block` of weights. Codes are improved. Latents, unless null, become
+  /// u, so that scaled_trit(latent, scale) is the code; `out.latents` may be `weights` itself. Rows
+  /// do not depend on each other. Throws shape_error, and config_error for a damping that is
+  /// negative or not finite.
   template <class T>
   void improve(matrix_view<const T> weights, matrix_view<const T> hessian, extents block,
                const calibrated_weights<T>& out, arena& memory, executor_ref ex = {}) const {
