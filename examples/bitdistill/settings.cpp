@@ -101,11 +101,10 @@ tern::recipe_file named_recipe(const options& o) {
   return find_recipe(preset_of(o.task));
 }
 
-/// Whether a stage is like a template, and the file neither has templates nor extends a recipe.
+/// Whether a stage is like a template, and the file has none.
 bool uses_unknown_templates(const tern::recipe_file& f) {
   const json& j = f.json;
-  return j.is_object() && !j.contains("extends") && !j.contains("templates") &&
-         j.contains("stages") && j["stages"].is_array() &&
+  return !j.contains("templates") && j.contains("stages") && j["stages"].is_array() &&
          std::ranges::any_of(j["stages"],
                              [](const json& s) { return s.is_object() && s.contains("like"); });
 }
@@ -175,16 +174,20 @@ json take_command(tern::recipe_file& f) {
 }
 
 /// Merges the file into what it extends and fills in all stages. The config.json of a run is
-/// complete. Another file that uses templates without having or extending any extends the preset of
-/// its task.
+/// complete. Another file that uses templates and has none, also not from what it extends, takes
+/// those of the preset of its task.
 tern::recipe_file filled(tern::recipe_file file, const options& o) {
   const json command = take_command(file);
   if (o.recipe.empty() && !saved_recipe(o).empty())
     need(command == o.command,
          "'" + o.out + "' holds a run of the command " + command.dump() + ", not of " + o.command);
-  if (!command.is_null()) return resolve_extends(std::move(file), find_recipe);
-  if (uses_unknown_templates(file)) file.json["extends"] = preset_of(task_of(o, file));
-  return fill_stages(resolve_extends(std::move(file), find_recipe));
+  file = resolve_extends(std::move(file), find_recipe);
+  if (!command.is_null()) return file;
+  if (uses_unknown_templates(file)) {
+    file.json["extends"] = preset_of(task_of(o, file));
+    file = resolve_extends(std::move(file), find_recipe);
+  }
+  return fill_stages(std::move(file));
 }
 
 }  // namespace

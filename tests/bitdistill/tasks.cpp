@@ -181,6 +181,19 @@ TEST_CASE("--model takes the place of the base that a recipe makes, also as a te
   CHECK(stages[0].at("teacher") == model);
 }
 
+namespace {
+
+/// Every stage of a recipe runs for one step.
+outcome run_one_step(const std::string& recipe, const fs::path& out) {
+  return run_bitdistill(words{"run", "--recipe", recipe, "--task", "microworld", "--out",
+                              out.string(), "--threads", "1", "--set"} +
+                        words{"stages.steps=1", "stages.sequences=2", "stages.length=32",
+                              "data.train_examples=3", "data.documents=50", "data.dev_examples=3",
+                              "data.test_examples=3"});
+}
+
+}  // namespace
+
 TEST_CASE("every shipped recipe runs") {
   const auto name = GENERATE("demo", "demo-quick", "text", "text-pairs", "summaries", "table5",
                              "table6", "bitnet-sft-steps", "few-tokens", "paper", "paper-original");
@@ -188,11 +201,16 @@ TEST_CASE("every shipped recipe runs") {
   const scratch_dir scratch;
   const auto printed = run_bitdistill({"run", "--print-recipe", name});
   CHECK(tern::parse_json(printed.out, name).contains("title"));
-  const auto result = run_bitdistill(
-      words{"run", "--recipe", name, "--task", "microworld", "--out",
-            (scratch.path() / "run").string(), "--threads", "1", "--set"} +
-      words{"stages.steps=1", "stages.sequences=2", "stages.length=32", "data.train_examples=3",
-            "data.documents=50", "data.dev_examples=3", "data.test_examples=3"});
+  const auto result = run_one_step(name, scratch.path() / "run");
+  INFO(result.err);
+  CHECK(result.code == 0);
+}
+
+TEST_CASE("a recipe that extends one without templates gets those of its task") {
+  const scratch_dir scratch;
+  const auto recipe = scratch.path() / "own.json";
+  write_text(recipe, R"({"extends": "few-tokens", "title": "own"})");
+  const auto result = run_one_step(recipe.string(), scratch.path() / "run");
   INFO(result.err);
   CHECK(result.code == 0);
 }

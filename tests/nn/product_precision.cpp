@@ -1,5 +1,6 @@
-// What a tape does whose products are rounded to bf16: the forward pass of a ternary linear keeps
-// its bits, and all else errs by no more than the rounding of operands allows.
+// What a tape does whose products are rounded: the forward pass of a ternary linear keeps its bits,
+// and all else errs by no more than the rounding of operands allows.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -84,6 +85,50 @@ TEST_CASE("gradients of a linear err by the rounding of operands with bf16 produ
       CHECK(distance(rounded.dw, exact.dw) > 0.5 * r.dw);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("with precision int8 the input gradient is a sum of codes", "", absmean,
+                   per_channel) {
+  // Far smaller than activations; a token without gradient.
+  matrix<float> dy = 1e-12f * random_matrix<float>(n, m, 3);
+  dy.row(5).setZero();
+  const auto x = random_matrix<float>(n, k, 1), w = random_matrix<float>(m, k, 2, 0.05);
+  matrix<float> y(n, m), dx = 1e-12f * random_matrix<float>(n, k, 4), expected = dx;
+  using layer = bit_linear<float, TestType>;
+  arena memory;
+  const auto s = layer::make_saved(memory, n, k, m);
+  layer::forward(x, w, {}, y, s, memory);
+  layer::backward(dy, s, dx, {}, {}, memory, {}, precision::int8);
+
+  const std::size_t last_scale = s.w_scales.rows - 1;
+  for (Eigen::Index i = 0; i < dy.rows(); ++i) {
+    Eigen::RowVectorXf scaled = dy.row(i);
+    for (std::size_t c = 0; c < m; ++c)
+      scaled[static_cast<Eigen::Index>(c)] *= s.w_scales(std::min(c, last_scale), 0);
+    const float largest = scaled.cwiseAbs().maxCoeff();
+    for (std::size_t j = 0; j < k; ++j) {
+      int sum = 0;
+      for (std::size_t c = 0; c < m && largest > 0; ++c) {
+        const float code = scaled[static_cast<Eigen::Index>(c)] * (127 / largest);
+        sum += static_cast<int>(std::nearbyint(code)) * s.w_codes(c, j);
+      }
+      volatile float product = static_cast<float>(sum) * (largest / 127);  // rounds before the sum
+      expected(i, static_cast<Eigen::Index>(j)) += product;
+    }
+  }
+  CHECK(dx == expected);
+}
+
+TEST_CASE("with precision int8 all but the input gradient of a ternary linear is as with bf16") {
+  CHECK(run(precision::int8, ternary<absmean>).dw == run(precision::bf16, ternary<absmean>).dw);
+  CHECK(run(precision::int8, full).dx == run(precision::bf16, full).dx);
+  // Several scales in a row of weights cannot be multiplied into dy.
+  CHECK(run(precision::int8, ternary<block<256>>).dx ==
+        run(precision::bf16, ternary<block<256>>).dx);
+  const results exact = run(precision::exact, ternary<absmean>),
+                rounded = run(precision::int8, ternary<absmean>);
+  CHECK(distance(rounded.dx, exact.dx) > 0);
+  CHECK(distance(rounded.dx, exact.dx) < 0.01);
 }
 
 TEST_CASE("a full-precision linear errs by the rounding of operands with bf16 products") {

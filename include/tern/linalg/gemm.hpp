@@ -38,10 +38,10 @@ inline constexpr isa::dispatch_table<gemm_kernel<float>> gemm_kernels<float>{
     {isa::level::avx512bw, avx512::entry_of<avx512::ops>}};
 #endif
 
-/// Computes a product of floats on a unit for bf16 numbers: with precision::bf16 any, with
-/// precision::exact a large one on tiles. False, and nothing is done, where the CPU has no such
-/// unit. b has floats, or codes in row-major order; its row k counts scale[k] times. `alpha` and
-/// `scale` multiply the elements of a before they are rounded.
+/// Computes a product of floats on a unit for bf16 numbers: with precision::exact a large
+/// one on tiles, with any other precision every one. False, and nothing is done, where the CPU has
+/// no such unit. b has floats, or codes in row-major order; its row k counts scale[k] times.
+/// `alpha` and `scale` multiply the elements of a before they are rounded.
 template <class T, class B>
 bool multiply_on_unit([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
                       [[maybe_unused]] row_view<const T> scale,
@@ -50,7 +50,7 @@ bool multiply_on_unit([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<con
                       [[maybe_unused]] precision p) {
 #if TERN_X86
   if constexpr (std::is_same_v<T, float>) {
-    const bool rounded = p == precision::bf16;
+    const bool rounded = p != precision::exact;
 #  if defined(__x86_64__)
     if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
       (rounded ? multiply_panels<amx::unit<precision::bf16>, B>

@@ -82,14 +82,18 @@ struct bit_linear {
   /// The straight-through gradient: dx += dy Wq, dw += dy^T Xq, dbias += column sums of dy, where
   /// Wq and Xq are the dequantised operands. Null outputs are skipped. With precision::bf16 the
   /// codes are exact, and their scales multiply dy before it is rounded, except where a row of
-  /// weights has several scales: there Wq is rounded.
+  /// weights has several scales: there Wq is rounded. With precision::int8 each row of dy, times
+  /// the scales of the weights, is rounded to 8 bits for dx, unless a row of weights has several
+  /// scales.
   static void backward(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
                        matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {},
                        precision p = precision::exact) {
     require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
     if (dx) {
       const arena_scope temporaries(scratch);
-      if (whole(s))
+      if (whole(s) && p == precision::int8)
+        add_integer_product(dy, s, dx, scratch, ex);
+      else if (whole(s))
         add_product<T>(dy, {s.w_codes, row_scales(s)}, dx, scratch, ex, p);
       else
         gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex, p);
@@ -99,6 +103,27 @@ struct bit_linear {
   }
 
  private:
+  /// dx += Qa(dy * scales of the weights) * codes of the weights
+  static void add_integer_product(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
+                                  arena& scratch, executor_ref ex) {
+    const arena_scope temporaries(scratch);
+    const row_view<const T> scales = row_scales(s);
+    const auto scaled = scratch.matrix<T>(dy.rows, dy.cols);
+    for_each_row(dy.rows, dy.cols, ex, [&](std::size_t r) {
+      for (std::size_t c = 0; c < dy.cols; ++c) scaled(r, c) = dy(r, c) * scales[c];
+    });
+    // Gradients may be far smaller than the eps that suits activations.
+    const absmax_int8 quantizer{1e-30};
+    const auto tokens = packed_linear<T>::quantize(scaled, scratch, ex, quantizer);
+    const packed_view<two_bit> shape{nullptr, dx.cols, dy.cols};
+    auto* lines = scratch.allocate<packed_line>(shape.size_bytes() / sizeof(packed_line));
+    const auto packed = pack<two_bit>(s.w_codes.transposed(), dy.cols, lines, ex);
+    const T one(1);
+    const typename packed_linear<T>::template output<two_bit> to{packed, {&one, 1, 1}, dx.cols,
+                                                                 {},     dx,           dx};
+    packed_linear<T>::template multiply<two_bit>(tokens, {&to, 1}, scratch, ex);
+  }
+
   static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
     const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
     dequantize<T>(s.w_codes, s.w_scales, s.w_block, w, ex);

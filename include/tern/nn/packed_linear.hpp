@@ -61,14 +61,16 @@ struct packed_linear {
     return {codes, scales, sums};
   }
 
-  /// One product: y (N, M) = x w^T + bias with packed w (M, K); bias: M elements or null.
+  /// One product: y (N, M) = x w^T + bias + residual with packed w (M, K). bias (M) and residual
+  /// (N, M) may be null; residual may be y.
   template <class Format>
   struct output {
-    packed_view<Format> w;          ///< (M, K)
-    matrix_view<const T> w_scales;  ///< (ceil(M / scale_rows), groups of columns of w)
-    std::size_t scale_rows;         ///< rows of w that share a row of w_scales
-    row_view<const T> bias;         ///< M elements or null
-    matrix_view<T> y;               ///< (N, M)
+    packed_view<Format> w;               ///< (M, K)
+    matrix_view<const T> w_scales;       ///< (ceil(M / scale_rows), groups of columns of w)
+    std::size_t scale_rows;              ///< rows of w that share a row of w_scales
+    row_view<const T> bias;              ///< M elements or null
+    matrix_view<T> y;                    ///< (N, M)
+    matrix_view<const T> residual = {};  ///< (N, M) or null
   };
 
   /// Several products of the same tokens in one call. `scratch` holds 4 N M bytes for each product
@@ -81,10 +83,10 @@ struct packed_linear {
     const arena_scope temporaries(scratch);
     product* const products = scratch.allocate<product>(to.size());
     for (std::size_t i = 0; i < to.size(); ++i)
-      std::construct_at(
-          products + i,
-          product{to[i].w, scratch.matrix<std::int32_t>(to[i].y.rows, to[i].y.cols),
-                  rescale<T>(x.scales, to[i].w_scales, to[i].bias, to[i].y, {}, to[i].scale_rows)});
+      std::construct_at(products + i,
+                        product{to[i].w, scratch.matrix<std::int32_t>(to[i].y.rows, to[i].y.cols),
+                                rescale<T>(x.scales, to[i].w_scales, to[i].bias, to[i].y,
+                                           to[i].residual, to[i].scale_rows)});
     const std::size_t bytes = ternary_matmul_workspace(to[0].w, x.codes);
     ternary_matmul(std::span<const product>(products, to.size()), x.codes, x.sums,
                    {scratch.allocate<std::byte>(bytes), bytes}, ex);

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,42 @@ void for_each_packed_line(const packed_view<Format>& m, executor_ref ex, F f) {
   });
 }
 
+/// Writes the transpose of 8 x 8 codes. A row is a word of 8 bytes; blocks of 4, 2 and 1 bytes are
+/// exchanged between the words.
+inline void transpose_8x8(const std::int8_t* from, std::size_t stride, std::int8_t* to,
+                          std::size_t to_stride) {
+  std::array<std::uint64_t, 8> words;
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(&words[i], from + i * stride, 8);
+  const auto exchange = [&](std::size_t distance, std::uint64_t low) {
+    for (std::size_t i = 0; i < 8; ++i) {
+      if ((i & distance) != 0) continue;
+      std::uint64_t &a = words[i], &b = words[i + distance];
+      const std::uint64_t t = (a >> 8 * distance ^ b) & low;
+      b ^= t;
+      a ^= t << 8 * distance;
+    }
+  };
+  exchange(4, 0x00000000ffffffffu);
+  exchange(2, 0x0000ffff0000ffffu);
+  exchange(1, 0x00ff00ff00ff00ffu);
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(to + i * to_stride, &words[i], 8);
+}
+
+/// Copies the codes of a line to row-major order, with 0 where the matrix has ended.
+template <class Format>
+void copy_line(matrix_view<const std::int8_t> codes, std::int8_t* to) {
+  if (codes.rows == Format::rows && codes.cols == Format::cols && codes.row_stride == 1 &&
+      Format::rows % 8 == 0 && Format::cols % 8 == 0) {
+    for (std::size_t i = 0; i < Format::rows; i += 8)
+      for (std::size_t j = 0; j < Format::cols; j += 8)
+        transpose_8x8(&codes(i, j), codes.col_stride, to + i * Format::cols + j, Format::cols);
+    return;
+  }
+  std::fill_n(to, Format::rows * Format::cols, std::int8_t{0});
+  for (std::size_t i = 0; i < codes.rows; ++i)
+    for (std::size_t j = 0; j < codes.cols; ++j) to[i * Format::cols + j] = codes(i, j);
+}
+
 }  // namespace detail
 
 /// Packs codes, in groups of `scale_cols` columns, into the caller's memory of
@@ -116,10 +153,9 @@ packed_view<Format> pack(matrix_view<const std::int8_t> codes, std::size_t scale
         if (n_rows == Format::rows && n_cols == Format::cols && codes.col_stride == 1) {
           wrong = Format::pack(part.data, part.row_stride, lines[at]);
         } else {
-          std::array<std::int8_t, Format::rows * Format::cols> padded{};
-          for (std::size_t i = 0; i < n_rows; ++i)
-            for (std::size_t j = 0; j < n_cols; ++j) padded[i * Format::cols + j] = part(i, j);
-          wrong = Format::pack(padded.data(), Format::cols, lines[at]);
+          std::array<std::int8_t, Format::rows * Format::cols> line;
+          detail::copy_line<Format>(part, line.data());
+          wrong = Format::pack(line.data(), Format::cols, lines[at]);
         }
         if (wrong != 0) bad.store(true, std::memory_order_relaxed);
       });

@@ -12,11 +12,11 @@
 
 #include "tern/core/tensor.hpp"
 #include "tern/grad/tape.hpp"
+#include "tern/io/record_cache.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/nn/graph/gather_rows.hpp"
 #include "tern/nn/taps.hpp"
 #include "tern/recipe/micro_batches.hpp"
-#include "tern/recipe/record_cache.hpp"
 
 namespace tern::inline TERN_ABI {
 

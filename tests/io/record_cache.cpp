@@ -1,5 +1,5 @@
 // A cache gives back what it was given, or nothing.
-#include "tern/recipe/record_cache.hpp"
+#include "tern/io/record_cache.hpp"
 
 #include <cstddef>
 #include <fstream>
