@@ -14,8 +14,10 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "oracle"))
+TESTS = pathlib.Path(__file__).resolve().parents[2] / "tests"
+sys.path[:0] = [str(TESTS / "oracle"), str(TESTS / "interop")]
 from llama_cpp import TYPES, Ggml, find  # noqa: E402
+from llama_cpp_library import load  # noqa: E402
 
 VOCABULARY, KV_HEADS, HEAD = 151936, 8, 128
 # Columns of a hidden state and of a feed-forward one, layers, heads.
@@ -76,48 +78,19 @@ def make(directory, shape, kind, path):
     writer.close()
 
 
-class Params(ctypes.Structure):
-    """Larger than any version's; the callee reads its part. A context's begin with n_ctx."""
-    _fields_ = [("words", ctypes.c_uint32 * 256)]
-
-
-class Batch(ctypes.Structure):
-    _fields_ = [("n_tokens", ctypes.c_int32)] + [
-        (name, ctypes.c_void_p) for name in ("token", "embd", "pos", "n_seq_id", "seq_id", "logits")]
-
-
 def measure(directory, path, threads):
-    ctypes.CDLL(str(directory / "libggml-base.so"), ctypes.RTLD_GLOBAL)
-    ggml = ctypes.CDLL(str(next(directory.glob("libggml.*so*"))), ctypes.RTLD_GLOBAL)
-    llama = ctypes.CDLL(str(next(p for p in directory.glob("libllama*.so") if "common" not in p.name)))
-    silent = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(lambda *ignored: None)
-    llama.llama_log_set(silent, None)
-    ggml.ggml_backend_load_all_from_path(str(directory).encode())
-    pointer = ctypes.c_void_p
-    for name, result, arguments in (
-            ("llama_model_default_params", Params, []), ("llama_context_default_params", Params, []),
-            ("llama_model_load_from_file", pointer, [ctypes.c_char_p, Params]),
-            ("llama_init_from_model", pointer, [pointer, Params]),
-            ("llama_get_memory", pointer, [pointer]), ("llama_memory_clear", None, [pointer, ctypes.c_bool]),
-            ("llama_batch_get_one", Batch, [pointer, ctypes.c_int32]),
-            ("llama_n_ctx", ctypes.c_uint32, [pointer]),
-            ("llama_set_n_threads", None, [pointer, ctypes.c_int32, ctypes.c_int32]),
-            ("llama_decode", ctypes.c_int32, [pointer, Batch])):
-        function = getattr(llama, name)
-        function.restype, function.argtypes = result, arguments
-    model = llama.llama_model_load_from_file(path.encode(), llama.llama_model_default_params())
-    if not model:
-        sys.exit("llama.cpp cannot load " + path)
+    llama, model = load(directory, path)
     params = llama.llama_context_default_params()
-    params.words[0] = 1024
+    ctypes.c_uint32.from_buffer(params).value = 1024  # n_ctx
     context = llama.llama_init_from_model(model, params)
     assert llama.llama_n_ctx(context) == 1024
     llama.llama_set_n_threads(context, threads, threads)
 
-    tokens = (ctypes.c_int32 * PROMPT)(*(i * 97 % 150000 for i in range(PROMPT)))
+    vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
+    tokens = (ctypes.c_int32 * PROMPT)(*(i * 97 % vocabulary for i in range(PROMPT)))
 
     def decode(first, n):
-        at = ctypes.cast(ctypes.byref(tokens, 4 * first), pointer)
+        at = ctypes.cast(ctypes.byref(tokens, 4 * first), ctypes.c_void_p)
         if llama.llama_decode(context, llama.llama_batch_get_one(at, n)) != 0:
             sys.exit("llama_decode failed")
 

@@ -5,29 +5,13 @@ import sys
 
 import numpy as np
 
-from llama_cpp_library import Params, load
-
-
-class Batch(ctypes.Structure):
-    _fields_ = [("n_tokens", ctypes.c_int32), ("pointers", ctypes.c_void_p * 6)]
-
+from llama_cpp_library import load
 
 out, n, ids = sys.argv[3], int(sys.argv[4]), [int(i) for i in sys.argv[5:]]
 llama, model = load(*sys.argv[1:3])
-llama.llama_context_default_params.restype = Params
-llama.llama_init_from_model.restype = ctypes.c_void_p
-llama.llama_init_from_model.argtypes = [ctypes.c_void_p, Params]
-llama.llama_batch_get_one.restype = Batch
-llama.llama_decode.argtypes = [ctypes.c_void_p, Batch]
-llama.llama_get_logits_ith.restype = ctypes.POINTER(ctypes.c_float)
-llama.llama_get_logits_ith.argtypes = [ctypes.c_void_p, ctypes.c_int32]
-llama.llama_model_get_vocab.restype = ctypes.c_void_p
-llama.llama_model_get_vocab.argtypes = [ctypes.c_void_p]
-llama.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
 context = llama.llama_init_from_model(model, llama.llama_context_default_params())
 if not context:
     sys.exit("llama.cpp makes no context")
-llama.llama_set_n_threads.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32]
 llama.llama_set_n_threads(context, 1, 1)  # its threads wait for each other busily
 size = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
 logits = []

@@ -6,10 +6,6 @@ import sys
 from llama_cpp_library import load
 
 llama, model = load(*sys.argv[1:3])
-llama.llama_model_get_vocab.restype = ctypes.c_void_p
-llama.llama_model_get_vocab.argtypes = [ctypes.c_void_p]
-llama.llama_tokenize.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p,
-                                 ctypes.c_int, ctypes.c_bool, ctypes.c_bool]
 vocabulary = llama.llama_model_get_vocab(model)
 for text in pathlib.Path(sys.argv[3]).read_bytes().split(b"\0"):
     ids = (ctypes.c_int32 * (len(text) + 8))()
