@@ -55,6 +55,8 @@ TEST_CASE("the fingerprint of a stage changes with all that its weights depend o
   const auto c = GENERATE(values<row>({
       {"steps", [](two_stage_run& x) { x.r.stages[1].steps = 4; }, "stage.steps"},
       {"seed", [](two_stage_run& x) { x.r.stages[1].seed = 4; }, "stage.seed"},
+      {"the least length of an example", [](two_stage_run& x) { x.r.stages[1].min_tokens = 2; },
+       "stage.min_tokens"},
       {"precision", [](two_stage_run& x) { x.r.stages[1].products = precision::bf16; },
        "stage.precision"},
       {"an edit", [](two_stage_run& x) { x.r.stages[1].edits.make_ternary = true; },

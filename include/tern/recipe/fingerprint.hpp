@@ -16,6 +16,7 @@
 #include "tern/io/checksum.hpp"
 #include "tern/json/write_fields.hpp"
 #include "tern/recipe/recipe.hpp"
+#include "tern/recipe/stage_examples.hpp"
 #include "tern/recipe/task_data.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -40,13 +41,12 @@ class content_checksum {
   std::uint64_t length_ = 0;
 };
 
-/// Checksum of the first `most` examples; 0: all of them.
-inline std::string checksum_of(const std::vector<token_example>& examples, std::size_t most) {
+inline std::string checksum_of(const std::vector<token_example>& examples) {
   content_checksum sum;
-  for (std::size_t i = 0; i < examples.size() && (most == 0 || i < most); ++i) {
-    const std::array<std::uint64_t, 2> sizes{examples[i].tokens.size(), examples[i].answer};
+  for (const token_example& e : examples) {
+    const std::array<std::uint64_t, 2> sizes{e.tokens.size(), e.answer};
     sum.add<std::uint64_t>(sizes);
-    sum.add<std::int32_t>(examples[i].tokens);
+    sum.add<std::int32_t>(e.tokens);
   }
   return sum.text();
 }
@@ -68,9 +68,9 @@ inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_
 /// Checksum of the data that a stage learns from or calibrates on.
 inline std::string checksum_of_data(const stage& s, const task_data& data) {
   const auto corpus = [&] { return checksum_of(data.stream, data.separator); };
-  const auto task = [&](std::size_t most) { return checksum_of(data.train.examples, most); };
-  std::string text = s.data == stage_data::corpus ? corpus() : task(s.examples);
-  if (s.edits.calibrate) text += " " + corpus() + " " + task(0);
+  std::string text =
+      s.data == stage_data::corpus ? corpus() : checksum_of(stage_examples(s, data.train.examples));
+  if (s.edits.calibrate) text += " " + corpus() + " " + checksum_of(data.train.examples);
   return text;
 }
 

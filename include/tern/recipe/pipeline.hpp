@@ -29,6 +29,7 @@
 #include "tern/recipe/recipe.hpp"
 #include "tern/recipe/result_row.hpp"
 #include "tern/recipe/run_directory.hpp"
+#include "tern/recipe/stage_examples.hpp"
 #include "tern/recipe/stage_loss.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/recipe/training_state.hpp"
@@ -145,18 +146,13 @@ class pipeline {
         ex_);
   }
 
-  std::unique_ptr<batch_source> batches_of(const stage& s) const {
+  std::unique_ptr<batch_source> batches_of(const stage& s,
+                                           std::span<const token_example> examples) const {
     if (s.data == stage_data::corpus)
       return std::make_unique<corpus_batches>(data_.stream, s.sequences, s.length, s.seed,
                                               data_.separator);
-    return std::make_unique<example_batches>(examples_of(s), s.sequences, s.seed,
+    return std::make_unique<example_batches>(examples, s.sequences, s.seed,
                                              s.sort_by_length ? s.accumulate : 1);
-  }
-
-  /// The task's examples that a stage learns from.
-  [[nodiscard]] std::span<const token_example> examples_of(const stage& s) const {
-    const std::span<const token_example> all = data_.train.examples;
-    return s.examples == 0 ? all : all.first(std::min(s.examples, all.size()));
   }
 
   void train(const stage& s) {
@@ -176,15 +172,17 @@ class pipeline {
       teacher.emplace(load_model<Model>(weights_of(s.teacher)));
       layers.teacher = teacher->config().num_hidden_layers;
     }
-    stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s),
+    std::vector<token_example> examples;
+    if (s.data == stage_data::task) examples = stage_examples(s, data_.train.examples);
+    stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s, examples),
                            make_objective<T>(s.losses, layers), ex_);
-    if (loss.teacher() != nullptr) keep_teacher(s, *loss.teacher());
+    if (loss.teacher() != nullptr) keep_teacher(s, examples, *loss.teacher());
     advance(s, model, loss);
   }
 
   /// Gives the teacher a cache where the stage sees examples of the task again.
-  void keep_teacher(const stage& s, teacher_outputs<Model>& teacher) const {
-    const auto examples = examples_of(s);
+  void keep_teacher(const stage& s, std::span<const token_example> examples,
+                    teacher_outputs<Model>& teacher) const {
     if (s.data != stage_data::task || s.teacher_cache == 0 ||
         s.steps * s.accumulate * s.sequences <= examples.size())
       return;
@@ -242,7 +240,7 @@ class pipeline {
     const task_examples& part = data_.reported();
     detail::content_checksum weights;
     weights.add<char>(fingerprints_.at(s.name).dump());
-    std::string text = weights.text() + " " + detail::checksum_of(part.examples, 0) + " ";
+    std::string text = weights.text() + " " + detail::checksum_of(part.examples) + " ";
     text += detail::checksum_of(part.references);
     for (const std::string& metric : data_.task.metrics) text += " " + metric;
     return text + " " + std::to_string(data_.answer_tokens);

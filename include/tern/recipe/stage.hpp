@@ -56,13 +56,14 @@ struct stage {
   stage_edits edits;         ///< changes of the weights before the first step
   stage_data data = stage_data::task;  ///< what the stage learns from
   std::size_t examples = 0;            ///< largest number of the task's examples; 0: all
-  loss_options losses;                 ///< what is minimised
-  optimizer_choice optimizer;          ///< rule that updates the weights
-  std::size_t steps = 0;               ///< number of optimizer steps
-  std::size_t sequences = 16;          ///< windows or examples in a micro-batch
-  std::size_t length = 128;            ///< tokens of a window of the corpus
-  std::size_t accumulate = 1;          ///< micro-batches in an optimizer step
-  bool sort_by_length = false;         ///< micro-batches of a step hold examples of similar lengths
+  std::size_t min_tokens = 0;   ///< fewest tokens of an example that is used, answer included
+  loss_options losses;          ///< what is minimised
+  optimizer_choice optimizer;   ///< rule that updates the weights
+  std::size_t steps = 0;        ///< number of optimizer steps
+  std::size_t sequences = 16;   ///< windows or examples in a micro-batch
+  std::size_t length = 128;     ///< tokens of a window of the corpus
+  std::size_t accumulate = 1;   ///< micro-batches in an optimizer step
+  bool sort_by_length = false;  ///< micro-batches of a step hold examples of similar lengths
   precision products = precision::exact;       ///< how precisely products of floats are computed
   double learning_rate = 1e-3;                 ///< peak learning rate
   rate_factors rates;                          ///< factors on the learning rate by parameter_kind
@@ -121,6 +122,7 @@ constexpr void describe(V& v, stage& s) {
   v.choice("data", s.data,
            enum_names<stage_data>{{"corpus", stage_data::corpus}, {"task", stage_data::task}});
   v.value("examples", s.examples);
+  v.value("min_tokens", s.min_tokens);
   v.object("losses", s.losses);
   v.object("optimizer", s.optimizer);
   v.value("steps", s.steps);
