@@ -1,6 +1,7 @@
 // One optimizer step of language modelling (forward, backward, clipping, AdamW): full precision,
 // ternary with SubLN, and ternary with the logits of a teacher of the same shape, with exact and
-// with bf16 products. The names of the benchmarks are
+// with bf16 products, the last also with input gradients from integer products. The names of the
+// benchmarks are
 //   <model>/<kind>/<precision>/threads:<T>
 // The first lines of the output have the peaks of this machine, 1e9 operations a second, two for a
 // multiply-add: fp32_peak_<threads> and bf16_peak_<threads>. Counters:
@@ -264,7 +265,7 @@ void step(benchmark::State& state, const workload& w, kind k, tern::precision pr
   const double operations =
       (k == kind::distilled ? 8 : 6) * w.weights() * static_cast<double>(w.tokens());
   const bench::float_loops& loops = bench::float_limits.at(tern::isa::active());
-  const bool rounded = precision == tern::precision::bf16 && loops.bf16 != nullptr;
+  const bool rounded = precision != tern::precision::exact && loops.bf16 != nullptr;
   state.counters["peak_share"] =
       1e-9 * operations / best.wall / bench::float_peak(rounded ? loops.bf16 : loops.fp32, pool);
   state.counters["gemm_share"] = eigen.wall / best.wall;

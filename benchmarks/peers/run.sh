@@ -2,7 +2,7 @@
 # A training step of tern beside the same step in PyTorch, eager and compiled, taking turns: medians,
 # and the ratio to the faster one of PyTorch's.
 #   benchmarks/peers/run.sh PYTHON-WITH-TORCH BUILD-DIRECTORY [ROUNDS] [MODEL...]   models: base demo smollm2
-# The variables KINDS, PRECISIONS and THREADS choose a part of the table.
+# The variables KINDS, PRECISIONS and THREADS choose a part of the table. PyTorch has bf16 where tern has int8.
 set -eu
 python=${1:?python with torch} build=${2:?build directory} rounds=${3:-3}
 [ $# -gt 3 ] && shift 3 || set -- base demo
@@ -18,11 +18,12 @@ for round in $(seq "$rounds"); do
         --benchmark_filter="^$model/$kind/$precision/threads:$threads/" 2>/dev/null | tail -n 1 |
         cut -d, -f3)
       echo "$key tern $ours" >>"$times"
+      [ "$precision" = exact ] && theirs=exact || theirs=bf16
       for mode in eager compiled; do
         "$python" "$here/bitlinear_step.py" --model "$model" --kind "$kind" --threads "$threads" \
-          --precision "$precision" $([ $mode = eager ] || echo --compile) |
-          while read -r m k p t how each; do
-            for ms in $each; do echo "$m $k $p $t $how $ms"; done
+          --precision "$theirs" $([ $mode = eager ] || echo --compile) |
+          while read -r _ _ _ _ how each; do
+            for ms in $each; do echo "$key $how $ms"; done
           done >>"$times"
       done
     done; done
