@@ -3,7 +3,7 @@
 // own and are included one by one.
 #pragma once
 
-// Foundations
+// Foundations. version.hpp comes first: its messages about flags and macros precede other errors.
 #include "tern/core/arena.hpp"        // arena, arena_scope: memory that is reused from step to step
 #include "tern/core/error.hpp"        // error and its kinds: all that the library throws
 #include "tern/core/executor.hpp"     // executor_ref, serial_executor: how work is spread

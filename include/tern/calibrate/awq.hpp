@@ -16,6 +16,7 @@
 #include "tern/calibrate/output_error.hpp"
 #include "tern/calibrate/scale_rule.hpp"
 #include "tern/core/arena.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/scaled_trit.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -56,7 +57,7 @@ struct awq {
       const std::vector<T> factors = powers(moments.mean_abs, alpha);
       double error = 0;
       for (const auto& w : weights) error += error_of<T>(w, factors, hessian, rule, memory, ex);
-      if (!std::isfinite(error))
+      if (!is_finite(error))
         throw numeric_error("awq: the output error is not finite; check weights and moments");
       if (i != 0 && error >= least) continue;
       least = error;

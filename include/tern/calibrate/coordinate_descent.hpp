@@ -7,7 +7,6 @@
 // 2309.01885).
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,6 +14,7 @@
 #include "tern/core/arena.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/quant/scaled_trit.hpp"
@@ -40,7 +40,7 @@ struct coordinate_descent {
     const extents n = scale_extents({m, k}, block);
     require_shape(out.scales, n.rows, n.cols, "coordinate_descent: scales");
     if (out.latents) require_shape(out.latents, m, k, "coordinate_descent: latents");
-    if (!(damping >= 0) || !std::isfinite(damping))
+    if (!(damping >= 0) || !is_finite(damping))
       throw config_error("coordinate_descent: the damping must be finite and at least 0");
 
     double trace = 0;

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <numeric>
 #include <span>
@@ -17,6 +16,7 @@
 #include "tern/calibrate/require_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/linalg/cholesky.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -32,7 +32,7 @@ template <class T>
 matrix<double> damped_cholesky(matrix_view<const T> h, double ridge,
                                std::span<const std::size_t> order, const std::string& what,
                                executor_ref ex) {
-  if (!(ridge >= 0) || !std::isfinite(ridge))
+  if (!(ridge >= 0) || !is_finite(ridge))
     throw config_error(what + ": the damping must be finite and at least 0");
   const std::size_t k = h.rows;
   matrix<double> factor = tensor_traits<matrix<double>>::make(k, k);

@@ -11,6 +11,7 @@
 
 #include "tern/adapt/eigen.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/linalg/gemm.hpp"
 
@@ -71,7 +72,7 @@ class moment_accumulator {
     std::vector<std::pair<std::size_t, T>> chosen;  // row, weight
     for (std::size_t r = 0; r < x.rows; ++r) {
       const T weight = weights ? weights[r] : T(1);
-      if (!std::isfinite(weight) || weight < T(0))
+      if (!is_finite(weight) || weight < T(0))
         throw config_error("moment_accumulator: the weight of row " + std::to_string(r) +
                            " is negative or not finite");
       if (weight > T(0)) chosen.emplace_back(r, weight);
@@ -114,7 +115,7 @@ class moment_accumulator {
   // Puts a token into row `at` of the buffers. `row` names it in errors.
   void stage(std::size_t at, std::size_t row, row_view<const T> x, row_view<const T> f, T weight) {
     const auto require_finite = [&](T squares, const char* what) {
-      if (!std::isfinite(squares))
+      if (!is_finite(squares))
         throw numeric_error("moment_accumulator: row " + std::to_string(row) + " of " + what +
                             " has a value that is not finite or too large");
     };

@@ -12,6 +12,7 @@
 
 #include "tern/calibrate/scale_rule.hpp"
 #include "tern/core/error.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/codes.hpp"
 #include "tern/quant/scaled_trit.hpp"
 
@@ -76,7 +77,7 @@ struct least_squares_scale {
       return sums{quant::sum_abs(row), static_cast<double>(row.size)};
     });
     T scale = static_cast<T>(first * all.size / all.count);
-    if (!std::isfinite(scale)) throw numeric_error("least_squares_scale: weights are not finite");
+    if (!is_finite(scale)) throw numeric_error("least_squares_scale: weights are not finite");
     for (std::size_t round = 0; scale != T(0) && round < most_rounds; ++round) {
       const sums chosen = total([scale](row_view<const T> row) {
         sums s;

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "tern/calibrate/input_moments.hpp"
 #include "tern/core/arena.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/linalg/cholesky.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/quant/quantizer.hpp"
@@ -92,7 +92,7 @@ void solve_scales(matrix_view<double> a, row_view<const double> b, double ridge,
   multiply_by_inverse_transposed<double>(a, row);
   multiply_by_inverse<double>(a, row);
   for (const double found : x)
-    if (!std::isfinite(found) || found <= 0) return;
+    if (!is_finite(found) || found <= 0) return;
   for (std::size_t i = 0; i < n; ++i) s[i] = static_cast<T>(x[i]);
 }
 

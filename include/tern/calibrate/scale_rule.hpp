@@ -3,12 +3,12 @@
 // calibration changes weights after their scale has been found.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -54,7 +54,7 @@ void find_positive_scales(const R& rule, matrix_view<const T> w, matrix_view<T> 
   for (std::size_t r = 0; r < scales.rows; ++r)
     for (std::size_t c = 0; c < scales.cols; ++c) {
       T& scale = scales(r, c);
-      if (!std::isfinite(scale) || scale < T(0))
+      if (!is_finite(scale) || scale < T(0))
         throw numeric_error("scale rule: a scale is negative or not finite");
       if (scale == T(0)) scale = T(1);
     }

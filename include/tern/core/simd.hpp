@@ -7,19 +7,11 @@
 #include <cstddef>
 #include <type_traits>
 #include <utility>
-#include <xsimd/xsimd.hpp>
 
+#include "tern/core/batch.hpp"
 #include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI::simd {
-
-/// Vector of T for the widest instruction set that this translation unit is compiled for.
-template <class T>
-using batch = xsimd::batch<T, xsimd::default_arch>;
-
-/// Number of elements of a batch.
-template <class T>
-inline constexpr std::size_t lanes = batch<T>::size;
 
 namespace detail {
 

@@ -8,13 +8,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <mutex>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#if __has_include(<unistd.h>)
+#  include <unistd.h>
+#endif
 
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
@@ -22,40 +26,57 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Threads that wait for jobs, for a moment awake, then asleep; the caller works too. Calls from
-/// several threads take turns; a call from inside a job of the same pool runs serially.
+/// Threads that wait for jobs, for a moment awake, then asleep; the caller works too. The threads
+/// serve one call at a time. A call that comes while they are busy, from another thread or from a
+/// job, does its chunks on its own thread until they are free. So no call waits for another one,
+/// and pools can be nested in any order. In a forked child the threads do not exist, and the caller
+/// does all chunks itself.
 class thread_pool {
  public:
-  /// `threads` counts the caller; 0 means as many as the machine has. Throws io_error where the
-  /// system has no more threads.
+  static constexpr std::size_t most_threads = 65536;  ///< largest number of threads of a pool
+
+  /// `threads` counts the caller; 0 means as many as the machine has. Throws config_error above
+  /// most_threads, and io_error where the system has no more threads.
   explicit thread_pool(std::size_t threads = 0) {
     if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+    if (threads > most_threads)
+      throw config_error("thread_pool: expected at most " + std::to_string(most_threads) +
+                         " threads, got " + std::to_string(threads));
     workers_.reserve(threads - 1);
     try {
-      for (std::size_t i = 1; i < threads; ++i)
-        workers_.emplace_back([this](const std::stop_token& stop) { serve(stop); });
+      for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
     } catch (const std::system_error& e) {
+      stop();
       throw io_error("cannot start " + std::to_string(threads) + " threads: " + e.what());
     }
   }
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
+  ~thread_pool() { stop(); }
 
   /// The caller included.
   [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
 
   /// As `executor` asks.
   void parallel_for(std::size_t n, std::size_t grain, range_function f) {
-    grain = std::max<std::size_t>(grain, 1);
-    if (workers_.empty() || inside() == this) return serial_executor::parallel_for(n, grain, f);
-    const std::lock_guard turn(turn_);
-    job work{n, grain, f};
+    grain = std::max<std::size_t>(1, std::min(grain, n));
+    std::size_t done = 0;
+    for (; workers_.empty() || taken_ || taken_.exchange(true);
+         done = end_of_chunk(done, n, grain)) {
+      if (done >= n) return;
+      f(done, end_of_chunk(done, n, grain));
+    }
+    job work{n, grain, f, done};
     job_ = &work;
     ++posted_;
     posted_.notify_all();
     drain(work);
     ++posted_;
-    while (const counter::value_type busy = busy_) await_change(busy_, busy);
+    while (const counter::value_type busy = busy_) {
+      if (forked()) break;
+      await_change(busy_, busy);
+    }
+    taken_ = false;
     if (work.failure) std::rethrow_exception(work.failure);
   }
 
@@ -65,28 +86,25 @@ class thread_pool {
   struct job {
     std::size_t n, grain;
     range_function f;
-    std::atomic<std::size_t> next{0};
+    std::atomic<std::size_t> next;
     std::once_flag failed{};
     std::exception_ptr failure{};
   };
 
-  static const thread_pool*& inside() {
-    thread_local const thread_pool* pool = nullptr;
-    return pool;
+  static std::size_t end_of_chunk(std::size_t begin, std::size_t n, std::size_t grain) {
+    return begin + std::min(grain, n - begin);
   }
 
-  void drain(job& work) {
-    const thread_pool* outer = std::exchange(inside(), this);
+  static void drain(job& work) {
     for (;;) {
       const std::size_t begin = work.next.fetch_add(work.grain, std::memory_order_relaxed);
       if (begin >= work.n) break;
       try {
-        work.f(begin, std::min(work.n, begin + work.grain));
+        work.f(begin, end_of_chunk(begin, work.n, work.grain));
       } catch (...) {
         std::call_once(work.failed, [&] { work.failure = std::current_exception(); });
       }
     }
-    inside() = outer;
   }
 
   /// Returns when c no longer holds `old`. A step of training posts hundreds of jobs: waiting awake
@@ -98,12 +116,8 @@ class thread_pool {
     c.wait(old);
   }
 
-  void serve(const std::stop_token& stop) {
-    const std::stop_callback wake(stop, [this] {
-      posted_ += 2;
-      posted_.notify_all();
-    });
-    for (std::uint32_t seen = 0; !stop.stop_requested();) {
+  void serve() {
+    for (std::uint32_t seen = 0; !stopping_;) {
       const std::uint32_t now = posted_;
       if (now == seen || now % 2 == 0) {
         await_change(posted_, now);
@@ -116,11 +130,40 @@ class thread_pool {
     }
   }
 
-  std::mutex turn_;
+  /// Joins the workers.
+  void stop() {
+    if (forked()) {  // nobody may touch the handle of a thread that does not exist
+      static_cast<void>(std::make_unique<std::vector<std::thread>>(std::move(workers_)).release());
+      return;
+    }
+    stopping_ = true;
+    posted_ += 2;
+    posted_.notify_all();
+    for (std::thread& worker : workers_)
+      if (worker.get_id() == std::this_thread::get_id())
+        worker.detach();  // a job has called std::exit(), which destroys static pools
+      else
+        worker.join();
+  }
+
+  /// Whether this process is a child of the one that started the threads.
+  [[nodiscard]] bool forked() const { return process_id() != process_; }
+
+  static long process_id() {
+#if __has_include(<unistd.h>)
+    return ::getpid();
+#else
+    return 0;
+#endif
+  }
+
   job* job_ = nullptr;
+  std::atomic<bool> taken_{false};     // while a call uses the workers
+  std::atomic<bool> stopping_{false};  // workers end
   counter posted_{0};                  // odd while a job is open to helpers
   counter busy_{0};                    // workers that may hold job_
-  std::vector<std::jthread> workers_;  // last: joined before the members above go
+  long process_ = process_id();
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace tern::inline TERN_ABI

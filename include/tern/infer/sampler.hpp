@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/random.hpp"
 #include "tern/core/simd.hpp"
 
@@ -36,10 +36,10 @@ struct sampling_options {
     const auto require = [](bool good, const char* what) {
       if (!good) throw config_error(std::string("sampling: ") + what);
     };
-    require(temperature >= 0 && std::isfinite(temperature), "temperature must be 0 or more");
+    require(temperature >= 0 && is_finite(temperature), "temperature must be 0 or more");
     require(top_p > 0 && top_p <= 1, "top_p must be above 0 and at most 1");
     require(min_p >= 0 && min_p <= 1, "min_p must be between 0 and 1");
-    require(repetition_penalty > 0 && std::isfinite(repetition_penalty),
+    require(repetition_penalty > 0 && is_finite(repetition_penalty),
             "repetition_penalty must be positive");
   }
 };
@@ -64,7 +64,7 @@ class sampler {
     for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i] = logits[i];
     penalize(history);
     const auto best = std::max_element(scores_.begin(), scores_.end());
-    if (!std::isfinite(*best)) throw numeric_error("sampler: the largest logit is not finite");
+    if (!is_finite(*best)) throw numeric_error("sampler: the largest logit is not finite");
     if (options_.temperature == 0) return static_cast<std::int32_t>(best - scores_.begin());
     to_weights(*best);
     choose_candidates();

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/linalg/gemm.hpp"
 
@@ -87,7 +88,7 @@ template <class T>
       const row_view<T> row(diagonal.row(i).data, i);
       detail::forward_substitution<T>(diagonal.block(0, 0, i, i), row);
       const T square = diagonal(i, i) - simd::dot(row, row);
-      if (!(square > T(0)) || !std::isfinite(square)) return false;
+      if (!(square > T(0)) || !is_finite(square)) return false;
       diagonal(i, i) = std::sqrt(square);
     }
     const matrix_view<T> panel = a.block(rest, c, k - rest, n);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/quant/codes.hpp"
 #include "tern/quant/quantizer.hpp"
@@ -52,7 +53,7 @@ struct absmax_groups {
   static T quantize_group(row_view<const T> w, row_view<std::int8_t> codes) {
     const T most = simd::max_abs(w);
     for (std::size_t i = 0; i < w.size; ++i)  // max_abs() may ignore a NaN
-      if (!std::isfinite(w[i])) throw numeric_error("absmax_groups: a weight is not finite");
+      if (!is_finite(w[i])) throw numeric_error("absmax_groups: a weight is not finite");
     // For smaller magnitudes the reciprocal of the scale might overflow.
     const bool zeros = most < 128 * std::numeric_limits<T>::min();
     const T scale = zeros ? T(0) : Bits == 8 ? most / 127 : best_of_four_bits<T>(w, most);
@@ -66,7 +67,7 @@ struct absmax_groups {
   static auto rounding(T inverse) {
     return [by = simd::batch<T>(inverse), least = simd::batch<T>(T(Bits == 8 ? -127 : -8)),
             largest = simd::batch<T>(T(Bits == 8 ? 127 : 7))](const simd::batch<T>& w) {
-      return xsimd::min(xsimd::max(xsimd::nearbyint(w * by), least), largest);
+      return xsimd::min(xsimd::max(simd::nearbyint<T>(w * by), least), largest);
     };
   }
 

@@ -2,12 +2,12 @@
 //   g = max|x|,  Q(x) = g / 127 * clip(round(127 / (g + eps) * x), -128, 127),  half to even.
 #pragma once
 
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
+#include "tern/core/is_finite.hpp"
 #include "tern/isa/level.hpp"
 #include "tern/quant/absmax_row.hpp"
 #include "tern/quant/codes.hpp"
@@ -45,7 +45,7 @@ struct absmax_int8 {
     if constexpr (std::same_as<T, float>)
       if (row.max_abs != nullptr) {
         const float g = row.max_abs(x.data, x.size);
-        if (!std::isfinite(g)) return not_finite<T>(codes, row_sum);
+        if (!is_finite(g)) return not_finite<T>(codes, row_sum);
         row_sum = row.store_codes(x.data, x.size, factor(g), codes.data);
         return g / 127;
       }
@@ -53,9 +53,10 @@ struct absmax_int8 {
     const simd::batch<T> factors(factor(g)), zero(T(0));
     auto finite = zero == zero;  // v * factor is NaN for NaN, and for inf, where 127 / g is 0
     row_sum = quant::store_codes<T>(x, codes, [&](const simd::batch<T>& v) {
-      const simd::batch<T> y = xsimd::nearbyint(v * factors);
-      finite = finite & (y == y);
-      return xsimd::select(y == y, y, zero);
+      const simd::batch<T> y = simd::nearbyint<T>(v * factors);
+      const auto number = simd::is_number<T>(y);
+      finite = finite & number;
+      return xsimd::select(number, y, zero);
     });
     return xsimd::all(finite) ? g / 127 : not_finite<T>(codes, row_sum);
   }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/codes.hpp"
 #include "tern/quant/quantizer.hpp"
 
@@ -36,7 +37,7 @@ struct given_scales {
     require_shape(out, n.rows, n.cols, "given_scales: out");
     for (std::size_t r = 0; r < n.rows; ++r)
       for (std::size_t c = 0; c < n.cols; ++c) {
-        if (!std::isfinite(scales(r, c)))
+        if (!is_finite(scales(r, c)))
           throw numeric_error("given_scales: a scale of the weights is not finite");
         out(r, c) = std::max(static_cast<T>(scales(r, c)), static_cast<T>(least));
       }

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "tern/core/error.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/absmean.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -41,7 +42,7 @@ struct paper_gptq {
     const T spread = weights.cols > 1 ? static_cast<T>(mean_inverse_spread(weights, ex)) : T(1);
     const T inverse = spread / mean;
     scales(0, 0) = 1 / inverse;
-    if (!std::isfinite(scales(0, 0)))
+    if (!is_finite(scales(0, 0)))
       throw numeric_error("paper_gptq: the weights are too large, 1 / a is not finite");
     for_each_row(weights.rows, weights.cols, ex, [&](std::size_t r) {
       quant::store_trits_above<T>(weights.row(r), codes.row(r), T(0.5), inverse);

@@ -4,13 +4,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/quant/codes.hpp"
 
 namespace tern::inline TERN_ABI::quant {
@@ -18,7 +18,7 @@ namespace tern::inline TERN_ABI::quant {
 /// Returns `scale`. Throws numeric_error, with the name of the policy, where it is not finite.
 template <class T>
 T finite_scale(T scale, std::string_view policy) {
-  if (std::isfinite(scale)) return scale;
+  if (is_finite(scale)) return scale;
   throw numeric_error(std::string(policy) + ": the mean of |weights| is not finite");
 }
 

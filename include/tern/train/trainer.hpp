@@ -5,12 +5,12 @@
 #pragma once
 
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "tern/core/is_finite.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/linalg/precision.hpp"
@@ -130,7 +130,7 @@ class trainer {
 
  private:
   static void require_finite(double x, const char* what, std::size_t step) {
-    if (!std::isfinite(x))
+    if (!is_finite(x))
       throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
                           "; lower the learning rate or check the data");
   }

@@ -1,0 +1,81 @@
+// Registers of floating-point numbers (xsimd), with the instruction set that this translation unit
+// is compiled for. Rounding, exp and erf are right under every flag for floating-point arithmetic
+// that version.hpp allows.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <xsimd/xsimd.hpp>
+
+#include "tern/version.hpp"
+
+namespace tern::inline TERN_ABI::simd {
+
+/// The instruction set of this translation unit, as a type of its own. xsimd's functions for it
+/// are therefore other functions than those that units with other flags use, and their calls of
+/// nearbyint() and fnma() find the functions below.
+struct arch : xsimd::default_arch {};
+
+}  // namespace tern::inline TERN_ABI::simd
+
+namespace xsimd::types {
+
+XSIMD_DECLARE_SIMD_REGISTER_ALIAS(tern::simd::arch, xsimd::default_arch);
+
+template <class T>
+struct get_bool_simd_register<T, tern::simd::arch> : get_bool_simd_register<T, default_arch> {};
+
+}  // namespace xsimd::types
+
+namespace tern::inline TERN_ABI::simd {
+
+/// Vector of T for the widest instruction set that this translation unit is compiled for.
+template <class T>
+using batch = xsimd::batch<T, arch>;
+
+/// Number of elements of a batch.
+template <class T>
+inline constexpr std::size_t lanes = batch<T>::size;
+
+/// The same numbers, about which the compiler knows nothing. No operation before it is combined
+/// with one behind it.
+template <class T>
+batch<T> opaque(batch<T> x) {
+#if defined(__x86_64__) || defined(__i386__)
+  __asm__("" : "+v"(x.data));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(x.data));
+#elif defined(__GNUC__)
+  __asm__("" : "+m"(x.data));
+#endif
+  return x;
+}
+
+/// Rounds half to even in the default rounding mode. Without an instruction for it (before SSE4.1)
+/// a number of which the last bit counts 1 is added and subtracted; xsimd 8 lets compilers cancel
+/// both where sums may be reordered.
+template <class T>
+batch<T> nearbyint(const batch<T>& x) {
+#if (defined(__x86_64__) || defined(__i386__)) && !defined(__SSE4_1__)
+  const batch<T> big(1 / std::numeric_limits<T>::epsilon());
+  const batch<T> sign = xsimd::bitofsign(x), magnitude = x ^ sign;
+  return sign ^ xsimd::select(magnitude < big, opaque<T>(magnitude + big) - big, magnitude);
+#else
+  return xsimd::nearbyint(x);
+#endif
+}
+
+/// z - x y. Two such steps subtract the two parts of a constant in exp(); a compiler that may
+/// reorder sums would add the parts first.
+template <class T>
+batch<T> fnma(const batch<T>& x, const batch<T>& y, const batch<T>& z) {
+  return opaque<T>(xsimd::fnma(x, y, z));
+}
+
+/// True for the elements that are not NaN, even where the compiler takes every number for one.
+template <class T>
+xsimd::batch_bool<T, arch> is_number(const batch<T>& x) {
+  return opaque<T>(x) == x;
+}
+
+}  // namespace tern::inline TERN_ABI::simd
