@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <locale>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -32,8 +34,10 @@ namespace detail {
 inline double decimal(float x) {
   std::array<char, 32> text{};
   const auto end = std::to_chars(text.begin(), text.end(), x).ptr;
+  std::istringstream stream(std::string(text.begin(), end));  // libc++ 16 has no from_chars here
+  stream.imbue(std::locale::classic());
   double result = 0;
-  std::from_chars(text.begin(), end, result);
+  stream >> result;
   return result;
 }
 

@@ -22,18 +22,32 @@ class range_function {
   template <class F>
     requires(!std::same_as<std::remove_cvref_t<F>, range_function> &&
              std::invocable<F&, std::size_t, std::size_t>)
-  range_function(F&& f)  // NOLINT(google-explicit-constructor): a parameter type
-      : object_(const_cast<void*>(static_cast<const void*>(__builtin_addressof(f)))),
-        call_([](void* o, std::size_t b, std::size_t e) {
-          (*static_cast<std::remove_reference_t<F>*>(o))(b, e);
-        }) {}
+  range_function(F&& f) {  // NOLINT(google-explicit-constructor): a parameter type
+    using callable = std::remove_reference_t<F>;
+    if constexpr (std::is_function_v<callable>) {
+      target_.function = reinterpret_cast<void (*)()>(&f);
+      call_ = [](target t, std::size_t b, std::size_t e) {
+        static_cast<void>(reinterpret_cast<callable*>(t.function)(b, e));
+      };
+    } else {
+      target_.object = const_cast<void*>(static_cast<const void*>(__builtin_addressof(f)));
+      call_ = [](target t, std::size_t b, std::size_t e) {
+        static_cast<void>((*static_cast<callable*>(t.object))(b, e));
+      };
+    }
+  }
 
   /// Calls the function that this object refers to.
-  void operator()(std::size_t begin, std::size_t end) const { call_(object_, begin, end); }
+  void operator()(std::size_t begin, std::size_t end) const { call_(target_, begin, end); }
 
  private:
-  void* object_;
-  void (*call_)(void*, std::size_t, std::size_t);
+  union target {
+    void* object;
+    void (*function)();  // a pointer to a function need not fit into a pointer to an object
+  };
+
+  target target_;
+  void (*call_)(target, std::size_t, std::size_t);
 };
 
 /// An executor's parallel_for calls f on every chunk [i * grain, min(n, (i + 1) * grain)) exactly
@@ -62,7 +76,7 @@ class executor_ref {
   template <executor E>
     requires(!std::same_as<std::remove_cvref_t<E>, executor_ref>)
   executor_ref(E& e)  // NOLINT(google-explicit-constructor): a parameter type
-      : object_(__builtin_addressof(e)),
+      : object_(const_cast<void*>(static_cast<const void*>(__builtin_addressof(e)))),
         call_([](void* o, std::size_t n, std::size_t grain, range_function f) {
           static_cast<E*>(o)->parallel_for(n, grain, f);
         }) {}

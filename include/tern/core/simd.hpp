@@ -4,11 +4,13 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
 
 #include "tern/core/batch.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI::simd {
@@ -151,6 +153,20 @@ template <class T>
 std::remove_const_t<T> max_abs(row_view<T> x) {
   return fold(
       std::remove_const_t<T>(0), maximum{}, [](const auto& a) { return xsimd::abs(a); }, x);
+}
+
+/// Root of the sum of x[i]^2. Where the squares overflow, they are those of x divided by its
+/// largest magnitude.
+template <class T>
+std::remove_const_t<T> norm(row_view<T> x) {
+  using U = std::remove_const_t<T>;
+  const U plain = std::sqrt(dot(x, x));
+  if (is_finite(plain)) return plain;
+  const U largest = max_abs(x);
+  if (!is_finite(largest)) return plain;
+  const batch<U> by(largest);
+  const auto square = [&](const auto& a) { return (a / by) * (a / by); };
+  return largest * std::sqrt(sum(square, x));
 }
 
 /// y += a * x

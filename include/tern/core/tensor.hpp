@@ -103,11 +103,12 @@ struct matrix_view {
       { tensor_traits<std::remove_cvref_t<M>>::data(m) } -> std::convertible_to<T*>;
     }
   matrix_view(M&& m)  // NOLINT: a parameter type
-      : matrix_view(tensor_traits<std::remove_cvref_t<M>>::data(m),
-                    tensor_traits<std::remove_cvref_t<M>>::rows(m),
-                    tensor_traits<std::remove_cvref_t<M>>::cols(m),
-                    tensor_traits<std::remove_cvref_t<M>>::row_stride(m),
-                    tensor_traits<std::remove_cvref_t<M>>::col_stride(m)) {}
+      : matrix_view(
+            tensor_traits<std::remove_cvref_t<M>>::data(m),
+            static_cast<std::size_t>(tensor_traits<std::remove_cvref_t<M>>::rows(m)),
+            static_cast<std::size_t>(tensor_traits<std::remove_cvref_t<M>>::cols(m)),
+            static_cast<std::size_t>(tensor_traits<std::remove_cvref_t<M>>::row_stride(m)),
+            static_cast<std::size_t>(tensor_traits<std::remove_cvref_t<M>>::col_stride(m))) {}
 
   /// Element (r, c), not checked.
   T& operator()(std::size_t r, std::size_t c) const {
@@ -150,6 +151,15 @@ void require_shape(const matrix_view<T>& m, std::size_t rows, std::size_t cols,
   throw shape_error(std::string(what) + ": expected " + std::to_string(rows) + " x " +
                     std::to_string(cols) + ", got " + std::to_string(m.rows) + " x " +
                     std::to_string(m.cols));
+}
+
+/// The same elements. A dimension of at most one element gets the stride 1, whatever it had, since
+/// nothing lies that far apart.
+template <class T>
+matrix_view<T> with_plain_strides(matrix_view<T> m) {
+  if (m.rows <= 1 && m.col_stride != 1) m.row_stride = 1;
+  if (m.cols <= 1) m.col_stride = 1;
+  return m;
 }
 
 /// Copies every element. The matrices may have different strides. Throws shape_error.

@@ -1,6 +1,8 @@
 // The loss term of the task itself: cross-entropy of the next token.
 #pragma once
 
+#include <vector>
+
 #include "tern/distill/layer_choice.hpp"
 #include "tern/distill/loss_term.hpp"
 #include "tern/nn/cross_entropy.hpp"
@@ -25,14 +27,17 @@ class cross_entropy_term final : public loss_term<T> {
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "ce"; }
 
+  void sizes(const loss_inputs<T>& in, std::vector<double>& sizes) const override {
+    sizes.push_back(static_cast<double>(cross_entropy<T>::valid_count(in.targets)));
+  }
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     lse_ = {t.memory().template allocate<T>(in.logits.rows), in.logits.rows};
-    return cross_entropy<T>::forward(in.logits, in.targets, lse_, t.executor());
+    return this->share() * cross_entropy<T>::forward(in.logits, in.targets, lse_, t.executor());
   }
   void backward_columns(const loss_inputs<T>& in, std::size_t first, matrix_view<T> g,
                         executor_ref ex) override {
-    cross_entropy<T>::backward_columns(in.logits, in.targets, lse_, static_cast<T>(this->factor()),
-                                       first, g, ex);
+    cross_entropy<T>::backward_columns(
+        in.logits, in.targets, lse_, static_cast<T>(this->factor() * this->share()), first, g, ex);
   }
 
  private:

@@ -55,9 +55,25 @@ class hidden_state_term final : public loss_term<T> {
     }
   }
 
+  void sizes(const loss_inputs<T>& in, std::vector<double>& sizes) const override {
+    for (const layer_pair& l : layers_) {
+      const matrix_view<const T> target = in.teacher_taps->at({l.teacher, tap_point::hidden}).value;
+      double sum = 0, used = 0;
+      for (std::size_t s = 0; s + 1 < in.offsets.size(); ++s)
+        for (std::size_t r = in.offsets[s] + options_.skip_first; r < in.offsets[s + 1]; ++r) {
+          const double square = squares_of(target.row(r), target.row(r)).teacher;
+          sum += square;
+          used += square == 0 ? 0 : 1;
+        }
+      sizes.push_back(options_.per_token ? used : sum);
+    }
+  }
+  [[nodiscard]] bool sizes_need_teacher() const override { return true; }
+
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     double sum = 0;
-    for (const layer_pair& l : layers_) sum += compare(t, in, l);
+    for (std::size_t i = 0; i < layers_.size(); ++i)
+      sum += this->share(i) * compare(t, in, layers_[i], this->share(i));
     return sum / static_cast<double>(layers_.size());
   }
 
@@ -68,8 +84,8 @@ class hidden_state_term final : public loss_term<T> {
     double teacher = 0;     ///< square of the teacher's state
   };
 
-  /// Records the backward of one pair of layers and returns its value.
-  double compare(tape<T>& t, const loss_inputs<T>& in, const layer_pair& l) {
+  /// Records the backward of one pair of layers, times `share`, and returns its value.
+  double compare(tape<T>& t, const loss_inputs<T>& in, const layer_pair& l, double share) {
     const variable<T> h = in.student_taps->at({l.student, tap_point::hidden});
     const matrix_view<const T> target = in.teacher_taps->at({l.teacher, tap_point::hidden}).value;
     require_shape(h.value, target.rows, target.cols, "hidden_states: the student's states");
@@ -89,8 +105,8 @@ class hidden_state_term final : public loss_term<T> {
       for_each_row(target.rows, target.cols, ex, [&](std::size_t r) {
         if (rows[r].teacher == 0) return;
         const double size = options_.per_token ? rows[r].teacher * used : sum.teacher;
-        const T scale =
-            static_cast<T>(this->factor() * 2 / (size * static_cast<double>(layers_.size())));
+        const T scale = static_cast<T>(this->factor() * share * 2 /
+                                       (size * static_cast<double>(layers_.size())));
         simd::axpy<T>(scale, row_view<const T>(h.value.row(r)), h.grad.row(r));
         simd::axpy<T>(-scale, target.row(r), h.grad.row(r));
       });

@@ -24,7 +24,8 @@ struct logits_options {
 
 /// sum_i w_i KL(softmax(z_T,i / tau) || softmax(z_S,i / tau)), times tau^2 if the options say so.
 /// student, teacher: (N, V); lse_student, lse_teacher: (N), the saved log-sum-exp of z / tau.
-/// weights w: (N), or null where each row has weight 1 / N.
+/// weights w: (N), or null where each row has weight 1 / N. A teacher's logit of -infinity is a
+/// probability of 0, which adds nothing.
 template <class T>
 struct logits_loss {
   /// Returns the loss, which is 0 for no rows, and writes the saved values. Throws shape_error, and
@@ -88,12 +89,13 @@ struct logits_loss {
   /// distributions.
   static T divergence(row_view<const T> student, row_view<const T> teacher, T factor, T lse_s,
                       T lse_t) {
-    const simd::batch<T> by(factor), shift_s(lse_s), shift_t(lse_t);
+    const simd::batch<T> by(factor), shift_s(lse_s), shift_t(lse_t), zero(T(0));
     return simd::sum(
         [&](const auto& zs, const auto& zt) {
           const auto log_s = zs * by - shift_s, log_t = zt * by - shift_t;
           const auto t = xsimd::exp(log_t);
-          return t * (log_t - log_s) + (xsimd::exp(log_s) - t);
+          const auto product = xsimd::select(t > zero, t * (log_t - log_s), zero);
+          return product + (xsimd::exp(log_s) - t);
         },
         student, teacher);
   }

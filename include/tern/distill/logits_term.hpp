@@ -1,10 +1,10 @@
 // The loss term of logits distillation.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "tern/distill/layer_choice.hpp"
 #include "tern/distill/logits.hpp"
@@ -45,34 +45,42 @@ class logits_term final : public loss_term<T> {
     return options_.tokens == distilled_tokens::all || options_.prompt_weight > 0;
   }
 
+  void sizes(const loss_inputs<T>& in, std::vector<double>& sizes) const override {
+    const std::size_t answers = cross_entropy<T>::valid_count(in.targets), all = in.targets.size();
+    const bool every = options_.tokens == distilled_tokens::all;
+    sizes.push_back(static_cast<double>(every ? all : answers));
+    if (!every) sizes.push_back(static_cast<double>(all - answers));
+  }
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     const std::size_t n = in.logits.rows;
     lse_student_ = {t.memory().template allocate<T>(n), n};
     lse_teacher_ = {t.memory().template allocate<T>(n), n};
     weights_ = options_.tokens == distilled_tokens::all ? row_view<T>{} : weights_of(t, in.targets);
-    return logits_loss<T>::forward(in.logits, in.teacher_logits, options_.form, lse_student_,
-                                   lse_teacher_, t.executor(), weights_);
+    return scale() * logits_loss<T>::forward(in.logits, in.teacher_logits, options_.form,
+                                             lse_student_, lse_teacher_, t.executor(), weights_);
   }
   void backward_columns(const loss_inputs<T>& in, std::size_t first, matrix_view<T> g,
                         executor_ref ex) override {
     logits_loss<T>::backward_columns(in.logits, in.teacher_logits, options_.form, lse_student_,
-                                     lse_teacher_, static_cast<T>(this->factor()), first, g, ex,
-                                     weights_);
+                                     lse_teacher_, static_cast<T>(this->factor() * scale()), first,
+                                     g, ex, weights_);
   }
 
  private:
+  /// The share of the mean over rows; weights of rows have it in themselves.
+  [[nodiscard]] double scale() const { return weights_ ? 1 : this->share(); }
+
   /// The weights of rows where there are tokens of answers and others; null where all are of
   /// answers.
   row_view<T> weights_of(tape<T>& t, std::span<const std::int32_t> targets) const {
-    const auto answers = static_cast<std::size_t>(
-        std::ranges::count_if(targets, [](std::int32_t target) { return target != -100; }));
+    const std::size_t answers = cross_entropy<T>::valid_count(targets);
     const std::size_t others = targets.size() - answers;
     if (others == 0) return {};
     const row_view<T> weights(t.memory().template allocate<T>(targets.size()), targets.size());
+    const double of_answers = this->share(0) / static_cast<double>(answers),
+                 of_others = this->share(1) * options_.prompt_weight / static_cast<double>(others);
     for (std::size_t i = 0; i < targets.size(); ++i)
-      weights[i] =
-          static_cast<T>(targets[i] != -100 ? 1 / static_cast<double>(answers)
-                                            : options_.prompt_weight / static_cast<double>(others));
+      weights[i] = static_cast<T>(targets[i] != -100 ? of_answers : of_others);
     return weights;
   }
 

@@ -4,12 +4,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "tern/core/tensor.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/nn/taps.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// What all micro-batches of one optimizer step have together.
+struct step_means {
+  /// loss_term::sizes() of all terms, one after another, as averages over the micro-batches.
+  std::vector<double> sizes;
+};
 
 /// What the terms of an objective may use of one micro-batch. N is the number of rows with a loss,
 /// V the size of the vocabulary. The teacher's parts are null where there is no teacher.
@@ -23,6 +30,7 @@ struct loss_inputs {
   const taps<T>* teacher_taps = nullptr;      ///< the teacher's activations for the whole batch
   matrix_view<const T> teacher_logits = {};   ///< (N, V), the teacher's logits
   matrix_view<const T> logits = {};           ///< (N, V), the student's; the objective fills it in
+  const step_means* step = nullptr;           ///< the whole step; null: it has no other micro-batch
 };
 
 /// One summand of an objective. The gradient of a term flows to the logits in blocks of vocabulary
@@ -49,8 +57,15 @@ class loss_term {
   /// Whether the term needs logits of every token rather than of those with a target.
   [[nodiscard]] virtual bool needs_every_token() const { return false; }
 
-  /// The unweighted value. What the backward needs is kept in the arena of the tape; the inputs
-  /// live until the tape has run backwards.
+  /// Appends the sizes of the sets over which the term takes means, for this micro-batch: numbers
+  /// of tokens, say. share() relates them to those of the other micro-batches of the step. A term
+  /// that appends nothing is a mean over micro-batches.
+  virtual void sizes(const loss_inputs<T>& /*in*/, std::vector<double>& /*sizes*/) const {}
+  /// Whether sizes() uses the teacher's activations.
+  [[nodiscard]] virtual bool sizes_need_teacher() const { return false; }
+
+  /// The unweighted value, each mean in it multiplied by its share(). What the backward needs is
+  /// kept in the arena of the tape; the inputs live until the tape has run backwards.
   virtual double forward(tape<T>& t, const loss_inputs<T>& in) = 0;
   /// Adds factor() times the gradient with respect to the logits of columns [first, first + g.cols)
   /// to g.
@@ -62,8 +77,17 @@ class loss_term {
   [[nodiscard]] double factor() const { return factor_; }
   void set_factor(double factor) { factor_ = factor; }  ///< The objective calls this.
 
+  /// The size of set `i` in sizes() divided by its average over the micro-batches of the step. A
+  /// mean that is multiplied by it counts every element of the step alike, as in one batch.
+  [[nodiscard]] double share(std::size_t i = 0) const {
+    return i < shares_.size() ? shares_[i] : 1;
+  }
+  /// The objective calls this; without values all shares are 1.
+  void set_shares(std::span<const double> shares) { shares_.assign(shares.begin(), shares.end()); }
+
  private:
   double factor_ = 0;
+  std::vector<double> shares_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -101,19 +101,42 @@ class objective {
     means_ = std::move(means);
   }
 
+  /// Whether the weights of terms depend on running means of the values.
+  [[nodiscard]] bool balanced() const { return balance_; }
+  /// Whether the sizes of a term use the teacher's activations.
+  [[nodiscard]] bool sizes_need_teacher() const {
+    return std::ranges::any_of(terms_, [](const auto& w) { return w.term->sizes_need_teacher(); });
+  }
+  /// Puts loss_term::sizes() of all terms into `all`, one after another.
+  void sizes(const loss_inputs<T>& in, std::vector<double>& all) const {
+    all.clear();
+    for (const weighted_term& w : terms_) w.term->sizes(in, all);
+  }
+
+  /// The values of a micro-batch, which are neither recorded nor seen by the running means.
+  loss_values measure(tape<T>& t, loss_inputs<T> in) {
+    loss_values values = forward(t, in);
+    set_factors(values);
+    return values;
+  }
+  /// Shows the running means a loss. A step of several micro-batches shows them the loss of the
+  /// whole step, before record() gets its micro-batches. Undone where the step is refused.
+  void observe(tape<T>& t, const loss_values& values) {
+    if (!balance_) return;
+    std::array<double, max_loss_terms + 1> before{};
+    std::ranges::copy(means_, before.begin());
+    t.on_refusal([this, before] { std::copy_n(before.begin(), means_.size(), means_.begin()); });
+    const double rate = 1.0 / std::min(++means_.back(), 50.0);
+    for (std::size_t i = 0; i < terms_.size(); ++i)
+      means_[i] += rate * (values.terms[i].value - means_[i]);
+  }
+
   /// Records the loss of a micro-batch. This object and what the inputs refer to must outlive the
-  /// step.
+  /// step. Where `in.step` is given, the gradients of all micro-batches of the step have the mean
+  /// that is the gradient of one batch with all of their tokens.
   loss_values record(tape<T>& t, loss_inputs<T> in) {
-    const matrix_view<T> logits = t.memory().template matrix<T>(in.hidden.rows(), in.table.rows());
-    gemm<T>(T(1), in.hidden.value, in.table.value.transposed(), logits, false, t.executor(),
-            t.products());
-    in.logits = logits;
-    loss_values values;
-    values.count = terms_.size();
-    for (std::size_t i = 0; i < terms_.size(); ++i) {
-      loss_term<T>& term = *terms_[i].term;
-      values.terms[i] = {term.name(), term.label(), term.forward(t, in)};
-    }
+    loss_values values = forward(t, in);
+    if (in.step == nullptr) observe(t, values);
     set_factors(values);
     t.record([=, this, &t] { backward_head(t, in); });
     return values;
@@ -128,6 +151,36 @@ class objective {
 
  private:
   static constexpr std::size_t vocabulary_block = 4096;
+
+  /// Computes the logits, which `in` gets, and the values of all terms.
+  loss_values forward(tape<T>& t, loss_inputs<T>& in) {
+    set_shares(in);
+    const matrix_view<T> logits = t.memory().template matrix<T>(in.hidden.rows(), in.table.rows());
+    gemm<T>(T(1), in.hidden.value, in.table.value.transposed(), logits, false, t.executor(),
+            t.products());
+    in.logits = logits;
+    loss_values values;
+    values.count = terms_.size();
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      loss_term<T>& term = *terms_[i].term;
+      values.terms[i] = {term.name(), term.label(), term.forward(t, in)};
+    }
+    return values;
+  }
+
+  /// Gives every term the shares of this micro-batch in its step.
+  void set_shares(const loss_inputs<T>& in) {
+    std::size_t first = 0;
+    for (const weighted_term& w : terms_) {
+      shares_.clear();
+      if (in.step != nullptr) w.term->sizes(in, shares_);
+      for (double& s : shares_) {
+        const double average = in.step->sizes.at(first++);
+        s = s == 0 ? 1 : s / average;  // there is nothing to scale in an empty set
+      }
+      w.term->set_shares(shares_);
+    }
+  }
 
   void backward_head(tape<T>& t, const loss_inputs<T>& in) {
     const executor_ref ex = t.executor();
@@ -147,11 +200,6 @@ class objective {
 
   /// Gives every term its weight for this micro-batch and computes the total.
   void set_factors(loss_values& values) {
-    if (balance_) {
-      const double rate = 1.0 / std::min(++means_.back(), 50.0);
-      for (std::size_t i = 0; i < terms_.size(); ++i)
-        means_[i] += rate * (values.terms[i].value - means_[i]);
-    }
     values.total = 0;
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       double factor = terms_[i].weight;
@@ -163,7 +211,7 @@ class objective {
 
   std::vector<weighted_term> terms_;
   bool balance_ = false;
-  std::vector<double> means_;
+  std::vector<double> means_, shares_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -52,6 +52,8 @@ struct relation_loss {
                         std::span<const std::size_t> offsets, std::span<const std::size_t> lengths,
                         const relation_options& options, matrix_view<T> stats, arena& scratch,
                         executor_ref ex = {}) {
+    student = with_plain_strides(student);
+    teacher = with_plain_strides(teacher);
     const problem p(student, teacher, offsets, lengths, options, stats);
     const arena_scope temporaries(scratch);
     const workspace memory(scratch, p, false);
@@ -87,6 +89,9 @@ struct relation_loss {
                        const relation_options& options, matrix_view<const T> stats, T scale,
                        matrix_view<T> dstudent, arena& scratch, executor_ref ex = {}) {
     if (!dstudent) return;
+    student = with_plain_strides(student);
+    teacher = with_plain_strides(teacher);
+    dstudent = with_plain_strides(dstudent);
     const problem p(student, teacher, offsets, lengths, options, stats);
     require_rows(dstudent, student.rows, student.cols, "relation_loss: dstudent");
     const arena_scope temporaries(scratch);

@@ -37,7 +37,7 @@ struct relation_head {
         std::copy_n(row.data, row.size, head.x.row(i).data);
         continue;
       }
-      head.inverse[i] = std::min(max_inverse, 1 / std::sqrt(simd::dot(row, row)));
+      head.inverse[i] = std::min(max_inverse, 1 / simd::norm(row));
       const simd::batch<T> by(head.inverse[i]);
       simd::transform(
           head.x.row(i), [&](const auto& a) { return a * by; }, row);

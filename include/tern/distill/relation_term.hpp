@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <vector>
 
 #include "tern/distill/layer_choice.hpp"
 #include "tern/distill/loss_term.hpp"
@@ -40,6 +41,9 @@ class relation_term final : public loss_term<T> {
     }
   }
 
+  void sizes(const loss_inputs<T>& in, std::vector<double>& sizes) const override {
+    sizes.push_back(in.offsets.empty() ? 0.0 : static_cast<double>(in.offsets.back()));
+  }
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     double sum = 0;
     for (std::size_t j = 0; j < points.size(); ++j) {
@@ -54,11 +58,11 @@ class relation_term final : public loss_term<T> {
                                                saved, t.memory(), t.executor());
       t.record([=, this, &t] {
         relation_loss<T>::backward(student.value, teacher, offsets, {}, options_.form, saved,
-                                   static_cast<T>(alpha * this->factor()), student.grad, t.memory(),
-                                   t.executor());
+                                   static_cast<T>(alpha * this->factor() * this->share()),
+                                   student.grad, t.memory(), t.executor());
       });
     }
-    return sum;
+    return sum * this->share();
   }
 
  private:

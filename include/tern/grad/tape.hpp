@@ -24,6 +24,12 @@ struct variable {
   [[nodiscard]] std::size_t cols() const { return value.cols; }  ///< columns of the value
 };
 
+/// The micro-batches of one optimizer step: `count` of them, the first of which has number `first`.
+struct step_position {
+  std::size_t first = 0;  ///< counted from the start of the stage
+  std::size_t count = 1;  ///< number of micro-batches whose gradients are added up
+};
+
 template <class T>
 class tape {
  public:
@@ -65,9 +71,7 @@ class tape {
   void record(F backward) {
     static_assert(std::is_trivially_destructible_v<F>, "capture views and numbers, not owners");
     if (!recording_) return;
-    F* closure = new (arena_.allocate<F>(1)) F(backward);
-    last_ = new (arena_.allocate<node>(1))
-        node{last_, closure, [](void* f) { (*static_cast<F*>(f))(); }};
+    last_ = append(arena_, last_, backward);
     ++size_;
   }
 
@@ -90,6 +94,34 @@ class tape {
 
   [[nodiscard]] std::size_t size() const { return size_; }  ///< number of recorded closures
 
+  /// An optimizer step begins, in which the tape may be reset several times. The trainer says so.
+  void begin_step(step_position p) {
+    step_ = p;
+    in_step_ = true;
+  }
+  /// The micro-batches of the current step; a tape outside of a step has one.
+  [[nodiscard]] step_position step() const { return step_; }
+  /// Calls `undo`, a callable without arguments, if the step is refused. A loss that changes a
+  /// state of its own in a forward pass restores it there. `undo` is dropped outside of a step.
+  template <class F>
+  void on_refusal(F undo) {
+    static_assert(std::is_trivially_destructible_v<F>, "capture views and numbers, not owners");
+    if (in_step_) undo_ = append(step_memory_, undo_, undo);
+  }
+  /// The step is done: what was changed stays.
+  void accept_step() {
+    undo_ = nullptr;
+    step_memory_.rewind();
+    step_ = {};
+    in_step_ = false;
+  }
+  /// The step is refused: calls what on_refusal() got, the last one first, and forgets the step.
+  void refuse_step() {
+    for (; undo_ != nullptr; undo_ = undo_->previous) undo_->call(undo_->closure);
+    accept_step();
+    reset();
+  }
+
  private:
   struct node {
     node* previous;
@@ -97,12 +129,23 @@ class tape {
     void (*call)(void*);
   };
 
+  template <class F>
+  static node* append(arena& memory, node* last, const F& f) {
+    F* closure = new (memory.allocate<F>(1)) F(f);
+    return new (memory.allocate<node>(1))
+        node{last, closure, [](void* c) { (*static_cast<F*>(c))(); }};
+  }
+
   executor_ref ex_;
   bool recording_;
   precision products_;
   arena arena_;
   node* last_ = nullptr;
   std::size_t size_ = 0;
+  step_position step_;
+  bool in_step_ = false;
+  arena step_memory_{std::size_t{1} << 12};
+  node* undo_ = nullptr;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tern/core/error.hpp"
@@ -39,11 +40,14 @@ inline std::int32_t most_probable(row_view<const float> logits) {
 
 /// Answers all prompts and returns the answers in the order of the prompts. `done(n)` is called
 /// with the number of finished answers each time that one is finished. An answer also ends where
-/// its sequence is full. Throws as session::append does.
+/// its sequence is full. Throws config_error for an empty prompt, and as session::append does.
 template <class Model, class F>
 std::vector<std::vector<std::int32_t>> generate_batch(
     session<Model>& s, std::span<const std::span<const std::int32_t>> prompts,
     const batch_generation_options& options, F&& done) {
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    if (prompts[i].empty())
+      throw config_error("generate_batch: prompt " + std::to_string(i) + " is empty");
   std::vector<std::vector<std::int32_t>> answers(prompts.size());
   std::vector<detail::answering> places(s.cache().shape().sequences);
   std::size_t waiting = 0, finished = 0;

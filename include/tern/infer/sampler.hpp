@@ -68,7 +68,8 @@ class sampler {
     if (options_.temperature == 0) return static_cast<std::int32_t>(best - scores_.begin());
     to_weights(*best);
     choose_candidates();
-    std::erase_if(candidates_, [&](std::int32_t c) { return weight(c) < options_.min_p; });
+    std::erase_if(candidates_,
+                  [&](std::int32_t c) { return static_cast<double>(weight(c)) < options_.min_p; });
     return draw();
   }
 
@@ -134,7 +135,7 @@ class sampler {
 
   [[nodiscard]] double total() const {
     double sum = 0;
-    for (const std::int32_t c : candidates_) sum += weight(c);
+    for (const std::int32_t c : candidates_) sum += static_cast<double>(weight(c));
     return sum;
   }
 
@@ -143,7 +144,7 @@ class sampler {
   bool keep_share(double share) {
     double sum = 0;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
-      sum += weight(candidates_[i]);
+      sum += static_cast<double>(weight(candidates_[i]));
       if (sum < share) continue;
       candidates_.resize(i + 1);
       return true;
@@ -154,7 +155,7 @@ class sampler {
   std::int32_t draw() {
     double left = random_.uniform() * total();
     for (const std::int32_t c : candidates_) {
-      left -= weight(c);
+      left -= static_cast<double>(weight(c));
       if (left < 0) return c;
     }
     return candidates_.back();  // rounding can leave a little more than the last weight

@@ -99,7 +99,8 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
         "ternary_matmul: products of the same x with groups of columns of different lengths");
   if (std::min(w.scale_cols, w.cols) > matmul_max_cols<Format>)
     throw shape_error("ternary_matmul: more columns than int32 sums are proven for");
-  if (p.out.col_stride != 1) throw shape_error("ternary_matmul: out must be dense along its rows");
+  if (p.out.col_stride != 1 && p.out.cols > 1)
+    throw shape_error("ternary_matmul: out must be dense along its rows");
   if (workspace < ternary_matmul_workspace(w, x))
     throw shape_error("ternary_matmul: workspace smaller than ternary_matmul_workspace()");
   if (std::same_as<Epilogue, no_epilogue> && w.groups() > 1)
@@ -123,7 +124,8 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     std::span<std::byte> workspace, executor_ref ex = {},
                     isa::level level = isa::active()) {
   require_size(row_sums.size, x.rows, "ternary_matmul: row sums");
-  if (row_sums.stride != 1) throw shape_error("ternary_matmul: row sums must be dense");
+  if (row_sums.stride != 1 && row_sums.size > 1)
+    throw shape_error("ternary_matmul: row sums must be dense");
   for (const auto& p : products)
     kernel::require_product(p, products[0].weights, x, workspace.size());
   if (products.empty() || x.rows == 0) return;

@@ -82,11 +82,13 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
   kernel.multiply(alpha, a, b, c, accumulate, buffer.data<T>());
 }
 
-/// Throws shape_error where neither rows nor columns are contiguous.
+/// Returns m with plain strides. Throws shape_error where neither rows nor columns are contiguous.
 template <class T>
-void require_unit_stride(const matrix_view<T>& m, const char* what) {
+matrix_view<T> contiguous(matrix_view<T> m, const char* what) {
+  m = with_plain_strides(m);
   if (m.col_stride != 1 && m.row_stride != 1)
     throw shape_error(std::string(what) + ": rows or columns must be contiguous");
+  return m;
 }
 
 }  // namespace detail
@@ -99,14 +101,13 @@ template <class T>
 void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
           std::type_identity_t<matrix_view<const T>> b, std::type_identity_t<matrix_view<T>> c,
           bool accumulate = false, executor_ref ex = {}, precision p = precision::exact) {
-  if (c.col_stride != 1) {
-    if (c.row_stride != 1) throw shape_error("gemm: c: rows or columns must be contiguous");
+  c = detail::contiguous(c, "gemm: c");
+  if (c.col_stride != 1)
     return gemm<T>(alpha, b.transposed(), a.transposed(), c.transposed(), accumulate, ex, p);
-  }
   require_shape(a, c.rows, b.rows, "gemm: a");
   require_shape(b, a.cols, c.cols, "gemm: b");
-  detail::require_unit_stride(a, "gemm: a");
-  detail::require_unit_stride(b, "gemm: b");
+  a = detail::contiguous(a, "gemm: a");
+  b = detail::contiguous(b, "gemm: b");
   const T one(1);
   if (detail::multiply_on_unit<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex, p)) return;
   // There are at most 8 chunks, or 4 for a short result, since each chunk reads the other operand

@@ -31,7 +31,7 @@ void add_product(std::type_identity_t<matrix_view<const T>> a, const scaled_code
   require_shape(a, c.rows, b.codes.rows, "add_product: a");
   require_shape(b.codes, a.cols, c.cols, "add_product: codes");
   require_size(b.scales.size, a.cols, "add_product: scales");
-  detail::require_unit_stride(a, "add_product: a");
+  a = detail::contiguous(a, "add_product: a");
   if (b.codes.col_stride == 1 && c.col_stride == 1 &&
       detail::multiply_on_unit<T>(T(1), a, b.scales, b.codes, c, true, ex, p))
     return;

@@ -8,9 +8,11 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tern/adapt/eigen.hpp"
+#include "tern/core/error.hpp"
 #include "tern/model/config.hpp"
 #include "tern/model/layer.hpp"
 #include "tern/model/parameter.hpp"
@@ -87,6 +89,10 @@ class decoder {
   /// Copies the row of the head that makes the logit of a token, also where the head is packed.
   /// out: hidden_size elements.
   void head_row(std::size_t token, row_view<scalar> out) {
+    if (token >= config_.vocab_size)
+      throw config_error("head_row: token " + std::to_string(token) + " is outside [0, " +
+                         std::to_string(config_.vocab_size) + ")");
+    require_size(out.size, config_.hidden_size, "head_row: out");
     const projection_type& p = head_projection();
     if (p.packed) return p.packed->visit([&](const auto& w) { dequantize_row(w, token, out); });
     const auto row = p.weight.view().row(token);

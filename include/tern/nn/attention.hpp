@@ -48,6 +48,8 @@ struct attention {
                       std::span<const std::size_t> offsets, const attention_shape& shape,
                       matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {},
                       precision products = precision::exact) {
+    for (auto* m : {&q, &k, &v}) *m = with_plain_strides(*m);
+    y = with_plain_strides(y);
     check(q, k, v, shape);
     require_rows(y, q.rows, q.cols, "attention: y");
     require_shape(lse, q.rows, shape.q_heads, "attention: lse");
@@ -84,6 +86,8 @@ struct attention {
                        std::span<const std::size_t> offsets, const attention_shape& shape,
                        matrix_view<T> dq, matrix_view<T> dk, matrix_view<T> dv, arena& scratch,
                        executor_ref ex = {}, precision products = precision::exact) {
+    for (auto* m : {&q, &k, &v, &dy, &y}) *m = with_plain_strides(*m);
+    for (auto* m : {&dq, &dk, &dv}) *m = with_plain_strides(*m);
     check(q, k, v, shape);
     require_rows(dy, q.rows, q.cols, "attention: dy");
     require_rows(y, q.rows, q.cols, "attention: y");

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/nn/rowwise.hpp"
@@ -26,7 +27,7 @@ struct rms_norm {
     gain = or_ones(gain, x.cols, one);
     for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
       const T mean = simd::dot(x.row(r), x.row(r)) / static_cast<T>(x.cols);
-      const T inv = T(1) / std::sqrt(mean + eps);
+      const T inv = T(1) / (is_finite(mean) ? std::sqrt(mean + eps) : root_mean(x.row(r)));
       if (inv_rms) inv_rms[r] = inv;
       const simd::batch<T> factor(inv);
       simd::transform(
@@ -46,6 +47,11 @@ struct rms_norm {
   }
 
  private:
+  /// Root of the mean square of a row whose squares overflow; `eps` is nothing beside it.
+  static T root_mean(row_view<const T> row) {
+    return simd::norm(row) / std::sqrt(static_cast<T>(row.size));
+  }
+
   static row_view<const T> or_ones(row_view<const T> gain, std::size_t n, const T& one) {
     if (!gain) return {&one, n, 0};
     require_size(gain.size, n, "rms_norm: gain");

@@ -103,8 +103,10 @@ template <class T>
 void dequantize(matrix_view<const std::int8_t> codes, row_view<const T> scales, matrix_view<T> out,
                 executor_ref ex = {}) {
   require_size(scales.size, codes.rows, "dequantize: scales");
+  require_shape(out, codes.rows, codes.cols, "dequantize: out");
+  if (codes.cols == 0) return;
   dequantize<T>(codes, matrix_view<const T>(scales.data, codes.rows, 1, scales.stride),
-                extents{1, std::max<std::size_t>(codes.cols, 1)}, out, ex);
+                extents{1, codes.cols}, out, ex);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tern/core/error.hpp"
@@ -108,7 +109,8 @@ class whole_word_scores {
 
 /// The class of each example. `words`: tokens of the label words, by class. `sequences`: number of
 /// prompts that go through the model at once. `done(n)` is called with the number of examples that
-/// are finished. Throws config_error where there are no examples or no words.
+/// are finished. Throws config_error where there are no examples or no words, where an example has
+/// no prompt, and where a prompt or a word has a token that the model does not know.
 template <class Model, class F>
 std::vector<std::int32_t> classify(Model& model, std::span<const token_example> examples,
                                    std::span<const std::vector<std::int32_t>> words, F&& done,
@@ -117,6 +119,17 @@ std::vector<std::int32_t> classify(Model& model, std::span<const token_example> 
   if (examples.empty()) throw config_error("classify: no examples");
   if (words.empty()) throw config_error("classify: no label words");
   if (sequences == 0) throw config_error("classify: sequences must be positive");
+  const std::size_t vocabulary = model.config().vocab_size;
+  for (std::size_t i = 0; i < examples.size(); ++i) require_prompt(examples[i], i, vocabulary);
+  for (std::size_t c = 0; c < words.size(); ++c) {
+    if (words[c].empty())
+      throw config_error("classify: label word " + std::to_string(c) + " is empty");
+    for (const std::int32_t id : words[c])
+      if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
+        throw config_error("classify: token " + std::to_string(id) + " of label word " +
+                           std::to_string(c) + " is outside [0, " + std::to_string(vocabulary) +
+                           ")");
+  }
   tape<T> t(ex, false);
   std::vector<std::int32_t> classes;
   const auto score = [&](auto scores) {

@@ -81,12 +81,17 @@ std::size_t write_answers(Model& model, const task_data& data, const bpe_tokeniz
 }  // namespace detail
 
 /// Answers every example of a part and measures the metrics of the task. Throws config_error where
-/// the part has no examples or the task names an unknown metric.
+/// the part has no examples, an example has no prompt or an unknown token, or the task names an
+/// unknown metric.
 template <class Model>
 evaluation evaluate(Model& model, const task_data& data, const task_examples& part,
                     const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},
                     executor_ref ex = {}) {
   if (part.examples.empty()) throw config_error("evaluate: no examples");
+  require_size(part.references.size(), part.examples.size(), "evaluate: references");
+  require_size(data.label_words.size(), data.task.label_words.size(), "evaluate: label words");
+  for (std::size_t i = 0; i < part.examples.size(); ++i)
+    require_prompt(part.examples[i], i, model.config().vocab_size);
   const evaluation_progress report = progress ? progress : [](std::size_t, std::size_t) {};
   evaluation result;
   std::size_t tokens = detail::prompt_token_count(part.examples);

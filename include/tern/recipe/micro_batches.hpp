@@ -36,6 +36,25 @@ struct micro_batch {
   }
 };
 
+/// Throws config_error naming the example unless all tokens and targets of the batch's examples are
+/// in [0, vocabulary). Windows of a text have no examples, and ops name their tokens.
+inline void require_ids(const micro_batch& batch, std::size_t vocabulary) {
+  const auto check = [&](std::int32_t id, std::size_t sequence) {
+    if (id >= 0 && static_cast<std::size_t>(id) < vocabulary) return;
+    throw config_error("example " + std::to_string(batch.examples[sequence]) + ": token " +
+                       std::to_string(id) + " is outside [0, " + std::to_string(vocabulary) + ")");
+  };
+  const token_batch& all = batch.tokens;
+  for (std::size_t s = 0, row = 0; s < batch.examples.size(); ++s) {
+    for (std::size_t i = all.offsets[s]; i < all.offsets[s + 1]; ++i) check(all.tokens[i], s);
+    for (; row < batch.targets.size(); ++row) {
+      const std::size_t token = batch.rows.empty() ? row : batch.rows[row];
+      if (token >= all.offsets[s + 1]) break;
+      if (batch.targets[row] != cross_entropy<float>::ignore_index) check(batch.targets[row], s);
+    }
+  }
+}
+
 /// A source of micro-batches.
 class batch_source {
  public:
@@ -75,7 +94,8 @@ class example_batches final : public batch_source {
  public:
   /// A micro-batch has `sequences` examples. `group`: this many micro-batches in a row are sorted
   /// by length together, for example those of one optimizer step; 1 leaves the shuffled order.
-  /// Throws config_error where there are no examples. The examples must outlive this object.
+  /// Throws config_error where there are no examples or one lacks a prompt or an answer. The
+  /// examples must outlive this object.
   example_batches(std::span<const token_example> examples, std::size_t sequences,
                   std::uint64_t seed, std::size_t group = 1)
       : examples_(examples),
@@ -84,6 +104,14 @@ class example_batches final : public batch_source {
         seed_(seed),
         order_(examples.size()) {
     if (examples.empty()) throw config_error("expected training examples, got none");
+    if (sequences == 0 || group == 0)
+      throw config_error("example_batches: expected at least one sequence and a group of one");
+    for (std::size_t i = 0; i < examples.size(); ++i)
+      if (examples[i].answer == 0 || examples[i].answer >= examples[i].tokens.size())
+        throw config_error("example " + std::to_string(i) +
+                           ": expected tokens of a prompt and of an answer, got the answer at " +
+                           std::to_string(examples[i].answer) + " of " +
+                           std::to_string(examples[i].tokens.size()) + " tokens");
   }
 
   void fill(micro_batch& batch, std::size_t number, bool every_token) override {

@@ -54,8 +54,7 @@ struct optimizer_choice {
     std::size_t count = 0;
     for_each([&](const auto& o) {
       ++count;
-      if (!(o.weight_decay >= 0))
-        throw config_error(std::string(o.name) + ": weight_decay must not be negative");
+      o.validate();
     });
     if (count != 1)
       throw config_error("optimizer: expected exactly one, got " + std::to_string(count));

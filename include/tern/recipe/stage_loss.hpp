@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tern/core/error.hpp"
 #include "tern/distill/objective.hpp"
@@ -50,7 +51,48 @@ class stage_loss {
 
   /// Records the loss of micro-batch `number`. trainer::advance calls this.
   recorded_loss operator()(tape<T>& t, std::size_t number) {
+    const step_position step = t.step();
+    if (step.count > 1 && number == step.first) look_ahead(t, step);
+    const loss_inputs<T> in = inputs(t, number, step.count > 1 ? &step_ : nullptr);
+    return {objective_.record(t, in), batch_.tokens.tokens.size()};
+  }
+
+ private:
+  /// Finds what all micro-batches of a step have together. Where the weights of terms depend on
+  /// their values, the student goes through the step twice.
+  void look_ahead(tape<T>& t, step_position step) {
+    const double share = 1.0 / static_cast<double>(step.count);
+    step_.sizes.clear();
+    for (std::size_t i = 0; i < step.count; ++i) {
+      objective_.sizes(sizes_inputs(t, step.first + i), sizes_);
+      step_.sizes.resize(sizes_.size());
+      for (std::size_t k = 0; k < sizes_.size(); ++k) step_.sizes[k] += sizes_[k];
+    }
+    for (double& size : step_.sizes) size *= share;
+    if (!objective_.balanced()) return;
+    loss_values values;
+    for (std::size_t i = 0; i < step.count; ++i) {
+      values.add(objective_.measure(t, inputs(t, step.first + i, &step_)), share);
+      t.reset();
+    }
+    objective_.observe(t, values);
+  }
+
+  /// What the sizes of a micro-batch depend on.
+  loss_inputs<T> sizes_inputs(const tape<T>& t, std::size_t number) {
     batches_->fill(batch_, number, every_token_);
+    require_ids(batch_, model_.config().vocab_size);
+    loss_inputs<T> in;
+    in.targets = batch_.targets;
+    in.offsets = batch_.tokens.offsets;
+    if (objective_.sizes_need_teacher()) ask_teacher(t, in);
+    return in;
+  }
+
+  /// Sends a micro-batch through both models.
+  loss_inputs<T> inputs(tape<T>& t, std::size_t number, const step_means* step) {
+    batches_->fill(batch_, number, every_token_);
+    require_ids(batch_, model_.config().vocab_size);
     loss_inputs<T> in;
     in.hidden = model_.hidden(t, batch_.tokens, batch_.rows,
                               student_taps_.empty() ? nullptr : &student_taps_);
@@ -58,20 +100,24 @@ class stage_loss {
     in.targets = batch_.targets;
     in.offsets = batch_.tokens.offsets;
     in.student_taps = &student_taps_;
-    if (teacher_) {
-      in.teacher_logits = teacher_->ask(batch_, t.products());
-      in.teacher_taps = &teacher_->activations();
-    }
-    return {objective_.record(t, in), batch_.tokens.tokens.size()};
+    in.step = step;
+    if (teacher_) ask_teacher(t, in);
+    return in;
   }
 
- private:
+  void ask_teacher(const tape<T>& t, loss_inputs<T>& in) {
+    in.teacher_logits = teacher_->ask(batch_, t.products());
+    in.teacher_taps = &teacher_->activations();
+  }
+
   Model& model_;
   std::unique_ptr<batch_source> batches_;
   objective<T> objective_;
   micro_batch batch_;
   taps<T> student_taps_;
   std::optional<teacher_outputs<Teacher>> teacher_;
+  step_means step_;
+  std::vector<double> sizes_;
   bool every_token_ = false;
 };
 

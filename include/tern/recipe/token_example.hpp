@@ -29,6 +29,20 @@ struct token_example {
   [[nodiscard]] std::span<const std::int32_t> prompt() const { return {tokens.data(), answer}; }
 };
 
+/// Throws config_error naming example `index` unless it has a prompt, and all ids of the prompt are
+/// in [0, vocabulary).
+inline void require_prompt(const token_example& e, std::size_t index, std::size_t vocabulary) {
+  const std::string name = "example " + std::to_string(index);
+  if (e.answer == 0 || e.answer > e.tokens.size())
+    throw config_error(
+        name + ": expected at least one token before the answer, got the answer at " +
+        std::to_string(e.answer) + " of " + std::to_string(e.tokens.size()) + " tokens");
+  for (const std::int32_t id : e.prompt())
+    if (id < 0 || static_cast<std::size_t>(id) >= vocabulary)
+      throw config_error(name + ": token " + std::to_string(id) + " is outside [0, " +
+                         std::to_string(vocabulary) + ")");
+}
+
 /// Makes token_examples with one tokenizer. An object must not be used by several threads at once.
 class example_encoder {
  public:
@@ -48,13 +62,17 @@ class example_encoder {
       throw config_error("data.prompt_tokens: expected at least 2, got " + std::to_string(limit_));
   }
 
-  /// The example as tokens.
+  /// The example as tokens. Throws config_error where its label has no word.
   [[nodiscard]] token_example operator()(const text_example& text) {
     token_example e{{separator_}, 0, text.label};
     encoder_.encode(text.prompt, e.tokens, added_text::plain);
     if (e.tokens.size() > limit_) cut(text.prompt, e.tokens);
     e.answer = e.tokens.size();
     if (text.label >= 0) {
+      if (static_cast<std::size_t>(text.label) >= words_.size())
+        throw config_error("example '" + text.prompt.substr(0, 60) + "': label " +
+                           std::to_string(text.label) + ", but there are " +
+                           std::to_string(words_.size()) + " label words");
       const auto& word = words_[static_cast<std::size_t>(text.label)];
       e.tokens.insert(e.tokens.end(), word.begin(), word.end());
     } else {

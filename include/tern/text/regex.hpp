@@ -31,7 +31,7 @@ inline std::string spell_out_white_space(std::string_view pattern) {
       out += "\\P{White_Space}";
     else
       out += pair[0] == '\\' ? pair : pair.substr(0, 1);
-    i += pair[0] == '\\' ? 1 : 0;
+    if (pair[0] == '\\') ++i;
   }
   return out;
 }

@@ -26,6 +26,14 @@ struct adamw_options {
   /// gradient differ in sign, and enlarge the others so that the mean factor is 1 (cautious
   /// optimizers, arXiv 2411.16085).
   bool cautious = false;
+
+  /// Throws config_error where an option is out of the range that PyTorch has for it.
+  void validate() const {
+    require_in_range(beta1, 1, "adamw: beta1");
+    require_in_range(beta2, 1, "adamw: beta2");
+    require_in_range(eps, unbounded, "adamw: eps");
+    require_in_range(weight_decay, unbounded, "adamw: weight_decay");
+  }
 };
 
 /// AdamW over the parameters of a model.
@@ -35,12 +43,13 @@ class adamw final : public optimizer<Owner> {
   using T = scalar_of<Owner>;     ///< type of an element
   using options = adamw_options;  ///< what a recipe can set
 
-  /// Not attached to a model yet; the trainer does that.
-  explicit adamw(const options& o = {}) : options_(o) {}
+  /// Not attached to a model yet; the trainer does that. Throws config_error where an option is out
+  /// of range.
+  explicit adamw(const options& o = {}) : options_((o.validate(), o)) {}
   /// An optimizer that is attached to `model` already.
   template <class Model>
     requires requires(Model& m) { m.for_each_parameter([](auto&) {}); }
-  explicit adamw(Model& model, const options& o = {}) : options_(o) {
+  explicit adamw(Model& model, const options& o = {}) : adamw(o) {
     this->attach(model);
   }
 

@@ -3,16 +3,32 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <span>
+#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/train/gradient_norm.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// The upper end of a range that has none.
+inline constexpr double unbounded = std::numeric_limits<double>::infinity();
+
+/// Throws config_error naming `what` unless `value` is a number in [0, end).
+inline void require_in_range(double value, double end, const char* what) {
+  if (is_finite(value) && value >= 0 && value < end) return;
+  std::ostringstream text;
+  text << what << ": expected a number " << (is_finite(end) ? "in [0, " : "of at least 0");
+  if (is_finite(end)) text << end << ')';
+  text << ", got " << value;
+  throw config_error(text.str());
+}
 
 /// Factors on the learning rate for kinds of parameters.
 struct rate_factors {
@@ -37,10 +53,12 @@ struct rate_factors {
     throw config_error("rate_factors: unknown kind of parameter");
   }
 
-  /// Throws config_error where a factor is negative.
+  /// Throws config_error where a factor is negative or not finite.
   void validate() const {
-    if (!(matrices >= 0 && tables >= 0 && vectors >= 0 && scales >= 0))
-      throw config_error("trainer: factors on the learning rate must not be negative");
+    require_in_range(matrices, unbounded, "trainer: factor of the rate of matrices");
+    require_in_range(tables, unbounded, "trainer: factor of the rate of tables");
+    require_in_range(vectors, unbounded, "trainer: factor of the rate of vectors");
+    require_in_range(scales, unbounded, "trainer: factor of the rate of scales");
   }
 };
 

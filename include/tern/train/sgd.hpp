@@ -16,6 +16,12 @@ struct sgd_options {
   static constexpr const char* name = "sgd";  ///< key in recipes
   double momentum = 0.9;                      ///< share of the last update that is kept
   double weight_decay = 0.01;                 ///< decay of matrices and tables
+
+  /// Throws config_error where an option is out of the range that PyTorch has for it.
+  void validate() const {
+    require_in_range(momentum, unbounded, "sgd: momentum");
+    require_in_range(weight_decay, unbounded, "sgd: weight_decay");
+  }
 };
 
 /// Gradient descent with momentum over the parameters of a model.
@@ -25,8 +31,9 @@ class sgd final : public optimizer<Owner> {
   using T = scalar_of<Owner>;   ///< type of an element
   using options = sgd_options;  ///< what a recipe can set
 
-  /// Not attached to a model yet; the trainer does that.
-  explicit sgd(const options& o = {}) : options_(o) {}
+  /// Not attached to a model yet; the trainer does that. Throws config_error where an option is out
+  /// of range.
+  explicit sgd(const options& o = {}) : options_((o.validate(), o)) {}
 
   [[nodiscard]] std::span<const char* const> moment_names() const override { return names; }
 

@@ -36,12 +36,15 @@ struct trainer_options {
 
   /// Throws config_error where an option is out of range.
   void validate() const {
-    if (!(learning_rate > 0)) throw config_error("trainer: learning_rate must be positive");
+    if (!(learning_rate > 0) || !is_finite(learning_rate))
+      throw config_error("trainer: learning_rate must be positive and finite");
     if (plan.steps == 0) throw config_error("trainer: steps must be positive");
     if (plan.warmup_steps > plan.steps)
       throw config_error("trainer: warmup_steps (" + std::to_string(plan.warmup_steps) +
                          ") exceed steps (" + std::to_string(plan.steps) + ")");
     if (accumulate == 0) throw config_error("trainer: accumulate must be positive");
+    require_in_range(plan.min_ratio, unbounded, "trainer: min_ratio");
+    require_in_range(plan.second_stage_ratio, unbounded, "trainer: second_stage_ratio");
     if (!(clip >= 0)) throw config_error("trainer: clip must not be negative");
     rates.validate();
     if (log_every == 0) throw config_error("trainer: log_every must be positive");
@@ -103,22 +106,33 @@ class trainer {
 
   /// Does one optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from
   /// the start of the stage), records its loss on the tape and returns a recorded_loss. Throws
-  /// numeric_error if the loss or the gradient is not finite; the weights are then untouched.
+  /// numeric_error if the loss or the gradient is not finite. Then, and where `record` throws, the
+  /// step leaves no trace: weights, moments and running means are as before, and gradients are
+  /// zero, so that the next call does what it would have done without the refused one.
   template <class Record>
   step_report advance(Record&& record) {
     const auto start = std::chrono::steady_clock::now();
     step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}};
     const double share = 1.0 / static_cast<double>(options_.accumulate);
-    for (std::size_t i = 0; i < options_.accumulate; ++i) {
-      tape_.reset();
-      const recorded_loss recorded = record(tape_, step() * options_.accumulate + i);
-      report.loss.add(recorded.loss, share);
-      report.tokens += recorded.tokens;
-      require_finite(recorded.loss.total, "loss", report.step);
-      tape_.backward();
+    const step_position micro{step() * options_.accumulate, options_.accumulate};
+    tape_.begin_step(micro);
+    try {
+      for (std::size_t i = 0; i < micro.count; ++i) {
+        tape_.reset();
+        const recorded_loss recorded = record(tape_, micro.first + i);
+        report.loss.add(recorded.loss, share);
+        report.tokens += recorded.tokens;
+        require_finite(recorded.loss.total, "loss", report.step);
+        tape_.backward();
+      }
+      report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
+      require_finite(report.gradient_norm, "gradient norm", report.step);
+    } catch (...) {
+      tape_.refuse_step();
+      zero_gradients();
+      throw;
     }
-    report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
-    require_finite(report.gradient_norm, "gradient norm", report.step);
+    tape_.accept_step();
     report.learning_rate = options_.learning_rate * options_.plan.rate(step());
     report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
                     report.step == options_.plan.steps;
@@ -133,6 +147,14 @@ class trainer {
     if (!is_finite(x))
       throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
                           "; lower the learning rate or check the data");
+  }
+
+  void zero_gradients() {
+    model_.for_each_parameter([](auto& p) {
+      const matrix_view<T> g = p.grad;
+      for (std::size_t r = 0; r < g.rows; ++r)
+        for (std::size_t c = 0; c < g.cols; ++c) g(r, c) = T(0);
+    });
   }
 
   [[nodiscard]] double clip_factor(double norm) const {
