@@ -73,16 +73,53 @@ TEST_CASE("a call from inside a job is serial, even after an exception", "[execu
   CHECK(total == 400);
 }
 
-TEST_CASE("callers on several threads take turns", "[executor]") {
+namespace {
+
+std::atomic<std::size_t> counted = 0;
+void count(std::size_t begin, std::size_t end) { counted += end - begin; }
+
+struct const_executor {
+  void parallel_for(std::size_t n, std::size_t grain, tern::range_function f) const {
+    tern::serial_executor::parallel_for(n, grain, f);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a plain function is a job", "[executor]") {
+  thread_pool pool(2);
+  counted = 0;
+  pool.parallel_for(10, 3, count);
+  pool.parallel_for(10, 3, &count);
+  tern::executor_ref(pool).parallel_for(10, 3, count);
+  CHECK(counted == 30);
+}
+
+TEST_CASE("an executor may be const", "[executor]") {
+  const const_executor ex;
+  counted = 0;
+  tern::executor_ref(ex).parallel_for(10, 3, count);
+  CHECK(counted == 10);
+}
+
+TEST_CASE("a chunk may be larger than the range", "[executor]") {
+  thread_pool pool(2);
+  counted = 0;
+  pool.parallel_for(10, static_cast<std::size_t>(-1), count);
+  CHECK(counted == 10);
+}
+
+TEST_CASE("callers on several threads share a pool", "[executor]") {
   thread_pool pool(2);
   std::atomic<std::size_t> total = 0;
   {
-    std::vector<std::jthread> callers;
+    std::vector<std::thread> callers;
     for (int i = 0; i < 4; ++i)
       callers.emplace_back([&] {
         for (int repeat = 0; repeat < 100; ++repeat)
           pool.parallel_for(50, 3, [&](std::size_t b, std::size_t e) { total += e - b; });
       });
+    for (std::thread& caller : callers) caller.join();
   }
   CHECK(total == 4 * 100 * 50);
 }

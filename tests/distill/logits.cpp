@@ -1,5 +1,7 @@
 #include "tern/distill/logits.hpp"
 
+#include <cmath>
+#include <limits>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -130,4 +132,19 @@ TEST_CASE("logits_loss refuses saved values of another size") {
   logits_call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {}};
   c.lse_t.pop_back();
   CHECK_THROWS_AS(c.forward(), shape_error);
+}
+
+TEST_CASE("a teacher's logit of -infinity adds nothing") {
+  constexpr double never = -std::numeric_limits<double>::infinity();
+  logits_call<double> c{
+      random_matrix<double>(2, 37, 1), random_matrix<double>(2, 37, 2), {2, true}};
+  c.teacher(0, 5) = never;
+  c.teacher(1, 36) = never;
+  logits_call<double> near = c;
+  near.teacher(0, 5) = near.teacher(1, 36) = -1e6;
+  CHECK(c.forward() == Approx(near.forward()));
+  CHECK(c.gradient(1, 16) == near.gradient(1, 16));
+  c.student(0, 5) = never;  // student and teacher agree that this token never comes
+  CHECK(std::isfinite(c.forward()));
+  CHECK(c.gradient(1, 16)(0, 5) == 0);
 }

@@ -94,3 +94,13 @@ TEST_CASE("rms_norm is bit-identical for any number of threads", "[rms_norm][thr
     CHECK(results(pool) == serial);
   }
 }
+
+TEST_CASE("rms_norm of numbers whose squares overflow has a finite result", "[rms_norm]") {
+  tern::matrix<float> x(2, 6), y(2, 6);
+  for (int i = 0; i < 6; ++i) x(0, i) = x(1, i) = static_cast<float>(i - 2);
+  x.row(1) *= 1e30f;
+  std::vector<float> inv(2);
+  tern::rms_norm<float>::forward(x, {}, 0.0f, y, inv);
+  for (int i = 0; i < 6; ++i) CHECK(y(1, i) == Approx(y(0, i)));
+  CHECK(inv[1] == Approx(inv[0] * 1e-30f));
+}

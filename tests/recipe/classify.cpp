@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tern/model/decoder.hpp"
+#include "tests/message.hpp"
 #include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
@@ -70,4 +71,32 @@ TEST_CASE("classify needs examples and words") {
   CHECK_THROWS_AS(
       classify(model, {}, std::vector<std::vector<std::int32_t>>{{1}, {2}}, [](std::size_t) {}),
       config_error);
+}
+
+TEST_CASE("classify names what it cannot answer") {
+  auto model = tern_test::small_decoder<matrix<double>>(30, 3);
+  using ids = std::vector<std::int32_t>;
+  struct row {
+    const char* name;
+    ids prompt, word;
+    const char* message;
+  };
+  const auto r = GENERATE(values<row>({
+      {"an empty prompt",
+       {},
+       {7},
+       "example 2: expected at least one token before the answer, got the answer at 0 of 0 tokens"},
+      {"an unknown token", {1, 30}, {7}, "example 2: token 30 is outside [0, 30)"},
+      {"a negative token", {-1}, {7}, "example 2: token -1 is outside [0, 30)"},
+      {"an empty word", {1}, {}, "classify: label word 1 is empty"},
+      {"an unknown word", {1}, {999}, "classify: token 999 of label word 1 is outside [0, 30)"},
+      {"a negative word", {1}, {-1}, "classify: token -1 of label word 1 is outside [0, 30)"},
+  }));
+  INFO(r.name);
+  auto examples = prompts();
+  examples[2].tokens = r.prompt;
+  examples[2].answer = r.prompt.size();
+  const std::vector<ids> words{{5}, r.word};
+  CHECK(tern_test::message_of<config_error>(
+            [&] { classify(model, examples, words, [](std::size_t) {}); }) == r.message);
 }

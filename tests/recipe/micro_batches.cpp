@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/message.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -88,4 +89,36 @@ TEST_CASE("a micro-batch depends on its number alone") {
   second.fill(alone, 8, false);
   CHECK(ahead.tokens.tokens == alone.tokens.tokens);
   CHECK(ahead.targets == alone.targets);
+}
+
+TEST_CASE("an example without a prompt or without an answer is named") {
+  auto data = examples(3);
+  const auto make = [&] { example_batches(data, 1, 1); };
+  data[1].answer = 0;
+  CHECK(tern_test::message_of<config_error>(make) ==
+        "example 1: expected tokens of a prompt and of an answer, got the answer at 0 of 4 tokens");
+  data[1].answer = 4;
+  CHECK(tern_test::message_of<config_error>(make) ==
+        "example 1: expected tokens of a prompt and of an answer, got the answer at 4 of 4 tokens");
+}
+
+TEST_CASE("a token that the model does not know is told with its example") {
+  const auto data = examples(3);  // example i has the token 100 + i
+  const bool every_token = GENERATE(false, true);
+  example_batches batches(data, 3, 1);
+  micro_batch batch;
+  batches.fill(batch, 0, every_token);
+  CHECK_NOTHROW(require_ids(batch, 103));
+  CHECK(tern_test::message_of<config_error>([&] { require_ids(batch, 102); }) ==
+        "example 2: token 102 is outside [0, 102)");
+}
+
+TEST_CASE("a target that the model does not know is told with its example") {
+  auto data = examples(2);
+  data[1].tokens.back() = -1;  // the last token is a target only
+  example_batches batches(data, 2, 1);
+  micro_batch batch;
+  batches.fill(batch, 0, false);
+  CHECK(tern_test::message_of<config_error>([&] { require_ids(batch, 200); }) ==
+        "example 1: token -1 is outside [0, 200)");
 }

@@ -32,9 +32,9 @@ TEST_CASE("a choice of optimizer that cannot be made is refused") {
       {"none", choice({}, {}), "optimizer: expected exactly one, got 0"},
       {"both", choice(adamw_options{}, sgd_options{}), "optimizer: expected exactly one, got 2"},
       {"negative decay", choice({}, sgd_options{.weight_decay = -1}),
-       "sgd: weight_decay must not be negative"},
+       "sgd: weight_decay: expected a number of at least 0, got -1"},
       {"decay that is no number", choice(adamw_options{.weight_decay = nan}, {}),
-       "adamw: weight_decay must not be negative"},
+       "adamw: weight_decay: expected a number of at least 0, got nan"},
   }));
   INFO(r.name);
   CHECK(tern_test::message_of<config_error>([&] { make_optimizer<matrix<float>>(r.choice); }) ==

@@ -1,0 +1,157 @@
+// Tests of the thread pool beside other pools and threads, in a forked child, when a program ends,
+// and with impossible sizes.
+#include "tern/core/thread_pool.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+#include <thread>
+
+#include "tests/support.hpp"
+
+#if __has_include(<sys/wait.h>)
+#  include <sys/wait.h>
+#  include <unistd.h>
+#endif
+
+using tern::thread_pool;
+
+namespace {
+
+/// Calls f for each of the indices in [0, n), one by one.
+void each(thread_pool& pool, std::size_t n, const std::function<void()>& f) {
+  pool.parallel_for(n, 1, [&](std::size_t, std::size_t) { f(); });
+}
+
+}  // namespace
+
+TEST_CASE("a job of a pool may use another pool whose jobs use the first one") {
+  thread_pool a(2), b(2);
+  std::atomic<int> total = 0;
+  each(a, 4, [&] { each(b, 4, [&] { each(a, 4, [&] { ++total; }); }); });
+  CHECK(total == 64);
+}
+
+TEST_CASE("two threads may nest two pools in opposite order") {
+  thread_pool a(2), b(2);
+  std::atomic<int> inside = 0, total = 0;
+  const auto nest = [&](thread_pool& outer, thread_pool& inner) {
+    outer.parallel_for(2, 1, [&](std::size_t begin, std::size_t) {
+      if (begin == 0) {  // goes on when both outer pools are in use
+        ++inside;
+        while (inside < 2) std::this_thread::yield();
+      }
+      each(inner, 2, [&] { ++total; });
+    });
+  };
+  std::thread other([&] { nest(a, b); });
+  nest(b, a);
+  other.join();
+  CHECK(total == 8);
+}
+
+TEST_CASE("a job may wait for another thread that uses the same pool") {
+  thread_pool pool(2);
+  std::atomic<int> total = 0;
+  each(pool, 4, [&] { std::thread([&] { each(pool, 4, [&] { ++total; }); }).join(); });
+  CHECK(total == 16);
+}
+
+TEST_CASE("a call that finds the threads busy does its chunks in order on its own thread") {
+  thread_pool pool(2);
+  std::vector<std::pair<std::size_t, std::size_t>> seen;
+  const auto here = std::this_thread::get_id();
+  pool.parallel_for(2, 1, [&](std::size_t, std::size_t) {
+    if (std::this_thread::get_id() != here) return;
+    seen.clear();
+    pool.parallel_for(10, 4, [&](std::size_t b, std::size_t e) { seen.emplace_back(b, e); });
+  });
+  using pairs = std::vector<std::pair<std::size_t, std::size_t>>;
+  CHECK((seen.empty() || seen == pairs{{0, 4}, {4, 8}, {8, 10}}));
+}
+
+TEST_CASE("a number of threads that no machine has is refused by name") {
+  const std::size_t threads =
+      GENERATE(thread_pool::most_threads + 1, std::numeric_limits<std::size_t>::max());
+  CHECK_THROWS_WITH(thread_pool(threads),
+                    "thread_pool: expected at most 65536 threads, got " + std::to_string(threads));
+  CHECK_THROWS_AS(thread_pool(threads), tern::config_error);
+}
+
+#if __has_include(<sys/wait.h>)
+namespace {
+
+/// Status of a child process that calls f, and then ends by itself.
+int status_of_child(const std::function<void()>& f) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);  // ends a child that hangs
+    f();
+    std::_Exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+thread_pool& static_pool() {
+  static thread_pool pool(3);
+  return pool;
+}
+
+}  // namespace
+
+TEST_CASE("a forked child does all chunks itself and may destroy the pool") {
+  auto* const pool = new thread_pool(3);
+  each(*pool, 50, [] {});
+  CHECK(status_of_child([&] {
+          std::atomic<int> total = 0;
+          for (int i = 0; i < 20; ++i) each(*pool, 50, [&] { ++total; });
+          if (total != 20 * 50) std::abort();
+          delete pool;
+        }) == 0);
+  delete pool;
+}
+
+TEST_CASE("a child that is forked while the pool works does all chunks itself") {
+  auto* const pool = new thread_pool(3);
+  std::atomic<int> status = -1;
+  pool->parallel_for(8, 1, [&](std::size_t begin, std::size_t) {
+    if (begin != 3) return std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    status = status_of_child([&] {
+      std::atomic<int> total = 0;
+      each(*pool, 50, [&] { ++total; });
+      if (total != 50) std::abort();
+      delete pool;
+    });
+  });
+  CHECK(status == 0);
+  delete pool;
+}
+
+TEST_CASE("a child with a pool of its own, or of its parent, ends with exit()") {
+  each(static_pool(), 10, [] {});
+  CHECK(status_of_child([] { std::exit(0); }) == 0);
+  CHECK(status_of_child([] {
+          static thread_pool own(3);
+          each(own, 10, [] {});
+          std::exit(0);
+        }) == 0);
+}
+
+TEST_CASE("a job on any thread may end the program") {
+  CHECK(status_of_child([] {
+          static thread_pool own(3);
+          const auto here = std::this_thread::get_id();
+          std::atomic<bool> first = true;
+          own.parallel_for(3, 1, [&](std::size_t, std::size_t) {
+            const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+            if (std::this_thread::get_id() != here && first.exchange(false)) std::exit(0);
+            while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+          });
+          std::abort();
+        }) == 0);
+}
+#endif
