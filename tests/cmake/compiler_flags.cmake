@@ -36,8 +36,9 @@ foreach(compiler IN LISTS compilers)
 endforeach()
 
 # All headers but the adapters of libraries that do not keep to these warnings.
-list(FILTER headers EXCLUDE REGEX "adapt/(armadillo|openmp|tbb|torch|xtensor)")
-list(TRANSFORM headers REPLACE "(.+)" "#include \"\\1\"\n" OUTPUT_VARIABLE lines)
+set(plain_headers ${headers})
+list(FILTER plain_headers EXCLUDE REGEX "adapt/(armadillo|openmp|tbb|torch|xtensor)")
+list(TRANSFORM plain_headers REPLACE "(.+)" "#include \"\\1\"\n" OUTPUT_VARIABLE lines)
 list(JOIN lines "" lines)
 set(all_headers "${CMAKE_CURRENT_BINARY_DIR}/headers/plain.cpp")
 file(CONFIGURE OUTPUT "${all_headers}" CONTENT "${lines}" @ONLY)

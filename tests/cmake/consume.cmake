@@ -52,6 +52,11 @@ add_test(NAME consume/core_only
                  -D "WORK=${CMAKE_CURRENT_BINARY_DIR}/consume/core_only" -D "GENERATOR=${CMAKE_GENERATOR}"
                  -P "${stranger}/core_only.cmake")
 
+add_test(NAME consume/build_testing_off
+         COMMAND "${CMAKE_COMMAND}" -D "SOURCE=${PROJECT_SOURCE_DIR}" -D "COMPILER=${CMAKE_CXX_COMPILER}"
+                 -D "WORK=${CMAKE_CURRENT_BINARY_DIR}/consume/build_testing_off"
+                 -D "GENERATOR=${CMAKE_GENERATOR}" -P "${stranger}/build_testing_off.cmake")
+
 # A part whose package is missing says what to install.
 consume_test(missing_package "${stranger}" program/consumer -DHOW=add_subdirectory -DTERN_COMPONENTS=io
              ${hidden})

@@ -19,7 +19,7 @@
 #include "tern/kernel/problem.hpp"
 #include "tern/pack/two_bit.hpp"
 
-#if TERN_X86 && defined(__x86_64__)
+#if TERN_X86_TILES
 #  include <immintrin.h>
 
 #  include <algorithm>

@@ -54,7 +54,7 @@ inline constexpr isa::dispatch_table<entry<Format>> kernels{
     {isa::level::avx512bw, avx512bw::entry_of<Format>},
     {isa::level::avx512vnni, avx512vnni::entry_of<Format>},
     {isa::level::avx512vbmi, avx512vbmi::entry_of<Format>},
-#  if defined(__x86_64__)
+#  if TERN_X86_TILES
     {isa::level::amx, amx::entry_of<Format>},
 #  endif
 #elif TERN_AARCH64

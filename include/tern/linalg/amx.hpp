@@ -16,7 +16,7 @@
 #include "tern/linalg/avx512bf16.hpp"
 #include "tern/linalg/precision.hpp"
 
-#if TERN_X86 && defined(__x86_64__)
+#if TERN_X86_TILES
 #  include <immintrin.h>
 
 #  include <algorithm>

@@ -51,7 +51,7 @@ bool multiply_on_unit([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<con
 #if TERN_X86
   if constexpr (std::is_same_v<T, float>) {
     const bool rounded = p != precision::exact;
-#  if defined(__x86_64__)
+#  if TERN_X86_TILES
     if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
       (rounded ? multiply_panels<amx::unit<precision::bf16>, B>
                : multiply_panels<amx::unit<precision::exact>, B>)(alpha, a, scale, b, c, accumulate,
