@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -39,6 +40,9 @@ struct no_hook {
 
 template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
 class decoder {
+  static_assert(std::default_initializable<WeightQ> && std::default_initializable<ActQ>,
+                "a decoder makes its quantizers itself: they need a constructor without arguments");
+
  public:
   using owner = Owner;                        ///< type of every matrix
   using scalar = scalar_of<Owner>;            ///< type of an element
