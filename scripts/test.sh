@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 # These are for emulated processors, the other compiler and the adapters. libtorch needs 150
 # packages, and clang 19 doubles what clang compiles, so only continuous integration installs them;
 # they are used wherever they are installed.
-setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libtbb-dev libxtensor-dev libarmadillo-dev \
+setup_packages qemu-user g++-aarch64-linux-gnu clang-16 libc++-16-dev libtbb-dev libxtensor-dev libarmadillo-dev \
   ${CI:+libtorch-dev clang-19}
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"

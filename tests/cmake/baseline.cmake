@@ -12,7 +12,7 @@ add_test(NAME baseline/portable_gemm COMMAND test_baseline_kernel "[gemm]")
 add_test(NAME baseline/no_avx COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/baseline/no_avx.sh"
                                       "${CMAKE_OBJDUMP}" "$<TARGET_FILE:test_baseline>")
 
-file(GLOB sources CONFIGURE_DEPENDS isa/*.cpp quant/*.cpp kernel/*.cpp linalg/gemm.cpp)
+file(GLOB sources CONFIGURE_DEPENDS core/simd.cpp isa/*.cpp quant/*.cpp kernel/*.cpp linalg/gemm.cpp)
 add_executable(test_baseline_kernel ${sources})
 tern_unite(test_baseline_kernel ${sources})
 target_link_libraries(test_baseline_kernel PRIVATE tern_test_main)

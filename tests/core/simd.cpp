@@ -144,3 +144,23 @@ TEMPLATE_TEST_CASE("a fold's bits depend on neither alignment nor stride", "[sim
       }
   }
 }
+
+TEST_CASE("norm is finite where a number can hold it", "[simd]") {
+  const std::vector<float> x(100, 1e30f), small(100, 3.0f);
+  CHECK(simd::norm(row_view<const float>(x)) == Approx(1e31));
+  CHECK(simd::norm(row_view<const float>(small)) == 30);
+  CHECK(simd::norm(row_view<const float>{}) == 0);
+  const std::vector<double> wide(4, 1e300);
+  CHECK(simd::norm(row_view<const double>(wide)) == Approx(2e300));
+}
+
+TEST_CASE("nearbyint rounds half to even and keeps what is not finite", "[simd]") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const double v : {0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.49999999999999994,
+                         4503599627370497.5, 9007199254740993.0, -1e300, inf, -inf}) {
+    const auto got = simd::nearbyint<double>(simd::batch<double>(v)).get(0);
+    CHECK(got == std::nearbyint(v));
+    CHECK(std::signbit(got) == std::signbit(v));
+  }
+  CHECK(std::isnan(simd::nearbyint<float>(simd::batch<float>(std::nanf(""))).get(0)));
+}

@@ -34,7 +34,7 @@ struct logits_loss {
                         const logits_options& options, row_view<T> lse_student,
                         row_view<T> lse_teacher, executor_ref ex = {},
                         row_view<const T> weights = {}) {
-    check(student, teacher, options, lse_student.size, lse_teacher.size);
+    check(student, teacher, options, lse_student.size, lse_teacher.size, weights);
     if (student.rows == 0) return 0;
     std::array<double, 64> partial{};
     const std::size_t grain = (student.rows + partial.size() - 1) / partial.size();
@@ -61,7 +61,7 @@ struct logits_loss {
                                row_view<const T> lse_teacher, T scale, std::size_t first_column,
                                matrix_view<T> block, executor_ref ex = {},
                                row_view<const T> weights = {}) {
-    check(student, teacher, options, lse_student.size, lse_teacher.size);
+    check(student, teacher, options, lse_student.size, lse_teacher.size, weights);
     cross_entropy<T>::require_columns(student, first_column, block, "logits_loss: block");
     if (student.rows == 0) return;
     const simd::batch<T> factor(static_cast<T>(1 / options.tau));
@@ -101,10 +101,12 @@ struct logits_loss {
   }
 
   static void check(matrix_view<const T> student, matrix_view<const T> teacher,
-                    const logits_options& options, std::size_t lse_s, std::size_t lse_t) {
+                    const logits_options& options, std::size_t lse_s, std::size_t lse_t,
+                    row_view<const T> weights) {
     require_shape(teacher, student.rows, student.cols, "logits_loss: teacher");
     require_size(lse_s, student.rows, "logits_loss: lse_student");
     require_size(lse_t, student.rows, "logits_loss: lse_teacher");
+    if (weights) require_size(weights.size, student.rows, "logits_loss: weights");
     if (!(options.tau > 0)) throw config_error("logits_loss: tau must be positive");
   }
 };

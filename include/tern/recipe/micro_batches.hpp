@@ -68,11 +68,13 @@ class batch_source {
 class corpus_batches final : public batch_source {
  public:
   /// A micro-batch has `sequences` windows of `length` tokens; `seed` gives their order. Throws
-  /// config_error if the stream is shorter than one window and its next token. The stream must
-  /// outlive this object.
+  /// config_error if there are no sequences or the stream is shorter than one window and its next
+  /// token. The stream must outlive this object.
   corpus_batches(std::span<const std::int32_t> stream, std::size_t sequences, std::size_t length,
                  std::uint64_t seed, std::optional<std::int32_t> separator = {})
-      : windows_(stream, length, seed, separator), sequences_(sequences) {}
+      : windows_(stream, length, seed, separator), sequences_(sequences) {
+    if (sequences == 0) throw config_error("corpus_batches: expected at least one sequence");
+  }
 
   void fill(micro_batch& batch, std::size_t number, bool /*every_token*/) override {
     batch.clear();
