@@ -9,6 +9,16 @@
 
 #include "tern/version.hpp"
 
+#if defined(__x86_64__) || defined(__i386__)
+#  define TERN_OWN_ARCH_ 1
+#else
+#  define TERN_OWN_ARCH_ 0  // xsimd 8's functions for AArch64 take no type but their own
+#  if XSIMD_VERSION_MAJOR < 14 && (defined(__ASSOCIATIVE_MATH__) || defined(__FAST_MATH__))
+#    error "before xsimd 14, exp is wrong where sums may be reordered: add -fno-associative-math"
+#  endif
+#endif
+
+#if TERN_OWN_ARCH_
 namespace tern::inline TERN_ABI::simd {
 
 /// The instruction set of this translation unit, as a type of its own. xsimd's functions for it
@@ -26,8 +36,13 @@ template <class T>
 struct get_bool_simd_register<T, tern::simd::arch> : get_bool_simd_register<T, default_arch> {};
 
 }  // namespace xsimd::types
+#endif
 
 namespace tern::inline TERN_ABI::simd {
+
+#if !TERN_OWN_ARCH_
+using arch = xsimd::default_arch;
+#endif
 
 /// Vector of T for the widest instruction set that this translation unit is compiled for.
 template <class T>
@@ -51,12 +66,12 @@ batch<T> opaque(batch<T> x) {
   return x;
 }
 
-/// Rounds half to even in the default rounding mode. Without an instruction for it (before SSE4.1)
-/// a number of which the last bit counts 1 is added and subtracted; xsimd 8 lets compilers cancel
-/// both where sums may be reordered.
+/// Rounds half to even in the default rounding mode. Where xsimd has no instruction for it
+/// (before SSE4.1, and on AArch64), a number of which the last bit counts 1 is added and
+/// subtracted; xsimd 8 lets compilers cancel both where sums may be reordered.
 template <class T>
 batch<T> nearbyint(const batch<T>& x) {
-#if (defined(__x86_64__) || defined(__i386__)) && !defined(__SSE4_1__)
+#if (TERN_OWN_ARCH_ && !defined(__SSE4_1__)) || defined(__aarch64__)
   const batch<T> big(1 / std::numeric_limits<T>::epsilon());
   const batch<T> sign = xsimd::bitofsign(x), magnitude = x ^ sign;
   return sign ^ xsimd::select(magnitude < big, opaque<T>(magnitude + big) - big, magnitude);
