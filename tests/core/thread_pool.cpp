@@ -11,7 +11,8 @@
 
 #include "tests/support.hpp"
 
-#if __has_include(<sys/wait.h>) && !defined(__SANITIZE_THREAD__)  // it starts no threads after a fork
+#if __has_include( \
+    <sys/wait.h>) && !defined(__SANITIZE_THREAD__)  // it starts no threads after a fork
 #  include <sys/wait.h>
 #  include <unistd.h>
 #endif
@@ -80,7 +81,8 @@ TEST_CASE("a number of threads that no machine has is refused by name") {
   CHECK_THROWS_AS(thread_pool(threads), tern::config_error);
 }
 
-#if __has_include(<sys/wait.h>) && !defined(__SANITIZE_THREAD__)  // it starts no threads after a fork
+#if __has_include( \
+    <sys/wait.h>) && !defined(__SANITIZE_THREAD__)  // it starts no threads after a fork
 namespace {
 
 /// Status of a child process that calls f, and then ends by itself.

@@ -16,8 +16,8 @@
 #  define TERN_AARCH64 0  ///< 1 where kernels for AArch64 are compiled
 #endif
 
-/// 1 where kernels for AMX are compiled. The intrinsics of g++ use `long` as an address, which is too
-/// short on Windows.
+/// 1 where kernels for AMX are compiled. The intrinsics of g++ use `long` as an address, which is
+/// too short on Windows.
 #if TERN_X86 && defined(__x86_64__) && !defined(_WIN32)
 #  define TERN_X86_TILES 1
 #else
