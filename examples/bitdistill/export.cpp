@@ -2,18 +2,18 @@
 #include <fmt/core.h>
 
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
 #include "tern/checkpoint/load_model.hpp"
-#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_model_text.hpp"
 #include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "texts.hpp"
 
 namespace bitdistill {
 namespace {
@@ -46,9 +46,13 @@ void report(const fs::path& file) {
              grouped(static_cast<std::size_t>(fs::file_size(file))));
 }
 
-std::optional<tern::bpe_tokenizer> tokenizer_beside(const fs::path& model) {
-  if (!tern::is_gguf(model) && !fs::exists(model / "tokenizer.json")) return {};
-  return tern::load_tokenizer(model);
+/// Says which added tokens a GGUF file cannot have, since the model has no row for them.
+void say_left_out(const tern::bpe_tokenizer& tokenizer, std::size_t rows) {
+  if (tokenizer.vocab_size() <= rows) return;
+  fmt::print(stderr,
+             "bitdistill: note: the model has {} tokens, its tokenizer {}; the file is without "
+             "those from {} on\n",
+             rows, tokenizer.vocab_size(), tokenizer.token_text(static_cast<std::int32_t>(rows)));
 }
 
 }  // namespace
@@ -57,10 +61,11 @@ void export_model(const options& o) {
   const fs::path from = o.model, to = o.out;
   if (fs::exists(to)) throw tern::config_error("'" + o.out + "' exists already");
   auto model = tern::load_model<>(from);
-  const auto tokenizer = tokenizer_beside(from);
+  const auto text = read_text_of(o.model, o.tokenizer);
   if (o.to == "gguf") {
+    if (text.tokenizer) say_left_out(*text.tokenizer, model.config().vocab_size);
     tern::save_gguf(model, to, gguf_storage_of(o, model.config().ternary),
-                    tokenizer ? &*tokenizer : nullptr);
+                    text.tokenizer ? &*text.tokenizer : nullptr, text.conventions);
     return report(to);
   }
   tern::thread_pool pool(o.threads);
@@ -70,7 +75,7 @@ void export_model(const options& o) {
     pack(model, o, pool);
     tern::save_packed_model(model, to, dense_type(o));
   }
-  if (tokenizer) tokenizer->save(to / "tokenizer.json");
+  tern::save_model_text(text, to);
   tern::load_model<>(to);  // throws where the files cannot be read back
   report(to / "model.safetensors");
 }

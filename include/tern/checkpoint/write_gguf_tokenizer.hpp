@@ -17,29 +17,72 @@
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/end_tokens.hpp"
+#include "tern/text/text_conventions.hpp"
 
 namespace tern::inline TERN_ABI {
 
 namespace detail {
 
+/// The steps in the form of gguf_pretokenizers: a ByteLevel step that splits with GPT-2's pattern
+/// is that split, then a ByteLevel step that does not split.
+inline std::vector<pretokenizer_step> with_plain_byte_level(std::vector<pretokenizer_step> steps) {
+  if (steps.empty()) return steps;
+  auto* last = std::get_if<byte_level_step>(&steps.back());
+  if (last == nullptr || !last->use_regex || last->add_prefix_space) return steps;
+  last->use_regex = false;
+  steps.insert(steps.end() - 1, split_step{std::string(gpt2_pattern)});
+  return steps;
+}
+
 inline const gguf_pretokenizer& gguf_pretokenizer_of(const bpe_definition& from) {
+  const auto steps = with_plain_byte_level(from.pretokenizer);
   for (const auto& pre : gguf_pretokenizers)
-    if (pre.steps() == from.pretokenizer && pre.nfc == !from.normalizer.empty() &&
+    if (pre.steps() == steps && pre.nfc == !from.normalizer.empty() &&
         pre.whole_words == from.whole_words)
       return pre;
   throw config_error("no tokenizer.ggml.pre of GGUF stands for how this tokenizer cuts text");
 }
 
+/// Writes the tokens that end a text. GGUF has one key for the end of a text, one for the end of a
+/// turn and one for the end of a message. llama.cpp ends a text at each of them, so further ends
+/// use the other two keys.
+inline void write_gguf_ends(gguf_writer& file, const bpe_tokenizer& tokenizer,
+                            const text_conventions& conventions) {
+  const bpe_definition& from = tokenizer.definition();
+  const auto id = [&](const char* key, std::optional<std::int32_t> token) {
+    if (token) file.metadata(key, static_cast<std::uint32_t>(*token));
+  };
+  auto ends = conventions.ends.empty() ? named_ends(tokenizer) : conventions.ends;
+  std::optional<std::int32_t> end;
+  if (!from.suffix.empty())
+    end = from.suffix.front();
+  else if (conventions.tokenizer_end && std::ranges::count(ends, *conventions.tokenizer_end) != 0)
+    end = conventions.tokenizer_end;
+  else if (!ends.empty())
+    end = ends.front();
+  if (end) std::erase(ends, *end);
+  id("tokenizer.ggml.eos_token_id", end);
+  if (!conventions.ends.empty()) {
+    if (!ends.empty()) id("tokenizer.ggml.eot_token_id", ends[0]);
+    if (ends.size() > 1) id("tokenizer.ggml.eom_token_id", ends[1]);
+  }
+  id("tokenizer.ggml.bos_token_id", !from.prefix.empty() ? std::optional(from.prefix.front())
+                                    : conventions.bos    ? conventions.bos
+                                                         : end);
+  id("tokenizer.ggml.padding_token_id", conventions.pad);
+}
+
 }  // namespace detail
 
-/// Writes `vocab_size` tokens: those of the tokenizer, then unused ones. The token that ends a text
-/// is recognized by its name. Throws config_error where GGUF cannot say what the tokenizer does.
+/// Writes `vocab_size` tokens: those of the tokenizer, then unused ones. Added tokens for which the
+/// model has no row are left out. Where `conventions` have no ends, these are recognized by their
+/// names. Throws config_error where GGUF cannot say what the tokenizer does.
 inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokenizer,
-                                 std::size_t vocab_size) {
+                                 std::size_t vocab_size, const text_conventions& conventions = {}) {
   const bpe_definition& from = tokenizer.definition();
   const auto& pre = detail::gguf_pretokenizer_of(from);
-  if (tokenizer.vocab_size() > vocab_size)
-    throw config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
+  if (from.tokens.size() > vocab_size)
+    throw config_error("the tokenizer has a vocabulary of " + std::to_string(from.tokens.size()) +
                        " tokens, the model " + std::to_string(vocab_size));
   if (from.prefix.size() > 1 || from.suffix.size() > 1)
     throw config_error("GGUF puts one token before a text and one behind it, no more");
@@ -47,6 +90,7 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   std::vector<std::string> tokens(vocab_size);
   std::vector<std::int32_t> types(vocab_size, static_cast<std::int32_t>(gguf_token::unused));
   const auto put = [&](std::size_t id, std::string text, gguf_token type) {
+    if (id >= vocab_size) return;
     tokens[id] = std::move(text);
     types[id] = static_cast<std::int32_t>(type);
   };
@@ -60,6 +104,8 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   merges.reserve(from.merges.size());
   for (const auto& [left, right] : from.merges)
     merges.push_back(spelled(left) + " " + spelled(right));
+  for (const auto& [id, text] : from.decode_only)
+    put(static_cast<std::size_t>(id), text, gguf_token::normal);
   for (const auto& token : from.added)
     put(static_cast<std::size_t>(token.id), token.content,
         token.special ? gguf_token::control : gguf_token::user_defined);
@@ -71,15 +117,9 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   file.metadata_list("tokenizer.ggml.merges", merges);
   file.metadata("tokenizer.ggml.add_bos_token", !from.prefix.empty());
   file.metadata("tokenizer.ggml.add_eos_token", !from.suffix.empty());
-  const auto id = [&](const char* key, std::optional<std::int32_t> token) {
-    if (token) file.metadata(key, static_cast<std::uint32_t>(*token));
-  };
-  const auto ends = end_tokens(tokenizer);
-  const auto end = !from.suffix.empty() ? std::optional(from.suffix.front())
-                   : !ends.empty()      ? std::optional(ends.front())
-                                        : std::nullopt;
-  id("tokenizer.ggml.eos_token_id", end);
-  id("tokenizer.ggml.bos_token_id", from.prefix.empty() ? end : from.prefix.front());
+  detail::write_gguf_ends(file, tokenizer, conventions);
+  if (!conventions.chat_template.empty())
+    file.metadata("tokenizer.chat_template", conventions.chat_template);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -1,0 +1,34 @@
+// Writing what belongs to a model besides its weights into a folder that has the weights.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "tern/checkpoint/make_folder.hpp"
+#include "tern/checkpoint/model_text.hpp"
+#include "tern/core/atomic_file.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_json.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Writes the tokenizer and the files beside it, and adds the ids of special tokens to config.json.
+/// Files and ids that the folder has already stay. Throws io_error or format_error.
+inline void save_model_text(const model_text& text, const std::filesystem::path& folder) {
+  for (const auto& [name, content] : text.files) {
+    const auto path = folder / name;
+    if (std::filesystem::exists(path)) continue;
+    make_folder(path.parent_path());
+    write_file(path, content);
+  }
+  if (text.tokenizer && !std::filesystem::exists(folder / "tokenizer.json"))
+    text.tokenizer->save(folder / "tokenizer.json");
+  const auto file = folder / "config.json";
+  auto config = read_json(file);
+  const auto before = config;
+  for (const auto& [key, value] : text.ids.items())
+    if (!config.contains(key)) config[key] = value;
+  if (config != before) write_json(file, config);
+}
+
+}  // namespace tern::inline TERN_ABI
