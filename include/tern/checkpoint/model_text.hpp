@@ -5,7 +5,6 @@
 #include <array>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "tern/core/error.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/gguf/file.hpp"
+#include "tern/json/read_json.hpp"
 #include "tern/json/write_json.hpp"
 #include "tern/text/end_tokens.hpp"
 #include "tern/text/text_conventions.hpp"

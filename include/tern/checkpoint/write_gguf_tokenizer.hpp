@@ -47,12 +47,16 @@ inline const gguf_pretokenizer& gguf_pretokenizer_of(const bpe_definition& from)
 /// turn and one for the end of a message. llama.cpp ends a text at each of them, so further ends
 /// use the other two keys.
 inline void write_gguf_ends(gguf_writer& file, const bpe_tokenizer& tokenizer,
-                            const text_conventions& conventions) {
+                            std::size_t vocab_size, const text_conventions& conventions) {
   const bpe_definition& from = tokenizer.definition();
+  const auto known = [&](std::int32_t token) {
+    return static_cast<std::size_t>(token) < vocab_size;
+  };
   const auto id = [&](const char* key, std::optional<std::int32_t> token) {
-    if (token) file.metadata(key, static_cast<std::uint32_t>(*token));
+    if (token && known(*token)) file.metadata(key, static_cast<std::uint32_t>(*token));
   };
   auto ends = conventions.ends.empty() ? named_ends(tokenizer) : conventions.ends;
+  std::erase_if(ends, [&](std::int32_t token) { return !known(token); });
   std::optional<std::int32_t> end;
   if (!from.suffix.empty())
     end = from.suffix.front();
@@ -117,7 +121,7 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   file.metadata_list("tokenizer.ggml.merges", merges);
   file.metadata("tokenizer.ggml.add_bos_token", !from.prefix.empty());
   file.metadata("tokenizer.ggml.add_eos_token", !from.suffix.empty());
-  detail::write_gguf_ends(file, tokenizer, conventions);
+  detail::write_gguf_ends(file, tokenizer, vocab_size, conventions);
   if (!conventions.chat_template.empty())
     file.metadata("tokenizer.chat_template", conventions.chat_template);
 }
