@@ -20,11 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
+tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& config) {
   using tern::ggml_type;
   if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits must be 8, 16 or 32");
   tern::gguf_storage storage;
-  const std::string& name = o.type.empty() ? (ternary ? "tq2_0" : "f16") : o.type;
+  const std::string& name = o.type.empty() ? (config.ternary ? "tq2_0" : "f16") : o.type;
   for (const auto& [known, type] : {std::pair("f32", ggml_type::f32),
                                     {"f16", ggml_type::f16},
                                     {"bf16", ggml_type::bf16},
@@ -37,6 +37,13 @@ tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
   storage.tables = o.head_bits == 8    ? ggml_type::q8_0
                    : o.head_bits == 16 ? ggml_type::f16
                                        : ggml_type::f32;
+  if (storage.tables == ggml_type::q8_0 && config.hidden_size % 32 != 0) {
+    fmt::print(stderr,
+               "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have "
+               "{}; it is stored as F16\n",
+               config.hidden_size);
+    storage.tables = ggml_type::f16;
+  }
   if (name == "i2_s_arm") storage.layout = tern::i2_s_layout::arm;
   return storage;
 }
@@ -64,7 +71,7 @@ void export_model(const options& o) {
   const auto text = read_text_of(o.model, o.tokenizer);
   if (o.to == "gguf") {
     if (text.tokenizer) say_left_out(*text.tokenizer, model.config().vocab_size);
-    tern::save_gguf(model, to, gguf_storage_of(o, model.config().ternary),
+    tern::save_gguf(model, to, gguf_storage_of(o, model.config()),
                     text.tokenizer ? &*text.tokenizer : nullptr, text.conventions);
     return report(to);
   }

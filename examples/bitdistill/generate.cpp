@@ -62,10 +62,17 @@ std::string chat_text(const options& o, const tern::model_text& text, const std:
   return chat;
 }
 
-/// The tokens that end an answer: those that --end-token names, or those of the model.
+/// The tokens that end an answer: those that --end-token names, or those of the model. The format of
+/// the Qwen family ends each message with <|im_end|>.
 std::vector<std::int32_t> ends_of(const options& o, const tern::model_text& text) {
-  if (o.end_tokens.empty()) return text.conventions.ends;
   std::vector<std::int32_t> ids;
+  if (o.end_tokens.empty()) {
+    ids = text.conventions.ends;
+    const auto message_end = text.tokenizer->token_id("<|im_end|>");
+    if (o.chat && text.conventions.chat_template.empty() && message_end)
+      ids.push_back(*message_end);
+    return ids;
+  }
   for (const std::string& name : o.end_tokens) {
     const auto id = text.tokenizer->token_id(name);
     if (!id) throw tern::config_error("--end-token: the tokenizer has no token \"" + name + "\"");

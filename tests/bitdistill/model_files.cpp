@@ -66,15 +66,15 @@ tern::bpe_tokenizer with_special(std::vector<std::string> tokens) {
   return tern::bpe_tokenizer::train("", {.vocab_size = 300, .special_tokens = std::move(tokens)});
 }
 
-outcome good(outcome result) {
+outcome completed(outcome result) {
   INFO(result.err);
   REQUIRE(result.code == 0);
   return result;
 }
 
-outcome good(const words& arguments) { return good(run_bitdistill(arguments)); }
+outcome completed(const words& arguments) { return completed(run_bitdistill(arguments)); }
 
-void refused(const outcome& result, const std::string& text) {
+void fails_with(const outcome& result, const std::string& text) {
   INFO(result.err);
   CHECK(result.code == 2);
   CHECK(result.err.find(text) != std::string::npos);
@@ -120,8 +120,9 @@ TEST_CASE("a text ends at the token that the model's files name") {
   INFO(name);
   const folder f(with_special({"<|fin|>", "<|pad|>"}));
   f.write(file, content);
-  CHECK(good(f.generate({"--prompt", "the cat", "--max-tokens", "4"})).err.find(" + 0 tokens") !=
-        std::string::npos);
+  CHECK(
+      completed(f.generate({"--prompt", "the cat", "--max-tokens", "4"})).err.find(" + 0 tokens") !=
+      std::string::npos);
 }
 
 TEST_CASE("an ordinary entry with the name of an end ends nothing") {
@@ -130,23 +131,24 @@ TEST_CASE("an ordinary entry with the name of an end ends nothing") {
   d.tokens[0] = "</s>";
   const folder f{tern::bpe_tokenizer(d)};
   f.configure("eos_token_id", 300);
-  CHECK(good(f.generate({"--prompt", "the", "--max-tokens", "3"})).out == "</s></s></s>\n");
+  CHECK(completed(f.generate({"--prompt", "the", "--max-tokens", "3"})).out == "</s></s></s>\n");
 }
 
 TEST_CASE("--end-token names other ends") {
   const folder f(with_special({"<|a|>", "<|b|>"}));
   f.configure("eos_token_id", 0);
   const words prompt{"--prompt", "x", "--max-tokens", "2", "--end-token"};
-  CHECK(good(f.generate(prompt + words{"<|b|>"})).out == "<|a|><|a|>\n");
-  CHECK(good(f.generate(prompt + words{"<|b|>", "--end-token", "<|a|>"})).out == "\n");
-  refused(f.generate(prompt + words{"<|c|>"}), "--end-token: the tokenizer has no token \"<|c|>\"");
+  CHECK(completed(f.generate(prompt + words{"<|b|>"})).out == "<|a|><|a|>\n");
+  CHECK(completed(f.generate(prompt + words{"<|b|>", "--end-token", "<|a|>"})).out == "\n");
+  fails_with(f.generate(prompt + words{"<|c|>"}),
+             "--end-token: the tokenizer has no token \"<|c|>\"");
 }
 
 TEST_CASE("ids without a token are never drawn") {
   const folder f(with_special({"<|endoftext|>"}), 4000);
   f.configure("eos_token_id", 3999);
   const auto result =
-      good(f.generate({"--prompt", "x", "--max-tokens", "40", "--temperature", "5"}));
+      completed(f.generate({"--prompt", "x", "--max-tokens", "40", "--temperature", "5"}));
   CHECK(result.out.size() > 20);
 }
 
@@ -160,7 +162,7 @@ TEST_CASE("an export keeps what stands beside the weights") {
   f.configure("eos_token_id", {1, 2});
   f.configure("bos_token_id", 0);
   const std::string form = GENERATE("bitnet", "packed");
-  good({"export", "--model", f.path().string(), "--to", form, "--out", f.at("out")});
+  completed({"export", "--model", f.path().string(), "--to", form, "--out", f.at("out")});
   for (const auto& [name, content] : files) CHECK(bytes_of(f.at("out/" + name)) == content);
   const auto config = tern::read_json(f.at("out/config.json"));
   CHECK(config.at("eos_token_id") == nlohmann::json({1, 2}));
@@ -171,7 +173,7 @@ TEST_CASE("a GGUF export keeps ends and chat template") {
   const folder f(with_special({"<|begin|>", "<|fin|>", "<|turn|>"}));
   f.write("generation_config.json", R"({"eos_token_id": [1, 2]})");
   f.write("tokenizer_config.json", R"({"eos_token": "<|turn|>", "chat_template": "{{ 1 }}"})");
-  good({"export", "--model", f.path().string(), "--to", "gguf", "--out", f.at("m.gguf")});
+  completed({"export", "--model", f.path().string(), "--to", "gguf", "--out", f.at("m.gguf")});
   const tern::gguf_file file(f.at("m.gguf"));
   CHECK(file.metadata().get<int>("tokenizer.ggml.eos_token_id") == 2);
   CHECK(file.metadata().get<int>("tokenizer.ggml.eot_token_id") == 1);
@@ -183,8 +185,8 @@ TEST_CASE("a run separates texts by the model's own end and keeps what stands be
   const std::string generation = R"({"eos_token_id": [1, 2], "bos_token_id": 0})";
   f.write("generation_config.json", generation);
   f.configure("eos_token_id", {1, 2});
-  good(words{"finetune", "--model", f.path().string(), "--out", f.at("run")} +
-       training(task_of_letters(f), "finetune"));
+  completed(words{"finetune", "--model", f.path().string(), "--out", f.at("run")} +
+            training(task_of_letters(f), "finetune"));
   for (const char* part : {"run/stages/finetune/", "run/models/finetune/"}) {
     CHECK(bytes_of(f.at(std::string(part) + "generation_config.json")) == generation);
     CHECK(tern::read_json(f.at(std::string(part) + "config.json")).at("eos_token_id") ==
@@ -196,10 +198,10 @@ TEST_CASE("a model that names no end needs --separator") {
   const folder f(with_special({"<|x|>"}));
   const auto arguments = words{"finetune", "--model", f.path().string(), "--out", f.at("run")} +
                          training(task_of_letters(f), "finetune");
-  refused(run_bitdistill(arguments), "(--separator) names the token between documents");
-  refused(run_bitdistill(arguments + words{"--separator", "<|y|>"}),
-          "data.separator: the tokenizer has no token \"<|y|>\"");
-  good(arguments + words{"--separator", "<|x|>"});
+  fails_with(run_bitdistill(arguments), "(--separator) names the token between documents");
+  fails_with(run_bitdistill(arguments + words{"--separator", "<|y|>"}),
+             "data.separator: the tokenizer has no token \"<|y|>\"");
+  completed(arguments + words{"--separator", "<|x|>"});
 }
 
 TEST_CASE("a chat is written with the model's own template") {
@@ -209,9 +211,9 @@ TEST_CASE("a chat is written with the model's own template") {
       "tokenizer_config.json",
       R"({"chat_template": "{% for m in messages %}<|begin|>{{ m.role }}:{{ m.content }}{% endfor %}"})");
   const words ask{"--chat", "--prompt", "hi", "--max-tokens", "0"};
-  CHECK(good(f.generate(ask)).err.starts_with("8 + 0 tokens"));
-  CHECK(good(f.generate(ask + words{"--system", "ab"})).err.starts_with("18 + 0 tokens"));
-  refused(f.generate(ask + words{"--no-think"}), "has no enable_thinking");
+  CHECK(completed(f.generate(ask)).err.starts_with("8 + 0 tokens"));
+  CHECK(completed(f.generate(ask + words{"--system", "ab"})).err.starts_with("18 + 0 tokens"));
+  fails_with(f.generate(ask + words{"--no-think"}), "has no enable_thinking");
 }
 
 TEST_CASE("a chat without a template that can be used is refused") {
@@ -226,7 +228,7 @@ TEST_CASE("a chat without a template that can be used is refused") {
   const folder f(with_special({"<|fin|>"}));
   f.configure("eos_token_id", 0);
   f.write("tokenizer_config.json", config);
-  refused(f.generate({"--chat", "--prompt", "hi", "--max-tokens", "0"}), message);
+  fails_with(f.generate({"--chat", "--prompt", "hi", "--max-tokens", "0"}), message);
 }
 
 TEST_CASE("--tokenizer helps a file whose tokenizer cannot be read") {
@@ -240,7 +242,7 @@ TEST_CASE("--tokenizer helps a file whose tokenizer cannot be read") {
     INFO(command[0]);
     const words arguments = command + words{"--model", gguf};
     CHECK(run_bitdistill(arguments).code == 2);
-    good(arguments + words{"--tokenizer", place});
+    completed(arguments + words{"--tokenizer", place});
   }
 }
 
@@ -256,6 +258,6 @@ TEST_CASE("a teacher may have a vocabulary that is padded otherwise, but no othe
                           training(task_of_letters(student), "distill") +
                           words{"distill.losses.relations.split_heads=2"});
   };
-  good(distill(padded, "run"));
-  refused(distill(other, "other"), "has another tokenizer than the student: id 5 is");
+  completed(distill(padded, "run"));
+  fails_with(distill(other, "other"), "has another tokenizer than the student: id 5 is");
 }

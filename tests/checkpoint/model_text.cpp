@@ -36,7 +36,7 @@ struct folder {
   tern_test::scratch_dir scratch;
 };
 
-model_config tiny() {
+model_config narrow() {
   model_config c;
   c.vocab_size = 264;
   c.hidden_size = 16;
@@ -198,7 +198,7 @@ TEST_CASE("a GGUF file keeps ends and the chat template", "[model_text]") {
   c.ends = {1, 2, 3};
   c.tokenizer_end = 2;
   c.chat_template = "{{ x }}";
-  decoder<> model(tiny());
+  decoder<> model(narrow());
   model.initialize(1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer, c);
   const gguf_file file(f.at("m.gguf"));
@@ -218,7 +218,7 @@ TEST_CASE("a folder that comes from a GGUF file says the same to transformers", 
   const folder f, to;
   fs::remove(to.at("tokenizer.json"));
   const auto tokenizer = with_special({"<a>", "<b>", "<|im_end|>"});
-  decoder<> model(tiny());
+  decoder<> model(narrow());
   model.initialize(1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer,
             {.bos = 0, .ends = {1, 2}, .chat_template = "{{ x }}"});
@@ -238,7 +238,7 @@ TEST_CASE("control tokens of a GGUF file that end a message by their names end a
           "[model_text]") {
   const folder f;
   const auto tokenizer = with_special({"<a>", "<|im_end|>"});
-  decoder<> model(tiny());
+  decoder<> model(narrow());
   model.initialize(1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer, {.ends = {0}});
   CHECK(load_model_text(f.at("m.gguf")).conventions.ends == ids{0, 1});
@@ -252,7 +252,7 @@ TEST_CASE("ByteLevel with its own pattern is a preset of GGUF", "[model_text]") 
   definition.pretokenizer = {byte_level_step{false, true}};
   if (digits) definition.pretokenizer.insert(definition.pretokenizer.begin(), split_step{"\\p{N}"});
   const bpe_tokenizer tokenizer(definition);
-  decoder<> model(tiny());
+  decoder<> model(narrow());
   model.initialize(1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
   CHECK(gguf_file(f.at("m.gguf")).metadata().get<std::string>("tokenizer.ggml.pre") ==
@@ -261,12 +261,50 @@ TEST_CASE("ByteLevel with its own pattern is a preset of GGUF", "[model_text]") 
   CHECK(load_tokenizer(f.at("m.gguf")).encode(text) == tokenizer.encode(text));
 }
 
+TEST_CASE("a tokenizer of SentencePiece goes with its model", "[model_text]") {
+  const bool gemma = GENERATE(false, true);
+  const auto source = fs::path(__FILE__).parent_path().parent_path() / "oracle" /
+                      (gemma ? "sentencepiece_gemma.gguf" : "sentencepiece_llama.gguf");
+  const auto tokenizer = load_tokenizer(source);
+  const folder f;
+  auto config = narrow();
+  config.vocab_size = tokenizer.vocab_size() + 3;
+  decoder<> model(config);
+  model.initialize(1);
+  save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
+  CHECK(gguf_file(f.at("m.gguf")).metadata().get<std::string>("tokenizer.ggml.model") == "llama");
+  const auto again = load_tokenizer(f.at("m.gguf"));
+  CHECK(again.definition().merges == tokenizer.definition().merges);
+  for (const std::string text : {"Hello  world", " a\n\tb", "\u65e5\u672c <s>"})
+    CHECK(again.encode(text) == tokenizer.encode(text));
+}
+
+TEST_CASE("merges that scores cannot express are refused", "[model_text]") {
+  const folder f;
+  bpe_definition d;
+  d.tokens = {"a", "b", "c", "ab", "bc", "abc", "\u2581"};
+  d.merges = {{0, 1}, {1, 2}, {3, 2}};  // a and bc are not joined
+  d.normalizer = {replace_all{" ", "\u2581"}};
+  d.pretokenizer.clear();
+  d.decode = {replace_all{"\u2581", " "}, true, 0};
+  d.unknown.byte_fallback = true;
+  decoder<> model(narrow());
+  model.initialize(1);
+  const auto save = [&] {
+    const bpe_tokenizer tokenizer(d);
+    save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
+  };
+  CHECK(tern_test::message_of<config_error>(save).starts_with("no scores of SentencePiece"));
+  d.merges.push_back({0, 4});
+  CHECK(tern_test::message_of<config_error>(save) == "no error");
+}
+
 TEST_CASE("a GGUF file leaves out added tokens for which the model has no row", "[model_text]") {
   const folder f;
   auto definition = with_special({"<a>"}).definition();
   definition.added.push_back({"<pad>", 264});
   const bpe_tokenizer tokenizer(definition);
-  decoder<> model(tiny());
+  decoder<> model(narrow());
   model.initialize(1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
   CHECK_FALSE(load_tokenizer(f.at("m.gguf")).token_id("<pad>"));

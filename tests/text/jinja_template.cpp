@@ -10,26 +10,26 @@
 #include "tests/message.hpp"
 #include "tests/support.hpp"
 
-using json = nlohmann::ordered_json;
+using ordered = nlohmann::ordered_json;
 
 namespace {
 
-json read(const std::filesystem::path& path) {
+ordered read_ordered(const std::filesystem::path& path) {
   std::ifstream file(path);
-  return json::parse(file);
+  return ordered::parse(file);
 }
 
 std::string rendered(const std::string& source) {
-  std::map<std::string, json> variables{{"n", 7}, {"list", {1, 2}}};
+  std::map<std::string, ordered> variables{{"n", 7}, {"list", {1, 2}}};
   return tern::jinja_template(source).render(variables);
 }
 
 }  // namespace
 
 TEST_CASE("templates give the texts of transformers", "[jinja]") {
-  const auto oracle =
-      read(std::filesystem::path(__FILE__).parent_path().parent_path() / "oracle" / "jinja.json");
-  std::map<std::string, json> variables;
+  const auto oracle = read_ordered(std::filesystem::path(__FILE__).parent_path().parent_path() /
+                                   "oracle" / "jinja.json");
+  std::map<std::string, ordered> variables;
   for (const auto& [name, value] : oracle.at("variables").items()) variables[name] = value;
   for (const auto& c : oracle.at("cases")) {
     INFO(c.at("name"));
@@ -40,7 +40,7 @@ TEST_CASE("templates give the texts of transformers", "[jinja]") {
 }
 
 TEST_CASE("the templates of Qwen2.5 and Qwen3 give the texts of transformers", "[jinja]") {
-  const auto cases = json::parse(
+  const auto cases = ordered::parse(
 #include "tests/oracle/chat_template.inc"
   );
   std::map<std::string, std::string> templates;
@@ -48,14 +48,15 @@ TEST_CASE("the templates of Qwen2.5 and Qwen3 give the texts of transformers", "
                                    std::pair("qwen3", "tokenizers/qwen3/tokenizer_config.json")}) {
     const auto path = tern_test::data_file(file);
     if (path.empty()) return;
-    templates[form] = read(path).at("chat_template");
+    templates[form] = read_ordered(path).at("chat_template");
   }
   for (const auto& c : cases) {
     CAPTURE(c.dump());
-    std::map<std::string, json> variables{{"messages", c.at("messages")},
-                                          {"add_generation_prompt", c.at("add_generation_prompt")},
-                                          {"enable_thinking", c.at("enable_thinking")},
-                                          {"tools", nullptr}};
+    std::map<std::string, ordered> variables{
+        {"messages", c.at("messages")},
+        {"add_generation_prompt", c.at("add_generation_prompt")},
+        {"enable_thinking", c.at("enable_thinking")},
+        {"tools", nullptr}};
     CHECK(tern::jinja_template(templates.at(c.at("form"))).render(variables) ==
           c.at("text").get<std::string>());
   }

@@ -1,4 +1,5 @@
-// Writing the tokenizer of a model into its GGUF file, where byte-level BPE is called "gpt2".
+// Writing the tokenizer of a model into its GGUF file, where byte-level BPE is called "gpt2" and
+// the BPE of SentencePiece "llama".
 #pragma once
 
 #include <algorithm>
@@ -6,8 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -17,6 +21,9 @@
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/byte_level.hpp"
 #include "tern/text/end_tokens.hpp"
+#include "tern/text/pretokenizer.hpp"
+#include "tern/text/regex.hpp"
+#include "tern/text/sentencepiece.hpp"
 #include "tern/text/text_conventions.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -76,15 +83,64 @@ inline void write_gguf_ends(gguf_writer& file, const bpe_tokenizer& tokenizer,
   id("tokenizer.ggml.padding_token_id", conventions.pad);
 }
 
+/// Whether the text is changed and cut as SentencePiece does it, which GGUF calls "llama": spaces
+/// become visible, nothing is cut, and unknown characters are spelled in bytes.
+inline bool is_sentencepiece(const bpe_definition& from) {
+  const std::string space(metaspace);
+  const bool begins = from.normalizer.size() == 2;
+  std::vector<normalizer_step> expected;
+  if (begins) expected.emplace_back(prepend{space});
+  expected.emplace_back(replace_all{" ", space});
+  // Gemma's tokenizer.json cuts behind spaces, of which the normalizer leaves none.
+  const std::vector<pretokenizer_step> no_effect{
+      split_step{escape_regex(" "), split_behavior::merged_with_previous}};
+  return from.normalizer == expected &&
+         (from.pretokenizer.empty() || from.pretokenizer == no_effect) && !from.whole_words &&
+         from.unknown.byte_fallback &&
+         from.decode == decode_rules{replace_all{space, " "}, true, begins ? std::size_t{1} : 0};
+}
+
+/// The scores that have the effect of the merges: those of the whole piece fall in the order of its
+/// first merge. Throws config_error where scores cannot have this effect, since all ways to split a
+/// piece into two others count alike.
+inline std::vector<float> scores_of_merges(const bpe_definition& from, std::size_t vocab_size) {
+  std::vector<std::string> pieces = from.tokens;
+  for (std::string& piece : pieces)
+    if (fallback_byte(piece)) piece.clear();
+  std::unordered_map<std::string_view, std::size_t> ids;
+  for (std::size_t i = 0; i < pieces.size(); ++i) ids.emplace(pieces[i], i);
+  std::vector<float> scores(vocab_size, -1e6f);
+  std::vector<std::pair<std::int32_t, std::int32_t>> grouped;  // merges, ordered inside each piece
+  float score = 0;
+  for (std::size_t i = 0; i < from.merges.size();) {
+    const auto whole = [&](std::size_t m) {
+      const auto& [left, right] = from.merges[m];
+      return pieces[static_cast<std::size_t>(left)] + pieces[static_cast<std::size_t>(right)];
+    };
+    const std::string piece = whole(i);
+    const auto first = static_cast<std::ptrdiff_t>(grouped.size());
+    for (; i < from.merges.size() && whole(i) == piece; ++i) grouped.push_back(from.merges[i]);
+    std::sort(grouped.begin() + first, grouped.end());
+    const auto found = ids.find(piece);
+    if (found != ids.end()) scores[found->second] = score;
+    score -= 1;
+  }
+  if (merges_of_scores(pieces, std::span(scores).first(pieces.size())) != grouped)
+    throw config_error("no scores of SentencePiece have the effect of this tokenizer's merges");
+  return scores;
+}
+
 }  // namespace detail
 
-/// Writes `vocab_size` tokens: those of the tokenizer, then unused ones. Added tokens for which the
-/// model has no row are left out. Where `conventions` have no ends, these are recognized by their
-/// names. Throws config_error where GGUF cannot say what the tokenizer does.
+/// Writes `vocab_size` tokens: those of the tokenizer, then unused ones. Byte-level BPE is written
+/// as "gpt2", the BPE of SentencePiece as "llama". Added tokens for which the model has no row are
+/// left out. Where `conventions` have no ends, these are recognized by their names. Throws
+/// config_error where GGUF cannot say what the tokenizer does.
 inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokenizer,
                                  std::size_t vocab_size, const text_conventions& conventions = {}) {
   const bpe_definition& from = tokenizer.definition();
-  const auto& pre = detail::gguf_pretokenizer_of(from);
+  const bool of_pieces = detail::is_sentencepiece(from);
+  const auto* pre = of_pieces ? nullptr : &detail::gguf_pretokenizer_of(from);
   if (from.tokens.size() > vocab_size)
     throw config_error("the tokenizer has a vocabulary of " + std::to_string(from.tokens.size()) +
                        " tokens, the model " + std::to_string(vocab_size));
@@ -99,10 +155,13 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
     types[id] = static_cast<std::int32_t>(type);
   };
   for (std::size_t id = 0; id < vocab_size; ++id)
-    if (id < from.tokens.size() && !from.tokens[id].empty())
-      put(id, to_byte_level(from.tokens[id]), gguf_token::normal);
-    else
+    if (id >= from.tokens.size() || from.tokens[id].empty())
       tokens[id] = "[PAD" + std::to_string(id) + "]";
+    else if (of_pieces)
+      put(id, from.tokens[id],
+          fallback_byte(from.tokens[id]) ? gguf_token::byte : gguf_token::normal);
+    else
+      put(id, to_byte_level(from.tokens[id]), gguf_token::normal);
   const auto spelled = [&](std::int32_t id) { return tokens[static_cast<std::size_t>(id)]; };
   std::vector<std::string> merges;
   merges.reserve(from.merges.size());
@@ -113,12 +172,23 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
   for (const auto& token : from.added)
     put(static_cast<std::size_t>(token.id), token.content,
         token.special ? gguf_token::control : gguf_token::user_defined);
+  if (const auto unknown = from.unknown.token;
+      unknown && static_cast<std::size_t>(*unknown) < vocab_size)
+    types[static_cast<std::size_t>(*unknown)] = static_cast<std::int32_t>(gguf_token::unknown);
 
-  file.metadata("tokenizer.ggml.model", "gpt2");
-  file.metadata("tokenizer.ggml.pre", pre.name);
+  file.metadata("tokenizer.ggml.model", of_pieces ? "llama" : "gpt2");
+  file.metadata("tokenizer.ggml.pre", of_pieces ? std::string_view("default") : pre->name);
   file.metadata_list("tokenizer.ggml.tokens", tokens);
   file.metadata_list("tokenizer.ggml.token_type", types);
-  file.metadata_list("tokenizer.ggml.merges", merges);
+  if (of_pieces) {
+    file.metadata_list("tokenizer.ggml.scores", detail::scores_of_merges(from, vocab_size));
+    file.metadata("tokenizer.ggml.add_space_prefix", from.normalizer.size() == 2);
+    if (from.unknown.token)
+      file.metadata("tokenizer.ggml.unknown_token_id",
+                    static_cast<std::uint32_t>(*from.unknown.token));
+  } else {
+    file.metadata_list("tokenizer.ggml.merges", merges);
+  }
   file.metadata("tokenizer.ggml.add_bos_token", !from.prefix.empty());
   file.metadata("tokenizer.ggml.add_eos_token", !from.suffix.empty());
   detail::write_gguf_ends(file, tokenizer, vocab_size, conventions);
