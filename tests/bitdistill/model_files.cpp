@@ -232,7 +232,7 @@ TEST_CASE("a chat without a template that can be used is refused") {
 }
 
 TEST_CASE("--tokenizer helps a file whose tokenizer cannot be read") {
-  const folder f(with_special({"<|fin|>"}));
+  folder f(with_special({"<|fin|>"}));
   tern::save_gguf(*f.model, f.at("m.gguf"));
   const std::string gguf = f.at("m.gguf"), place = (f.path() / "tokenizer.json").string();
   write_text(f.at("text.txt"), "ab ab\n\nba\n");

@@ -100,32 +100,37 @@ inline bool is_sentencepiece(const bpe_definition& from) {
          from.decode == decode_rules{replace_all{space, " "}, true, begins ? std::size_t{1} : 0};
 }
 
-/// The scores that have the effect of the merges: those of the whole piece fall in the order of its
-/// first merge. Throws config_error where scores cannot have this effect, since all ways to split a
-/// piece into two others count alike.
+/// Scores that have the effect of the merges: they fall in the order of the merges. Pieces whose
+/// merges are interleaved had the same score, as in Gemma's files. Throws config_error where scores
+/// cannot have this effect: SentencePiece joins every two pieces that are a piece together.
 inline std::vector<float> scores_of_merges(const bpe_definition& from, std::size_t vocab_size) {
   std::vector<std::string> pieces = from.tokens;
   for (std::string& piece : pieces)
     if (fallback_byte(piece)) piece.clear();
   std::unordered_map<std::string_view, std::size_t> ids;
   for (std::size_t i = 0; i < pieces.size(); ++i) ids.emplace(pieces[i], i);
-  std::vector<float> scores(vocab_size, -1e6f);
-  std::vector<std::pair<std::int32_t, std::int32_t>> grouped;  // merges, ordered inside each piece
-  float score = 0;
-  for (std::size_t i = 0; i < from.merges.size();) {
-    const auto whole = [&](std::size_t m) {
-      const auto& [left, right] = from.merges[m];
-      return pieces[static_cast<std::size_t>(left)] + pieces[static_cast<std::size_t>(right)];
-    };
-    const std::string piece = whole(i);
-    const auto first = static_cast<std::ptrdiff_t>(grouped.size());
-    for (; i < from.merges.size() && whole(i) == piece; ++i) grouped.push_back(from.merges[i]);
-    std::sort(grouped.begin() + first, grouped.end());
-    const auto found = ids.find(piece);
-    if (found != ids.end()) scores[found->second] = score;
-    score -= 1;
+  std::vector<std::size_t> wholes;               // the piece that each merge gives
+  std::vector<std::size_t> last(pieces.size());  // the last merge of each piece
+  for (const auto& [left, right] : from.merges) {
+    const auto whole =
+        ids.find(pieces[static_cast<std::size_t>(left)] + pieces[static_cast<std::size_t>(right)]);
+    if (whole == ids.end()) throw config_error("a merge of this tokenizer gives no piece");
+    last[whole->second] = wholes.size();
+    wholes.push_back(whole->second);
   }
-  if (merges_of_scores(pieces, std::span(scores).first(pieces.size())) != grouped)
+  std::vector<float> scores(vocab_size, -1e6f);
+  float score = 0;
+  std::size_t end = 0;  // the last merge with the score
+  for (std::size_t i = 0; i < wholes.size(); ++i) {
+    if (i > end) score -= 1;
+    end = std::max(end, last[wholes[i]]);
+    scores[wholes[i]] = score;
+  }
+  auto expected = from.merges;
+  auto made = merges_of_scores(pieces, std::span(scores).first(pieces.size()));
+  std::ranges::sort(expected);
+  std::ranges::sort(made);
+  if (made != expected)
     throw config_error("no scores of SentencePiece have the effect of this tokenizer's merges");
   return scores;
 }
@@ -169,9 +174,15 @@ inline void write_gguf_tokenizer(gguf_writer& file, const bpe_tokenizer& tokeniz
     merges.push_back(spelled(left) + " " + spelled(right));
   for (const auto& [id, text] : from.decode_only)
     put(static_cast<std::size_t>(id), text, gguf_token::normal);
-  for (const auto& token : from.added)
-    put(static_cast<std::size_t>(token.id), token.content,
+  for (const auto& token : from.added) {
+    std::string content;  // user-defined tokens are looked for before spaces become visible
+    if (of_pieces && !token.special)
+      append_replaced(content, token.content, {std::string(metaspace), " "});
+    else
+      content = token.content;
+    put(static_cast<std::size_t>(token.id), std::move(content),
         token.special ? gguf_token::control : gguf_token::user_defined);
+  }
   if (const auto unknown = from.unknown.token;
       unknown && static_cast<std::size_t>(*unknown) < vocab_size)
     types[static_cast<std::size_t>(*unknown)] = static_cast<std::int32_t>(gguf_token::unknown);

@@ -20,8 +20,8 @@ namespace tern::inline TERN_ABI {
 namespace detail {
 
 /// Names of tokens that end one message of a chat.
-inline constexpr std::array<std::string_view, 6> message_end_names = {
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|eot|>"};
+inline constexpr std::array<std::string_view, 7> message_end_names = {
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<end_of_turn>", "<|end|>", "<|eot|>", "<|return|>"};
 /// Names of tokens that end a document.
 inline constexpr std::array<std::string_view, 5> document_end_names = {
     "<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>"};
