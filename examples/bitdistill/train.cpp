@@ -33,19 +33,25 @@ class session : public console {
       : directory_(directory), text_(text) {}
 
   void on_end(const tern::stage& s) override {
-    tern::save_model_text(text_, directory_.stage(s.name));
+    add_text(directory_.stage(s.name));
     console::on_end(s);
   }
   void on_skip(const tern::stage& s) override {
-    tern::save_model_text(text_, directory_.stage(s.name));
+    add_text(directory_.stage(s.name));
     console::on_skip(s);
   }
   void on_result(const tern::stage& s, const tern::result_row& row) override {
-    tern::save_model_text(text_, directory_.model(s.name));
+    add_text(directory_.model(s.name));
     console::on_result(s, row);
   }
 
  private:
+  /// Completes a folder. One that is complete stays as it is, since other runs may start from it
+  /// and know it by its checksum.
+  void add_text(const fs::path& folder) const {
+    if (!fs::exists(folder / "tokenizer.json")) tern::save_model_text(text_, folder);
+  }
+
   const tern::run_directory& directory_;
   const tern::model_text& text_;
 };

@@ -141,6 +141,13 @@ inline model_text load_model_text(const std::filesystem::path& model,
   made.conventions = is_gguf(model)
                          ? read_gguf_conventions(gguf_file(model).metadata(), *made.tokenizer)
                          : read_conventions(model, in_folder ? from : model, *made.tokenizer);
+  if (is_gguf(model) && in_folder) {  // what the file does not say, the folder may
+    auto beside = read_conventions(from, from, *made.tokenizer);
+    text_conventions& own = made.conventions;
+    if (own.ends.empty()) own.ends = std::move(beside.ends);
+    if (own.chat_template.empty()) own.chat_template = std::move(beside.chat_template);
+    own.names.merge(beside.names);
+  }
   detail::guess_ends(made, model.string());
   detail::complete_ids(made);
   if (is_gguf(model)) detail::make_files(made);
