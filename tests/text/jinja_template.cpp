@@ -98,6 +98,15 @@ TEST_CASE("a template that is damaged is refused", "[jinja]") {
       {std::string("{{ ") + std::string(200, '(') + "1" + std::string(200, ')') + " }}",
        "nested too deeply"},
       {"{% for i in range(1000000) %}{% endfor %}", "gives more than 100000 numbers"},
+      {"{{ 'a'.split('b', 'c') }}", "an integer is needed"},
+      {"{{ 9000000000 * 9000000000 }}", "integers beyond 2^31 are not supported"},
+      {"{{ [1, 2][::9000000000] }}", "integers beyond 2^31 are not supported"},
+      {"{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% "
+       "endfor %}",
+       "a text is longer than 64 MB"},
+      {"{% set ns = namespace(x=1) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}",
+       "lists and dictionaries are nested too deeply"},
+      {"{{ not " + std::string(600, '-') + "1 }}", "an expression is too long"},
   }));
   const auto what = tern_test::message_of<tern::config_error>([&, &s = source] { rendered(s); });
   INFO(what);

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/chat_template.hpp"
 #include "tern/text/jinja_template.hpp"
@@ -21,13 +22,16 @@ namespace tern::inline TERN_ABI {
 /// variables are those that transformers gives a template: `messages`, `add_generation_prompt`, the
 /// names of special tokens, and `tools` and `documents`, which are none. `enable_thinking` is given
 /// only if it is false, since templates think by default. Throws config_error as jinja_template
-/// does.
+/// does, and format_error where a message is not UTF-8.
 inline std::string render_chat(const text_conventions& conventions,
                                std::span<const chat_message> messages,
                                bool enable_thinking = true) {
   std::map<std::string, nlohmann::ordered_json> variables;
   auto list = nlohmann::ordered_json::array();
-  for (const chat_message& m : messages) list.push_back({{"role", m.role}, {"content", m.content}});
+  for (const chat_message& m : messages) {
+    require_utf8(m.content);
+    list.push_back({{"role", m.role}, {"content", m.content}});
+  }
   variables["messages"] = std::move(list);
   variables["add_generation_prompt"] = true;
   variables["tools"] = nullptr;

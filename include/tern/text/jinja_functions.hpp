@@ -21,6 +21,25 @@ namespace tern::inline TERN_ABI::detail {
 
 inline jinja_value jinja_undefined() { return jinja_value(jinja_value::value_t::discarded); }
 
+/// An integer of a template. Larger ones than any text needs are refused, so that sums and products
+/// fit.
+inline std::int64_t jinja_integer(const jinja_value& v, std::size_t line) {
+  constexpr std::int64_t most = std::int64_t{1} << 31;
+  if (!v.is_number_integer()) jinja_fail(line, "an integer is needed");
+  if (v.is_number_unsigned() ? v.get<std::uint64_t>() > std::uint64_t{1} << 31
+                             : v.get<std::int64_t>() < -most || v.get<std::int64_t>() > most)
+    jinja_fail(line, "integers beyond 2^31 are not supported");
+  return v.get<std::int64_t>();
+}
+
+/// Refuses lists and dictionaries in one another that are too deep for functions that recurse.
+inline const jinja_value& jinja_flat(const jinja_value& v, std::size_t line, int levels = 64) {
+  if (!v.is_structured()) return v;
+  if (levels == 0) jinja_fail(line, "lists and dictionaries are nested too deeply");
+  for (const jinja_value& item : v) jinja_flat(item, line, levels - 1);
+  return v;
+}
+
 /// Python's bool(value).
 inline bool jinja_true(const jinja_value& v) {
   if (v.is_discarded() || v.is_null()) return false;
@@ -148,6 +167,10 @@ class jinja_arguments {
     if (at(i) == nullptr || !at(i)->is_string()) fail("needs a string");
     return at(i)->get_ref<const std::string&>();
   }
+  [[nodiscard]] std::int64_t integer(std::size_t i) const {
+    if (at(i) == nullptr) fail("needs an integer");
+    return jinja_integer(*at(i), line_);
+  }
   void most(std::size_t n) const {
     if (values_.size() > n) fail("has more arguments than are supported");
   }
@@ -171,7 +194,7 @@ inline jinja_value jinja_string_method(const std::string& text, const std::strin
   if (name == "split") {
     a.most(2);
     if (a.size() > 0 && !a.at(0)->is_null() && a.text(0).empty()) a.fail("needs a separator");
-    return jinja_split(text, a.at(0), a.size() > 1 ? a.at(1)->get<std::int64_t>() : -1);
+    return jinja_split(text, a.at(0), a.size() > 1 ? a.integer(1) : -1);
   }
   if (name == "startswith" || name == "endswith") {
     a.most(1);
@@ -237,9 +260,9 @@ inline bool jinja_test(const std::string& name, const jinja_arguments& a) {
     return false;
   }
   if (name == "divisibleby") {
-    const auto by = other().is_number_integer() ? other().get<std::int64_t>() : 0;
-    if (!v.is_number_integer() || by == 0) a.fail("needs integers");
-    return v.get<std::int64_t>() % by == 0;
+    static_cast<void>(other());
+    if (a.integer(1) == 0) a.fail("needs an integer that is not 0");
+    return a.integer(0) % a.integer(1) == 0;
   }
   a.most(1);
   if (name == "defined") return !v.is_discarded();
@@ -255,8 +278,7 @@ inline bool jinja_test(const std::string& name, const jinja_arguments& a) {
   if (name == "true") return v.is_boolean() && v.get<bool>();
   if (name == "false") return v.is_boolean() && !v.get<bool>();
   if (name == "odd" || name == "even") {
-    if (!v.is_number_integer()) a.fail("needs an integer");
-    return (v.get<std::int64_t>() % 2 != 0) == (name == "odd");
+    return (a.integer(0) % 2 != 0) == (name == "odd");
   }
   a.refuse();
 }
@@ -320,7 +342,7 @@ inline jinja_value jinja_filter(const std::string& name, const jinja_arguments& 
     return jinja_string_method(jinja_text(v, line), name, {name, line, {}});
   if (name == "items" && v.is_object()) return jinja_dictionary_method(v, name, {name, line, {}});
   if (name == "list" && v.is_array()) return v;
-  if (name == "int" && v.is_number()) return static_cast<std::int64_t>(v.get<double>());
+  if (name == "int" && v.is_number_integer()) return v;
   if ((name == "first" || name == "last") && v.is_array()) {
     if (v.empty()) return jinja_undefined();
     return name == "first" ? v.front() : v.back();

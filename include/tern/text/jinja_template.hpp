@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/text/jinja_functions.hpp"
 #include "tern/text/jinja_syntax.hpp"
 #include "tern/text/jinja_tokens.hpp"
@@ -146,7 +147,7 @@ class jinja_runner {
     jinja_value* object = find(s.names[0]);
     if (object == nullptr || !object->is_object())
       jinja_fail(s.line, "'" + s.names[0] + "' is not a namespace");
-    (*object)[s.names[1]] = std::move(value);
+    (*object)[s.names[1]] = jinja_flat(value, s.line);
   }
 
   jinja_value* find(const std::string& name) {
@@ -172,13 +173,13 @@ class jinja_runner {
       case kind::list: {
         jinja_value list = jinja_value::array();
         for (auto& value : values_of(e.parts)) list.push_back(std::move(value));
-        return list;
+        return jinja_flat(list, e.line);
       }
       case kind::dictionary: {
         jinja_value made = jinja_value::object();
         for (std::size_t i = 0; i < e.parts.size(); i += 2)
           made[jinja_text(value_of(e.parts[i]), e.line)] = value_of(e.parts[i + 1]);
-        return made;
+        return jinja_flat(made, e.line);
       }
       case kind::member:
         return member(value_of(e.parts[0]), value_of(e.parts[1]), e);
@@ -236,13 +237,13 @@ class jinja_runner {
     const jinja_value items =
         from.is_string() || from.is_array() ? elements(from, line) : jinja_value();
     if (items.is_null()) jinja_fail(line, "only lists and strings have slices");
-    const std::int64_t step = parts[3].is_null() ? 1 : parts[3].get<std::int64_t>();
+    const std::int64_t step = parts[3].is_null() ? 1 : jinja_integer(parts[3], line);
     if (step == 0) jinja_fail(line, "the step of a slice must not be 0");
     const auto n = static_cast<std::int64_t>(items.size());
     const std::int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
     const auto bound = [&](const jinja_value& v, std::int64_t missing) {
       if (v.is_null()) return missing;
-      const std::int64_t at = v.get<std::int64_t>();
+      const std::int64_t at = jinja_integer(v, line);
       return std::clamp(at < 0 ? at + n : at, low, high);
     };
     const std::int64_t end = bound(parts[2], step > 0 ? high : low);
@@ -287,10 +288,8 @@ class jinja_runner {
   }
 
   static jinja_value range(const jinja_arguments& a, const std::vector<jinja_value>& values) {
-    for (const auto& v : values)
-      if (!v.is_number_integer()) a.fail("needs integers");
     if (values.empty() || values.size() > 3) a.fail("needs one to three integers");
-    const auto at = [&](std::size_t i) { return values[i].get<std::int64_t>(); };
+    const auto at = [&](std::size_t i) { return a.integer(i); };
     const std::int64_t first = values.size() > 1 ? at(0) : 0, end = at(values.size() > 1 ? 1 : 0),
                        step = values.size() > 2 ? at(2) : 1;
     if (step == 0) a.fail("needs a step that is not 0");
@@ -367,8 +366,7 @@ class jinja_runner {
     const jinja_value v = value_of(e.parts[0]);
     if (e.text == "not") return !jinja_true(v);
     if (v.is_number_float()) return -v.get<double>();
-    if (!v.is_number()) jinja_fail(e.line, "'-' needs a number");
-    return -v.get<std::int64_t>();
+    return -jinja_integer(v, e.line);
   }
 
   jinja_value binary(const jinja_expression& e) {
@@ -378,24 +376,30 @@ class jinja_runner {
     const jinja_value right = value_of(e.parts[1]);
     if (e.text == "==") return equal(left, right);
     if (e.text == "!=") return !equal(left, right);
-    if (e.text == "~") return jinja_text(left, e.line) + jinja_text(right, e.line);
+    if (e.text == "~") return joined(jinja_text(left, e.line), jinja_text(right, e.line), e.line);
     if (e.text == "in") return contains(right, left, e.line);
     if (left.is_string() && right.is_string()) {
       const auto& a = left.get_ref<const std::string&>();
       const auto& b = right.get_ref<const std::string&>();
-      if (e.text == "+") return a + b;
+      if (e.text == "+") return joined(a, b, e.line);
       if (const auto result = compare(e.text, a.compare(b), 0)) return *result;
     } else if (left.is_array() && right.is_array() && e.text == "+") {
+      if (left.size() + right.size() > longest / 64) jinja_fail(e.line, "a list is too long");
       jinja_value made = left;
       for (const auto& item : right) made.push_back(item);
       return made;
     } else if (is_integer(left) && is_integer(right)) {
-      return of_integers(e, left.get<std::int64_t>(), right.get<std::int64_t>());
+      return of_integers(e, jinja_integer(left, e.line), jinja_integer(right, e.line));
     } else if (left.is_number() && right.is_number()) {
       return of_reals(e, left.get<double>(), right.get<double>());
     }
     jinja_fail(e.line, "'" + e.text + "' of a " + name_of(left) + " and a " + name_of(right) +
                            " is not supported");
+  }
+
+  static std::string joined(const std::string& a, const std::string& b, std::size_t line) {
+    if (a.size() + b.size() > longest) jinja_fail(line, "a text is longer than 64 MB");
+    return a + b;
   }
 
   static bool is_integer(const jinja_value& v) { return v.is_number_integer(); }
@@ -465,9 +469,11 @@ class jinja_runner {
 class jinja_template {
  public:
   /// Parses a template. Throws config_error naming the line and the construct that is not
-  /// supported.
-  explicit jinja_template(std::string_view source)
-      : statements_(detail::jinja_parser(detail::jinja_splitter(source).split()).parse()) {}
+  /// supported, and format_error where the template is not UTF-8.
+  explicit jinja_template(std::string_view source) {
+    require_utf8(source);
+    statements_ = detail::jinja_parser(detail::jinja_splitter(source).split()).parse();
+  }
 
   /// The text for these variables, each of which is a JSON value. Throws config_error where the
   /// template calls raise_exception or uses a function, filter or test that is not supported.

@@ -128,6 +128,7 @@ class jinja_splitter {
       if (rest[0] == '{') ++depth;
       if (rest[0] == '}' && depth > 0) --depth;
       tokens.push_back(read_token(rest));
+      if (tokens.size() > most_tokens) jinja_fail(line_, "an expression is too long");
     }
   }
 
@@ -214,6 +215,7 @@ class jinja_splitter {
     return static_cast<unsigned char>(source_[i]);
   }
 
+  static constexpr std::size_t most_tokens = 500;  // evaluation recurses over them
   std::string_view source_;
   std::size_t at_ = 0, line_ = 1;
   bool line_starting_ = true;
