@@ -37,13 +37,8 @@ tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& c
   storage.tables = o.head_bits == 8    ? ggml_type::q8_0
                    : o.head_bits == 16 ? ggml_type::f16
                                        : ggml_type::f32;
-  if (storage.tables == ggml_type::q8_0 && config.hidden_size % 32 != 0) {
-    fmt::print(stderr,
-               "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have "
-               "{}; it is stored as F16\n",
-               config.hidden_size);
-    storage.tables = ggml_type::f16;
-  }
+  if (storage.tables == ggml_type::q8_0 && config.hidden_size % 32 != 0)
+    storage.tables = ggml_type::f16;  // rows are no whole blocks
   if (name == "i2_s_arm") storage.layout = tern::i2_s_layout::arm;
   return storage;
 }
@@ -53,13 +48,21 @@ void report(const fs::path& file) {
              grouped(static_cast<std::size_t>(fs::file_size(file))));
 }
 
-/// Says which added tokens a GGUF file cannot have, since the model has no row for them.
-void say_left_out(const tern::bpe_tokenizer& tokenizer, std::size_t rows) {
-  if (tokenizer.vocab_size() <= rows) return;
+/// Says where the file is not what was asked for.
+void say_differences(const options& o, const tern::gguf_storage& storage,
+                     const tern::model_config& config, const tern::model_text& text) {
+  if (o.head_bits == 8 && storage.tables != tern::ggml_type::q8_0)
+    fmt::print(stderr,
+               "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have "
+               "{}; it is stored as F16\n",
+               config.hidden_size);
+  const std::size_t rows = config.vocab_size;
+  if (!text.tokenizer || text.tokenizer->vocab_size() <= rows) return;
   fmt::print(stderr,
              "bitdistill: note: the model has {} tokens, its tokenizer {}; the file is without "
              "those from {} on\n",
-             rows, tokenizer.vocab_size(), tokenizer.token_text(static_cast<std::int32_t>(rows)));
+             rows, text.tokenizer->vocab_size(),
+             text.tokenizer->token_text(static_cast<std::int32_t>(rows)));
 }
 
 }  // namespace
@@ -70,9 +73,10 @@ void export_model(const options& o) {
   auto model = tern::load_model<>(from);
   const auto text = read_text_of(o.model, o.tokenizer);
   if (o.to == "gguf") {
-    if (text.tokenizer) say_left_out(*text.tokenizer, model.config().vocab_size);
-    tern::save_gguf(model, to, gguf_storage_of(o, model.config()),
-                    text.tokenizer ? &*text.tokenizer : nullptr, text.conventions);
+    const auto storage = gguf_storage_of(o, model.config());
+    tern::save_gguf(model, to, storage, text.tokenizer ? &*text.tokenizer : nullptr,
+                    text.conventions);
+    say_differences(o, storage, model.config(), text);
     return report(to);
   }
   tern::thread_pool pool(o.threads);
