@@ -41,7 +41,8 @@ struct jinja_expression {
   std::string text;
   jinja_value value;
   std::vector<jinja_expression> parts;
-  std::vector<std::pair<std::string, jinja_expression>> named;  ///< arguments with names
+  std::vector<std::string> names;       ///< names of arguments that have one
+  std::vector<jinja_expression> named;  ///< their values
 };
 
 /// A statement, with the statements inside it.
@@ -262,7 +263,8 @@ class jinja_expression_parser {
       if (named) {
         std::string key = need_name();
         need_sign("=");
-        call.named.emplace_back(std::move(key), parse());
+        call.names.push_back(std::move(key));
+        call.named.push_back(parse());
       } else {
         call.parts.push_back(parse());
       }

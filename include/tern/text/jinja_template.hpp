@@ -268,7 +268,7 @@ class jinja_runner {
     if (e.text == "namespace" || e.text == "dict") {
       a.most(0);
       jinja_value made = jinja_value::object();
-      for (const auto& [name, value] : e.named) made[name] = value_of(value);
+      for (std::size_t i = 0; i < e.named.size(); ++i) made[e.names[i]] = value_of(e.named[i]);
       return made;
     }
     if (!e.named.empty()) a.fail("has named arguments, which are not supported");
@@ -310,10 +310,10 @@ class jinja_runner {
     frame own;
     for (std::size_t i = 0; i < macro.names.size(); ++i)
       own[macro.names[i]] = i < values.size() ? values[i] : value_of(macro.expressions[i]);
-    for (const auto& [name, value] : e.named) {
-      if (std::ranges::count(macro.names, name) == 0)
-        jinja_fail(e.line, "the macro '" + e.text + "' has no parameter '" + name + "'");
-      own[name] = value_of(value);
+    for (std::size_t i = 0; i < e.named.size(); ++i) {
+      if (std::ranges::count(macro.names, e.names[i]) == 0)
+        jinja_fail(e.line, "the macro '" + e.text + "' has no parameter '" + e.names[i] + "'");
+      own[e.names[i]] = value_of(e.named[i]);
     }
     std::vector<frame> outer(std::make_move_iterator(frames_.begin() + 1),
                              std::make_move_iterator(frames_.end()));
@@ -341,8 +341,8 @@ class jinja_runner {
   jinja_value filter(const jinja_expression& e) {
     auto values = values_of(e.parts);
     const std::string what = "the filter '" + e.text + "'";
-    if (e.text == "map" && e.named.size() == 1 && e.named[0].first == "attribute") {
-      const jinja_value key = value_of(e.named[0].second);
+    if (e.text == "map" && e.names.size() == 1 && e.names[0] == "attribute") {
+      const jinja_value key = value_of(e.named[0]);
       jinja_value made = jinja_value::array();
       for (const auto& item : elements(values[0], e.line))
         made.push_back(item.is_object() && key.is_string() && item.contains(key.get<std::string>())
@@ -350,12 +350,12 @@ class jinja_runner {
                            : jinja_undefined());
       return made;
     }
-    if (e.text == "tojson" && e.named.size() == 1 && e.named[0].first == "indent") {
-      const jinja_value indent = value_of(e.named[0].second);
+    if (e.text == "tojson" && e.names.size() == 1 && e.names[0] == "indent") {
+      const jinja_value indent = value_of(e.named[0]);
       if (indent.is_number_integer()) return values[0].dump(indent.get<int>());
       if (!indent.is_null()) jinja_fail(e.line, what + " needs an integer as indent");
-    } else if (e.text == "default" && e.named.size() == 1 && e.named[0].first == "boolean") {
-      values.push_back(value_of(e.named[0].second));
+    } else if (e.text == "default" && e.names.size() == 1 && e.names[0] == "boolean") {
+      values.push_back(value_of(e.named[0]));
     } else if (!e.named.empty()) {
       jinja_fail(e.line, what + " has named arguments, which are not supported");
     }
