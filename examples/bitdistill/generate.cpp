@@ -62,8 +62,8 @@ std::string chat_text(const options& o, const tern::model_text& text, const std:
   return chat;
 }
 
-/// The tokens that end an answer: those that --end-token names, or those of the model. The format of
-/// the Qwen family ends each message with <|im_end|>.
+/// The tokens that end an answer: those that --end-token names, or those of the model. The format
+/// of the Qwen family ends each message with <|im_end|>.
 std::vector<std::int32_t> ends_of(const options& o, const tern::model_text& text) {
   std::vector<std::int32_t> ids;
   if (o.end_tokens.empty()) {
