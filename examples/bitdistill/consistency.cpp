@@ -89,13 +89,6 @@ void require_distillation(const settings& s, const stage& each) {
   const auto student = config_of(s, each.from), teacher = config_of(s, each.teacher);
   const tern::layer_counts layers{student.num_hidden_layers, teacher.num_hidden_layers};
   static_cast<void>(tern::make_objective<float>(each.losses, layers));
-  if (s.model.empty() && !tern::is_model_path(each.teacher)) {
-    // Both come from the new model, whose vocabulary is not known yet.
-  } else {
-    require(student.vocab_size == 0 || teacher.vocab_size == student.vocab_size,
-            "teacher and student have vocabularies of " + std::to_string(teacher.vocab_size) +
-                " and " + std::to_string(student.vocab_size));
-  }
   if (each.losses.of<tern::hidden_state_term_options>())
     require(student.hidden_size == teacher.hidden_size,
             "hidden_states: student and teacher have hidden sizes of " +
@@ -135,8 +128,6 @@ void require_consistent(const settings& s) {
   require(s.recipe.data.vocab_size >= 257 || s.recipe.data.task == "microworld" ||
               !s.model.empty() || !s.recipe.data.tokenizer.empty(),
           "data.vocab_size must be at least 257, got " + std::to_string(s.recipe.data.vocab_size));
-  require(s.model.empty() || s.recipe.data.tokenizer.empty(),
-          "--model has a tokenizer of its own: leave out --tokenizer");
   for (const stage& each : s.recipe.stages) {
     require_start(s, each);
     require_lengths(s, each);

@@ -9,7 +9,6 @@
 #include "progress_bar.hpp"
 #include "settings.hpp"
 #include "tern/checkpoint/load_model.hpp"
-#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
@@ -25,7 +24,8 @@ void print_perplexity(const options& o) {
   if (o.corpus.empty())
     throw tern::config_error("--perplexity needs a text: give it as --corpus FILE...");
   auto model = tern::load_model<>(o.model);
-  const auto tokenizer = tern::load_tokenizer(o.model);
+  const auto text = read_text_of(o.model, o.tokenizer);
+  const auto& tokenizer = text.required(o.model);
   tern::thread_pool pool(o.threads);
   const std::size_t window = std::min(o.window, model.config().max_position_embeddings);
   double nats = 0;
@@ -88,8 +88,9 @@ void evaluate(const options& o) {
     throw tern::config_error("task " + source.task + " needs --data");
   const auto texts = load_part(source, o.part);
   tern::thread_pool pool(o.threads);
-  const auto tokenizer = make_tokenizer(s, texts);
-  const auto data = tern::tokenize_task(texts, tokenizer, source, pool);
+  const auto text = make_text(s, texts);
+  const auto& tokenizer = *text.tokenizer;
+  const auto data = tern::tokenize_task(texts, tokenizer, source, pool, text.conventions);
   const auto& part = o.part == "train" ? data.train : data.reported();
   if (part.examples.empty())
     throw tern::config_error("task " + source.task + " has no part '" + o.part + "'");

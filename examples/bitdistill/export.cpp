@@ -2,29 +2,29 @@
 #include <fmt/core.h>
 
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
 #include "tern/checkpoint/load_model.hpp"
-#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_model_text.hpp"
 #include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "texts.hpp"
 
 namespace bitdistill {
 namespace {
 
 namespace fs = std::filesystem;
 
-tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
+tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& config) {
   using tern::ggml_type;
   if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits must be 8, 16 or 32");
   tern::gguf_storage storage;
-  const std::string& name = o.type.empty() ? (ternary ? "tq2_0" : "f16") : o.type;
+  const std::string& name = o.type.empty() ? (config.ternary ? "tq2_0" : "f16") : o.type;
   for (const auto& [known, type] : {std::pair("f32", ggml_type::f32),
                                     {"f16", ggml_type::f16},
                                     {"bf16", ggml_type::bf16},
@@ -37,6 +37,8 @@ tern::gguf_storage gguf_storage_of(const options& o, bool ternary) {
   storage.tables = o.head_bits == 8    ? ggml_type::q8_0
                    : o.head_bits == 16 ? ggml_type::f16
                                        : ggml_type::f32;
+  if (storage.tables == ggml_type::q8_0 && config.hidden_size % 32 != 0)
+    storage.tables = ggml_type::f16;  // rows are no whole blocks
   if (name == "i2_s_arm") storage.layout = tern::i2_s_layout::arm;
   return storage;
 }
@@ -46,9 +48,21 @@ void report(const fs::path& file) {
              grouped(static_cast<std::size_t>(fs::file_size(file))));
 }
 
-std::optional<tern::bpe_tokenizer> tokenizer_beside(const fs::path& model) {
-  if (!tern::is_gguf(model) && !fs::exists(model / "tokenizer.json")) return {};
-  return tern::load_tokenizer(model);
+/// Says where the file is not what was asked for.
+void say_differences(const options& o, const tern::gguf_storage& storage,
+                     const tern::model_config& config, const tern::model_text& text) {
+  if (o.head_bits == 8 && storage.tables != tern::ggml_type::q8_0)
+    fmt::print(stderr,
+               "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have "
+               "{}; it is stored as F16\n",
+               config.hidden_size);
+  const std::size_t rows = config.vocab_size;
+  if (!text.tokenizer || text.tokenizer->vocab_size() <= rows) return;
+  fmt::print(stderr,
+             "bitdistill: note: the model has {} tokens, its tokenizer {}; the file is without "
+             "those from {} on\n",
+             rows, text.tokenizer->vocab_size(),
+             text.tokenizer->token_text(static_cast<std::int32_t>(rows)));
 }
 
 }  // namespace
@@ -57,10 +71,12 @@ void export_model(const options& o) {
   const fs::path from = o.model, to = o.out;
   if (fs::exists(to)) throw tern::config_error("'" + o.out + "' exists already");
   auto model = tern::load_model<>(from);
-  const auto tokenizer = tokenizer_beside(from);
+  const auto text = read_text_of(o.model, o.tokenizer);
   if (o.to == "gguf") {
-    tern::save_gguf(model, to, gguf_storage_of(o, model.config().ternary),
-                    tokenizer ? &*tokenizer : nullptr);
+    const auto storage = gguf_storage_of(o, model.config());
+    tern::save_gguf(model, to, storage, text.tokenizer ? &*text.tokenizer : nullptr,
+                    text.conventions);
+    say_differences(o, storage, model.config(), text);
     return report(to);
   }
   tern::thread_pool pool(o.threads);
@@ -70,7 +86,7 @@ void export_model(const options& o) {
     pack(model, o, pool);
     tern::save_packed_model(model, to, dense_type(o));
   }
-  if (tokenizer) tokenizer->save(to / "tokenizer.json");
+  tern::save_model_text(text, to);
   tern::load_model<>(to);  // throws where the files cannot be read back
   report(to / "model.safetensors");
 }

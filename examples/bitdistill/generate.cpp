@@ -5,40 +5,90 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
 #include "tern/checkpoint/load_model.hpp"
-#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
+#include "tern/text/chat_prompt.hpp"
 #include "tern/text/chat_template.hpp"
 #include "tern/text/end_tokens.hpp"
+#include "texts.hpp"
 
 namespace bitdistill {
 namespace {
 
-std::string prompt_text(const options& o, const tern::model_config& config) {
-  std::string text =
-      o.prompts.empty() ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : o.prompts[0];
-  if (o.prompts.empty() && text.ends_with('\n')) text.pop_back();
-  if (!o.chat) return text;
+/// The prompt that --prompt or the standard input gives.
+std::string given_prompt(const options& o) {
+  if (!o.prompts.empty()) return o.prompts[0];
+  std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+/// Puts the prompt into the format of the Qwen family, for its models that come without a template.
+std::string qwen_chat(const options& o, const std::string& prompt, const std::string& model_type) {
   tern::chat_template_options chat;
-  chat.thoughts = config.model_type == "qwen3";
+  chat.thoughts = model_type == "qwen3";
   chat.enable_thinking = !o.no_think;
   chat.system = o.system;
-  if (chat.system.empty() && config.model_type == "qwen2") chat.system = tern::qwen2_system;
-  const tern::chat_message message{"user", text};
+  if (chat.system.empty() && model_type == "qwen2") chat.system = tern::qwen2_system;
+  const tern::chat_message message{"user", prompt};
   return tern::apply_chat_template({&message, 1}, chat);
 }
 
-tern::generation_options options_of(const options& o, const tern::bpe_tokenizer& tokenizer) {
+/// Puts the prompt into the chat template of the model. A model whose template cannot be used, or
+/// whose tokenizer does not know its tokens, is refused.
+std::string chat_text(const options& o, const tern::model_text& text, const std::string& prompt,
+                      const std::string& model_type) {
+  std::vector<tern::chat_message> messages;
+  if (!o.system.empty()) messages.push_back({"system", o.system});
+  messages.push_back({"user", prompt});
+  const std::string& own = text.conventions.chat_template;
+  if (o.no_think && !own.empty() && own.find("enable_thinking") == own.npos)
+    throw tern::config_error("--no-think: the chat template of the model has no enable_thinking");
+  if (own.empty() && text.tokenizer->encode("<|im_start|>").size() != 1)
+    throw tern::config_error(
+        "--chat: the model has no chat template, and its tokenizer has no token <|im_start|> for "
+        "the "
+        "format of the Qwen family");
+  auto chat = own.empty() ? qwen_chat(o, prompt, model_type)
+                          : tern::render_chat(text.conventions, messages, !o.no_think);
+  tern::require_control_tokens(*text.tokenizer, chat, messages);
+  return chat;
+}
+
+/// The tokens that end an answer: those that --end-token names, or those of the model. The format
+/// of the Qwen family ends each message with <|im_end|>.
+std::vector<std::int32_t> ends_of(const options& o, const tern::model_text& text) {
+  std::vector<std::int32_t> ids;
+  if (o.end_tokens.empty()) {
+    ids = text.conventions.ends;
+    const auto message_end = text.tokenizer->token_id("<|im_end|>");
+    if (o.chat && text.conventions.chat_template.empty() && message_end)
+      ids.push_back(*message_end);
+    return ids;
+  }
+  for (const std::string& name : o.end_tokens) {
+    const auto id = text.tokenizer->token_id(name);
+    if (!id) throw tern::config_error("--end-token: the tokenizer has no token \"" + name + "\"");
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
+tern::generation_options options_of(const options& o, const tern::model_text& text,
+                                    std::size_t vocab_size) {
   tern::generation_options g;
   g.sampling = {o.temperature, o.top_k, o.top_p, o.min_p, o.repetition_penalty, o.seed.value_or(1)};
   g.max_tokens = o.max_tokens;
   g.stop_strings = o.stop;
-  g.stop_tokens = tern::end_tokens(tokenizer);
+  g.stop_tokens = ends_of(o, text);
+  g.never = tern::ids_without_text(*text.tokenizer, vocab_size, g.stop_tokens);
   return g;
 }
 
@@ -46,19 +96,23 @@ tern::generation_options options_of(const options& o, const tern::bpe_tokenizer&
 
 void generate(const options& o) {
   auto model = tern::load_model<>(o.model);
-  const auto tokenizer = tern::load_tokenizer(o.model);
+  const auto text = read_text_of(o.model, o.tokenizer);
+  const auto& tokenizer = text.required(o.model);
   tern::thread_pool pool(o.threads);
   tern::session s(model, {.capacity = o.context, .storage = kv_storage_of(o)}, pool);
+  std::string words = given_prompt(o);
+  if (o.chat) words = chat_text(o, text, words, model.config().model_type);
   const auto prompt =
-      tokenizer.encode(prompt_text(o, model.config()), tern::added_text::recognise,
+      tokenizer.encode(words, tern::added_text::recognise,
                        o.chat ? tern::special_tokens::none : tern::special_tokens::add);
   if (prompt.empty()) throw tern::config_error("generate: the prompt is empty");
   const auto start = std::chrono::steady_clock::now();
   const auto result =
-      tern::generate(s, tokenizer, prompt, options_of(o, tokenizer), [](std::string_view text) {
-        fmt::print("{}", text);
-        std::fflush(stdout);
-      });
+      tern::generate(s, tokenizer, prompt, options_of(o, text, model.config().vocab_size),
+                     [](std::string_view part) {
+                       fmt::print("{}", part);
+                       std::fflush(stdout);
+                     });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print("\n");

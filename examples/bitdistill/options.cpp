@@ -96,6 +96,8 @@ class command_line {
               "Folder or file *.gguf of a pretrained model to start from; without it a base is "
               "pretrained");
     add_new_model(c);
+    add_separator(c);
+    add_end_tokens(c);
     add_machine(c);
     add_settings(c);
     add_resume(c);
@@ -128,6 +130,7 @@ class command_line {
     c->add_flag("--ternary", o.ternary,
                 "Insert SubLN and make the linears ternary first (continual pre-training)");
     add_new_model(c);
+    add_separator(c);
     add_machine(c);
     add_settings(c);
     add_resume(c);
@@ -144,6 +147,7 @@ class command_line {
     add_model(c, "Model folder or file *.gguf to start from");
     c->add_flag("--ternary", o.ternary, "Make the linears ternary first (BitNet-SFT)");
     add_task(c);
+    add_texts(c);
     add_machine(c);
     add_settings(c);
     add_resume(c);
@@ -160,8 +164,9 @@ class command_line {
               "Student's model folder or file *.gguf; a model that is not ternary gets SubLN and "
               "becomes ternary");
     c->add_option("--teacher", o.teacher,
-                  "Teacher's model folder or file *.gguf, with the same vocabulary");
+                  "Teacher's model folder or file *.gguf, with the same tokenizer");
     add_task(c);
+    add_texts(c);
     add_machine(c);
     add_settings(c);
     add_resume(c);
@@ -178,6 +183,7 @@ class command_line {
         "  bitdistill eval --model runs/demo/models/fp-sft --task microworld --part dev");
     add_model(c, "Model folder or file *.gguf, with master weights or deployed")->required();
     add_task(c);
+    add_texts(c);
     c->add_option(
          "--part", o.part,
          "Part to measure: train, dev, test, or reported, which is test where there is one, "
@@ -224,11 +230,13 @@ class command_line {
         ->type_name("TEXT")
         ->expected(1);
     c->add_flag("--chat", o.chat,
-                "Put the prompt as a user's message into the template of the Qwen family");
+                "Put the prompt as a user's message into the model's own chat template");
     c->add_option("--system", o.system, "System message before the prompt, with --chat");
     c->add_flag("--no-think", o.no_think, "Qwen3: begin the answer after an empty thought");
     c->add_option("--max-tokens", o.max_tokens, "Largest number of tokens to generate")
         ->capture_default_str();
+    add_tokenizer_place(c);
+    add_end_tokens(c);
     c->add_option("--stop", o.stop, "Text that ends the answer; may be given several times")
         ->type_name("TEXT")
         ->expected(1)
@@ -269,6 +277,7 @@ class command_line {
                   "without --task the model writes the text itself")
         ->type_name("FILE...");
     add_task(c);
+    add_texts(c);
     c->add_option("--tokens", o.calibration_tokens, "Number of calibration tokens")
         ->check(CLI::Range(1, 1 << 24))
         ->capture_default_str();
@@ -301,6 +310,7 @@ class command_line {
         "  bitdistill export --model runs/x/stages/bitdistill --to bitnet --out for-transformers\n"
         "  bitdistill export --model llama --to gguf --type f16 --out llama.gguf");
     add_model(c, "Model folder of master weights, or file *.gguf")->required();
+    add_tokenizer_place(c);
     c->add_option("--out", o.out, "Folder or *.gguf file to make; it must not exist")->required();
     c->add_option("--to", o.to,
                   "packed: form of tern, which is mapped when it is loaded; bitnet: form of "
@@ -380,8 +390,40 @@ class command_line {
   void add_new_model(CLI::App* c) {
     c->add_option("--config", o.config,
                   "Hugging Face config.json with the architecture of a new base");
+    c->add_option(
+        "--tokenizer", o.tokenizer,
+        "tokenizer.json, folder with one, or file *.gguf; without it the tokenizer is that "
+        "of the model, or is trained on the corpus for a new base");
+  }
+
+  void add_tokenizer_place(CLI::App* c) {
     c->add_option("--tokenizer", o.tokenizer,
-                  "tokenizer.json of a new base; without it one is trained on the corpus");
+                  "tokenizer.json, folder with one, or file *.gguf, in place of the model's own");
+  }
+
+  void add_separator(CLI::App* c) {
+    c->add_option(
+         "--separator", o.separator,
+         "Token after each document and before each prompt, in place of the one that ends a "
+         "text for the model")
+        ->type_name("TOKEN");
+  }
+
+  void add_end_tokens(CLI::App* c) {
+    c->add_option(
+         "--end-token", o.end_tokens,
+         "Token that ends an answer, in place of those that the model's files name; may be "
+         "given several times")
+        ->type_name("TOKEN")
+        ->expected(1)
+        ->take_all();
+  }
+
+  /// The options of commands that turn texts into tokens for a given model.
+  void add_texts(CLI::App* c) {
+    add_tokenizer_place(c);
+    add_separator(c);
+    add_end_tokens(c);
   }
 
   CLI::Option* add_corpus(CLI::App* c) {

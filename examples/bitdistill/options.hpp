@@ -13,8 +13,8 @@ namespace bitdistill {
 struct options {
   std::string command;  ///< the subcommand
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
-  std::string data, prompt, answer, predictions;
-  std::vector<std::string> corpus, labels, label_words, set;
+  std::string data, prompt, answer, predictions, separator;
+  std::vector<std::string> corpus, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
   std::size_t vocab_size = 0;

@@ -21,6 +21,7 @@
 #include "stopped.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_model.hpp"
+#include "tern/checkpoint/save_model_text.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/compare_models.hpp"
 #include "tern/infer/sample_windows.hpp"
@@ -88,7 +89,8 @@ calibration_text split(tern::task_data data, const tern::stage& s, std::size_t v
 
 /// Text that the model writes itself.
 std::vector<std::int32_t> own_text(tern::decoder<>& model, const tern::stage& s,
-                                   std::int32_t separator, tern::executor_ref ex) {
+                                   const tern::model_text& text, std::int32_t separator,
+                                   tern::executor_ref ex) {
   const auto& choice = *s.edits.calibrate;
   const std::size_t windows = (choice.tokens + choice.length - 1) / choice.length;
   progress_bar bar(stderr);
@@ -96,7 +98,8 @@ std::vector<std::int32_t> own_text(tern::decoder<>& model, const tern::stage& s,
   std::vector<std::int32_t> stream;
   const auto written = tern::sample_windows(
       model, separator, windows + windows / 15 + 1, choice.length, s.seed,
-      [&](std::size_t n) { bar.show("writing text", n, choice.length); }, ex);
+      [&](std::size_t n) { bar.show("writing text", n, choice.length); }, ex,
+      tern::ids_without_text(*text.tokenizer, model.config().vocab_size));
   for (const auto& window : written) stream.insert(stream.end(), window.begin(), window.end());
   bar.clear();
   return stream;
@@ -216,12 +219,13 @@ void quantize(const options& o) {
   tern::thread_pool pool(o.threads);
   auto model = tern::load_model<>(s.model);
   const auto texts = load_texts(s.recipe);
-  const auto tokenizer = make_tokenizer(s, texts);
-  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, pool);
+  const auto beside = make_text(s, texts);
+  const auto& tokenizer = *beside.tokenizer;
+  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, pool, beside.conventions);
   require_resources(model, stage.edits.calibrate->tokens, out);
   catch_signals();
   if (data.stream.empty() && data.train.examples.empty())
-    data.stream = own_text(model, stage, data.separator, pool);
+    data.stream = own_text(model, stage, beside, data.separator, pool);
   auto text = split(data, stage, model.config().vocab_size);
   fmt::print("{}: {} calibration tokens in {} sequences\n", o.model,
              grouped(text.calibration.tokens.size()), text.calibration.sequences());
@@ -233,8 +237,8 @@ void quantize(const options& o) {
   const fs::path partial = out / "calibration";
   json report{{"tokens", text.calibration.tokens.size()}};
   report["layers"] = calibrate(model, std::move(text.calibration), stage, partial, what, pool);
-  tokenizer.save(out / "tokenizer.json");
-  tern::save_model(model, out, tern::storage::master);  // config.json, written last, completes it
+  tern::save_model(model, out, tern::storage::master);
+  tern::save_model_text(beside, out);
   fs::remove_all(partial);
   report["seconds"] = seconds_since(start);
   fmt::print("calibrated in {}\n", duration(seconds_since(start)));

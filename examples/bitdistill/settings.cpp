@@ -131,6 +131,8 @@ void apply_options(const options& o, tern::recipe_file& f) {
   set("label_words", o.label_words);
   set("corpus", o.corpus);
   set("tokenizer", o.tokenizer);
+  set("separator", o.separator);
+  set("end_tokens", o.end_tokens);
   if (!o.config.empty()) {
     tern::recipe r;
     r.model = tern::read_model_config(o.config);

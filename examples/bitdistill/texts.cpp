@@ -1,7 +1,11 @@
 #include "texts.hpp"
 
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <utility>
+
 #include "microworld_texts.hpp"
-#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/recipe/task_data.hpp"
 
 namespace bitdistill {
@@ -42,12 +46,24 @@ tern::task_texts load_part(const tern::data_source& d, const std::string& part) 
   return read_task_texts(d, part == "test" || has_test ? test : dev);
 }
 
-tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts) {
+tern::model_text read_text_of(const std::string& model, const std::string& tokenizer) {
+  auto text = tern::load_model_text(model, tokenizer);
+  for (const std::string& note : text.notes) fmt::print(stderr, "bitdistill: note: {}\n", note);
+  return text;
+}
+
+tern::model_text make_text(const settings& s, const tern::task_texts& texts) {
   const tern::data_source& d = s.recipe.data;
-  if (!s.model.empty()) return tern::load_tokenizer(s.model);
-  if (!d.tokenizer.empty()) return tern::bpe_tokenizer::load(d.tokenizer);
-  if (d.task == "microworld") return word_tokenizer(microworld().words());
-  return tern::train_tokenizer(texts.documents, d.vocab_size);
+  if (!s.model.empty() || !d.tokenizer.empty()) {
+    const std::string& place = s.model.empty() ? d.tokenizer : s.model;
+    auto text = read_text_of(place, s.model.empty() ? "" : d.tokenizer);
+    static_cast<void>(text.required(place));
+    return text;
+  }
+  auto tokenizer = d.task == "microworld" ? word_tokenizer(microworld().words())
+                                          : tern::train_tokenizer(texts.documents, d.vocab_size);
+  const auto end = tokenizer.token_id(tern::document_separator).value();
+  return tern::new_model_text(std::move(tokenizer), end);
 }
 
 }  // namespace bitdistill

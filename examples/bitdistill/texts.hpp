@@ -4,8 +4,8 @@
 #include <string>
 
 #include "settings.hpp"
+#include "tern/checkpoint/model_text.hpp"
 #include "tern/recipe/task_texts.hpp"
-#include "tern/text/bpe_tokenizer.hpp"
 
 namespace bitdistill {
 
@@ -16,8 +16,12 @@ tern::task_texts load_texts(const tern::recipe& r);
 /// the task has no test part. The other parts are empty. Throws as read_task_part() does.
 tern::task_texts load_part(const tern::data_source& d, const std::string& part);
 
-/// The tokenizer of the model, the one that the data source names, or a new one: that of the
-/// embedded language, or one that is trained on the corpus.
-tern::bpe_tokenizer make_tokenizer(const settings& s, const tern::task_texts& texts);
+/// Reads what belongs to a model besides its weights, and says each guess on the standard error.
+/// `tokenizer` is another place of the tokenizer, or empty.
+tern::model_text read_text_of(const std::string& model, const std::string& tokenizer);
+
+/// The tokenizer of the model with all that belongs to it, the one that the data source names, or a
+/// new one: that of the embedded language, or one that is trained on the corpus.
+tern::model_text make_text(const settings& s, const tern::task_texts& texts);
 
 }  // namespace bitdistill

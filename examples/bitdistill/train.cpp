@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <span>
 #include <utility>
 
 #include "commands.hpp"
@@ -13,9 +14,10 @@
 #include "signals.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
+#include "tern/checkpoint/save_model_text.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/recipe/pipeline.hpp"
-#include "tern/text/tokenizer_json.hpp"
+#include "tern/text/vocabulary_difference.hpp"
 #include "texts.hpp"
 
 namespace bitdistill {
@@ -23,32 +25,35 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Shows the run and saves the tokenizer beside every model that the run makes.
+/// Shows the run and saves the tokenizer, with all that belongs to it, beside every model that the
+/// run makes.
 class session : public console {
  public:
-  session(const tern::run_directory& directory, const tern::bpe_tokenizer& tokenizer)
-      : directory_(directory), tokenizer_(tokenizer) {}
+  session(const tern::run_directory& directory, const tern::model_text& text)
+      : directory_(directory), text_(text) {}
 
   void on_end(const tern::stage& s) override {
-    add_tokenizer(directory_.stage(s.name));
+    add_text(directory_.stage(s.name));
     console::on_end(s);
   }
   void on_skip(const tern::stage& s) override {
-    add_tokenizer(directory_.stage(s.name));
+    add_text(directory_.stage(s.name));
     console::on_skip(s);
   }
   void on_result(const tern::stage& s, const tern::result_row& row) override {
-    add_tokenizer(directory_.model(s.name));
+    add_text(directory_.model(s.name));
     console::on_result(s, row);
   }
 
  private:
-  void add_tokenizer(const fs::path& folder) const {
-    if (!fs::exists(folder / "tokenizer.json")) tokenizer_.save(folder / "tokenizer.json");
+  /// Completes a folder. One that is complete stays as it is, since other runs may start from it
+  /// and know it by its checksum.
+  void add_text(const fs::path& folder) const {
+    if (!fs::exists(folder / "tokenizer.json")) tern::save_model_text(text_, folder);
   }
 
   const tern::run_directory& directory_;
-  const tern::bpe_tokenizer& tokenizer_;
+  const tern::model_text& text_;
 };
 
 /// The files and folders that a run writes. config.json, which marks the directory as a run, is
@@ -112,13 +117,40 @@ void finish(const tern::run_directory& directory, const settings& s,
 
 /// The input of a run, read and checked.
 struct prepared {
-  tern::bpe_tokenizer tokenizer;
+  tern::model_text text;
   tern::task_data data;
 };
 
+/// Refuses a teacher whose tokens have other ids than the student's.
+void require_same_vocabulary(const std::string& teacher, const tern::bpe_tokenizer& student) {
+  const auto text = tern::load_model_text(teacher);
+  if (!text.tokenizer) return;  // nothing says what its ids are
+  const std::string difference = tern::vocabulary_difference(student, *text.tokenizer);
+  if (!difference.empty())
+    throw tern::config_error("the teacher '" + teacher +
+                             "' has another tokenizer than the student: " + difference);
+}
+
+/// Refuses tokens for which the model has no row.
+void require_rows(const tern::bpe_tokenizer& tokenizer, std::span<const std::int32_t> tokens,
+                  std::size_t rows) {
+  for (const std::int32_t token : tokens)
+    if (static_cast<std::size_t>(token) >= rows)
+      throw tern::config_error(
+          fmt::format("the data use the token \"{}\" with the id {}, and the "
+                      "model has {} tokens",
+                      tokenizer.token_text(token), token, rows));
+}
+
 /// Refuses at once what a later stage would refuse only when its turn comes.
-void require_usable(const settings& s, const tern::task_data& data) {
+void require_usable(const settings& s, const tern::bpe_tokenizer& tokenizer,
+                    const tern::task_data& data) {
+  const std::size_t rows = s.recipe.model.vocab_size;
+  require_rows(tokenizer, data.stream, rows);
+  for (const auto* part : {&data.train, &data.dev, &data.test})
+    for (const auto& example : part->examples) require_rows(tokenizer, example.tokens, rows);
   for (const tern::stage& each : s.recipe.stages) {
+    if (tern::is_model_path(each.teacher)) require_same_vocabulary(each.teacher, tokenizer);
     for (const auto& origin : {each.from, each.teacher})
       if (tern::is_model_path(origin)) static_cast<void>(tern::load_model<>(origin));
     if (each.data == tern::stage_data::corpus)
@@ -138,15 +170,11 @@ void require_usable(const settings& s, const tern::task_data& data) {
 /// Reads and tokenizes all data, and checks that they fit to the recipe. Nothing is written.
 prepared prepare(settings& s, tern::executor_ref ex) {
   const auto texts = load_texts(s.recipe);
-  auto tokenizer = make_tokenizer(s, texts);
-  tern::model_config& model = s.recipe.model;
-  if (s.model.empty()) model.vocab_size = tokenizer.vocab_size();
-  if (model.vocab_size < tokenizer.vocab_size())
-    throw tern::config_error("the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
-                             " tokens, the model " + std::to_string(model.vocab_size));
-  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, ex);
-  require_usable(s, data);
-  return {std::move(tokenizer), std::move(data)};
+  auto text = make_text(s, texts);
+  if (s.model.empty()) s.recipe.model.vocab_size = text.tokenizer->vocab_size();
+  auto data = tern::tokenize_task(texts, *text.tokenizer, s.recipe.data, ex, text.conventions);
+  require_usable(s, *text.tokenizer, data);
+  return {std::move(text), std::move(data)};
 }
 
 }  // namespace
@@ -163,12 +191,12 @@ void train(const options& o) {
   const prepared input = prepare(s, pool);
   if (o.fresh) remove_run(o.out);
   tern::run_directory directory(o.out, config);
-  input.tokenizer.save(directory.path() / "tokenizer.json");
+  input.text.tokenizer->save(directory.path() / "tokenizer.json");
   print_header(s, pool.threads());
-  session show(directory, input.tokenizer);
+  session show(directory, input.text);
   catch_signals();
   try {
-    tern::pipeline<> pipeline(s.recipe, input.data, input.tokenizer, directory, show, pool);
+    tern::pipeline<> pipeline(s.recipe, input.data, *input.text.tokenizer, directory, show, pool);
     finish(directory, s, pipeline.run());
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +

@@ -120,6 +120,6 @@ TEST_CASE("exported models answer as the masters do") {
   refused({"bench"}, "--shape NAME or --model");
   refused({"generate", "--model", at("none"), "--prompt", "a"}, "cannot read");
   refused(
-      {"generate", "--model", masters, "--prompt", "a", "--context", "2", "--stop", "x", "--chat"},
+      {"generate", "--model", masters, "--prompt", "a b c d e", "--context", "2", "--stop", "x"},
       "exceed the capacity of 2");
 }

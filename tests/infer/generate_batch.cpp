@@ -76,6 +76,15 @@ TEST_CASE("an answer ends where its sequence is full") {
   for (std::size_t i = 0; i < list.size(); ++i) CHECK(found[i].size() == 16 - list[i].size() + 1);
 }
 
+TEST_CASE("tokens that must not be chosen are in no answer") {
+  auto model = tern_test::small_decoder(40, 8);
+  const auto free = answers_of(model, 2, {10, {}, {}});
+  const std::int32_t token = free[0][0];
+  for (const auto& answer : answers_of(model, 2, {10, {}, {token}}))
+    CHECK(std::ranges::count(answer, token) == 0);
+  CHECK_THROWS_AS(answers_of(model, 2, {10, {}, {40}}), config_error);
+}
+
 TEST_CASE("no tokens are wanted") {
   auto model = tern_test::small_decoder(40, 8);
   for (const auto& answer : answers_of(model, 2, {0, {}})) CHECK(answer.empty());

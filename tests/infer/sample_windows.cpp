@@ -42,3 +42,12 @@ TEST_CASE("windows depend on the seed alone") {
   const auto two = windows(2, 1);
   CHECK(two[1] == five[1]);
 }
+
+TEST_CASE("windows contain no token that must not be drawn") {
+  auto model = tern_test::small_decoder(31, 3);
+  std::vector<std::int32_t> never;
+  for (std::int32_t token = 0; token < 28; ++token) never.push_back(token);
+  for (const auto& window : sample_windows(
+           model, 30, 3, 12, 1, [](std::size_t) {}, {}, never))
+    for (const std::int32_t token : window) CHECK(token >= 28);
+}

@@ -71,6 +71,24 @@ TEST_CASE("top-p over a large flat vocabulary keeps its share") {
   }
 }
 
+TEST_CASE("tokens that must not be drawn never are") {
+  const std::vector<std::int32_t> never{1, 2};
+  sampler greedy({}, 4, never);
+  CHECK(greedy(row({1, 9, 9, 4}), {}) == 3);
+  const auto options = GENERATE(values<sampling_options>(
+      {{.temperature = 5}, {.temperature = 5, .top_k = 3}, {.temperature = 5, .top_p = 0.9}}));
+  sampler draw(options, 4, never);
+  for (int i = 0; i < 300; ++i) {
+    const std::int32_t token = draw(row({0, 9, 9, 0}), {});
+    CHECK((token == 0 || token == 3));
+  }
+}
+
+TEST_CASE("a token that must not be drawn has to be in the vocabulary") {
+  CHECK(tern_test::message_of<config_error>([] { sampler({}, 4, {4}); }) ==
+        "sampling: token 4 is not in the vocabulary");
+}
+
 TEST_CASE("an option out of range is refused by its name") {
   const auto [options, message] = GENERATE(table<sampling_options, const char*>(
       {{{.temperature = -1}, "sampling: temperature must be 0 or more"},

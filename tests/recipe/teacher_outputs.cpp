@@ -1,6 +1,8 @@
 // What a teacher says is the same with and without a cache.
 #include "tern/recipe/teacher_outputs.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "tern/recipe/stage_loss.hpp"
@@ -55,7 +57,7 @@ struct cached_teacher {
 
   explicit cached_teacher(bool with_logits = true) : logits(with_logits) {}
   teacher_outputs<decoder<>> open(std::uint64_t limit = 1 << 20) {
-    teacher_outputs<decoder<>> outputs(model, wanted(), logits);
+    teacher_outputs<decoder<>> outputs(model, wanted(), logits, 31);
     std::vector<std::size_t> sizes;
     for (const auto& e : some_examples()) sizes.push_back(outputs.record_size(e.tokens.size() - 1));
     outputs.keep_in(record_cache(scratch.path() / "cache", "a", sizes, limit));
@@ -71,7 +73,7 @@ TEST_CASE("a cache changes no bit of what a teacher says") {
   const precision products = GENERATE(precision::exact, precision::bf16);
   CAPTURE(every_token, logits, limit);
   cached_teacher t(logits);
-  teacher_outputs<decoder<>> plain(t.model, wanted(), logits);
+  teacher_outputs<decoder<>> plain(t.model, wanted(), logits, 31);
   auto cached = t.open(limit);
   const auto expected = said(plain, every_token, products);
   CHECK(said(cached, every_token, products) == expected);
@@ -86,6 +88,29 @@ TEST_CASE("a teacher whose words are all in the cache does not run") {
   t.model.initialize(17);
   t.model.embedding().weight.value = head;  // logits are made from the cached states
   CHECK(said(cached, true, precision::exact) == before);
-  teacher_outputs<decoder<>> plain(t.model, wanted(), true);
+  teacher_outputs<decoder<>> plain(t.model, wanted(), true, 31);
   CHECK(said(plain, true, precision::exact) != before);
+}
+
+TEST_CASE("a teacher with another number of ids says the logits of the ids that are asked for") {
+  cached_teacher t;
+  const auto examples = some_examples();
+  example_batches batches(examples, 4, 9);
+  micro_batch batch;
+  batches.fill(batch, 0, true);
+  const auto logits = [&](std::size_t vocabulary) {
+    teacher_outputs<decoder<>> teacher(t.model, {}, true, vocabulary);
+    const auto said = teacher.ask(batch, precision::exact);
+    REQUIRE(said.cols == vocabulary);
+    std::vector<std::vector<float>> rows;
+    for (std::size_t r = 0; r < said.rows; ++r)
+      rows.emplace_back(said.row(r).data, said.row(r).data + vocabulary);
+    return rows;
+  };
+  const auto all = logits(31), fewer = logits(20), more = logits(40);
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    CHECK(std::equal(fewer[r].begin(), fewer[r].end(), all[r].begin()));
+    CHECK(std::equal(all[r].begin(), all[r].end(), more[r].begin()));
+    CHECK(std::exp(more[r][35]) == 0);
+  }
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "tern/checkpoint/read_gguf_tokenizer.hpp"
 #include "tern/gguf/file.hpp"
@@ -10,11 +12,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// `model`: a folder with a tokenizer.json, or a file *.gguf. Throws io_error, format_error or
-/// config_error naming the file.
-inline bpe_tokenizer load_tokenizer(const std::filesystem::path& model) {
-  return is_gguf(model) ? read_gguf_tokenizer(gguf_file(model).metadata())
-                        : bpe_tokenizer::load(model / "tokenizer.json");
+/// `model`: a folder with a tokenizer.json, that file itself, or a file *.gguf. `notes` gets a
+/// sentence for each guess. Throws io_error, format_error or config_error naming the file.
+inline bpe_tokenizer load_tokenizer(const std::filesystem::path& model,
+                                    std::vector<std::string>* notes = nullptr) {
+  if (is_gguf(model)) return read_gguf_tokenizer(gguf_file(model).metadata(), notes);
+  const bool folder = std::filesystem::is_directory(model) || !std::filesystem::exists(model);
+  return bpe_tokenizer::load(folder ? model / "tokenizer.json" : model, notes);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -206,12 +206,14 @@ class gguf_model_writer {
 /// bitnet.cpp reads, stores them exactly. A ternary model can also be stored as F32, F16, BF16 or
 /// Q8_0; then a reader gets the rounded weights and does not round activations. llama.cpp rounds
 /// activations in blocks of 256 and not in rows, so its logits of ternary models are near those of
-/// tern but not the same. Without a tokenizer the file says that it has none. Throws config_error
-/// where no architecture of llama.cpp computes what the model computes, as for a Qwen3 with SubLN,
-/// and where a type cannot hold a weight; and io_error.
+/// tern but not the same. `conventions`: tokens that
+/// end a text, and the chat template. Without a tokenizer the file says that it has none. Throws
+/// config_error where no architecture of llama.cpp computes what the model computes, as for a Qwen3
+/// with SubLN, and where a type cannot hold a weight; and io_error.
 template <class Owner, class WeightQ, class ActQ>
 void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& path,
-               const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr) {
+               const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr,
+               const text_conventions& conventions = {}) {
   const model_config& c = model.config();
   const gguf_architecture& architecture = gguf_architecture_for(c);
   if (!c.ternary && is_ternary(storage.linears))
@@ -222,7 +224,7 @@ void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path
   file.metadata("general.file_type", detail::gguf_file_type(storage.linears));
   file.metadata("general.quantization_version", std::uint32_t{2});
   if (tokenizer != nullptr)
-    write_gguf_tokenizer(file, *tokenizer, c.vocab_size);
+    write_gguf_tokenizer(file, *tokenizer, c.vocab_size, conventions);
   else
     file.metadata("tokenizer.ggml.model", "none");
 

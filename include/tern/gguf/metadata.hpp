@@ -32,6 +32,8 @@ class gguf_metadata {
     return fresh;
   }
 
+  /// The name of the file in messages.
+  [[nodiscard]] const std::string& file() const { return file_; }
   /// All values, in the order of the file.
   [[nodiscard]] std::span<const gguf_value> values() const { return values_; }
   /// Whether the file has the key.

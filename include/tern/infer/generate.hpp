@@ -26,8 +26,9 @@ concept token_reader = requires(const T& tokenizer, std::int32_t token) {
 struct generation_options {
   sampling_options sampling = {};  ///< options of the sampler
   std::size_t max_tokens = 256;    ///< most tokens of an answer
-  /// Tokens that end an answer and are not part of it; see end_tokens().
+  /// Tokens that end an answer and are not part of it; see text_conventions::ends.
   std::vector<std::int32_t> stop_tokens = {};
+  std::vector<std::int32_t> never = {};  ///< tokens that are never chosen; see ids_without_text()
   /// Strings that end an answer and are not part of its text.
   std::vector<std::string> stop_strings = {};
 };
@@ -56,7 +57,7 @@ generation generate(session<Model>& s, const Tokenizer& tokenizer,
                     std::span<const std::int32_t> prompt, const generation_options& options,
                     F&& on_text, std::size_t sequence = 0) {
   generation result;
-  sampler next(options.sampling, s.model().config().vocab_size);
+  sampler next(options.sampling, s.model().config().vocab_size, options.never);
   text_stream stream(options.stop_strings);
   std::vector<std::int32_t> history(prompt.begin(), prompt.end());
   history.reserve(history.size() + options.max_tokens);

@@ -18,6 +18,7 @@ namespace tern::inline TERN_ABI {
 struct batch_generation_options {
   std::size_t max_tokens = 64;              ///< most tokens of an answer
   std::vector<std::int32_t> stop_tokens{};  ///< each ends an answer and is not part of it
+  std::vector<std::int32_t> never{};  ///< tokens that are never chosen; see ids_without_text()
 };
 
 namespace detail {
@@ -29,12 +30,29 @@ struct answering {
   bool busy = false;       ///< whether its answer is not finished
 };
 
-inline std::int32_t most_probable(row_view<const float> logits) {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < logits.size; ++i)
-    if (logits[i] > logits[best]) best = i;
-  return static_cast<std::int32_t>(best);
-}
+/// Chooses the most probable token that is allowed, and the lowest of equal ones.
+class most_probable {
+ public:
+  /// Throws config_error if one of the tokens is not in the vocabulary.
+  most_probable(std::size_t vocabulary, std::span<const std::int32_t> never)
+      : excluded_(vocabulary) {
+    for (const std::int32_t token : never) {
+      if (token < 0 || static_cast<std::size_t>(token) >= vocabulary)
+        throw config_error("generate_batch: token " + std::to_string(token) +
+                           " is not in the vocabulary");
+      excluded_[static_cast<std::size_t>(token)] = true;
+    }
+  }
+  std::int32_t operator()(row_view<const float> logits) const {
+    std::size_t best = logits.size;
+    for (std::size_t i = 0; i < logits.size; ++i)
+      if (!excluded_[i] && (best == logits.size || logits[i] > logits[best])) best = i;
+    return static_cast<std::int32_t>(best == logits.size ? 0 : best);
+  }
+
+ private:
+  std::vector<bool> excluded_;
+};
 
 }  // namespace detail
 
@@ -50,6 +68,7 @@ std::vector<std::vector<std::int32_t>> generate_batch(
       throw config_error("generate_batch: prompt " + std::to_string(i) + " is empty");
   std::vector<std::vector<std::int32_t>> answers(prompts.size());
   std::vector<detail::answering> places(s.cache().shape().sequences);
+  const detail::most_probable choose(s.model().config().vocab_size, options.never);
   std::size_t waiting = 0, finished = 0;
   const auto take = [&](detail::answering& place, std::size_t sequence, std::int32_t token) {
     auto& answer = answers[place.prompt];
@@ -66,7 +85,7 @@ std::vector<std::vector<std::int32_t>> generate_batch(
       while (!places[i].busy && waiting < prompts.size()) {
         places[i].prompt = waiting++;
         s.truncate(i, 0);
-        take(places[i], i, detail::most_probable(s.append(prompts[places[i].prompt], i)));
+        take(places[i], i, choose(s.append(prompts[places[i].prompt], i)));
       }
     parts.clear();
     for (std::size_t i = 0; i < places.size(); ++i)
@@ -74,7 +93,7 @@ std::vector<std::vector<std::int32_t>> generate_batch(
     if (parts.empty()) continue;
     const matrix_view<const float> logits = s.append(parts);
     for (std::size_t j = 0; j < parts.size(); ++j)
-      take(places[parts[j].sequence], parts[j].sequence, detail::most_probable(logits.row(j)));
+      take(places[parts[j].sequence], parts[j].sequence, choose(logits.row(j)));
   }
   return answers;
 }

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/core/error.hpp"
@@ -48,11 +50,22 @@ struct sampling_options {
 /// probable tokens, top-k and top-p prefer the lower id.
 class sampler {
  public:
-  /// Throws config_error if an option is outside its range or the vocabulary is empty.
-  sampler(const sampling_options& options, std::size_t vocabulary)
-      : options_(options), random_(options.seed), scores_(vocabulary), seen_(vocabulary) {
+  /// `never`: tokens that are never chosen, such as ids without text (see ids_without_text()).
+  /// Throws config_error if an option is outside its range, the vocabulary is empty or `never` has
+  /// a token outside of it.
+  sampler(const sampling_options& options, std::size_t vocabulary,
+          std::vector<std::int32_t> never = {})
+      : options_(options),
+        random_(options.seed),
+        scores_(vocabulary),
+        seen_(vocabulary),
+        never_(std::move(never)) {
     options.validate();
     if (vocabulary == 0) throw config_error("sampling: the vocabulary is empty");
+    for (const std::int32_t token : never_)
+      if (token < 0 || static_cast<std::size_t>(token) >= vocabulary)
+        throw config_error("sampling: token " + std::to_string(token) +
+                           " is not in the vocabulary");
     candidates_.reserve(vocabulary);
   }
 
@@ -63,6 +76,8 @@ class sampler {
     require_size(logits.size, scores_.size(), "sampler: logits");
     for (std::size_t i = 0; i < scores_.size(); ++i) scores_[i] = logits[i];
     penalize(history);
+    for (const std::int32_t token : never_)
+      scores_[static_cast<std::size_t>(token)] = std::numeric_limits<float>::lowest();
     const auto best = std::max_element(scores_.begin(), scores_.end());
     if (!is_finite(*best)) throw numeric_error("sampler: the largest logit is not finite");
     if (options_.temperature == 0) return static_cast<std::int32_t>(best - scores_.begin());
@@ -158,13 +173,16 @@ class sampler {
       left -= static_cast<double>(weight(c));
       if (left < 0) return c;
     }
-    return candidates_.back();  // rounding can leave a little more than the last weight
+    // Rounding can leave a little more than the last weight.
+    while (candidates_.size() > 1 && weight(candidates_.back()) == 0) candidates_.pop_back();
+    return candidates_.back();
   }
 
   sampling_options options_;
   philox random_;
   std::vector<float> scores_;  ///< first the logits, then the weights
   std::vector<bool> seen_;
+  std::vector<std::int32_t> never_;
   std::vector<std::int32_t> candidates_;
 };
 

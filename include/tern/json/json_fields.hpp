@@ -60,6 +60,15 @@ class json_fields {
     return object_->contains(key) && !object_->at(key).is_null();
   }
 
+  /// Whether the key is present and has a list.
+  [[nodiscard]] bool is_list(const std::string& key) const {
+    return has(key) && object_->at(key).is_array();
+  }
+  /// Whether the key is present and has an object.
+  [[nodiscard]] bool is_object(const std::string& key) const {
+    return has(key) && object_->at(key).is_object();
+  }
+
   /// The value of a key. T: bool, std::string, an integer or a floating-point type.
   template <class T>
   [[nodiscard]] T get(const std::string& key) const {

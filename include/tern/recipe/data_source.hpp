@@ -27,8 +27,13 @@ struct data_source {
   std::vector<std::string> label_words{};  ///< what the model says instead of each label
   std::vector<std::string> metrics{};      ///< what is measured on the answers
   std::vector<std::string> corpus{};       ///< files of general text
-  std::string tokenizer{};          ///< tokenizer.json of a new model; empty: trained on the corpus
-  std::size_t vocab_size = 4096;    ///< largest vocabulary of a tokenizer that is trained
+  /// Where the tokenizer comes from: a tokenizer.json, a folder with one, or a file *.gguf. Empty:
+  /// it is that of the model, or is trained on the corpus for a new model.
+  std::string tokenizer{};
+  std::string
+      separator{};  ///< token between documents; empty: the one that ends a text for the model
+  std::vector<std::string> end_tokens{};  ///< tokens that end an answer; empty: those of the model
+  std::size_t vocab_size = 4096;          ///< largest vocabulary of a tokenizer that is trained
   std::size_t prompt_tokens = 128;  ///< most tokens of a prompt, its separator included; 2 or more
   prompt_cut cut = prompt_cut::front;  ///< what is left out of a longer prompt
   std::size_t answer_tokens = 64;      ///< most tokens that an evaluation generates
@@ -51,6 +56,8 @@ constexpr void describe(V& v, data_source& d) {
   v.value("metrics", d.metrics);
   v.value("corpus", d.corpus);
   v.value("tokenizer", d.tokenizer);
+  v.value("separator", d.separator);
+  v.value("end_tokens", d.end_tokens);
   v.value("vocab_size", d.vocab_size);
   v.value("prompt_tokens", d.prompt_tokens);
   v.choice("cut", d.cut,

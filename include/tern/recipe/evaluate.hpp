@@ -18,6 +18,7 @@
 #include "tern/recipe/classify.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
+#include "tern/text/end_tokens.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -46,7 +47,7 @@ inline std::size_t prompt_token_count(std::span<const token_example> examples) {
   return count;
 }
 
-/// Writes an answer in free text to each example: the most probable tokens up to the separator.
+/// Writes an answer in free text to each example: the most probable tokens up to one that ends it.
 /// White space at both ends of an answer is left out. Returns the number of tokens written.
 template <class Model>
 std::size_t write_answers(Model& model, const task_data& data, const bpe_tokenizer& tokenizer,
@@ -64,7 +65,10 @@ std::size_t write_answers(Model& model, const task_data& data, const bpe_tokeniz
                     .capacity = longest + data.answer_tokens,
                     .storage = kv_storage::f32},
                    ex);
-  const auto answers = generate_batch(s, prompts, {data.answer_tokens, {data.separator}},
+  auto ends = data.ends;
+  ends.push_back(data.separator);
+  const auto never = ids_without_text(tokenizer, model.config().vocab_size, ends);
+  const auto answers = generate_batch(s, prompts, {data.answer_tokens, ends, never},
                                       [&](std::size_t n) { progress(n, examples.size()); });
   std::size_t written = 0;
   for (const auto& tokens : answers) {

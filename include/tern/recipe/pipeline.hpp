@@ -243,6 +243,7 @@ class pipeline {
     std::string text = weights.text() + " " + detail::checksum_of(part.examples) + " ";
     text += detail::checksum_of(part.references);
     for (const std::string& metric : data_.task.metrics) text += " " + metric;
+    for (const std::int32_t end : data_.ends) text += " end " + std::to_string(end);
     return text + " " + std::to_string(data_.answer_tokens);
   }
 

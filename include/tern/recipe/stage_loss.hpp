@@ -25,8 +25,9 @@ class stage_loss {
  public:
   using T = typename Model::scalar;  ///< type of an element
 
-  /// `teacher` has the student's vocabulary and any width; it may be null where no term needs one.
-  /// Both models must outlive this object. Throws config_error where they do not fit.
+  /// `teacher` has the student's tokenizer and any width; it may be null where no term needs one.
+  /// The numbers of ids may differ, since models pad their vocabularies. Both models must outlive
+  /// this object. Throws config_error where a term needs a teacher that is missing.
   stage_loss(Model& model, Teacher* teacher, std::unique_ptr<batch_source> batches,
              objective<T> terms, executor_ref ex = {})
       : model_(model), batches_(std::move(batches)), objective_(std::move(terms)) {
@@ -40,9 +41,7 @@ class stage_loss {
       term->request(student_taps_, teacher_taps);
     }
     if (teacher == nullptr) return;
-    if (teacher->config().vocab_size != model.config().vocab_size)
-      throw config_error("teacher and student differ in vocabulary");
-    teacher_.emplace(*teacher, teacher_taps, teacher_logits, ex);
+    teacher_.emplace(*teacher, teacher_taps, teacher_logits, model.config().vocab_size, ex);
   }
 
   /// The teacher's part of the loss; null where there is no teacher.

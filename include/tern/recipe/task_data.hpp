@@ -16,11 +16,12 @@
 #include "tern/recipe/token_example.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/bpe_trainer.hpp"
+#include "tern/text/end_tokens.hpp"
+#include "tern/text/text_conventions.hpp"
 
 namespace tern::inline TERN_ABI {
 
-/// The token that follows every document and precedes every prompt, under its name in Qwen's
-/// tokenizers.
+/// The token that ends documents in tokenizers that are trained here, under its name in Qwen's.
 inline constexpr std::string_view document_separator = "<|endoftext|>";
 
 /// One part of a task: its examples, and the answers that count as right for each of them.
@@ -35,7 +36,8 @@ struct task_data {
   std::vector<std::vector<std::int32_t>> label_words;  ///< tokens by class; empty for free text
   task_examples train, dev, test;                      ///< parts of the task; they may be empty
   std::vector<std::int32_t> stream;                    ///< documents, each followed by a separator
-  std::int32_t separator = 0;      ///< token between documents; it also ends answers in free text
+  std::int32_t separator = 0;      ///< token after each document and before each prompt
+  std::vector<std::int32_t> ends;  ///< tokens that end an answer in free text, beside `separator`
   std::size_t answer_tokens = 64;  ///< most tokens that an evaluation generates
 
   /// The part on which results are reported: test, or dev where there is no test part.
@@ -52,19 +54,47 @@ inline bpe_tokenizer train_tokenizer(std::span<const std::string> documents, std
   return bpe_tokenizer(trainer.finish());
 }
 
-/// Turns examples and documents into tokens. Throws config_error where the tokenizer has no
-/// separator, and as label_word_tokens() and example_encoder do.
+namespace detail {
+
+/// The id of a token that a field of the recipe names.
+inline std::int32_t token_named(const bpe_tokenizer& tokenizer, const std::string& name,
+                                const char* field) {
+  const auto id = tokenizer.token_id(name);
+  if (!id) throw config_error(std::string(field) + ": the tokenizer has no token \"" + name + "\"");
+  return *id;
+}
+
+/// The token between documents: the one that the source names, or that ends a document.
+inline std::int32_t separator_of(const bpe_tokenizer& tokenizer,
+                                 const text_conventions& conventions, const data_source& source) {
+  if (!source.separator.empty()) return token_named(tokenizer, source.separator, "data.separator");
+  const auto id = document_end(tokenizer, conventions);
+  if (!id)
+    throw config_error(
+        "no file says which token ends a text, and the tokenizer has none whose name says it: "
+        "data.separator (--separator) names the token between documents");
+  return *id;
+}
+
+}  // namespace detail
+
+/// Turns examples and documents into tokens. `conventions` say which token ends a document and an
+/// answer; without them tokens are known by their names. Throws config_error where there is no such
+/// token, and as label_word_tokens() and example_encoder do.
 inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tokenizer,
-                               const data_source& source, executor_ref ex = {}) {
-  const auto separator = tokenizer.token_id(document_separator);
-  if (!separator)
-    throw config_error("the tokenizer has no token " + std::string(document_separator));
+                               const data_source& source, executor_ref ex = {},
+                               const text_conventions& conventions = {}) {
+  const std::int32_t separator = detail::separator_of(tokenizer, conventions, source);
   task_data data;
   data.task = texts.task;
-  data.separator = *separator;
+  data.separator = separator;
+  for (const std::string& name : source.end_tokens)
+    data.ends.push_back(detail::token_named(tokenizer, name, "data.end_tokens"));
+  if (data.ends.empty()) data.ends = conventions.ends;
+  std::erase(data.ends, separator);
   data.answer_tokens = source.answer_tokens;
   data.label_words = label_word_tokens(tokenizer, texts.task.label_words);
-  example_encoder encode(tokenizer, texts.task, source, *separator, data.label_words);
+  example_encoder encode(tokenizer, texts.task, source, separator, data.label_words);
   const auto part = [&](const std::vector<text_example>& from, task_examples& to) {
     for (const text_example& e : from) {
       to.examples.push_back(encode(e));
@@ -80,7 +110,7 @@ inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tok
       encoder.encode(text, ids, added_text::plain);
     };
   };
-  data.stream = tokenize(texts.documents, make_encoder, *separator, ex);
+  data.stream = tokenize(texts.documents, make_encoder, separator, ex);
   return data;
 }
 

@@ -27,9 +27,16 @@ class teacher_outputs {
   using T = typename Model::scalar;  ///< type of an element
 
   /// The model must outlive this object. wanted: activations that are asked for; logits: whether
-  /// logits are, too.
-  teacher_outputs(Model& model, taps<T> wanted, bool logits, executor_ref ex = {})
-      : model_(model), taps_(wanted), missing_taps_(std::move(wanted)), logits_(logits), ex_(ex) {}
+  /// logits are, too. vocabulary: number of logits of a token. Where the model has more ids, the
+  /// last ones are left out; where it has fewer, the others have probability 0.
+  teacher_outputs(Model& model, taps<T> wanted, bool logits, std::size_t vocabulary,
+                  executor_ref ex = {})
+      : model_(model),
+        taps_(wanted),
+        missing_taps_(std::move(wanted)),
+        logits_(logits),
+        vocabulary_(vocabulary),
+        ex_(ex) {}
 
   /// Bytes that a cache needs for an example of so many tokens.
   [[nodiscard]] std::size_t record_size(std::size_t tokens) const {
@@ -60,9 +67,14 @@ class teacher_outputs {
   }
 
   matrix_view<const T> logits_of(matrix_view<const T> states) {
-    const matrix_view<const T> table = model_.head().view();
-    const matrix_view<T> logits = tape_->memory().template matrix<T>(states.rows, table.rows);
-    gemm<T>(T(1), states, table.transposed(), logits, false, ex_, tape_->products());
+    const std::size_t common = std::min(vocabulary_, model_.config().vocab_size);
+    const matrix_view<const T> table = model_.head().view().row_block(0, common);
+    const matrix_view<T> logits = tape_->memory().template matrix<T>(states.rows, vocabulary_);
+    gemm<T>(T(1), states, table.transposed(), logits.col_block(0, common), false, ex_,
+            tape_->products());
+    constexpr T impossible = T(-1e30);  // its exponential is 0, and it is still finite
+    for (std::size_t r = 0; r < logits.rows; ++r)
+      for (std::size_t c = common; c < vocabulary_; ++c) logits(r, c) = impossible;
     return logits;
   }
 
@@ -122,6 +134,7 @@ class teacher_outputs {
   Model& model_;
   taps<T> taps_, missing_taps_;
   bool logits_;
+  std::size_t vocabulary_;
   executor_ref ex_;
   std::optional<tape<T>> tape_;
   std::optional<record_cache> cache_;

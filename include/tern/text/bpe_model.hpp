@@ -16,6 +16,7 @@
 #include "tern/text/added_tokens.hpp"
 #include "tern/text/bpe.hpp"
 #include "tern/text/bpe_symbols.hpp"
+#include "tern/text/byte_level.hpp"
 #include "tern/text/normalizer.hpp"
 #include "tern/text/pretokenizer.hpp"
 #include "tern/text/space_cuts.hpp"
@@ -37,6 +38,10 @@ struct bpe_definition {
   /// The token of each id: raw bytes, or characters as the file spells them (`\u2581the`,
   /// `<0x0A>`). It is empty if the id belongs to an added token or is not used.
   std::vector<std::string> tokens = {};
+  /// Entries of the vocabulary that no text gives, as id and spelling in a file: entries that no
+  /// byte spells, and entries that another id has, too. They only have a text. Their ids are not
+  /// used in `tokens`.
+  std::vector<std::pair<std::int32_t, std::string>> decode_only = {};
   std::vector<std::pair<std::int32_t, std::int32_t>> merges = {};  ///< pairs of ids by rank
   std::vector<added_token> added = {};
   std::vector<normalizer_step> normalizer = {nfc_form{}};
@@ -84,10 +89,11 @@ class bpe_model {
   [[nodiscard]] const added_token_matcher& added_after_normalizer() const { return after_; }
   /// One more than the highest id.
   [[nodiscard]] std::size_t size() const { return texts_.size(); }
-  /// Appends the bytes of a token, or nothing if no token has the id. Throws config_error if the id
-  /// is not below size().
+  /// Appends the bytes of a token, or nothing if no token has the id: models often have more ids
+  /// than their tokenizers have tokens. Throws config_error if the id is negative.
   void append_text(std::int32_t id, std::string& out) const {
-    const std::string_view spelled = texts_[checked(id)];
+    if (has_no_token(id)) return;
+    const std::string_view spelled = texts_[static_cast<std::size_t>(id)];
     const decode_rules& rules = definition_.decode;
     if (const auto byte = fallback_byte(spelled); byte && rules.byte_fallback)
       out += *byte;
@@ -97,7 +103,9 @@ class bpe_model {
       out += spelled;
   }
   /// Whether the id belongs to a special added token.
-  [[nodiscard]] bool special(std::int32_t id) const { return special_[checked(id)]; }
+  [[nodiscard]] bool special(std::int32_t id) const {
+    return !has_no_token(id) && special_[static_cast<std::size_t>(id)];
+  }
   /// The id of an entry of the vocabulary, given as it is spelled there. Added tokens are not
   /// searched.
   [[nodiscard]] std::optional<std::int32_t> vocabulary_id(std::string_view bytes) const {
@@ -117,6 +125,12 @@ class bpe_model {
     return found == ids.end() ? std::nullopt : std::optional(found->second);
   }
 
+  /// Whether the id is not below size(). Throws config_error if it is negative.
+  [[nodiscard]] bool has_no_token(std::int32_t id) const {
+    if (id < 0) throw config_error("token id " + std::to_string(id) + " is negative");
+    return static_cast<std::size_t>(id) >= texts_.size();
+  }
+
   std::size_t checked(std::int32_t id) const {
     if (id < 0 || static_cast<std::size_t>(id) >= texts_.size())
       throw config_error("token id " + std::to_string(id) + " is not in 0.." +
@@ -133,6 +147,16 @@ class bpe_model {
       if (const auto [at, fresh] = ids_.emplace(texts_[i], id); !fresh)
         throw config_error("ids " + std::to_string(at->second) + " and " + std::to_string(id) +
                            " have the same token");
+    }
+    decode_only_.reserve(definition_.decode_only.size());  // texts_ refers to the elements
+    for (const auto& [id, spelled] : definition_.decode_only) {
+      if (id < 0) throw config_error("decode_only: id " + std::to_string(id) + " is negative");
+      const auto at = static_cast<std::size_t>(id);
+      if (at >= texts_.size()) texts_.resize(at + 1);
+      if (!texts_[at].empty())
+        throw config_error("decode_only: id " + std::to_string(id) + " has another token");
+      auto bytes = split_.byte_level() ? from_byte_level(spelled) : std::nullopt;
+      texts_[at] = decode_only_.emplace_back(bytes ? *std::move(bytes) : spelled);
     }
   }
 
@@ -195,8 +219,9 @@ class bpe_model {
   bpe_rules rules_;
   added_token_matcher before_, after_;
   id_map ids_, added_ids_;
-  std::vector<std::string> spellings_;   // patterns of the added tokens
-  std::vector<std::string_view> texts_;  // the text of each id, even of added tokens
+  std::vector<std::string> decode_only_;  // texts of the entries that only have a text
+  std::vector<std::string> spellings_;    // patterns of the added tokens
+  std::vector<std::string_view> texts_;   // the text of each id, even of added tokens
   std::vector<bool> special_;
 };
 

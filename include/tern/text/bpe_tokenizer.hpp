@@ -118,8 +118,10 @@ class bpe_tokenizer {
   explicit bpe_tokenizer(bpe_definition definition)
       : model_(std::make_shared<const bpe_model>(std::move(definition))) {}
 
-  /// Reads a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`.
-  inline static bpe_tokenizer load(const std::filesystem::path& path);
+  /// Reads a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`. `notes`
+  /// gets a sentence for each place where the file is ambiguous, which says how it was read.
+  inline static bpe_tokenizer load(const std::filesystem::path& path,
+                                   std::vector<std::string>* notes = nullptr);
 
   /// Writes a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`.
   inline void save(const std::filesystem::path& path) const;
@@ -152,7 +154,8 @@ class bpe_tokenizer {
   }
 
   /// Returns the bytes of `ids`, which are those of the normalized text. A part of a sequence may
-  /// begin or end inside a character. Throws config_error if an id is not below vocab_size().
+  /// begin or end inside a character. An id without a token has no bytes. Throws config_error if an
+  /// id is negative.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids,
                                    bool skip_special = false) const {
     std::string text;

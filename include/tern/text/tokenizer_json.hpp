@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,11 @@ inline std::vector<std::string> spelled_tokens(const bpe_definition& from, bool 
     if (id >= spelled.size()) spelled.resize(id + 1);
     if (spelled[id].empty()) spelled[id] = token.content;
   }
+  for (const auto& [id, text] : from.decode_only) {
+    const auto at = static_cast<std::size_t>(id);
+    if (at >= spelled.size()) spelled.resize(at + 1);
+    spelled[at] = text;
+  }
   return spelled;
 }
 
@@ -69,8 +76,12 @@ inline json_object model_json(const bpe_definition& from, const std::vector<std:
   json::object_t vocabulary;
   // This base class does not search for equal keys, which takes linear time.
   json::object_t::Container& in_order = vocabulary;
+  std::unordered_set<std::string_view> written;
   for (std::size_t id = 0; id < from.tokens.size(); ++id)
-    if (!spelled[id].empty()) in_order.emplace_back(spelled[id], id);
+    if (!spelled[id].empty() && written.insert(spelled[id]).second)
+      in_order.emplace_back(spelled[id], id);
+  for (const auto& [id, text] : from.decode_only)  // a key cannot stand twice
+    if (written.insert(text).second) in_order.emplace_back(text, id);
   const json unk =
       from.unknown.token ? json(spelled[static_cast<std::size_t>(*from.unknown.token)]) : json();
   return {{"type", "BPE"},
@@ -91,8 +102,11 @@ inline json_object model_json(const bpe_definition& from, const std::vector<std:
 /// Merges may be written as `"a b"` or `["a", "b"]`. Truncation and padding are not read. Throws
 /// io_error if the file cannot be read, and format_error or config_error naming the file if it is
 /// not JSON, contradicts itself or needs a component that is not supported.
-inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path) {
-  auto definition = detail::tokenizer_json_reader(path.string()).read(read_json(path));
+inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path,
+                                         std::vector<std::string>* notes) {
+  std::vector<std::string> unread;
+  auto definition = detail::tokenizer_json_reader(path.string(), notes == nullptr ? unread : *notes)
+                        .read(read_json(path));
   try {
     return bpe_tokenizer(std::move(definition));
   } catch (const config_error& e) {

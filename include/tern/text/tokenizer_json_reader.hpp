@@ -3,12 +3,14 @@
 // name.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -23,15 +25,20 @@
 
 namespace tern::inline TERN_ABI::detail {
 
-/// Turns the parsed file into a bpe_definition. Throws format_error or config_error.
+/// Turns the parsed file into a bpe_definition. Throws format_error or config_error. `notes` gets a
+/// sentence for each added token that is listed twice or whose id is another token's.
 class tokenizer_json_reader {
  public:
-  explicit tokenizer_json_reader(std::string file) : file_(std::move(file)) {}
+  tokenizer_json_reader(std::string file, std::vector<std::string>& notes)
+      : file_(std::move(file)), notes_(notes) {}
 
   bpe_definition read(const nlohmann::json& file) {
     if (!file.is_object()) fail("expected an object");
     const auto& model = member(file, "model");
-    if (type_of(model) != "BPE") fail("model: expected type BPE, got " + type_of(model));
+    // Files of old versions have no type; of the models that there are, only BPE has merges.
+    const bool untyped = model.is_object() && !model.contains("type") && model.contains("merges");
+    if (!untyped && type_of(model) != "BPE")
+      fail("model: expected type BPE, got " + type_of(model));
     made_.normalizer = read_normalizer(member(file, "normalizer"), file_);
     made_.pretokenizer = read_pre_tokenizer(member(file, "pre_tokenizer"), file_);
     byte_level_ = !made_.pretokenizer.empty() &&
@@ -40,6 +47,7 @@ class tokenizer_json_reader {
     read_post_processor(member(file, "post_processor"), file_, made_);
     if (!member(file, "added_tokens").is_null()) read_added(json_fields(file, file_));
     read_vocabulary(member(model, "vocab"));
+    settle_added();
     read_model_options(json_fields(model, file_, "model."));
     read_merges(member(model, "merges"));
     return std::move(made_);
@@ -62,14 +70,48 @@ class tokenizer_json_reader {
     return type.is_string() ? type.get<std::string>() : part.is_null() ? "null" : "(none)";
   }
 
+  /// Reads the list of added tokens. As in Hugging Face's library, one without content is left
+  /// out, and of several with the same content the first counts.
   void read_added(const json_fields& file) {
     for (const json_fields& f : file.objects("added_tokens")) {
       const auto number = f.get<std::uint32_t>("id");
       if (number >= max_id) f.fail("id", "a token id", std::to_string(number));
-      made_.added.push_back({f.get<std::string>("content"), static_cast<std::int32_t>(number),
-                             f.get_or<bool>("special", false), f.get_or<bool>("normalized", true),
-                             f.get_or<bool>("single_word", false), f.get_or<bool>("lstrip", false),
-                             f.get_or<bool>("rstrip", false)});
+      added_token token{f.get<std::string>("content"),        static_cast<std::int32_t>(number),
+                        f.get_or<bool>("special", false),     f.get_or<bool>("normalized", true),
+                        f.get_or<bool>("single_word", false), f.get_or<bool>("lstrip", false),
+                        f.get_or<bool>("rstrip", false)};
+      if (token.content.empty()) {
+        note("an added token with the id " + std::to_string(token.id) +
+             " is empty; it is left out");
+        continue;
+      }
+      const auto [first, fresh] = added_ids_.emplace(token.content, token.id);
+      if (fresh)
+        made_.added.push_back(std::move(token));
+      else if (first->second != token.id)
+        note("added token \"" + token.content + "\" stands twice; its first id, " +
+             std::to_string(first->second) + ", counts");
+    }
+  }
+
+  /// Gives each added token an id of its own. As in Hugging Face's library, the vocabulary's id
+  /// counts for a token that also stands there, and a token whose id is taken gets the next free
+  /// one.
+  void settle_added() {
+    std::unordered_set<std::int32_t> taken;
+    auto end = static_cast<std::int32_t>(taken_.size());
+    for (added_token& token : made_.added) {
+      const std::int32_t listed = token.id;
+      const auto at = static_cast<std::size_t>(listed);
+      if (const auto known = ids_.find(token.content); known != ids_.end())
+        token.id = known->second;
+      else if ((at < taken_.size() && taken_[at]) || taken.contains(listed))
+        token.id = end;
+      taken.insert(token.id);
+      end = std::max(end, token.id + 1);
+      if (token.id != listed)
+        note("added token \"" + token.content + "\" has the id " + std::to_string(listed) +
+             ", which is not its own; it is read as " + std::to_string(token.id));
     }
   }
 
@@ -98,37 +140,34 @@ class tokenizer_json_reader {
 
   void read_vocabulary(const json& vocabulary) {
     if (!vocabulary.is_object() || vocabulary.empty()) fail("model.vocab: expected an object");
-    string_map<const added_token*> added;
-    for (const auto& token : made_.added) added.emplace(token.content, &token);
+    string_map<bool> added;  // whether the token is special
+    for (const auto& token : made_.added) added.emplace(token.content, token.special);
     ids_.reserve(vocabulary.size());
-    std::vector<bool> taken;
     for (const auto& [text, value] : vocabulary.items()) {
       const auto at = static_cast<std::size_t>(id(value));
       if (at >= made_.tokens.size()) {
         made_.tokens.resize(at + 1);
-        taken.resize(at + 1);
+        taken_.resize(at + 1);
       }
-      const auto entry = added.find(text);
-      if (taken[at] || (entry != added.end() && entry->second->id != id(value)))
-        fail("model.vocab: \"" + text +
-             "\" and another token share an id or have one each: " + std::to_string(at));
-      taken[at] = true;
+      if (taken_[at])
+        fail("model.vocab: \"" + text + "\" and another token share an id: " + std::to_string(at));
+      taken_[at] = true;
       ids_.emplace(text, id(value));
-      if (entry != added.end() && entry->second->special) continue;  // no merge gives it
+      const auto entry = added.find(text);
+      if (entry != added.end() && entry->second) continue;  // no merge gives it
       if (auto bytes = byte_level_ ? from_byte_level(text) : std::optional(text))
         made_.tokens[at] = std::move(*bytes);
-      else if (entry == added.end())
-        fail("model.vocab: \"" + text + "\" is not spelled in byte-level characters");
+      else if (entry == added.end() && unspelled_.insert(id(value)).second)
+        made_.decode_only.emplace_back(id(value), text);
     }
   }
 
   void read_merges(const json& merges) {
     if (!merges.is_array()) fail("model.merges: expected an array");
     made_.merges.reserve(merges.size());
+    std::size_t number = 0;
     for (const auto& merge : merges) {
-      const auto where = [&] {
-        return "model.merges[" + std::to_string(made_.merges.size()) + "]: ";
-      };
+      const auto where = [at = number++] { return "model.merges[" + std::to_string(at) + "]: "; };
       std::string_view left, right;
       if (merge.is_string()) {
         const std::string_view both = merge.get_ref<const std::string&>();
@@ -147,15 +186,24 @@ class tokenizer_json_reader {
         if (found == ids_.end()) fail(where() + "unknown token \"" + std::string(text) + "\"");
         return found->second;
       };
-      made_.merges.emplace_back(side(left), side(right));
+      const std::pair sides(side(left), side(right));
+      const auto spelled = [&](std::int32_t id) { return !unspelled_.contains(id); };
+      if (spelled(sides.first) && spelled(sides.second)) made_.merges.push_back(sides);
     }
   }
 
   static constexpr std::uint64_t max_id = 1u << 22;  // a wrong id must not take all memory
+  void note(const std::string& what) const { notes_.push_back(file_ + ": " + what); }
+
   std::string file_;
+  std::vector<std::string>& notes_;
   bpe_definition made_;
   bool byte_level_ = false;
-  string_map<std::int32_t> ids_;  // keys are spelled as in the file
+  std::unordered_set<std::int32_t>
+      unspelled_;                       // entries that no byte spells; no merge reaches them
+  std::vector<bool> taken_;             // whether the vocabulary uses an id
+  string_map<std::int32_t> added_ids_;  // keys are the contents of added tokens
+  string_map<std::int32_t> ids_;        // keys are spelled as in the file
 };
 
 }  // namespace tern::inline TERN_ABI::detail
