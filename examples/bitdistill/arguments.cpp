@@ -120,7 +120,11 @@ class reader {
     const char delimiter = option.get_delimiter();
     for (std::size_t begin = 0; begin <= value.size();) {
       const std::size_t end = delimiter == '\0' ? value.npos : value.find(delimiter, begin);
-      out_.push_back(name + "=" + mark + value.substr(begin, end - begin));
+      const std::string part = value.substr(begin, end - begin);
+      // A path that is empty would mean the working directory.
+      if (part.empty() && name != "--prompt" && name != "--system")
+        fail(name + " needs a value, got an empty one");
+      out_.push_back(name + "=" + mark + part);
       begin = end == value.npos ? value.size() + 1 : end + 1;
     }
   }

@@ -493,8 +493,9 @@ class command_line {
                   "Name of the task; microworld is the embedded language, own is the task that "
                   "--prompt and --answer describe")
         ->check(CLI::IsMember(tasks));
-    c->add_option("--data", o.data,
-                  "Directory of the task's files, such as train.tsv and dev.tsv, or .jsonl");
+    c->add_option(
+        "--data", o.data,
+        "Directory of the task's files, such as train.tsv, dev.tsv and test.tsv, or .jsonl");
     const char* own = "Options of a task of your own";
     c->add_option("--prompt", o.prompt,
                   "Text that the model reads; {name} stands for a column of the files")
