@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <utility>
 
 #include "commands.hpp"
 #include "machine.hpp"
@@ -102,12 +103,16 @@ double best_rate(std::size_t tokens, F&& f) {
   return best;
 }
 
-/// Size of the weights: a GGUF file, or the weight files of a folder.
+/// Size of the files that hold the weights.
 std::uintmax_t bytes_of(const fs::path& model) {
-  if (tern::is_gguf(model)) return fs::file_size(model);
   std::uintmax_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(model))
-    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  if (tern::is_gguf(model)) {
+    const tern::gguf_file file(model);
+    for (const auto& part : file.files()) bytes += part.bytes().size();
+  } else {
+    const tern::safetensors_shards shards(model);
+    for (const auto& file : shards.files()) bytes += fs::file_size(file.path());
+  }
   return bytes;
 }
 
@@ -117,6 +122,13 @@ result measure(const options& o, const fs::path& model_path, std::string format,
   auto model = tern::load_model<>(model_path);
   result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start)};
   r.file_megabytes = static_cast<double>(bytes_of(model_path)) / 1e6;
+  const std::size_t most = model.config().max_position_embeddings;
+  for (const auto& [option, tokens] :
+       {std::pair("--prompt-tokens", o.prompt_tokens), {"--new-tokens", o.new_tokens}})
+    if (tokens > most)
+      throw tern::config_error(
+          fmt::format("{} {}: the model reads at most {} tokens (max_position_embeddings)", option,
+                      tokens, most));
   tern::thread_pool pool(threads);
   tern::session s(
       model, {.capacity = std::max(o.prompt_tokens, o.new_tokens), .storage = kv_storage_of(o)},

@@ -7,6 +7,7 @@
 
 #include "format.hpp"
 #include "signals.hpp"
+#include "standard_output.hpp"
 
 namespace bitdistill {
 namespace {
@@ -37,8 +38,7 @@ bool console::stop_requested() { return bitdistill::stop_requested(); }
 
 void console::line(const std::string& text) {
   bar_.clear();
-  fmt::print("{}\n", text);
-  std::fflush(stdout);
+  put(text + "\n");  // a run goes on where its output is lost, and says so at its end
 }
 
 void console::on_begin(const tern::stage& s, const tern::model_config& model,

@@ -27,7 +27,12 @@ void print_perplexity(const options& o) {
   const auto text = read_text_of(o.model, o.tokenizer);
   const auto& tokenizer = text.required(o.model);
   tern::thread_pool pool(o.threads);
-  const std::size_t window = std::min(o.window, model.config().max_position_embeddings);
+  const std::size_t most = model.config().max_position_embeddings;
+  if (o.has("--window") && o.window > most)
+    throw tern::config_error(
+        fmt::format("--window {}: the model reads at most {} tokens (max_position_embeddings)",
+                    o.window, most));
+  const std::size_t window = std::min(o.window, most);
   double nats = 0;
   std::size_t tokens = 0, bytes = 0;
   for (const auto& document : tern::read_corpus({o.corpus.begin(), o.corpus.end()})) {
@@ -87,6 +92,7 @@ void evaluate(const options& o) {
   if (source.task != "microworld" && source.directory.empty())
     throw tern::config_error("task " + source.task + " needs --data");
   const auto texts = load_part(source, o.part);
+  if (texts.task.classifies()) fmt::print(stderr, "{}\n", label_text(texts.task));
   tern::thread_pool pool(o.threads);
   const auto text = make_text(s, texts);
   const auto& tokenizer = *text.tokenizer;

@@ -65,6 +65,23 @@ void say_differences(const options& o, const tern::gguf_storage& storage,
              text.tokenizer->token_text(static_cast<std::int32_t>(rows)));
 }
 
+/// Removes the folder of a model, which did not exist before, where it could not be written.
+class unfinished_folder {
+ public:
+  explicit unfinished_folder(fs::path path) : path_(std::move(path)) {}
+  unfinished_folder(const unfinished_folder&) = delete;
+  unfinished_folder& operator=(const unfinished_folder&) = delete;
+  ~unfinished_folder() {
+    std::error_code ignored;
+    if (!finished_) fs::remove_all(path_, ignored);
+  }
+  void finish() { finished_ = true; }
+
+ private:
+  fs::path path_;
+  bool finished_ = false;
+};
+
 }  // namespace
 
 void export_model(const options& o) {
@@ -80,6 +97,7 @@ void export_model(const options& o) {
     return report(to);
   }
   tern::thread_pool pool(o.threads);
+  unfinished_folder folder(to);
   if (o.to == "bitnet") {
     tern::save_model(model, to, tern::storage::deployed);
   } else {
@@ -88,6 +106,7 @@ void export_model(const options& o) {
   }
   tern::save_model_text(text, to);
   tern::load_model<>(to);  // throws where the files cannot be read back
+  folder.finish();
   report(to / "model.safetensors");
 }
 

@@ -45,4 +45,11 @@ std::string grouped(std::size_t n) {
   return n < 1000 ? std::to_string(n) : grouped(n / 1000) + fmt::format(",{:03}", n % 1000);
 }
 
+std::string label_text(const tern::text_task& task) {
+  std::string text = "labels: ";
+  for (std::size_t i = 0; i < task.labels.size(); ++i)
+    text += fmt::format("{}{} = {}", i == 0 ? "" : ", ", task.labels[i], task.label_words[i]);
+  return text;
+}
+
 }  // namespace bitdistill

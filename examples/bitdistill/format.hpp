@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "tern/data/text_task.hpp"
+
 namespace bitdistill {
 
 /// A number in five characters: "3.214", "32.14", "321.4", " 3214", "3.2e6".
@@ -15,5 +17,9 @@ std::string multiple(double x);
 std::string duration(double seconds);
 /// A number with groups of three digits: "1,234,567".
 std::string grouped(std::size_t n);
+
+/// Which word stands for which label, in the order of the classes: "labels: 0 = terrible, 1 =
+/// great".
+std::string label_text(const tern::text_task& task);
 
 }  // namespace bitdistill

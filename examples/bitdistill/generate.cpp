@@ -1,16 +1,19 @@
 // The command generate: text from a model.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
+#include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
@@ -24,7 +27,7 @@ namespace {
 
 /// The prompt that --prompt or the standard input gives.
 std::string given_prompt(const options& o) {
-  if (!o.prompts.empty()) return o.prompts[0];
+  if (o.has("--prompt")) return o.prompt;
   std::string text(std::istreambuf_iterator<char>(std::cin), {});
   if (text.ends_with('\n')) text.pop_back();
   return text;
@@ -92,6 +95,39 @@ tern::generation_options options_of(const options& o, const tern::model_text& te
   return g;
 }
 
+/// The number of positions that prompt and answer may take: --context, or fewer by default where
+/// the model reads fewer. Throws config_error where the model reads fewer than --context says, and
+/// where the prompt alone takes more.
+std::size_t context_of(const options& o, const tern::model_config& config, std::size_t prompt) {
+  const std::size_t most = config.max_position_embeddings;
+  if (o.has("--context") && o.context > most)
+    throw tern::config_error(
+        fmt::format("--context {}: the model reads at most {} tokens (max_position_embeddings)",
+                    o.context, most));
+  const std::size_t context = std::min(o.context, most);
+  if (prompt > context)
+    throw tern::config_error(fmt::format("the prompt has {} tokens, but {} allows {}", prompt,
+                                         context == most ? "the model" : "--context", context));
+  return context;
+}
+
+/// Says what a reader of the answer should know and could not see.
+void print_notes(const options& o, std::span<const std::int32_t> prompt, std::size_t context,
+                 const tern::generation& result, const tern::bpe_tokenizer& tokenizer) {
+  if (result.finish == tern::finish_reason::length && result.tokens.size() < o.max_tokens)
+    fmt::print(
+        stderr,
+        "bitdistill: note: the answer was cut: prompt and answer fill the context of {} tokens\n",
+        context);
+  if (prompt.size() > 1 && prompt[0] == prompt[1] &&
+      tokenizer.decode(prompt.first(1), true).empty())
+    fmt::print(
+        stderr,
+        "bitdistill: note: the prompt begins with {} twice: the tokenizer adds it, so it should "
+        "not stand in the text\n",
+        tokenizer.token_text(prompt[0]));
+}
+
 }  // namespace
 
 void generate(const options& o) {
@@ -99,24 +135,30 @@ void generate(const options& o) {
   const auto text = read_text_of(o.model, o.tokenizer);
   const auto& tokenizer = text.required(o.model);
   tern::thread_pool pool(o.threads);
-  tern::session s(model, {.capacity = o.context, .storage = kv_storage_of(o)}, pool);
   std::string words = given_prompt(o);
   if (o.chat) words = chat_text(o, text, words, model.config().model_type);
   const auto prompt =
       tokenizer.encode(words, tern::added_text::recognise,
                        o.chat ? tern::special_tokens::none : tern::special_tokens::add);
   if (prompt.empty()) throw tern::config_error("generate: the prompt is empty");
+  const std::size_t context = context_of(o, model.config(), prompt.size());
+  tern::session s(model,
+                  {.capacity = std::min(context, prompt.size() + o.max_tokens),
+                   .storage = kv_storage_of(o),
+                   .alone = true},
+                  pool);
   const auto start = std::chrono::steady_clock::now();
   const auto result =
       tern::generate(s, tokenizer, prompt, options_of(o, text, model.config().vocab_size),
                      [](std::string_view part) {
-                       fmt::print("{}", part);
-                       std::fflush(stdout);
+                       put(part);
+                       require_output();  // nobody could read what follows
                      });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  fmt::print("\n");
-  std::fflush(stdout);
+  put("\n");
+  require_output();
+  print_notes(o, prompt, context, result, tokenizer);
   fmt::print(stderr, "{} + {} tokens in {:.2f} s\n", prompt.size(), result.tokens.size(), seconds);
 }
 

@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "standard_output.hpp"
 #include "stopped.hpp"
 
 namespace {
@@ -37,10 +40,13 @@ int main(int argc, char** argv) {
     const bitdistill::parsed line = bitdistill::parse_command_line(argc, argv);
     if (line.exit_code) return *line.exit_code;
     dispatch(line.values);
+    bitdistill::require_output();
     return 0;
   } catch (const bitdistill::stopped& e) {
     fmt::print(stderr, "bitdistill: {}\n", e.what());
     return 130;
+  } catch (const std::system_error& e) {  // of fmt, which writes to the standard output
+    return fail(("cannot write standard output: " + e.code().message()).c_str());
   } catch (const std::bad_alloc&) {
     return fail("there is not enough memory: use fewer or shorter sequences or a smaller model");
   } catch (const std::exception& e) {

@@ -4,10 +4,16 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
+#include <algorithm>
 #include <cstdio>
+#include <limits>
+#include <stdexcept>
 #include <string_view>
+#include <utility>
 
+#include "applicable.hpp"
+#include "arguments.hpp"
+#include "numbers.hpp"
 #include "tern/core/utf8.hpp"
 #include "tern/data/named_task.hpp"
 #include "tern/version.hpp"
@@ -18,6 +24,16 @@ namespace {
 std::string version_text() {
   return fmt::format("bitdistill {}.{}.{}", TERN_VERSION_MAJOR, TERN_VERSION_MINOR,
                      TERN_VERSION_PATCH);
+}
+
+/// The result of f. Its std::invalid_argument becomes an error of the parser that names the option.
+template <class F>
+auto checked(const char* name, F&& f) {
+  try {
+    return f();
+  } catch (const std::invalid_argument& e) {
+    throw CLI::ValidationError(name, e.what());
+  }
 }
 
 class command_line {
@@ -39,6 +55,7 @@ class command_line {
     add_quantize();
     add_export();
     add_bench();
+    take_values_literally(app);
   }
 
   CLI::App app{
@@ -47,6 +64,7 @@ class command_line {
 
  private:
   static constexpr const char* demo_directory = "runs/demo";
+  static constexpr std::uint64_t most_threads = 1024;
 
   CLI::App* subcommand(const char* name, const char* what, const char* examples) {
     CLI::App* c = app.add_subcommand(name, what);
@@ -87,8 +105,7 @@ class command_line {
         "  bitdistill run --print-recipe text > mine.json\n"
         "  bitdistill run --out runs/sst2 --resume");
     c->add_option("--out", o.out, "Directory of the run; it is made if it is missing");
-    c->add_option("--print-recipe", o.print_recipe,
-                  "Print a shipped recipe; all other options are ignored")
+    c->add_option("--print-recipe", o.print_recipe, "Print a shipped recipe, and do nothing else")
         ->type_name("NAME");
     add_task(c);
     add_corpus(c);
@@ -112,8 +129,7 @@ class command_line {
                   "File to write, in the form of a Hugging Face tokenizer.json; it must not exist")
         ->required();
     add_corpus(c)->required();
-    c->add_option("--vocab-size", o.vocab_size, "Largest number of tokens (default 4096)")
-        ->check(CLI::Range(257, 1 << 24));
+    whole(c, "--vocab-size", o.vocab_size, "Largest number of tokens", {257, 1 << 24});
   }
 
   void add_pretrain() {
@@ -186,22 +202,22 @@ class command_line {
     add_texts(c);
     c->add_option(
          "--part", o.part,
-         "Part to measure: train, dev, test, or reported, which is test where there is one, "
-         "else dev")
+         "Part to measure: train, dev, test, or reported, which is test where the task has a file "
+         "of it, else dev")
         ->check(CLI::IsMember({"train", "dev", "test", "reported"}))
         ->capture_default_str();
-    auto* perplexity = c->add_flag("--perplexity", o.perplexity,
-                                   "Measure perplexity and bits per byte of the documents of "
-                                   "--corpus instead; each document is measured separately");
+    c->add_flag("--perplexity", o.perplexity,
+                "Measure perplexity and bits per byte of the documents of "
+                "--corpus instead; each document is measured separately");
     add_corpus(c);
     c->add_option("--predictions", o.predictions,
-                  "File to write: one JSON line with prediction and references for each example")
-        ->excludes(perplexity);
+                  "File to write: one JSON line with prediction and references for each example");
     c->add_flag("--json", o.json, "Print the metrics as one JSON object");
-    c->add_option("--window", o.window,
-                  "Tokens that the model sees at a time for --perplexity, at most what it can read")
-        ->check(CLI::Range(2, 1 << 20))
-        ->capture_default_str();
+    whole(
+        c, "--window", o.window,
+        "Tokens that the model sees at a time for --perplexity; without the option fewer where the "
+        "model reads fewer",
+        {2, 1 << 24});
     add_machine(c);
     add_settings(c);
   }
@@ -226,37 +242,31 @@ class command_line {
                    "      --temperature 0.7 --top-p 0.9 --seed 3\n"
                    "  echo 'Once upon' | bitdistill generate --model folder");
     add_model(c, "Model folder with its tokenizer.json, or file *.gguf")->required();
-    c->add_option("--prompt", o.prompts, "Text to continue; without it standard input is read")
-        ->type_name("TEXT")
-        ->expected(1);
+    c->add_option("--prompt", o.prompt, "Text to continue; without it standard input is read")
+        ->type_name("TEXT");
     c->add_flag("--chat", o.chat,
                 "Put the prompt as a user's message into the model's own chat template");
     c->add_option("--system", o.system, "System message before the prompt, with --chat");
     c->add_flag("--no-think", o.no_think, "Qwen3: begin the answer after an empty thought");
-    c->add_option("--max-tokens", o.max_tokens, "Largest number of tokens to generate")
-        ->capture_default_str();
+    whole(c, "--max-tokens", o.max_tokens, "Largest number of tokens to generate", {0, 1 << 24});
     add_tokenizer_place(c);
     add_end_tokens(c);
     c->add_option("--stop", o.stop, "Text that ends the answer; may be given several times")
         ->type_name("TEXT")
         ->expected(1)
         ->take_all();
-    c->add_option("--temperature", o.temperature,
-                  "Temperature of sampling; 0 always takes the most probable token")
-        ->capture_default_str();
-    c->add_option("--top-k", o.top_k,
-                  "Draw from this number of most probable tokens; 0: all tokens")
-        ->capture_default_str();
-    c->add_option("--top-p", o.top_p,
-                  "Draw from the most probable tokens that together have this probability")
-        ->capture_default_str();
-    c->add_option("--min-p", o.min_p,
-                  "Draw from tokens with at least this share of the largest probability")
-        ->capture_default_str();
-    c->add_option("--repetition-penalty", o.repetition_penalty,
-                  "A value above 1 makes tokens less probable that have occurred already")
-        ->capture_default_str();
-    c->add_option("--seed", o.seed, "Seed of sampling (default 1)")->check(CLI::NonNegativeNumber);
+    constexpr double most = std::numeric_limits<double>::max();
+    real(c, "--temperature", o.temperature,
+         "Temperature of sampling; 0 always takes the most probable token", {0, most});
+    whole(c, "--top-k", o.top_k, "Draw from this number of most probable tokens; 0: all tokens",
+          {0, 1 << 24});
+    real(c, "--top-p", o.top_p,
+         "Draw from the most probable tokens that together have this probability", {0, 1, true});
+    real(c, "--min-p", o.min_p,
+         "Draw from tokens with at least this share of the largest probability", {0, 1});
+    real(c, "--repetition-penalty", o.repetition_penalty,
+         "A value above 1 makes tokens less probable that have occurred already", {0, most, true});
+    add_seed(c, "Seed of sampling (default 1)");
     add_context(c);
     add_machine(c);
   }
@@ -273,24 +283,24 @@ class command_line {
     c->add_option("--out", o.out, "Folder of the ternary model; it must not hold a model")
         ->required();
     c->add_option("--calibration", o.corpus,
-                  "Files of text to calibrate on, plain or .jsonl, also .gz; without them and "
+                  "Files of text to calibrate on, as --corpus of other commands; without them and "
                   "without --task the model writes the text itself")
         ->type_name("FILE...");
     add_task(c);
     add_texts(c);
-    c->add_option("--tokens", o.calibration_tokens, "Number of calibration tokens")
-        ->check(CLI::Range(1, 1 << 24))
-        ->capture_default_str();
+    whole(c, "--tokens", o.calibration_tokens, "Number of calibration tokens", {1, 1 << 24});
     c->add_option("--scale", o.scale,
                   "Weights that share a scale: tensor, row, or group:N for N columns of a row")
         ->check([](const std::string& text) {
-          std::size_t group = 0;
-          const char* end = text.data() + text.size();
-          const bool grouped = text.starts_with("group:") &&
-                               std::from_chars(text.data() + 6, end, group).ptr == end && group > 0;
-          return text == "tensor" || text == "row" || grouped
-                     ? std::string()
-                     : "expected tensor, row or group:N, got '" + text + "'";
+          constexpr whole_range columns{1, 1 << 24};
+          try {
+            if (text.starts_with("group:")) whole_number(text.substr(6), columns);
+            if (text.starts_with("group:") || text == "tensor" || text == "row")
+              return std::string();
+          } catch (const std::invalid_argument&) {
+          }
+          return fmt::format("expected tensor, row or group:N with N from {} to {}, got '{}'",
+                             columns.least, columns.most, text);
         })
         ->capture_default_str();
     c->add_option("--sub-ln", o.sub_ln,
@@ -323,7 +333,7 @@ class command_line {
          "and head are Q8_0, F16 or F32, as --head-bits says")
         ->check(
             CLI::IsMember({"f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0", "i2_s", "i2_s_arm"}));
-    add_packing(c, {"base3", "two_bit"});
+    add_packing(c, {"base3", "two_bit"})->expected(1);
     add_machine(c);
   }
 
@@ -338,26 +348,66 @@ class command_line {
                   "Shape of a model with random weights: qwen3-0.6b, qwen3-1.7b or qwen3-4b")
         ->check(CLI::IsMember({"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"}));
     add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
-    c->add_option("--prompt-tokens", o.prompt_tokens,
-                  "Tokens of the prompt, which are read at once")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    c->add_option("--new-tokens", o.new_tokens,
-                  "Tokens that are made one by one, from an empty context")
-        ->check(CLI::Range(1, 1 << 20))
-        ->capture_default_str();
-    c->add_option("--threads", o.thread_counts, "Numbers of threads; each is measured")
+    whole(c, "--prompt-tokens", o.prompt_tokens, "Tokens of the prompt, which are read at once",
+          {1, 1 << 20});
+    whole(c, "--new-tokens", o.new_tokens, "Tokens that are made one by one, from an empty context",
+          {1, 1 << 20});
+    c->add_option_function<std::vector<std::string>>(
+         "--threads",
+         [this](const std::vector<std::string>& texts) {
+           o.thread_counts.clear();
+           for (const auto& text : texts)
+             o.thread_counts.push_back(checked("--threads", [&] {
+               return whole_number(text, {1, most_threads});
+             }));
+         },
+         "Numbers of threads; each is measured")
+        ->type_name("N,...")
         ->delimiter(',')
-        ->check(CLI::Range(1, 1024))
-        ->capture_default_str();
+        ->default_str("1,2");
     add_kv(c);
     c->add_flag("--json", o.json, "Print a JSON list of cases instead of a table");
+  }
+
+  /// Adds an option that is a whole number. What `value` holds is the default.
+  void whole(CLI::App* c, const char* name, std::size_t& value, const char* what,
+             whole_range range) {
+    c->add_option_function<std::string>(
+         name,
+         [=, &value](const std::string& text) {
+           value = checked(name, [&] { return whole_number(text, range); });
+         },
+         what)
+        ->type_name("N")
+        ->default_str(std::to_string(value));
+  }
+  /// Adds an option that is a number. What `value` holds is the default.
+  void real(CLI::App* c, const char* name, double& value, const char* what, real_range range) {
+    c->add_option_function<std::string>(
+         name,
+         [=, &value](const std::string& text) {
+           value = checked(name, [&] { return real_number(text, range); });
+         },
+         what)
+        ->type_name("X")
+        ->default_str(fmt::format("{}", value));
+  }
+
+  void add_seed(CLI::App* c, const char* what) {
+    constexpr whole_range any{0, std::numeric_limits<std::uint64_t>::max()};
+    c->add_option_function<std::string>(
+         "--seed",
+         [this](const std::string& text) {
+           o.seed = checked("--seed", [&] { return whole_number(text, any); });
+         },
+         what)
+        ->type_name("N");
   }
 
   CLI::Option* add_packing(CLI::App* c, const std::vector<std::string>& formats) {
     c->add_option("--head-bits", o.head_bits,
                   "Bits of embedding and head: 4 or 8 with a scale for each group, 16 or 32 float")
-        ->check(CLI::IsMember({4, 8, 16, 32}))
+        ->check(CLI::IsMember({"4", "8", "16", "32"}))
         ->capture_default_str();
     return c
         ->add_option("--format", o.formats,
@@ -367,9 +417,10 @@ class command_line {
   }
 
   void add_context(CLI::App* c) {
-    c->add_option("--context", o.context, "Largest number of tokens of prompt and answer together")
-        ->check(CLI::Range(2, 1 << 24))
-        ->capture_default_str();
+    whole(c, "--context", o.context,
+          "Largest number of tokens of prompt and answer together; without the option fewer where "
+          "the model reads fewer",
+          {2, 1 << 24});
     add_kv(c);
   }
 
@@ -429,7 +480,8 @@ class command_line {
   CLI::Option* add_corpus(CLI::App* c) {
     return c
         ->add_option("--corpus", o.corpus,
-                     "Files of text: plain with blank lines between documents, or .jsonl; also .gz")
+                     "Files of text: plain with blank lines between documents, or JSON lines; also "
+                     "compressed by gzip, or a pipe such as /dev/stdin")
         ->type_name("FILE...");
   }
 
@@ -441,8 +493,9 @@ class command_line {
                   "Name of the task; microworld is the embedded language, own is the task that "
                   "--prompt and --answer describe")
         ->check(CLI::IsMember(tasks));
-    c->add_option("--data", o.data,
-                  "Directory of the task's files, such as train.tsv and dev.tsv, or .jsonl");
+    c->add_option(
+        "--data", o.data,
+        "Directory of the task's files, such as train.tsv, dev.tsv and test.tsv, or .jsonl");
     const char* own = "Options of a task of your own";
     c->add_option("--prompt", o.prompt,
                   "Text that the model reads; {name} stands for a column of the files")
@@ -464,15 +517,13 @@ class command_line {
   }
 
   void add_machine(CLI::App* c) {
-    c->add_option("--threads", o.threads,
-                  "Number of threads, 0: all of the machine; results do not depend on it")
-        ->check(CLI::Range(0, 1024))
-        ->capture_default_str();
+    whole(c, "--threads", o.threads,
+          "Number of threads, 0: all of the machine; results do not depend on it",
+          {0, most_threads});
   }
 
   void add_settings(CLI::App* c) {
-    c->add_option("--seed", o.seed, "Seed of weights, data order and generated data (default 1)")
-        ->check(CLI::NonNegativeNumber);
+    add_seed(c, "Seed of weights, data order and generated data (default 1)");
     c->add_option(
         "--recipe", o.recipe,
         "Recipe of the run: the name of a shipped recipe, or a JSON file, which may be the "
@@ -501,8 +552,14 @@ parsed parse_command_line(int argc, char** argv) {
     for (int i = 1; i < argc; ++i)  // settings are stored as JSON, which must be UTF-8
       if (const std::string_view word = argv[i]; tern::find_invalid_utf8(word) != word.size())
         throw CLI::ValidationError("argument " + std::to_string(i) + ": expected UTF-8 text");
-    line.app.parse(argc, argv);
+    auto words = mark_values(line.app, {argv + std::min(argc, 1), argv + argc});
+    std::ranges::reverse(words);  // as the parser takes a list of words
+    line.app.parse(std::move(words));
     if (line.app.get_subcommands().empty()) throw CLI::RequiredError("a subcommand");
+    const CLI::App& command = *line.app.get_subcommands().front();
+    for (const CLI::Option* option : command.get_options())
+      if (option->count() > 0) result.values.given.insert(option->get_name());
+    require_applicable(result.values);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {
       result.exit_code = line.app.exit(e);

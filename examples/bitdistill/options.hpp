@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,14 @@ namespace bitdistill {
 
 /// The values of all options. An option that is empty or absent was not given.
 struct options {
-  std::string command;  ///< the subcommand
+  std::string command;          ///< the subcommand
+  std::set<std::string> given;  ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
   std::string data, prompt, answer, predictions, separator;
   std::vector<std::string> corpus, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
-  std::size_t vocab_size = 0;
+  std::size_t vocab_size = 4096;
   bool resume = false, fresh = false, quick = false, ternary = false;
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
   std::size_t calibration_tokens = 16384;
@@ -25,13 +27,16 @@ struct options {
   std::vector<std::string> paths;  ///< what inspect shows
 
   // The options of commands that run models: generate, bench, eval --perplexity and export.
-  std::vector<std::string> prompts, stop, formats{"base3"};
+  std::vector<std::string> stop, formats{"base3"};
   std::string system, shape, type, kv = "f16", to = "packed";
   bool chat = false, no_think = false, perplexity = false, json = false;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
   std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;
   std::size_t prompt_tokens = 512, new_tokens = 128, head_bits = 8;
   std::vector<std::size_t> thread_counts{1, 2};
+
+  /// Whether an option was given.
+  [[nodiscard]] bool has(const char* option) const { return given.contains(option); }
 };
 
 /// What parse_command_line() read.

@@ -112,6 +112,13 @@ std::size_t bytes_of_masters(tern::decoder<>& model) {
   return bytes;
 }
 
+/// The number of tokens that the calibration will see: no more than there are, where text is given.
+std::size_t calibration_length(const tern::task_data& data, std::size_t most) {
+  std::size_t given = data.stream.size();
+  for (const auto& example : data.train.examples) given += example.tokens.size();
+  return given == 0 ? most : std::min(given, most);
+}
+
 void require_resources(tern::decoder<>& model, std::size_t tokens, const fs::path& out) {
   const std::size_t masters = bytes_of_masters(model);
   require_disk(out, 2 * masters, "the model and the layers that are done");
@@ -222,7 +229,7 @@ void quantize(const options& o) {
   const auto beside = make_text(s, texts);
   const auto& tokenizer = *beside.tokenizer;
   auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, pool, beside.conventions);
-  require_resources(model, stage.edits.calibrate->tokens, out);
+  require_resources(model, calibration_length(data, stage.edits.calibrate->tokens), out);
   catch_signals();
   if (data.stream.empty() && data.train.examples.empty())
     data.stream = own_text(model, stage, beside, data.separator, pool);

@@ -26,7 +26,7 @@ tern::recipe_file find_recipe(const std::string& name) {
 std::string preset_of(const std::string& task) {
   if (task == "microworld") return "demo";
   if (task == "mnli" || task == "qnli") return "text-pairs";
-  if (task.empty() || task == "own") return "text";
+  if (task.empty() || task == "own" || task == "tsv") return "text";
   return tern::named_task(task).classifies() ? "text" : "summaries";
 }
 

@@ -206,6 +206,8 @@ settings make_settings(const options& o) {
              "', expected one of the two, since all stages share a tokenizer");
   }
   if (s.model.empty()) return s;
+  need(o.config.empty(),
+       "--config: the stages start from '" + s.model + "', which has an architecture of its own");
   for (const auto& text : o.set)
     need(!tern::parse_setting(text).contains("model"),
          "--set " + text + ": the stages start from '" + s.model +

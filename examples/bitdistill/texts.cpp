@@ -26,7 +26,9 @@ tern::task_texts load_texts(const tern::recipe& r) {
   const bool corpus = learns_from(r, tern::stage_data::corpus);
   if (r.data.task == "microworld") return embedded_texts(r.data, corpus);
   tern::task_texts texts;
-  if (learns_from(r, tern::stage_data::task) || has_rows(r)) texts = tern::read_task_texts(r.data);
+  const bool measured = has_rows(r);
+  if (learns_from(r, tern::stage_data::task) || measured)
+    texts = tern::read_task_texts(r.data, measured);
   if (!r.data.corpus.empty()) texts.documents = tern::read_documents(r.data);
   return texts;
 }

@@ -14,8 +14,7 @@ void tokenizer(const options& o) {
   if (std::filesystem::exists(o.out))
     throw tern::config_error("'" + o.out + "' exists already: choose another --out");
   const auto documents = tern::read_corpus({o.corpus.begin(), o.corpus.end()});
-  const auto made = tern::train_tokenizer(
-      documents, o.vocab_size == 0 ? tern::data_source{}.vocab_size : o.vocab_size);
+  const auto made = tern::train_tokenizer(documents, o.vocab_size);
   made.save(o.out);
   std::size_t bytes = 0, tokens = 0;
   auto encoder = made.encoder();

@@ -9,6 +9,7 @@
 
 #include "commands.hpp"
 #include "console.hpp"
+#include "format.hpp"
 #include "recipes.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
@@ -193,6 +194,7 @@ void train(const options& o) {
   tern::run_directory directory(o.out, config);
   input.text.tokenizer->save(directory.path() / "tokenizer.json");
   print_header(s, pool.threads());
+  if (input.data.task.classifies()) fmt::print("  {}\n", label_text(input.data.task));
   session show(directory, input.text);
   catch_signals();
   try {

@@ -294,8 +294,9 @@ TEST_CASE("model folders that lack something") {
 TEST_CASE("a tokenizer is not written over") {
   const scratch_dir scratch;
   const review_files files(scratch.path());
-  refuses_cleanly(
-      scratch.path(),
-      {"tokenizer", "--corpus", files.corpus().string(), "--out", files.train().string()},
-      "train.tsv' exists");
+  const auto out = scratch.path() / "tokenizer.json";
+  write_text(out, "{}");
+  refuses_cleanly(scratch.path(),
+                  {"tokenizer", "--corpus", files.corpus().string(), "--out", out.string()},
+                  "tokenizer.json' exists");
 }

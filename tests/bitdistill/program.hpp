@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,12 +28,17 @@ using words = std::vector<std::string>;
 struct outcome {
   int code = 0;  ///< exit code, or minus the signal that ended the process
   std::string out, err;
+  long kilobytes = 0;  ///< largest resident memory
 };
+
+inline int code_of(int status) {
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 inline int wait_for(pid_t child) {
   int status = 0;
   ::waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  return code_of(status);
 }
 
 /// Turns this process into the program. `environment` holds "NAME=value" for variables to set and
@@ -53,15 +59,18 @@ inline int wait_for(pid_t child) {
   ::_exit(127);
 }
 
-/// Runs the program to its end.
-inline outcome run_bitdistill(const words& arguments, const words& environment = {}) {
+/// Runs the program to its end, in the directory where one is given. Its standard output goes into
+/// the file `output` where one is given.
+inline outcome run_bitdistill(const words& arguments, const words& environment = {},
+                              const fs::path& directory = {}, const char* output = nullptr) {
   std::array<int, 2> out{}, err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
     throw std::runtime_error("pipe2 failed");
   const pid_t child = ::fork();
   if (child == 0) {
-    ::dup2(out[1], 1);
+    ::dup2(output == nullptr ? out[1] : ::open(output, O_WRONLY), 1);
     ::dup2(err[1], 2);
+    if (!directory.empty() && ::chdir(directory.c_str()) != 0) ::_exit(127);
     become_program(arguments, environment);
   }
   ::close(out[1]);
@@ -84,7 +93,11 @@ inline outcome run_bitdistill(const words& arguments, const words& environment =
       --open;
     }
   }
-  result.code = wait_for(child);
+  int status = 0;
+  rusage usage{};
+  ::wait4(child, &status, 0, &usage);
+  result.code = code_of(status);
+  result.kilobytes = usage.ru_maxrss;
   return result;
 }
 

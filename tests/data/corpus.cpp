@@ -73,24 +73,53 @@ TEST_CASE("JSON lines", "[corpus]") {
   const std::string expected = ": expected a JSON object with a string \"text\"";
   CHECK(file.error("a.jsonl", lines + "\n{\"body\":\"c\"}") == ":5" + expected);
   CHECK(file.error("a.jsonl", "{\"text\":1}") == ":1" + expected);
-  CHECK(file.error("a.jsonl", "{\"text\":\"x\"") == ":1" + expected);
+  CHECK(file.error("a.jsonl", "{\"text\":\"x\"").starts_with(":1: not valid JSON: "));
   CHECK(file.error("a.jsonl", "[]") == ":1" + expected);
 }
 
-TEST_CASE("a corpus file's name or else its content tells JSON lines from text", "[corpus]") {
+TEST_CASE("a corpus file's content tells JSON from text, whatever its name is", "[corpus]") {
   const std::string json = "\n{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
-  const std::string lines = "{\"text\": \"a\"}\n{\"text\": \"b\"}";
+  const std::string list = "[\n {\"text\":\n \"a\"}, {\"text\": \"b\"}]\n";
   const auto [name, content, documents] = GENERATE_COPY(
       table<std::string, std::string, strings>({{"a.jsonl", json, {"a", "b"}},
                                                 {"a.json", json, {"a", "b"}},
                                                 {"a.json.gz", gzip(json), {"a", "b"}},
                                                 {"a", json, {"a", "b"}},
-                                                {"a.txt", json, {lines}},
-                                                {"a.txt.gz", gzip(json), {lines}},
+                                                {"a.txt", json, {"a", "b"}},
+                                                {"a.txt.gz", gzip(json), {"a", "b"}},
+                                                {"a.ndjson", json, {"a", "b"}},
+                                                {"a.JSONL", json, {"a", "b"}},
+                                                {"a.json", list, {"a", "b"}},
+                                                {"a.jsonl", list, {"a", "b"}},
+                                                {"a.txt", list, {"a", "b"}},
+                                                {"a.json", "{\n\"text\":\n\"a\"}", {"a"}},
+                                                {"a.txt", "[One] two", {"[One] two"}},
                                                 {"a", "{a set}\nb", {"{a set}\nb"}},
                                                 {"a.md", "\"quoted\"", {"\"quoted\""}}}));
   CAPTURE(name, content);
   CHECK(corpus_file().read(name, content) == documents);
+}
+
+TEST_CASE("a name that promises JSON is believed where the content is broken", "[corpus]") {
+  corpus_file file;
+  CHECK(file.error("a.json", "prose").starts_with(": not valid JSON: "));
+  CHECK(file.error("a.ndjson", "prose").starts_with(":1: not valid JSON: "));
+  CHECK(file.error("a.json", "[{\"text\": \"a\"}, {\"body\": \"b\"}]") ==
+        ": item 2: expected a JSON object with a string \"text\"");
+}
+
+TEST_CASE("files of other kinds are no corpora, and the message names the kind", "[corpus]") {
+  const auto [content, kind] = GENERATE(table<std::string, std::string>({
+      {"\x28\xB5\x2F\xFD...", "compressed by zstd"},
+      {"PAR1....", "a Parquet table"},
+      {"PK\x03\x04....", "a ZIP archive"},
+      {"%PDF-1.7\n", "a PDF document"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "a Git LFS pointer"},
+  }));
+  CAPTURE(kind);
+  corpus_file file;
+  CHECK(file.error("a.txt", content).starts_with(": expected text, but it is " + kind));
+  CHECK(file.error("b.txt.gz", gzip(content)).starts_with(": expected text, but it is " + kind));
 }
 
 TEST_CASE("corpora that are none", "[corpus]") {

@@ -135,7 +135,7 @@ TEST_CASE("JSON lines with the fields of a task", "[read_task]") {
   CHECK(task_file("f.jsonl").read(content, task) == expected);
 }
 
-TEST_CASE("a file's name or else its content tells what it is", "[read_task]") {
+TEST_CASE("a file's content tells what it is, whatever its name is", "[read_task]") {
   const std::string tsv = "text\tsummary\na\tb\n", json = R"({"text":"a","summary":"b"})";
   const auto [name, content] =
       GENERATE_COPY(table<std::string, std::string>({{"a.tsv", tsv},
@@ -144,6 +144,9 @@ TEST_CASE("a file's name or else its content tells what it is", "[read_task]") {
                                                      {"a.jsonl.gz", tern_test::gzip(json)},
                                                      {"a.txt", tsv},
                                                      {"a.json", "\n \n" + json},
+                                                     {"a.json", "[\n" + json + "]"},
+                                                     {"a.NDJSON", json},
+                                                     {"a.tsv", json},
                                                      {"a", tern_test::gzip(json)},
                                                      {"a.jsonl", tern_test::gzip(json)},
                                                      {"a.tsv.gz", tsv}}));
@@ -229,13 +232,41 @@ TEST_CASE("files that cannot be read are io_errors", "[read_task]") {
   CHECK_THROWS_AS(tern::read_task_file(dir.path(), sst2), tern::io_error);
 }
 
+TEST_CASE("without a training file labels are those of the other files", "[read_task]") {
+  const tern_test::scratch_dir dir;
+  tern::write_file(dir.path() / "dev.tsv", "topic\ttext\nsports\ta run\n");
+  tern::write_file(dir.path() / "test.jsonl", R"({"topic": "arts", "text": "a play"})");
+  CHECK(tern::with_labels(topics, dir.path()).labels == strings{"arts", "sports"});
+}
+
+TEST_CASE("a part that is there in two forms is refused", "[read_task]") {
+  const auto second = GENERATE("dev.jsonl", "dev.ndjson", "dev.tsv.gz");
+  CAPTURE(second);
+  const tern_test::scratch_dir dir;
+  tern::write_file(dir.path() / "dev.tsv", "x");
+  tern::write_file(dir.path() / second, "x");
+  CHECK(tern_test::message_of<tern::config_error>(
+            [&] { tern::has_task_part(dir.path(), topics, tern::task_part::dev); }) ==
+        "'" + dir.path().string() + "' has both dev.tsv and " + second + ", expected one of them");
+}
+
+TEST_CASE("a test part is found under each of its names", "[read_task]") {
+  const auto name = GENERATE("test.tsv", "test.tsv.gz", "test.jsonl", "test.ndjson.gz");
+  CAPTURE(name);
+  const tern_test::scratch_dir dir;
+  CHECK_FALSE(tern::has_task_part(dir.path(), topics, tern::task_part::test));
+  tern::write_file(dir.path() / name, "x");
+  CHECK(tern::has_task_part(dir.path(), topics, tern::task_part::test));
+  CHECK_FALSE(tern::has_task_part(dir.path(), sst2, tern::task_part::test));  // has no labels
+}
+
 TEST_CASE("labels are the different answers in sorted order", "[read_task]") {
   const tern_test::scratch_dir dir;
   const std::string content =
       "id\ttopic\ttext\n1\tsports\ta goal\n2\tarts\ta play\n3\tsports\ta win\n";
   tern::write_file(dir.path() / "train.tsv", content);
   tern::write_file(dir.path() / "dev.tsv", "topic\ttext\nsports\ta run\n");
-  CHECK(tern::read_labels(dir.path() / "train.tsv", topics) == strings{"arts", "sports"});
+  CHECK(tern::read_labels({dir.path() / "train.tsv"}, topics) == strings{"arts", "sports"});
   CHECK_THROWS_AS(tern::read_task_file(dir.path() / "train.tsv", topics), tern::config_error);
   CHECK(tern::with_labels(topics, dir.path()).labels == strings{"arts", "sports"});
   CHECK(tern::read_task_part(dir.path(), topics, tern::task_part::dev) ==
@@ -264,8 +295,13 @@ TEST_CASE("parts that a task or a directory lacks", "[read_task]") {
   CHECK(tern::read_task_part(dir.path(), summary, tern::task_part::dev).size() == 1);
   CHECK_THROWS_AS(tern::read_task_part(dir.path(), summary, tern::task_part::train),
                   tern::io_error);
-  CHECK_THROWS_AS(tern::read_task_part(dir.path(), summary, tern::task_part::test),
-                  tern::config_error);
+  CHECK_THROWS_AS(tern::read_task_part(dir.path(), summary, tern::task_part::test), tern::io_error);
+  CHECK(tern_test::message_of<tern::config_error>([&] {
+          tern::read_task_part(dir.path(), sst2, tern::task_part::test);
+        }) == "task sst2 has no part test");
+  CHECK(tern_test::message_of<tern::io_error>([&] {
+          tern::read_task_part(dir.path() / "dev.tsv", sst2, tern::task_part::dev);
+        }).ends_with("dev.tsv', which is a file, not a folder"));
 }
 
 TEST_CASE("tasks that contradict themselves are refused", "[text_task]") {

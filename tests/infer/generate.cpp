@@ -2,6 +2,7 @@
 #include "tern/infer/generate.hpp"
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "tern/infer/perplexity.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tests/message.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -160,4 +162,11 @@ TEST_CASE("perplexity is the exponential of the training loss", "[perplexity]") 
   CHECK(says(1, 8) == "perplexity: the text has fewer than two tokens");
   CHECK(says(8, 1).find("expected 2 to 64") != std::string::npos);
   CHECK(says(8, 65).find("expected 2 to 64") != std::string::npos);
+}
+
+TEST_CASE("a model that computes no probabilities has no perplexity") {
+  auto model = tern_test::small_decoder<>(40, 5);
+  model.layers()[1].down.weight.value(0, 0) = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<std::int32_t> tokens{1, 2, 3, 4, 5};
+  CHECK_THROWS_AS(perplexity(model, tokens, 4), numeric_error);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "tests/small_decoder.hpp"
@@ -88,4 +89,13 @@ TEST_CASE("tokens that must not be chosen are in no answer") {
 TEST_CASE("no tokens are wanted") {
   auto model = tern_test::small_decoder(40, 8);
   for (const auto& answer : answers_of(model, 2, {0, {}})) CHECK(answer.empty());
+}
+
+TEST_CASE("a model that computes no logits is refused when it answers a batch") {
+  auto model = tern_test::small_decoder<>(40, 5);
+  model.layers()[1].down.weight.value(0, 0) = std::numeric_limits<float>::quiet_NaN();
+  session<> s(model, {.capacity = 40});
+  const auto list = prompts();
+  const std::vector<std::span<const std::int32_t>> views(list.begin(), list.end());
+  CHECK_THROWS_AS(generate_batch(s, views, {.max_tokens = 2}, [](std::size_t) {}), numeric_error);
 }

@@ -13,6 +13,7 @@
 #include "tests/allocations.hpp"
 #include "tests/message.hpp"
 #include "tests/model/reference.hpp"
+#include "tests/small_decoder.hpp"
 
 using namespace tern;
 using namespace tern_test;
@@ -153,4 +154,14 @@ TEST_CASE("tokens that a session refuses leave it as it was", "[session]") {
                                    {0, std::span(tokens).first(1)}};
   says([&] { s.append(twice); }, "twice");
   says([&] { s.append(std::span(tokens).first(1), 99); }, "sequence 99 of");
+}
+
+TEST_CASE("a session that is alone with its model gives the same logits") {
+  auto one = small_decoder<>(30, 1), other = small_decoder<>(30, 1);
+  session<> shared(one, {.capacity = 8}), alone(other, {.capacity = 8, .alone = true});
+  const std::vector<std::int32_t> tokens{1, 2, 3};
+  for (int i = 0; i < 2; ++i) {
+    const auto expected = shared.append(tokens), logits = alone.append(tokens);
+    CHECK(std::equal(expected.data, expected.data + expected.size, logits.data));
+  }
 }

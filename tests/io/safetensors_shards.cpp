@@ -64,6 +64,20 @@ TEST_CASE("one file is a model, by its own name or by the folder's", "[safetenso
   CHECK(safetensors_shards(folder.path()).names() == std::vector<std::string>{"b"});
 }
 
+TEST_CASE("a tensor may be known by another name", "[safetensors_shards]") {
+  const two_shards folder;
+  folder.map_b_to("model-2.safetensors");
+  safetensors_shards shards(folder.path());
+  shards.rename("b", "c");
+  CHECK(shards.names() == std::vector<std::string>{"a", "c"});
+  CHECK(tern::read_values(shards.at("c")) == std::vector<float>{1, 2, 3});
+  CHECK(shards.at("c").name == "b");  // as the file has it, for messages
+  CHECK_THROWS_AS(shards.rename("b", "d"), tern::format_error);
+  CHECK(message_of<tern::format_error>([&] {
+          shards.rename("c", "a");
+        }).ends_with("tensor 'b': stands for 'a', which is there, too"));
+}
+
 TEST_CASE("an index that does not fit its files is refused by name", "[safetensors_shards]") {
   const auto map_b_to = [](const std::string& file) {
     return R"({"weight_map": {"a": "model-1.safetensors", "b": ")" + file + "\"}}";

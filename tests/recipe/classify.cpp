@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "tern/model/decoder.hpp"
@@ -99,4 +100,15 @@ TEST_CASE("classify names what it cannot answer") {
   const std::vector<ids> words{{5}, r.word};
   CHECK(tern_test::message_of<config_error>(
             [&] { classify(model, examples, words, [](std::size_t) {}); }) == r.message);
+}
+
+TEST_CASE("a model that computes no answer is refused rather than given the first class") {
+  auto model = tern_test::small_decoder<matrix<double>>(30, 3);
+  const auto examples = prompts();
+  const auto words = GENERATE(std::vector<std::vector<std::int32_t>>{{7}, {8}},
+                              std::vector<std::vector<std::int32_t>>{{7, 3}, {8, 4}});
+  model.layers()[1].down.weight.value(0, 0) = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(classify(
+                      model, examples, words, [](std::size_t) {}, 5),
+                  numeric_error);
 }

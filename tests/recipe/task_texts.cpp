@@ -49,6 +49,13 @@ TEST_CASE("an unknown task is refused with the names of those that there are") {
         }).find("unknown task 'sst3', expected one of sst2, ") == 0);
 }
 
+TEST_CASE("a task that is not measured needs a training part only") {
+  const summary_files files;
+  files.write("train", 3);
+  CHECK(read_task_texts(files.source(), false).train.size() == 3);
+  CHECK_THROWS_AS(read_task_texts(files.source()), io_error);
+}
+
 TEST_CASE("the parts that have files are read") {
   const summary_files files;
   files.write("train", 3);

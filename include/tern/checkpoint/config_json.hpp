@@ -50,9 +50,11 @@ inline void refuse_unsupported(const json_fields& f) {
     if (f.get_or<bool>(key, false)) f.fail(key, "false", "true");
 }
 
-/// Which layers have a window, and how wide it is.
+/// Which layers have a window, and how wide it is. A family in which the key "use_sliding_window"
+/// decides has no windows where "sliding_window" is null.
 inline void read_windows(const json_fields& f, const model_family& family, model_config& c) {
-  const bool windows = f.get_or<bool>("use_sliding_window", family.full_every != 0);
+  const bool unlimited = family.full_every == 0 && f.is_null("sliding_window");
+  const bool windows = f.get_or<bool>("use_sliding_window", family.full_every != 0) && !unlimited;
   std::vector<bool> sliding(c.num_hidden_layers);
   if (f.has("layer_types")) {
     const auto types = f.list<std::string>("layer_types");
@@ -72,8 +74,15 @@ inline void read_windows(const json_fields& f, const model_family& family, model
       sliding[i] = true;
   }
   if (std::ranges::count(sliding, true) == 0) return;
-  if (!windows) f.fail("layer_types", "full_attention where use_sliding_window is false", "others");
-  c.sliding_window = f.positive_or("sliding_window", c.sliding_window);
+  if (!windows)
+    f.fail("layer_types",
+           std::string("full_attention where ") +
+               (unlimited ? "sliding_window is null" : "use_sliding_window is false"),
+           "others");
+  constexpr std::size_t usual = 4096;  // of transformers, where the key is missing
+  if (f.is_null("sliding_window")) f.fail("sliding_window", "a positive integer", "null");
+  c.sliding_window =
+      f.positive_or("sliding_window", c.sliding_window == 0 ? usual : c.sliding_window);
   c.sliding_layers = std::move(sliding);
 }
 
@@ -100,6 +109,7 @@ inline model_config hugging_face_config(const json_fields& f) {
   refuse_unsupported(f);
   read_sizes(f, c);
   c.rms_norm_eps = f.get_or<double>("rms_norm_eps", c.rms_norm_eps);
+  if (!(c.rms_norm_eps >= 0)) f.fail("rms_norm_eps", "0 or more", f.shown("rms_norm_eps"));
   if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // the family has sub-norms
   c.initializer_range = f.get_or<double>("initializer_range", c.initializer_range);
   c.query_pre_attn_scalar = f.positive_or("query_pre_attn_scalar", c.query_pre_attn_scalar);
@@ -167,7 +177,11 @@ inline model_config model_config_from_json(const nlohmann::json& json, const std
   model_config c = detail::hugging_face_config(f);
   apply_quantization(f, c);
   detail::read_own(f, c);
-  c.validate();
+  try {
+    c.validate();
+  } catch (const config_error& e) {
+    throw config_error(file + ": " + e.what());
+  }
   return c;
 }
 

@@ -75,7 +75,6 @@ inline rope_scaling read_gguf_rope(const gguf_file& file, const std::string& arc
   for (const auto& base : {"freq_base", "freq_base_swa"})
     if (from.contains(rope + base) && !(from.get<float>(rope + base) > 0))
       from.fail(rope + base, "expected a positive number");
-  if (file.contains(gguf_rope_factors)) return detail::read_rope_factors(file, architecture, c);
   rope_scaling s;
   s.factor = detail::decimal(
       from.get_or<float>(rope + "scaling.factor",
@@ -83,7 +82,12 @@ inline rope_scaling read_gguf_rope(const gguf_file& file, const std::string& arc
   if (!(s.factor > 0)) from.fail(rope + "scaling.factor", "expected a positive number");
   const auto type = from.get_or<std::string>(kind, s.factor == 1 ? "none" : "linear");
   if (type != "none" && type != "linear") from.fail(kind, "expected none or linear, got " + type);
-  if (type == "none" || s.factor == 1) return {};
+  const bool linear = type == "linear" && s.factor != 1;
+  if (file.contains(gguf_rope_factors)) {
+    if (linear) from.fail(kind, "expected none beside a tensor " + std::string(gguf_rope_factors));
+    return detail::read_rope_factors(file, architecture, c);
+  }
+  if (!linear) return {};
   s.kind = rope_scaling_kind::linear;
   return s;
 }

@@ -1,4 +1,4 @@
-// Text to pre-train on: the documents of files of plain text or JSON lines, which may be
+// Text to pre-train on: the documents of files of plain text, JSON lines or JSON, which may be
 // gzip-compressed, and the stream of tokens that the documents make.
 #pragma once
 
@@ -49,14 +49,12 @@ void split_documents(std::string_view text, document_split split, F&& f) {
   finish();
 }
 
-/// Calls f for the "text" of each line of a file of JSON lines.
+/// Calls f for the "text" of each object of a file of JSON lines or JSON.
 template <class F>
-void split_json_lines(std::string_view text, const std::string& file, F&& f) {
-  for_each_filled_line(text, [&](std::string_view line, std::size_t number) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+void split_json(std::string_view text, text_form form, const std::string& file, F&& f) {
+  for_each_json_value(text, form, file, [&](const nlohmann::json& json, const std::string& place) {
     if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
-      throw format_error(file + ":" + std::to_string(number) +
-                         ": expected a JSON object with a string \"text\"");
+      throw format_error(place + ": expected a JSON object with a string \"text\"");
     if (const auto& document = json["text"].template get_ref<const std::string&>();
         !document.empty())
       f(document);
@@ -65,11 +63,11 @@ void split_json_lines(std::string_view text, const std::string& file, F&& f) {
 
 }  // namespace detail
 
-/// Calls f(const std::string&) for each document of a file of JSON lines (the field "text" of each
-/// line) or of plain text. The file may be gzip-compressed. is_json_lines() tells which of the two
-/// it is: names that end in ".txt" are plain text. Empty documents are left out, line ends become
-/// LF. Throws io_error, or format_error "<path>:<line>: expected ..." where the file is not UTF-8,
-/// not JSON or holds no document at all.
+/// Calls f(const std::string&) for each document of a file of JSON lines or JSON (the field "text"
+/// of each object) or of plain text, as text_form_of() tells. The file may be gzip-compressed, and
+/// it may be a pipe. Empty documents are left out, line ends become LF. Throws io_error, or
+/// format_error "<path>:<line>: expected ..." where the file is not UTF-8, not JSON or holds no
+/// document at all, or where it is of another kind, such as a compressed or a Parquet file.
 template <class F>
 void for_each_document(const std::filesystem::path& path, F&& f,
                        document_split split = document_split::blank_lines) {
@@ -79,10 +77,11 @@ void for_each_document(const std::filesystem::path& path, F&& f,
     f(document);
   };
   const std::string text = read_text(path);
-  if (is_json_lines(path, text, {".txt"}))
-    detail::split_json_lines(text, path.string(), counted);
-  else
+  const text_form form = text_form_of(path, text);
+  if (form == text_form::plain)
     detail::split_documents(text, split, counted);
+  else
+    detail::split_json(text, form, path.string(), counted);
   if (count == 0) throw format_error(path.string() + ":1: expected text, got an empty file");
 }
 

@@ -1,5 +1,5 @@
 // The rows of a data file by the names of their columns: tab-separated lines below a header line as
-// in GLUE (no quoting), or JSON lines. Both may be gzip-compressed.
+// in GLUE (no quoting), JSON lines, or a JSON list of objects. All may be gzip-compressed.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ struct data_columns {
 
 /// What a row holds in the columns that the reader asked for.
 struct data_row {
-  std::string place;               ///< "<path>:<line>", which messages begin with
+  std::string place;  ///< "<path>:<line>", which messages begin with; see for_each_json_value()
   std::vector<data_field> fields;  ///< one for each required column, then for each optional
 
   /// Throws format_error "<path>:<line>: expected <expected>, got <got>".
@@ -113,16 +113,15 @@ inline data_field json_field(const nlohmann::json& value, const std::string& key
   return field;
 }
 
-/// Calls f(const data_row&) for each line of a text, which must be a JSON object.
+/// Calls f(const data_row&) for each value of a text, which must be a JSON object.
 template <class F>
-void for_each_json_row(std::string_view text, const std::string& path, const data_columns& columns,
-                       F&& f) {
+void for_each_json_row(std::string_view text, text_form form, const std::string& path,
+                       const data_columns& columns, F&& f) {
   std::size_t rows = 0;
   data_row row{path + ":1", {}};
-  for_each_filled_line(text, [&](std::string_view line, std::size_t number) {
-    row.place = path + ":" + std::to_string(number);
+  for_each_json_value(text, form, path, [&](const auto& object, const std::string& place) {
+    row.place = place;
     row.fields.clear();
-    const auto object = parse_json(line, row.place);
     if (!object.is_object()) row.fail("a JSON object", object.type_name());
     for (const auto& column : columns.required) {
       const auto value = object.find(column);
@@ -147,18 +146,19 @@ void for_each_json_row(std::string_view text, const std::string& path, const dat
 
 }  // namespace detail
 
-/// Calls f(const data_row&) for each row of a file. is_json_lines() tells whether the file is JSON
-/// lines; else it is tab-separated with a header line. Throws io_error, or format_error
-/// "<path>:<line>: expected
-/// ..., got ..." where a required column is missing (the message names those that exist), a line
-/// has too few or too many fields or is no JSON object, or the file is not UTF-8 or has no row.
+/// Calls f(const data_row&) for each row of a file. text_form_of() tells whether the file is JSON
+/// lines or JSON; else it is tab-separated with a header line. Throws io_error, or format_error
+/// "<path>:<line>: expected ..., got ..." where a required column is missing (the message names
+/// those that exist), a line has too few or too many fields or is no JSON object, or the file is
+/// not UTF-8 or has no row.
 template <class F>
 void for_each_data_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
   const std::string text = read_text(path);
-  if (is_json_lines(path, text, {".tsv"}))
-    detail::for_each_json_row(text, path.string(), columns, f);
-  else
+  const text_form form = text_form_of(path, text);
+  if (form == text_form::plain)
     detail::for_each_tsv_row(text, path.string(), columns, f);
+  else
+    detail::for_each_json_row(text, form, path.string(), columns, f);
 }
 
 }  // namespace tern::inline TERN_ABI

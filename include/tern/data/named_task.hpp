@@ -1,5 +1,6 @@
 // The tasks that are known by name: SST-2, MNLI and QNLI of GLUE (Wang et al. 2019), CNN/DailyMail
-// (Hermann et al. 2015; Nallapati et al. 2016) and SciTLDR (Cachola et al. 2020).
+// (Hermann et al. 2015; Nallapati et al. 2016) and SciTLDR (Cachola et al. 2020); and `tsv`, any
+// files with columns "sentence" and "label".
 #pragma once
 
 #include <string>
@@ -21,21 +22,24 @@ inline std::vector<text_task> named_tasks() {
        .labels = {"0", "1"},
        .label_words = {"terrible", "great"},
        .train_files = {"train.tsv"},
-       .dev_files = {"dev.tsv"}},
+       .dev_files = {"dev.tsv"},
+       .test_files = {}},  // published without labels
       {.name = "mnli",
        .prompt = "{sentence1} So {sentence2}?",
        .answer = "{gold_label}",
        .labels = {"entailment", "neutral", "contradiction"},
        .label_words = {"yes", "maybe", "no"},
        .train_files = {"train.tsv"},
-       .dev_files = {"dev_matched.tsv"}},
+       .dev_files = {"dev_matched.tsv"},
+       .test_files = {}},  // published without labels
       {.name = "qnli",
        .prompt = "{sentence} Does this answer: {question}",
        .answer = "{label}",
        .labels = {"entailment", "not_entailment"},
        .label_words = {"yes", "no"},
        .train_files = {"train.tsv", "train_from_dev.tsv"},
-       .dev_files = {"dev.tsv"}},
+       .dev_files = {"dev.tsv"},
+       .test_files = {}},  // published without labels
       {.name = "cnn_dailymail",
        .prompt = "{article}\nTL;DR:",
        .answer = "{highlights}",
@@ -51,6 +55,7 @@ inline std::vector<text_task> named_tasks() {
        .dev_files = {"dev.jsonl", "validation.jsonl"},
        .test_files = {"test.jsonl"},
        .metrics = summary_metrics},
+      {.name = "tsv", .prompt = "{sentence}", .answer = "{label}"},
   };
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -115,26 +116,36 @@ inline std::vector<text_example> read_task_file(const std::filesystem::path& pat
   return examples;
 }
 
-/// The different answers of a file in sorted order: the labels of a task that does not know its
-/// own.
-inline std::vector<std::string> read_labels(const std::filesystem::path& path,
+/// The different answers of files in sorted order: the labels of a task that does not know its own.
+inline std::vector<std::string> read_labels(const std::vector<std::filesystem::path>& paths,
                                             const text_task& task) {
   const detail::row_texts texts({text_template(task.answer)}, "");
   std::set<std::string> labels;
-  for_each_data_row(path, texts.columns(), [&](const data_row& row) {
-    labels.insert(detail::one_answer(row, texts.each(row, 0)));
-  });
+  for (const auto& path : paths)
+    for_each_data_row(path, texts.columns(), [&](const data_row& row) {
+      labels.insert(detail::one_answer(row, texts.each(row, 0)));
+    });
   return {labels.begin(), labels.end()};
 }
 
 namespace detail {
 
+/// The first of the names that exists. Throws config_error where the same part is there in two
+/// forms, such as train.tsv and train.jsonl.
 inline std::optional<std::filesystem::path> look_for_data_file(
     const std::filesystem::path& directory, const std::vector<std::string>& names) {
+  const auto stem = [](const std::string& name) { return name.substr(0, name.find('.')); };
+  std::string found;
   for (const auto& name : names)
-    for (const auto& file : {name, name + ".gz"})
-      if (path_exists(directory / file)) return directory / file;
-  return {};
+    for (const auto& file : {name, name + ".gz"}) {
+      if ((!found.empty() && stem(found) != stem(name)) || !path_exists(directory / file)) continue;
+      if (!found.empty())
+        throw config_error("'" + directory.string() + "' has both " + found + " and " + file +
+                           ", expected one of them");
+      found = file;
+    }
+  if (found.empty()) return {};
+  return directory / found;
 }
 
 }  // namespace detail
@@ -144,14 +155,27 @@ inline std::optional<std::filesystem::path> look_for_data_file(
 inline std::filesystem::path find_data_file(const std::filesystem::path& directory,
                                             const std::vector<std::string>& names) {
   if (auto path = detail::look_for_data_file(directory, names)) return *std::move(path);
-  throw io_error("cannot find " + detail::quoted_list(names) + " in '" + directory.string() + "'");
+  std::error_code unknown;
+  throw io_error("cannot find " + detail::quoted_list(names) + " in '" + directory.string() + "'" +
+                 (std::filesystem::is_regular_file(directory, unknown)
+                      ? ", which is a file, not a folder"
+                      : ""));
 }
 
 /// The task with labels: where it has label words and no labels, these are the different answers of
-/// its training file in sorted order. Throws as read_labels() and find_data_file().
+/// its training file in sorted order. Without that file they are those of its other files. Throws
+/// as read_labels() and find_data_file().
 inline text_task with_labels(text_task task, const std::filesystem::path& directory) {
-  if (!task.label_words.empty() && task.labels.empty())
-    task.labels = read_labels(find_data_file(directory, task.train_files), task);
+  if (task.label_words.empty() || !task.labels.empty()) return task;
+  std::vector<std::filesystem::path> files;
+  if (auto train = detail::look_for_data_file(directory, task.train_files))
+    files.push_back(*std::move(train));
+  else
+    for (const auto* names : {&task.dev_files, &task.test_files})
+      if (auto file = detail::look_for_data_file(directory, *names))
+        files.push_back(*std::move(file));
+  if (files.empty()) files.push_back(find_data_file(directory, task.train_files));  // throws
+  task.labels = read_labels(files, task);
   return task;
 }
 
@@ -166,7 +190,7 @@ inline bool has_task_part(const std::filesystem::path& directory, const text_tas
 inline std::vector<text_example> read_task_part(const std::filesystem::path& directory,
                                                 const text_task& task, task_part part) {
   if (task.files(part).empty())
-    throw config_error("task " + task.name + ": expected file names for this part, got none");
+    throw config_error("task " + task.name + " has no part " + name_of(part));
   return read_task_file(find_data_file(directory, task.files(part)), with_labels(task, directory));
 }
 

@@ -26,6 +26,11 @@ struct text_example {
 /// The parts that a task's files are divided into.
 enum class task_part { train, dev, test };
 
+/// The name of a part.
+constexpr const char* name_of(task_part part) {
+  return part == task_part::train ? "train" : part == task_part::dev ? "dev" : "test";
+}
+
 /// How the files of a task look and what its examples are. Columns are found by name; columns that
 /// no template mentions are ignored.
 struct text_task {
@@ -38,9 +43,9 @@ struct text_task {
   /// the columns of the templates it may be missing, in single rows or in a whole file.
   std::string references = {};
   /// File names of each part. The first file that exists is read; ".gz" may follow its name.
-  std::vector<std::string> train_files = {"train.tsv", "train.jsonl"};
-  std::vector<std::string> dev_files = {"dev.tsv", "dev.jsonl"};
-  std::vector<std::string> test_files = {};
+  std::vector<std::string> train_files = {"train.tsv", "train.jsonl", "train.ndjson"};
+  std::vector<std::string> dev_files = {"dev.tsv", "dev.jsonl", "dev.ndjson"};
+  std::vector<std::string> test_files = {"test.tsv", "test.jsonl", "test.ndjson"};
   std::vector<std::string> metrics = {
       "accuracy"};  ///< names of metrics, see metric/text_metric.hpp
 
@@ -68,7 +73,8 @@ struct text_task {
       fail("expected at least two labels, got " + std::to_string(labels.size()));
     if (label_words.size() != labels.size())
       fail("expected one label word for each label, got " + std::to_string(label_words.size()) +
-           " words for " + std::to_string(labels.size()) + " labels");
+           " words for " + std::to_string(labels.size()) +
+           " labels: the option 'labels' says which ones there are");
     for (const auto& list : {labels, label_words})
       if (std::set(list.begin(), list.end()).size() != list.size())
         fail("expected labels and their words to be different");

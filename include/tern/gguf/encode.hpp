@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/gguf/tensor.hpp"
@@ -66,7 +67,7 @@ void encode_ternary_row(const std::string& name, const ternary_codes& m, std::si
       const float scale = m.scales(r / m.block.rows, c / m.block.cols);
       Block::set_scale(scale, bytes);
       const float stored = Block::scale(bytes);
-      if (!all_finite({&stored, 1}) || (stored == 0 && scale != 0))
+      if (!is_finite(stored) || (stored == 0 && scale != 0))
         fail_to_encode(name, "a scale is out of the range of F16");
     }
   }
@@ -91,12 +92,12 @@ void encode_matrix(const std::string& name, matrix_view<const T> m, ggml_type ty
       std::vector<float> values(m.cols);
       const auto encode = [&](std::size_t r, std::byte* bytes) {
         for (std::size_t c = 0; c < m.cols; ++c) values[c] = static_cast<float>(m(r, c));
-        const bool finite = detail::all_finite(values);
+        const bool finite = all_finite(values);
         for (std::size_t c = 0; finite && c < m.cols; c += Block::count, bytes += Block::size) {
           Block::encode(&values[c], bytes);
           Block::decode(bytes, &values[c]);
         }
-        if (!finite || !detail::all_finite(values))
+        if (!finite || !all_finite(values))
           detail::fail_to_encode(name, "a value of row " + std::to_string(r) +
                                            " is not finite or too large for " +
                                            ggml_type_name(type));
@@ -120,8 +121,7 @@ inline void encode_ternary(const std::string& name, const ternary_codes& m, ggml
   if (type != ggml_type::i2_s) return;
   std::array<std::byte, i2_s_tail> tail{};
   ggml::store(tail.data(), m.scales(0, 0));
-  if (!detail::all_finite({&m.scales(0, 0), 1}))
-    detail::fail_to_encode(name, "its scale is not finite");
+  if (!is_finite(m.scales(0, 0))) detail::fail_to_encode(name, "its scale is not finite");
   out(tail);
 }
 

@@ -1,12 +1,15 @@
 // Reading GGUF files, versions 2 and 3, as llama.cpp and its relatives write them. Nothing is
-// trusted: where a file opens, its tensors lie inside it and do not overlap.
+// trusted: where a file opens, its tensors lie inside it and do not overlap. A large model may be
+// split into several files, the parts, which are read as one.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,8 +18,10 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/file_kind.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/gguf/header.hpp"
+#include "tern/gguf/parts.hpp"
 #include "tern/gguf/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -26,21 +31,37 @@ static_assert(std::endian::native == std::endian::little, "GGUF data is little-e
 /// An open file. Metadata and tensors refer into the mapped file and live as long as this object.
 class gguf_file {
  public:
-  /// `layout`: how I2_S tensors are laid out, which the file does not say. Throws io_error where
-  /// the file cannot be read and format_error where it is not sound.
+  /// `path`: a file, or any part of a split one; then all parts are opened. `layout`: how I2_S
+  /// tensors are laid out, which the file does not say. Throws io_error where a file cannot be read
+  /// and format_error where it is not sound or is not the part that it should be.
   explicit gguf_file(const std::filesystem::path& path, i2_s_layout layout = i2_s_layout::x86)
-      : file_(path), layout_(layout) {
-    auto header = parse_gguf_header(file_.bytes(), path.string());
+      : path_(path), layout_(layout) {
+    const mapped_file& named = files_.emplace_back(path);
+    auto header = parse_gguf_header(named.bytes(), path.string());
+    const auto parts = gguf_parts(header.metadata, path);
+    if (parts.size() > 1) {
+      files_.clear();
+      for (const auto& part : parts) files_.emplace_back(part);
+      header = parse_part(0);
+    }
     version_ = header.version;
     alignment_ = header.alignment;
     metadata_ = std::move(header.metadata);
-    const std::size_t begin = std::min(header.size, file_.bytes().size());
-    place(std::move(header.entries), file_.bytes().subspan(begin));
+    place(std::move(header.entries), 0, header.size);
+    for (std::size_t i = 1; i < files_.size(); ++i) {
+      auto next = parse_part(i);
+      place(std::move(next.entries), i, next.size);
+    }
+    for (std::size_t i = 0; i < tensors_.size(); ++i)
+      if (!index_.emplace(tensors_[i].name, i).second) tensors_[i].fail("stands twice");
+    require_disjoint();
+    require_complete();
   }
 
-  [[nodiscard]] const std::filesystem::path& path() const {
-    return file_.path();
-  }  ///< path of the file
+  /// The path that the constructor got.
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// The file, or all parts of a split one, in order.
+  [[nodiscard]] std::span<const mapped_file> files() const { return files_; }
   [[nodiscard]] std::uint32_t version() const {
     return version_;
   }  ///< version of the format, 2 or 3
@@ -69,18 +90,43 @@ class gguf_file {
   }
 
  private:
-  void place(std::vector<gguf_entry> entries, std::span<const std::byte> data) {
-    tensors_.reserve(entries.size());  // the index refers to the names, so they must not move
+  /// The header of a part of a split file, which must say that it is this part.
+  [[nodiscard]] gguf_header parse_part(std::size_t part) const {
+    auto header = parse_gguf_header(files_[part].bytes(), files_[part].path().string());
+    for (const auto& [key, expected] :
+         {std::pair(gguf_split_number, part), {gguf_split_count, files_.size()}})
+      if (const auto got = header.metadata.get<std::size_t>(key); got != expected)
+        header.metadata.fail(
+            key, "expected " + std::to_string(expected) + ", got " + std::to_string(got));
+    return header;
+  }
+
+  /// Adds the tensors of a part, whose data begin behind its header.
+  void place(std::vector<gguf_entry> entries, std::size_t part, std::size_t header_size) {
+    const auto bytes = files_[part].bytes();
+    const auto data = bytes.subspan(std::min(header_size, bytes.size()));
     for (auto& e : entries) {
-      tensors_.push_back(
-          {std::move(e.name), path().string(), e.type, std::move(e.shape), {}, layout_});
+      tensors_.push_back({std::move(e.name),
+                          files_[part].path().string(),
+                          e.type,
+                          std::move(e.shape),
+                          {},
+                          layout_});
       const gguf_tensor& tensor = tensors_.back();
-      if (!index_.emplace(tensor.name, tensors_.size() - 1).second) tensor.fail("stands twice");
       if (e.offset > data.size() || e.size > data.size() - e.offset)
         tensor.fail("cut off: ends beyond the end of the file");
       tensors_.back().data = data.subspan(e.offset, e.size);
     }
-    require_disjoint();
+  }
+
+  /// The first part says how many tensors all parts hold.
+  void require_complete() const {
+    if (files_.size() == 1 || !metadata_.contains(gguf_split_tensors)) return;
+    const auto expected = metadata_.get<std::size_t>(gguf_split_tensors);
+    if (expected != tensors_.size())
+      metadata_.fail(gguf_split_tensors, "says " + std::to_string(expected) +
+                                             ", but the parts hold " +
+                                             std::to_string(tensors_.size()) + " tensors");
   }
 
   void require_disjoint() const {
@@ -93,7 +139,8 @@ class gguf_file {
         in_order[i]->fail("overlaps tensor '" + in_order[i - 1]->name + "'");
   }
 
-  mapped_file file_;
+  std::filesystem::path path_;
+  std::vector<mapped_file> files_;
   i2_s_layout layout_;
   std::uint32_t version_ = 0;
   std::size_t alignment_ = 0;
@@ -104,7 +151,18 @@ class gguf_file {
 
 static_assert(tensor_source<gguf_file>);
 
-/// Whether a path names a GGUF file, by its extension, and not a model folder.
-inline bool is_gguf(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+/// Whether a path is a GGUF file rather than a model folder or another file. The content tells it,
+/// whatever the file is called. A file that is called *.gguf is taken for one, too, so that the
+/// reader says what is wrong with it.
+inline bool is_gguf(const std::filesystem::path& path) {
+  std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) return false;
+  if (path.extension() == ".gguf") return true;
+  if (!std::filesystem::is_regular_file(path, unknown)) return false;
+  std::array<char, 16> begin{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(begin.data(), begin.size());
+  return file_kind_of({begin.data(), static_cast<std::size_t>(file.gcount())}) == file_kind::gguf;
+}
 
 }  // namespace tern::inline TERN_ABI

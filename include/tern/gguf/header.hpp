@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/file_kind.hpp"
 #include "tern/core/utf8.hpp"
 #include "tern/gguf/metadata.hpp"
 #include "tern/gguf/type.hpp"
@@ -57,8 +58,11 @@ class gguf_header_reader {
   }
 
   gguf_header read() {
-    if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0)
+    if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0) {
+      refuse_known_kind({reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}, file_,
+                        "a GGUF file");
       fail("not a GGUF file: it does not begin with GGUF");
+    }
     at_ = 4;
     where_ = "the header";
     header_.version = number<std::uint32_t>();

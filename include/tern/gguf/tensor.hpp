@@ -2,7 +2,6 @@
 // ones can also be read as codes and scales, see ternary.hpp.
 #pragma once
 
-#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/gguf/block32.hpp"
 #include "tern/gguf/k_quants.hpp"
@@ -84,16 +84,6 @@ inline float i2_s_scale(const gguf_tensor& t) {
   return ggml::load<float>(t.data.data() + t.data.size() - i2_s_tail);
 }
 
-/// Whether no value is infinite or NaN. It looks at the bits, so that -ffast-math cannot remove the
-/// test, and has no branch in its loop.
-inline bool all_finite(std::span<const float> values) {
-  constexpr std::uint32_t exponent = 0x7F800000u;
-  unsigned special = 0;
-  for (const float v : values)
-    special |= static_cast<unsigned>((std::bit_cast<std::uint32_t>(v) & exponent) == exponent);
-  return special == 0;
-}
-
 /// Calls f(Block{}, decode) with the codec of the tensor's type, where decode(bytes, floats) reads
 /// a block. Returns false, without a call, where there is none.
 template <class F>
@@ -127,7 +117,7 @@ void gguf_tensor::decode(std::size_t first, std::span<T> out) const {
       if constexpr (std::same_as<T, float>) to = out.data() + begin;
       for (std::size_t c = 0; c < cols; c += Block::count, from += Block::size)
         decode_block(from, to + c);
-      if (!detail::all_finite({to, cols}))
+      if (!all_finite({to, cols}))
         fail("row " + std::to_string((first + begin) / cols) + " has a value that is not finite");
       if constexpr (!std::same_as<T, float>)
         for (std::size_t c = 0; c < cols; ++c) out[begin + c] = static_cast<T>(to[c]);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/gguf/tensor.hpp"
@@ -64,8 +65,8 @@ inline std::optional<float> single_scale(const gguf_tensor& t) {
   float found = 0;
   bool single = true;
   const auto see = [&](float scale) {
-    single = single && detail::all_finite({&scale, 1}) && scale >= 0 &&
-             (scale == 0 || found == 0 || scale == found);
+    single =
+        single && is_finite(scale) && scale >= 0 && (scale == 0 || found == 0 || scale == found);
     if (single && scale != 0) found = scale;
   };
   if (t.type == ggml_type::i2_s)
@@ -98,7 +99,7 @@ inline void read_ternary(const gguf_tensor& t, matrix_view<std::int8_t> codes,
   if (t.type == ggml_type::i2_s) scales(0, 0) = detail::i2_s_scale(t);
   for (std::size_t r = 0; r < n.rows; ++r)
     for (std::size_t c = 0; c < n.cols; ++c)
-      if (!detail::all_finite({&scales(r, c), 1}))
+      if (!is_finite(scales(r, c)))
         t.fail("a scale of row " + std::to_string(r) + " is not finite");
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/grad/tape.hpp"
@@ -50,7 +51,8 @@ void add_comparison(row_view<const T> p, row_view<const T> q, std::size_t target
 }  // namespace detail
 
 /// Compares a model with a reference that has the same vocabulary on the sequences of a batch.
-/// Throws config_error where the vocabularies differ or nothing is predicted.
+/// Throws config_error where the vocabularies differ or nothing is predicted, and numeric_error
+/// where a probability is NaN or infinite.
 template <class Reference, class Model>
 model_comparison compare_models(Reference& reference, Model& model, const token_batch& batch,
                                 executor_ref ex = {}) {
@@ -77,6 +79,8 @@ model_comparison compare_models(Reference& reference, Model& model, const token_
     }
   }
   if (sum.tokens == 0) throw config_error("compare_models: no token is predicted");
+  for (const double each : {sum.reference_perplexity, sum.perplexity, sum.divergence})
+    if (!is_finite(each)) throw numeric_error("compare_models: a probability is not finite");
   const auto n = static_cast<double>(sum.tokens);
   return {std::exp(sum.reference_perplexity / n), std::exp(sum.perplexity / n), sum.divergence / n,
           sum.agreement / n, sum.tokens};

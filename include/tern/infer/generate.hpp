@@ -60,7 +60,7 @@ generation generate(session<Model>& s, const Tokenizer& tokenizer,
   sampler next(options.sampling, s.model().config().vocab_size, options.never);
   text_stream stream(options.stop_strings);
   std::vector<std::int32_t> history(prompt.begin(), prompt.end());
-  history.reserve(history.size() + options.max_tokens);
+  history.reserve(history.size() + std::min(options.max_tokens, s.cache().shape().capacity));
   const auto show = [&](std::string_view text) {
     result.text += text;
     if constexpr (std::same_as<decltype(on_text(text)), void>)

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/infer/session.hpp"
 
@@ -43,11 +44,15 @@ class most_probable {
       excluded_[static_cast<std::size_t>(token)] = true;
     }
   }
+  /// Throws numeric_error if the largest logit is not finite.
   std::int32_t operator()(row_view<const float> logits) const {
     std::size_t best = logits.size;
     for (std::size_t i = 0; i < logits.size; ++i)
       if (!excluded_[i] && (best == logits.size || logits[i] > logits[best])) best = i;
-    return static_cast<std::int32_t>(best == logits.size ? 0 : best);
+    if (best == logits.size) return 0;
+    if (!is_finite(logits[best]))
+      throw numeric_error("generate_batch: the largest logit is not finite");
+    return static_cast<std::int32_t>(best);
   }
 
  private:
@@ -58,7 +63,8 @@ class most_probable {
 
 /// Answers all prompts and returns the answers in the order of the prompts. `done(n)` is called
 /// with the number of finished answers each time that one is finished. An answer also ends where
-/// its sequence is full. Throws config_error for an empty prompt, and as session::append does.
+/// its sequence is full. Throws config_error for an empty prompt, numeric_error if the largest logit
+/// is not finite, and as session::append does.
 template <class Model, class F>
 std::vector<std::vector<std::int32_t>> generate_batch(
     session<Model>& s, std::span<const std::span<const std::int32_t>> prompts,

@@ -1,5 +1,6 @@
 // Keys and values of past tokens, so that a new token needs one pass over the model for itself
-// only. The memory is allocated once. Elements are F32, F16, or INT8 with one scale for each row of
+// only. The memory is reserved once, and the system gives a page of it when a position is first
+// stored there. Elements are F32, F16, or INT8 with one scale for each row of
 // a head. A layer with a sliding window keeps a ring of the positions that can still be seen.
 #pragma once
 
@@ -13,6 +14,7 @@
 
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/zeroed_array.hpp"
 #include "tern/quant/absmax_int8.hpp"
 #include "tern/quant/half_rows.hpp"
 
@@ -69,12 +71,11 @@ class kv_cache {
       if (n == 0) throw config_error("kv_cache: every size must be positive");
     for (std::size_t l = 0; l < shape.layers; ++l) {
       const std::size_t window = shape.window(l);
-      layer one{
-          window == 0 ? shape.capacity : std::min(shape.capacity, window + shape.chunk), {}, {}};
-      const std::size_t rows = 2 * shape.sequences * shape.kv_heads * one.slots;
-      one.data.resize(rows * row_bytes());
-      if (storage == kv_storage::int8) one.scales.resize(rows);
-      layers_.push_back(std::move(one));
+      const std::size_t slots =
+          window == 0 ? shape.capacity : std::min(shape.capacity, window + shape.chunk);
+      const std::size_t rows = 2 * shape.sequences * shape.kv_heads * slots;
+      layers_.push_back({slots, zeroed_array<std::byte>(rows * row_bytes()),
+                         zeroed_array<float>(storage == kv_storage::int8 ? rows : 0)});
     }
   }
 
@@ -163,8 +164,8 @@ class kv_cache {
   /// values. A position p is in slot p % slots.
   struct layer {
     std::size_t slots;
-    std::vector<std::byte> data;
-    std::vector<float> scales;
+    zeroed_array<std::byte> data;
+    zeroed_array<float> scales;
   };
 
   [[nodiscard]] std::size_t row_bytes() const {

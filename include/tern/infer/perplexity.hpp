@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/nn/softmax.hpp"
@@ -22,7 +23,8 @@ struct perplexity_result {
 
 /// Computes the perplexity of a text. The text is cut into windows of `length` tokens, and the
 /// first token of a window is given, not predicted. Throws config_error if `length` or the text is
-/// below two tokens or if `length` is above the number of positions of the model.
+/// below two tokens or if `length` is above the number of positions of the model, and numeric_error
+/// if a probability is NaN or infinite.
 template <class Model>
 perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
                              std::size_t length = 512, executor_ref ex = {}) {
@@ -57,6 +59,10 @@ perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
     result.tokens += predicted;
   }
   result.perplexity = std::exp(sum / static_cast<double>(result.tokens));
+  if (!is_finite(result.perplexity))
+    throw numeric_error(
+        "perplexity: a probability is not finite, so the model computes no answer; a "
+        "weight may be broken or too large for its type");
   return result;
 }
 

@@ -21,6 +21,9 @@ struct session_options {
   std::size_t capacity = 2048;           ///< positions of each, at most max_position_embeddings
   std::size_t chunk = 512;               ///< most tokens of one pass; longer prompts take several
   kv_storage storage = kv_storage::f16;  ///< element type of keys and values
+  /// No other thread uses the model. Angles of RoPE are then computed when a position needs them,
+  /// rather than all at once, so that a large capacity takes no memory that is not used.
+  bool alone = false;
 };
 
 /// Tokens to be appended to a sequence.
@@ -39,7 +42,7 @@ class session {
       : model_(model),
         cache_(shape_of(model.config(), options), options.storage),
         tape_(ex, false) {
-    model.reserve_positions(cache_.shape().capacity);
+    if (!options.alone) model.reserve_positions(cache_.shape().capacity);
   }
 
   [[nodiscard]] Model& model() { return model_; }                 ///< the model it uses

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/quant/half.hpp"
 
@@ -150,7 +151,7 @@ void decode(dtype type, const std::byte* bytes, std::span<T> out) {
 
 /// Encodes `in` to in.size() elements at `bytes`. `type` is F32, F64, F16, BF16, or the type that
 /// holds a T exactly. Doubles are rounded to float before they are rounded to 16 bits. Throws
-/// config_error for other types.
+/// config_error for other types, and where a value is not finite or too large for a narrower type.
 template <class T>
 void encode(dtype type, std::span<const T> in, std::byte* bytes) {
   const auto put = [&](auto convert) {
@@ -161,10 +162,26 @@ void encode(dtype type, std::span<const T> in, std::byte* bytes) {
   };
   if (type == dtype_of<T>()) return put([](T v) { return v; });
   if constexpr (std::floating_point<T>) {
-    if (type == dtype::f32) return put([](T v) { return static_cast<float>(v); });
     if (type == dtype::f64) return put([](T v) { return static_cast<double>(v); });
-    if (type == dtype::f16) return put([](T v) { return to_f16(static_cast<float>(v)); });
-    if (type == dtype::bf16) return put([](T v) { return to_bf16(static_cast<float>(v)); });
+    unsigned special = 0;  // whether a result has the exponent of infinity and NaN
+    if (type == dtype::f32)
+      put([&](T v) {
+        const auto narrow = static_cast<float>(v);
+        special |= static_cast<unsigned>(!is_finite(narrow));
+        return narrow;
+      });
+    const auto put_half = [&](auto convert, std::uint16_t exponent) {
+      put([&](T v) {
+        const std::uint16_t half = convert(static_cast<float>(v));
+        special |= static_cast<unsigned>((half & exponent) == exponent);
+        return half;
+      });
+    };
+    if (type == dtype::f16) put_half([](float v) { return to_f16(v); }, 0x7C00);
+    if (type == dtype::bf16) put_half([](float v) { return to_bf16(v); }, 0x7F80);
+    if (special != 0)
+      throw config_error("a value is not finite or too large for " + std::string(dtype_name(type)));
+    if (type == dtype::f32 || type == dtype::f16 || type == dtype::bf16) return;
   }
   throw config_error("cannot store these values as " + std::string(dtype_name(type)));
 }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/file_kind.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/io/safetensors_checksum.hpp"
 #include "tern/io/safetensors_header.hpp"
@@ -32,6 +33,8 @@ class safetensors_file {
   /// Throws io_error where the file cannot be read and format_error where it is not sound.
   explicit safetensors_file(const std::filesystem::path& path) : file_(path) {
     const auto bytes = file_.bytes();
+    if (file_kind_of(file_.text()) != file_kind::safetensors)
+      refuse_known_kind(file_.text(), path.string(), "a safetensors file");
     if (bytes.size() < 8) fail("not a safetensors file: shorter than 8 bytes");
     std::uint64_t size = 0;
     std::memcpy(&size, bytes.data(), 8);

@@ -20,8 +20,10 @@ namespace tern::inline TERN_ABI {
 /// The tensors of all files under their names. Their bytes live as long as this object.
 class safetensors_shards {
  public:
-  /// `path` is a .safetensors file, an index (.json), or a folder with model.safetensors.index.json
-  /// or model.safetensors. Throws io_error and format_error naming the file at fault.
+  /// `path` is a .safetensors file, an index (.json), or a folder with model.safetensors or
+  /// model.safetensors.index.json. Where a folder has both, the index is out of date or the same
+  /// again, and the single file is taken, as transformers does. Throws io_error and format_error
+  /// naming the file at fault.
   explicit safetensors_shards(const std::filesystem::path& path) : path_(path) {
     const auto file = find(path);
     if (file.extension() == ".json")
@@ -47,7 +49,18 @@ class safetensors_shards {
     const auto found = where_.find(name);
     if (found == where_.end())
       throw format_error(path_.string() + ": no tensor '" + std::string(name) + "'");
-    return files_[found->second].at(name);
+    return files_[found->second.file].at(found->second.name);
+  }
+
+  /// Makes a tensor known as `to` instead of `from`. The tensor itself keeps its name, which
+  /// messages show. Throws format_error where there is no `from`, or a `to` already.
+  void rename(std::string_view from, const std::string& to) {
+    const auto found = where_.find(from);
+    if (found == where_.end()) static_cast<void>(at(from));  // throws
+    if (where_.contains(to)) at(from).fail("stands for '" + to + "', which is there, too");
+    auto node = where_.extract(found);
+    node.key() = to;
+    where_.insert(std::move(node));
   }
 
  private:
@@ -55,14 +68,22 @@ class safetensors_shards {
     std::error_code none_there;  // opening the file will say what is wrong
     if (!std::filesystem::is_directory(path, none_there)) return path;
     constexpr auto index = "model.safetensors.index.json", single = "model.safetensors";
-    for (const auto* name : {index, single})
+    for (const auto* name : {single, index})
       if (path_exists(path / name)) return path / name;
-    throw io_error("'" + path.string() + "' holds neither " + index + " nor " + single);
+    std::string other;
+    for (const auto* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin",
+                             "tf_model.h5", "flax_model.msgpack", "adapter_model.safetensors"})
+      if (path_exists(path / name))
+        other = std::string(": it has ") + name +
+                (name == std::string_view("adapter_model.safetensors")
+                     ? ", an adapter, which must be merged into its base model first"
+                     : ", which must be converted to safetensors first");
+    throw io_error("'" + path.string() + "' holds neither " + index + " nor " + single + other);
   }
 
   void open_single(const std::filesystem::path& path) {
     files_.emplace_back(path);
-    for (const auto& t : files_[0].tensors()) where_.emplace(t.name, 0);
+    for (const auto& t : files_[0].tensors()) where_.emplace(t.name, place{0, t.name});
   }
 
   void open_shards(const std::filesystem::path& index) {
@@ -82,13 +103,19 @@ class safetensors_shards {
       if (fresh) files_.emplace_back(index.parent_path() / name);
       if (!files_[shard->second].contains(tensor))
         fail("tensor '" + tensor + "' is not in '" + name + "'");
-      where_.emplace(tensor, shard->second);
+      where_.emplace(tensor, place{shard->second, tensor});
     }
   }
 
+  /// A tensor: the number of its file and its name there.
+  struct place {
+    std::size_t file;
+    std::string name;
+  };
+
   std::filesystem::path path_;
   std::vector<safetensors_file> files_;
-  std::map<std::string, std::size_t, std::less<>> where_;
+  std::map<std::string, place, std::less<>> where_;
 };
 
 static_assert(tensor_source<safetensors_shards>);

@@ -54,10 +54,11 @@ class safetensors_writer {
     add_bytes(std::move(name), dtype_of<T>(), std::move(shape), std::as_bytes(values));
   }
   /// Adds a matrix with shape [rows, cols]. It is stored as `type`: F32, F64, F16, BF16, or the
-  /// type that holds a T exactly.
+  /// type that holds a T exactly. write() throws config_error, which names the tensor, where a
+  /// value is not finite or too large for a narrower type.
   template <class T>
-  void add_matrix(std::string name, matrix_view<const T> m, dtype type = dtype_of<T>()) {
-    add_entry(std::move(name), type, {m.rows, m.cols}, [m, type](const sink& out) {
+  void add_matrix(const std::string& name, matrix_view<const T> m, dtype type = dtype_of<T>()) {
+    const auto produce = [name, m, type](const sink& out) {
       constexpr std::size_t enough = std::size_t{1} << 20;  // so many bytes are worth a system call
       std::vector<T> values(m.cols);
       std::vector<std::byte> bytes;
@@ -65,23 +66,28 @@ class safetensors_writer {
         for (std::size_t c = 0; c < m.cols; ++c) values[c] = m(r, c);
         const std::size_t end = bytes.size();
         bytes.resize(end + m.cols * dtype_size(type));
-        encode(type, std::span<const T>(values), bytes.data() + end);
+        try {
+          encode(type, std::span<const T>(values), bytes.data() + end);
+        } catch (const config_error& e) {
+          throw config_error("tensor '" + name + "', row " + std::to_string(r) + ": " + e.what());
+        }
         if (bytes.size() < enough && r + 1 < m.rows) continue;
         out(bytes);
         bytes.clear();
       }
-    });
+    };
+    add_entry(name, type, {m.rows, m.cols}, produce);
   }
   /// Adds a row with shape [size], stored in the same way.
   template <class T>
-  void add_row(std::string name, row_view<const T> v, dtype type = dtype_of<T>()) {
+  void add_row(const std::string& name, row_view<const T> v, dtype type = dtype_of<T>()) {
     const matrix_view<const T> m(v.data, 1, v.size, v.size, v.stride);
-    add_matrix(std::move(name), m, type);
+    add_matrix(name, m, type);
     entries_.back().place.shape = {v.size};
   }
 
-  /// Writes the file. Throws config_error for a name that stands twice, and io_error; an old file
-  /// at `path` is then untouched.
+  /// Writes the file. Throws config_error for a name that stands twice and for values that their
+  /// type cannot hold, and io_error; an old file at `path` is then untouched.
   void write(const std::filesystem::path& path) {
     std::ranges::stable_sort(entries_, std::ranges::greater{},
                              [](const auto& e) { return e.alignment; });

@@ -1,5 +1,5 @@
 // Text files, plain or compressed by gzip, checked to be UTF-8. The content tells which of the two
-// a file is, not its name.
+// a file is, not its name. Pipes are read, too.
 #pragma once
 
 #include <zlib.h>
@@ -7,13 +7,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "tern/core/error.hpp"
+#include "tern/core/file_kind.hpp"
 #include "tern/core/mapped_file.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/core/utf8.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -53,18 +58,49 @@ inline std::string gunzip(std::span<const std::byte> packed, const std::string& 
   return out;
 }
 
-/// The whole content of a file as bytes, unpacked where it is gzip. Throws io_error or
-/// format_error.
-inline std::string read_file(const std::filesystem::path& path) {
-  const mapped_file file(path);
-  if (file.text().starts_with("\x1F\x8B")) return gunzip(file.bytes(), path.string());
-  return std::string(file.text());
+namespace detail {
+
+/// Whether a path is a pipe or a device, such as /dev/stdin, which can be read only once and from
+/// the beginning to the end.
+inline bool is_stream(const std::filesystem::path& path) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(path, unknown);
+  return std::filesystem::is_fifo(status) || std::filesystem::is_socket(status) ||
+         std::filesystem::is_character_file(status);
 }
 
-/// The whole content of a file as UTF-8 text, without a byte-order mark. Throws format_error
-/// "<path>:<line>: ..." where it is not UTF-8.
+/// All bytes of a pipe or device.
+inline std::string read_stream(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw_os_error("read", path);
+  std::string content((std::istreambuf_iterator<char>(file)), {});
+  if (file.bad()) throw_os_error("read", path);
+  return content;
+}
+
+inline std::string unpacked(std::string_view content, const std::string& file) {
+  return file_kind_of(content) == file_kind::gzip ? gunzip(std::as_bytes(std::span(content)), file)
+                                                  : std::string(content);
+}
+
+}  // namespace detail
+
+/// The whole content of a file or pipe as bytes, unpacked where it is gzip. Throws io_error or
+/// format_error.
+inline std::string read_file(const std::filesystem::path& path) {
+  if (detail::is_stream(path)) return detail::unpacked(detail::read_stream(path), path.string());
+  const mapped_file file(path);
+  return detail::unpacked(file.text(), path.string());
+}
+
+/// The whole content of a file or pipe as UTF-8 text, without a byte-order mark. Throws
+/// format_error
+/// "<path>:<line>: ..." where it is not UTF-8, and a message that names the kind where the file is
+/// of another kind than text, such as a Git LFS pointer or a Parquet table.
 inline std::string read_text(const std::filesystem::path& path) {
   std::string text = read_file(path);
+  if (file_kind_of(text) != file_kind::html)  // a web page is text, too
+    refuse_known_kind(text, path.string(), "text");
   if (const std::size_t at = find_invalid_utf8(text); at != text.size()) {
     const auto before = std::string_view(text).substr(0, at);
     const auto line = std::ranges::count(before, '\n') + 1;

@@ -60,6 +60,14 @@ class json_fields {
     return object_->contains(key) && !object_->at(key).is_null();
   }
 
+  /// Whether the key is present and null, which some files mean to say "none".
+  [[nodiscard]] bool is_null(const std::string& key) const {
+    return object_->contains(key) && object_->at(key).is_null();
+  }
+  /// Whether the object has no keys.
+  [[nodiscard]] bool empty() const { return object_->empty(); }
+  /// The value of a key as JSON for messages, shortened where it is long. The key must be present.
+  [[nodiscard]] std::string shown(const std::string& key) const { return show(object_->at(key)); }
   /// Whether the key is present and has a list.
   [[nodiscard]] bool is_list(const std::string& key) const {
     return has(key) && object_->at(key).is_array();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/file_kind.hpp"
 #include "tern/core/mapped_file.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -40,10 +41,12 @@ Json parse_json(std::string_view text, const std::string& file) {
   }
 }
 
-/// Parses a file. Throws io_error where it cannot be read, and format_error as parse_json().
+/// Parses a file. Throws io_error where it cannot be read, and format_error as parse_json(), which
+/// says of what kind the file is where it is known to be another one.
 template <class Json = nlohmann::json>
 Json read_json(const std::filesystem::path& path) {
   const mapped_file file(path);
+  refuse_known_kind(file.text(), path.string(), "JSON");
   return parse_json<Json>(file.text(), path.string());
 }
 

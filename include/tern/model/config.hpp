@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/nn/feed_forward.hpp"
 #include "tern/nn/rope.hpp"
@@ -122,6 +123,9 @@ struct model_config {
     if ((learned_scales == scale_granularity::group) != (scale_group != 0))
       throw config_error("config: scale_group (" + std::to_string(scale_group) +
                          ") must be positive for learned_scales \"group\", and 0 for others");
+    if (!(rope_theta > 0 && is_finite(rope_theta)))
+      throw config_error("config: rope_theta must be a positive number, got " +
+                         std::to_string(rope_theta));
     rope_scaling.validate();
   }
 };

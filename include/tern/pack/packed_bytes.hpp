@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/pack/packed_header.hpp"
 #include "tern/pack/ternary_weights.hpp"
@@ -64,7 +65,9 @@ void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to
 
 /// A view of the weights in `bytes`, which must be aligned to 64 and outlive the view. Throws
 /// config_error where they are not aligned, and format_error where they are not exactly what
-/// serialize() wrote for this Format and T. The values of weights and scales are not checked.
+/// serialize() wrote for this Format and T, or where a scale is not finite. The weights, whose
+/// pages are read when a product first needs them, are not looked at: any digits are finite
+/// numbers.
 template <stored_format Format, class T = float>
 ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   const packed_header h = read_packed_header(bytes);
@@ -95,6 +98,8 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
     if (bytes[i] != std::byte{0}) fail("padding behind the scales is not 0");
   w.packed.data = reinterpret_cast<const packed_line*>(bytes.data() + h.weights_at);
   w.scale_data = reinterpret_cast<const T*>(bytes.data() + sizeof h);
+  if (!all_finite(std::span<const T>(w.scale_data, w.scales().size())))
+    fail("a scale is not finite");
   return w;
 }
 

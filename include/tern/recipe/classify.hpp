@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/all_finite.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/grad/tape.hpp"
@@ -19,6 +20,16 @@
 namespace tern::inline TERN_ABI {
 
 namespace detail {
+
+/// Throws numeric_error where a score is NaN or infinite: comparing it would choose the first
+/// class.
+template <class T>
+void require_scores(const std::vector<T>& scores) {
+  if (!all_finite(std::span<const T>(scores)))
+    throw numeric_error(
+        "classify: the score of a label word is not finite, so the model computes "
+        "no answer; a weight may be broken or too large for its type");
+}
 
 /// Finds the class where every label word is one token. Logits after the prompt are compared, since
 /// softmax keeps their order.
@@ -42,11 +53,12 @@ class single_token_scores {
     }
     const matrix_view<T> h = model_.hidden(t, batch, rows).value;
     const matrix_view<const T> words(weights_.data(), weights_.size() / width_, width_);
+    std::vector<T> scores(words.rows);
     for (std::size_t i = 0; i < examples.size(); ++i) {
-      std::size_t best = 0;
-      for (std::size_t c = 1; c < words.rows; ++c)
-        if (simd::dot(h.row(i), words.row(c)) > simd::dot(h.row(i), words.row(best))) best = c;
-      classes.push_back(static_cast<std::int32_t>(best));
+      for (std::size_t c = 0; c < words.rows; ++c) scores[c] = simd::dot(h.row(i), words.row(c));
+      require_scores(scores);
+      classes.push_back(
+          static_cast<std::int32_t>(std::ranges::max_element(scores) - scores.begin()));
     }
   }
 
@@ -84,21 +96,16 @@ class whole_word_scores {
 
  private:
   [[nodiscard]] std::int32_t best_class(matrix_view<const T> logits) const {
-    std::int32_t best = 0;
-    double most = 0;
+    std::vector<double> scores(words_.size());
     std::size_t row = 0;
-    for (std::size_t c = 0; c < words_.size(); ++c) {
-      double sum = 0;
+    for (std::size_t c = 0; c < words_.size(); ++c)
       for (const std::int32_t token : words_[c]) {
         const row_view<const T> z = logits.row(row++);
-        sum += static_cast<double>(z[static_cast<std::size_t>(token)] - log_sum_exp<T>(z, T(1)));
+        scores[c] +=
+            static_cast<double>(z[static_cast<std::size_t>(token)] - log_sum_exp<T>(z, T(1)));
       }
-      if (c == 0 || sum > most) {
-        best = static_cast<std::int32_t>(c);
-        most = sum;
-      }
-    }
-    return best;
+    require_scores(scores);
+    return static_cast<std::int32_t>(std::ranges::max_element(scores) - scores.begin());
   }
 
   Model& model_;
@@ -110,7 +117,8 @@ class whole_word_scores {
 /// The class of each example. `words`: tokens of the label words, by class. `sequences`: number of
 /// prompts that go through the model at once. `done(n)` is called with the number of examples that
 /// are finished. Throws config_error where there are no examples or no words, where an example has
-/// no prompt, and where a prompt or a word has a token that the model does not know.
+/// no prompt, and where a prompt or a word has a token that the model does not know; numeric_error
+/// where the score of a word is NaN or infinite.
 template <class Model, class F>
 std::vector<std::int32_t> classify(Model& model, std::span<const token_example> examples,
                                    std::span<const std::vector<std::int32_t>> words, F&& done,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tern/core/mapped_file.hpp"
+#include "tern/gguf/file.hpp"
 #include "tern/io/checksum.hpp"
 #include "tern/json/write_fields.hpp"
 #include "tern/recipe/recipe.hpp"
@@ -74,14 +75,20 @@ inline std::string checksum_of_data(const stage& s, const task_data& data) {
   return text;
 }
 
-/// Checksum of the files of a model: one GGUF file, or the files of a folder that hold weights or
-/// the configuration.
+/// Checksum of the files of a model: a GGUF file with all of its parts, or the files of a folder
+/// that hold weights or the configuration.
 inline std::string checksum_of_model(const std::filesystem::path& model) {
   std::vector<std::filesystem::path> files;
   std::error_code not_a_folder;  // opening the file below tells what is wrong with it
   for (const auto& entry : std::filesystem::directory_iterator(model, not_a_folder))
     if (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json")
       files.push_back(entry.path());
+  if (files.empty() && is_gguf(model)) {
+    content_checksum sum;
+    const gguf_file file(model);
+    for (const auto& part : file.files()) sum.add(part.bytes());
+    return sum.text();
+  }
   if (files.empty()) files.push_back(model);
   std::ranges::sort(files);
   content_checksum sum;

@@ -50,9 +50,9 @@ void keep_first(std::vector<T>& list, std::size_t most) {
 }  // namespace detail
 
 /// Reads the parts of the task that have files, and keeps as many examples of each as the source
-/// wants. A training part must exist, and a development part or a test part. Throws as task_of()
-/// and read_task_part() do.
-inline task_texts read_task_texts(const data_source& d) {
+/// wants. A training part must exist. `measured`: whether results are measured, so that a
+/// development part or a test part must exist, too. Throws as task_of() and read_task_part() do.
+inline task_texts read_task_texts(const data_source& d, bool measured = true) {
   task_texts texts;
   texts.task = with_labels(task_of(d), d.directory);
   const auto read = [&](task_part part, std::size_t most) {
@@ -63,7 +63,7 @@ inline task_texts read_task_texts(const data_source& d) {
   texts.train = read(task_part::train, d.train_examples);
   if (has_task_part(d.directory, texts.task, task_part::test))
     texts.test = read(task_part::test, d.test_examples);
-  if (texts.test.empty() || has_task_part(d.directory, texts.task, task_part::dev))
+  if ((measured && texts.test.empty()) || has_task_part(d.directory, texts.task, task_part::dev))
     texts.dev = read(task_part::dev, d.dev_examples);
   return texts;
 }
