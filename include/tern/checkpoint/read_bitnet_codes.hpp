@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "tern/checkpoint/bitnet_layout.hpp"
 #include "tern/checkpoint/read_masters.hpp"
 #include "tern/core/error.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/io/safetensors_shards.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/pack/two_bit.hpp"
@@ -40,7 +40,7 @@ void read_bitnet_codes(const safetensors_shards& file, projection<Owner>& p, Sca
   const safetensors_tensor& stored = file.at(p.weight.name + "_scale");
   read_row<double>(stored, number);
   const std::array<T, 1> scale{static_cast<T>(scale_of(number[0]))};
-  if (!(scale[0] >= 0 && std::isfinite(scale[0]))) stored.fail("is not the scale of a weight");
+  if (!(scale[0] >= 0 && is_finite(scale[0]))) stored.fail("is not the scale of a weight");
   p.pack(shared_weights<T>(
       ternary_weights<two_bit, T>(view, matrix_view<const T>(scale.data(), 1, 1), shape)));
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/is_finite.hpp"
 #include "tern/core/utf8.hpp"
 #include "tern/gguf/metadata.hpp"
 #include "tern/text/bpe_symbols.hpp"
@@ -227,7 +227,7 @@ class gguf_tokenizer_reader {
                                   std::to_string(made_.tokens.size()) + ", got " +
                                   std::to_string(scores.size()));
     for (const float score : scores)
-      if (std::isnan(score)) from_->fail(scores_key, "expected numbers, got NaN");
+      if (!is_finite(score)) from_->fail(scores_key, "expected finite numbers");
     auto pieces =
         made_.tokens;  // tokens that take part in merges; those that stand for a byte do not
     for (std::string& piece : pieces)
