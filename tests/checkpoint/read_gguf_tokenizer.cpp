@@ -228,7 +228,7 @@ TEST_CASE("a tokenizer of SentencePiece is refused by the key at fault", "[gguf_
       {"a score too few", [](small& f) { f.scores.pop_back(); },
        "key 'tokenizer.ggml.scores': expected as many as there are tokens, 8, got 7"},
       {"a score that is no number", [](small& f) { f.scores[3] = std::nanf(""); },
-       "key 'tokenizer.ggml.scores': expected numbers, got NaN"},
+       "key 'tokenizer.ggml.scores': expected finite numbers"},
       {"a byte that is none", [](small& f) { f.types[1] = 6; },
        "key 'tokenizer.ggml.tokens': token 1 'b' has type 6, which this kind of tokenizer does not "
        "have"},
