@@ -20,3 +20,10 @@ foreach(peer gguf_package:gguf llama_cpp:gguf llama_cpp_models:gguf transformers
            "${CMAKE_CURRENT_SOURCE_DIR}/interop/${peer}.py" "$<TARGET_FILE:${program}>")
   set_tests_properties(interop/${peer} PROPERTIES SKIP_REGULAR_EXPRESSION "skipped:" TIMEOUT 600)
 endforeach()
+
+# Inputs that other people have, where they are at hand.
+if(Python3_Interpreter_FOUND AND TARGET bitdistill)
+  add_test(NAME cases/files COMMAND "${Python3_EXECUTABLE}"
+           "${CMAKE_CURRENT_SOURCE_DIR}/cases/files.py" "$<TARGET_FILE:bitdistill>")
+  set_tests_properties(cases/files PROPERTIES SKIP_REGULAR_EXPRESSION "skipped:" TIMEOUT 300)
+endif()

@@ -41,6 +41,7 @@ struct get_bool_simd_register<T, tern::simd::arch> : get_bool_simd_register<T, d
 namespace tern::inline TERN_ABI::simd {
 
 #if !TERN_OWN_ARCH_
+/// The instruction set of this translation unit.
 using arch = xsimd::default_arch;
 #endif
 

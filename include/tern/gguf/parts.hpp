@@ -16,10 +16,12 @@
 
 namespace tern::inline TERN_ABI {
 
-// The keys of a split file: the number of the part, counted from 0, the number of parts, and the
-// number of tensors in all parts.
-inline constexpr std::string_view gguf_split_number = "split.no", gguf_split_count = "split.count",
-                                  gguf_split_tensors = "split.tensors.count";
+/// Key of a split file: the number of the part, counted from 0.
+inline constexpr std::string_view gguf_split_number = "split.no";
+/// Key of a split file: the number of parts.
+inline constexpr std::string_view gguf_split_count = "split.count";
+/// Key of a split file: the number of tensors in all parts.
+inline constexpr std::string_view gguf_split_tensors = "split.tensors.count";
 
 /// The end of the name of a part, such as "-00001-of-00003.gguf". Parts are counted from 0.
 inline std::string gguf_part_ending(std::size_t part, std::size_t count) {
