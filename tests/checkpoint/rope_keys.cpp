@@ -12,8 +12,8 @@ using namespace tern;
 namespace {
 
 model_config config_with(const std::string& keys) {
-  auto json = parse_json(keys, "keys");
-  json.update({{"vocab_size", 32},
+  auto config = parse_json(keys, "keys");
+  config.update({{"vocab_size", 32},
                {"hidden_size", 16},
                {"intermediate_size", 16},
                {"num_hidden_layers", 6},
@@ -21,7 +21,7 @@ model_config config_with(const std::string& keys) {
                {"num_key_value_heads", 1},
                {"head_dim", 8},
                {"max_position_embeddings", 128}});
-  return model_config_from_json(json, "c/config.json");
+  return model_config_from_json(config, "c/config.json");
 }
 
 std::string refusal(const std::string& keys) {

@@ -28,10 +28,10 @@ struct fault {
 /// would look for the other parts.
 void write_part(const tern::gguf_writer& part, const fs::path& path) {
   part.write(path);
-  std::string bytes(tern::mapped_file(path).text());
-  for (std::size_t at = 0; (at = bytes.find("splot.", at)) != bytes.npos;)
-    bytes.replace(at, 6, "split.");
-  tern::write_file(path, bytes);
+  std::string content(tern::mapped_file(path).text());
+  for (std::size_t at = 0; (at = content.find("splot.", at)) != content.npos;)
+    content.replace(at, 6, "split.");
+  tern::write_file(path, content);
 }
 
 /// Writes the two parts of a model with two tensors.
