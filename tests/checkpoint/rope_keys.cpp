@@ -14,13 +14,13 @@ namespace {
 model_config config_with(const std::string& keys) {
   auto config = parse_json(keys, "keys");
   config.update({{"vocab_size", 32},
-               {"hidden_size", 16},
-               {"intermediate_size", 16},
-               {"num_hidden_layers", 6},
-               {"num_attention_heads", 2},
-               {"num_key_value_heads", 1},
-               {"head_dim", 8},
-               {"max_position_embeddings", 128}});
+                 {"hidden_size", 16},
+                 {"intermediate_size", 16},
+                 {"num_hidden_layers", 6},
+                 {"num_attention_heads", 2},
+                 {"num_key_value_heads", 1},
+                 {"head_dim", 8},
+                 {"max_position_embeddings", 128}});
   return model_config_from_json(config, "c/config.json");
 }
 

@@ -63,8 +63,8 @@ class most_probable {
 
 /// Answers all prompts and returns the answers in the order of the prompts. `done(n)` is called
 /// with the number of finished answers each time that one is finished. An answer also ends where
-/// its sequence is full. Throws config_error for an empty prompt, numeric_error if the largest logit
-/// is not finite, and as session::append does.
+/// its sequence is full. Throws config_error for an empty prompt, numeric_error if the largest
+/// logit is not finite, and as session::append does.
 template <class Model, class F>
 std::vector<std::vector<std::int32_t>> generate_batch(
     session<Model>& s, std::span<const std::span<const std::int32_t>> prompts,
