@@ -20,9 +20,6 @@ foreach(compiler IN LISTS compilers)
   cmake_path(GET compiler FILENAME by)
   arithmetic_test("${compiler}" unsafe -funsafe-math-optimizations)
   arithmetic_test("${compiler}" fast -ffast-math -fno-finite-math-only)
-  if(compiler MATCHES "clang")
-    arithmetic_test("${compiler}" no_nans -ffast-math -fno-finite-math-only -fno-honor-nans)
-  endif()
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     add_test(NAME odr/tags/${by}
              COMMAND "${CMAKE_COMMAND}" -D "COMPILER=${compiler}"

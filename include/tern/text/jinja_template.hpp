@@ -158,6 +158,7 @@ class jinja_runner {
 
   std::vector<jinja_value> values_of(const std::vector<jinja_expression>& parts) {
     std::vector<jinja_value> values;
+    values.reserve(parts.size());
     for (const auto& part : parts) values.push_back(value_of(part));
     return values;
   }
