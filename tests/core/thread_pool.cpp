@@ -83,15 +83,15 @@ TEST_CASE("a number of threads that no machine has is refused by name") {
 
 #if __has_include( \
     <sys/wait.h>) && !defined(__SANITIZE_THREAD__)  // it starts no threads after a fork
-namespace {
-
 #  if defined(__SANITIZE_ADDRESS__)
-bool in_child = false;
+static bool in_child = false;
 
 /// Asked by LeakSanitizer at the end of a process. What a child takes with it when it ends in the
 /// middle of a call is no leak.
 extern "C" int __lsan_is_turned_off() { return in_child ? 1 : 0; }
 #  endif
+
+namespace {
 
 /// Status of a child process that calls f, and then ends by itself.
 int status_of_child(const std::function<void()>& f) {
