@@ -35,6 +35,14 @@ TEST_CASE("a job of a pool may use another pool whose jobs use the first one") {
   CHECK(total == 64);
 }
 
+TEST_CASE("a pool may end when its threads have just begun") {
+  for (int i = 0; i < 5000; ++i) {
+    thread_pool pool(3);
+    if (i % 2 == 0) each(pool, 4, [] {});
+  }
+  SUCCEED("no thread waits for ever");
+}
+
 TEST_CASE("two threads may nest two pools in opposite order") {
   thread_pool a(2), b(2);
   std::atomic<int> inside = 0, total = 0;

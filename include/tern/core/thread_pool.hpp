@@ -117,8 +117,10 @@ class thread_pool {
   }
 
   void serve() {
-    for (std::uint32_t seen = 0; !stopping_;) {
+    for (std::uint32_t seen = 0;;) {
+      // This is read before stopping_, so that the change by stop() ends a wait for another value.
       const std::uint32_t now = posted_;
+      if (stopping_) return;
       if (now == seen || now % 2 == 0) {
         await_change(posted_, now);
         continue;
