@@ -1,6 +1,6 @@
 // One optimizer step of language modelling (forward, backward, clipping, AdamW): full precision,
-// ternary with SubLN, and ternary with the logits of a teacher of the same shape, with exact and
-// with bf16 products, the last also with input gradients from integer products. The names of the
+// ternary with SubLN, and ternary with the logits of a teacher of the same shape. Each has exact
+// products, bf16 ones, and bf16 ones with input gradients from integer products. The names of the
 // benchmarks are
 //   <model>/<kind>/<precision>/threads:<T>
 // The first lines of the output have the peaks of this machine, 1e9 operations a second, two for a
