@@ -39,6 +39,16 @@ TEST_CASE("a file's first bytes tell its kind", "[file_kind]") {
   CHECK(tern::file_kind_of(content) == kind);
 }
 
+TEST_CASE("a file that ends within its first bytes has a kind, too", "[file_kind]") {
+  const std::string whole = GENERATE("version https://git-lfs.github.com/spec/v1"s, "GGUF\3\0\0\0"s,
+                                     "\x02\0\0\0\0\0\0\0{}"s, "BZh91AY&SY"s,
+                                     std::string(257, 'x') + "ustar\0"s, "  <!DOCTYPE HTML>"s);
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    CAPTURE(size);
+    CHECK_NOTHROW(tern::file_kind_of(whole.substr(0, size)));
+  }
+}
+
 TEST_CASE("a file of a known kind is refused in words that help", "[file_kind]") {
   CHECK(tern_test::message_of<tern::format_error>(
             [] { tern::refuse_known_kind("\x80\x02}", "a.bin", "a model"); }) ==

@@ -93,7 +93,9 @@ inline file_kind file_kind_of(std::string_view content) {
   // with the word GGUF; the version behind the magic has bytes of 0.
   if (detail::begins_like_safetensors(content)) return safetensors;
   if (content.starts_with("GGUF") && content.substr(4, 4).find('\0') != content.npos) return gguf;
-  if (content.starts_with("BZh") && content.substr(4, 6) == "1AY&SY") return bzip2;
+  // The byte between the two parts is the size of the blocks.
+  if (content.starts_with("BZh") && content.size() > 4 && content.substr(4).starts_with("1AY&SY"))
+    return bzip2;
   for (const auto& [bytes, kind] : magics)
     if (content.starts_with(bytes)) return kind;
   if (content.size() > 262 && content.substr(257, 5) == "ustar") return tar;

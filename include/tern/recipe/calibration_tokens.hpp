@@ -13,7 +13,7 @@
 #include "tern/core/random.hpp"
 #include "tern/model/token_batch.hpp"
 #include "tern/recipe/calibration_choice.hpp"
-#include "tern/recipe/task_data.hpp"
+#include "tern/recipe/token_example.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -41,17 +41,19 @@ inline void require_calibration_text(const token_batch& batch, std::size_t vocab
 
 }  // namespace detail
 
-/// Windows of the corpus, which do not overlap, and examples of the task, both drawn by the seed.
-/// Where one of the two is missing the other fills its place. Throws config_error where neither has
-/// a whole window or example, a token is none of the vocabulary, or all tokens are the same.
-inline token_batch calibration_tokens(const task_data& data, const calibration_choice& choice,
-                                      std::size_t vocab_size, std::uint64_t seed) {
+/// Windows of the corpus, a stream of tokens, which do not overlap, and examples of the task, both
+/// drawn by the seed. Where one of the two is missing the other fills its place. Throws
+/// config_error where neither has a whole window or example, a token is none of the vocabulary, or
+/// all tokens are the same.
+inline token_batch calibration_tokens(std::span<const std::int32_t> stream,
+                                      std::span<const token_example> examples,
+                                      const calibration_choice& choice, std::size_t vocab_size,
+                                      std::uint64_t seed) {
   if (choice.tokens == 0 || choice.length == 0)
     throw config_error("calibration: tokens and length must be positive");
-  const std::size_t windows = data.stream.size() / choice.length;
-  const auto& examples = data.train.examples;
+  const std::size_t windows = stream.size() / choice.length;
   if (windows == 0 && examples.empty())
-    throw config_error("calibration: the text has " + std::to_string(data.stream.size()) +
+    throw config_error("calibration: the text has " + std::to_string(stream.size()) +
                        " tokens, and a window needs " + std::to_string(choice.length));
   const double share = windows == 0 ? 1 : examples.empty() ? 0 : choice.task_share;
   const auto of_task = static_cast<std::size_t>(share * static_cast<double>(choice.tokens));
@@ -62,7 +64,7 @@ inline token_batch calibration_tokens(const task_data& data, const calibration_c
   }
   for (const std::size_t i : detail::shuffled(windows, philox(seed, 2))) {
     if (batch.tokens.size() + choice.length > choice.tokens) break;
-    batch.add(std::span(data.stream).subspan(i * choice.length, choice.length));
+    batch.add(stream.subspan(i * choice.length, choice.length));
   }
   if (batch.tokens.empty())
     throw config_error("calibration: " + std::to_string(choice.tokens) +

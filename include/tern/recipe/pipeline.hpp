@@ -134,7 +134,9 @@ class pipeline {
   void calibrate(const stage& s, Model& model) {
     observer_.on_begin(s, model.config(), 0);
     calibrate_model(
-        model, calibration_tokens(data_, *s.edits.calibrate, model.config().vocab_size, s.seed),
+        model,
+        calibration_tokens(data_.stream, stage_examples(s, data_.train.examples),
+                           *s.edits.calibrate, model.config().vocab_size, s.seed),
         calibration_options_of(s.edits), directory_.calibration(s.name),
         fingerprints_.at(s.name).dump(),
         [&](const layer_calibration& report, std::size_t layers, bool restored) {
