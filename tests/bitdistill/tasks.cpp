@@ -195,8 +195,9 @@ outcome run_one_step(const std::string& recipe, const fs::path& out) {
 }  // namespace
 
 TEST_CASE("every shipped recipe runs") {
-  const auto name = GENERATE("demo", "demo-quick", "text", "text-pairs", "summaries", "table5",
-                             "table6", "bitnet-sft-steps", "few-tokens", "paper", "paper-original");
+  const auto name =
+      GENERATE("demo", "demo-quick", "text", "text-pairs", "summaries", "table5", "table6",
+               "bitnet-sft-steps", "few-tokens", "few-tokens-table", "paper", "paper-original");
   INFO(name);
   const scratch_dir scratch;
   const auto printed = run_bitdistill({"run", "--print-recipe", name});
