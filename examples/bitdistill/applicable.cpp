@@ -26,10 +26,11 @@ void require_applicable_to_generate(const options& o) {
 
 void require_applicable_to_eval(const options& o) {
   if (o.perplexity)
-    refuse(o,
-           {"--task", "--data", "--part", "--predictions", "--prompt", "--answer", "--labels",
-            "--label-words", "--seed", "--recipe", "--set", "--separator", "--end-token"},
-           "does not apply with --perplexity, which measures the text of --corpus");
+    refuse(
+        o,
+        {"--task", "--data", "--part", "--predictions", "--prompt", "--answer", "--labels",
+         "--label-words", "--seed", "--recipe", "--set", "--separator", "--end-token", "--teacher"},
+        "does not apply with --perplexity, which measures the text of --corpus");
   else
     refuse(o, {"--corpus", "--window"}, "applies only with --perplexity");
 }
@@ -61,7 +62,7 @@ void require_applicable_to_task(const options& o) {
            "applies only with --task, or with both --prompt and --answer");
   if (!o.model.empty())
     refuse(o, {"--config"}, "does not apply with --model, which has an architecture of its own");
-  if (!o.recipe.empty())
+  if (!o.recipe.empty() && o.command != "eval")
     refuse(o, {"--quick", "--ternary", "--teacher", "--tokens", "--scale", "--sub-ln"},
            "does not apply with --recipe, whose stages say it");
   if (!o.print_recipe.empty())

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "commands.hpp"
 #include "format.hpp"
@@ -12,6 +15,7 @@
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
+#include "tern/infer/compare_models.hpp"
 #include "tern/infer/perplexity.hpp"
 #include "tern/metric/bits_per_byte.hpp"
 #include "tern/recipe/evaluate.hpp"
@@ -68,17 +72,38 @@ void write_predictions(const std::string& path, const tern::evaluation& result,
   tern::write_file(path, text);
 }
 
-void print_metrics(const options& o, const std::string& task, const tern::evaluation& result) {
+/// Compares the distributions of the tokens of the answers with those of the teacher.
+std::optional<tern::model_comparison> compare_with_teacher(
+    const options& o, tern::decoder<>& model, const tern::bpe_tokenizer& tokenizer,
+    std::span<const tern::token_example> examples, tern::executor_ref ex) {
+  if (o.teacher.empty()) return {};
+  require_same_vocabulary(o.teacher, tokenizer);
+  auto teacher = tern::load_model<>(o.teacher);
+  tern::token_batch batch;
+  std::vector<std::size_t> answers;
+  for (const tern::token_example& e : examples) {
+    batch.add(e.tokens);
+    answers.push_back(e.answer);
+  }
+  return tern::compare_models(teacher, model, batch, ex, answers);
+}
+
+void print_metrics(const options& o, const std::string& task, const tern::evaluation& result,
+                   const std::optional<tern::model_comparison>& teacher) {
   const std::size_t examples = result.predictions.size();
   if (o.json) {
     nlohmann::ordered_json json;
     for (const auto& [name, value] : result.metrics) json[name] = value;
     json["examples"] = examples;
+    if (teacher) json["divergence"] = teacher->divergence, json["agreement"] = teacher->agreement;
     return fmt::print("{}\n", json.dump());
   }
   std::string text = fmt::format("{} | {} {} | {} examples", o.model, task, o.part, examples);
   for (const auto& [name, value] : result.metrics)
     text += fmt::format(" | {} {:.2f} %", name, value);
+  if (teacher)
+    text += fmt::format(" | KL {:.4f} nats from the teacher's answers, same favourite {:.1f} %",
+                        teacher->divergence, 100 * teacher->agreement);
   fmt::print("{} | {} tok/s\n", text, multiple(result.tokens_per_second));
 }
 
@@ -107,7 +132,8 @@ void evaluate(const options& o) {
       [&](std::size_t n, std::size_t all) { bar.show("evaluation", n, all); }, pool);
   bar.clear();
   if (!o.predictions.empty()) write_predictions(o.predictions, result, part);
-  print_metrics(o, source.task, result);
+  print_metrics(o, source.task, result,
+                compare_with_teacher(o, model, tokenizer, part.examples, pool));
 }
 
 }  // namespace bitdistill

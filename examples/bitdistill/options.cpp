@@ -212,6 +212,10 @@ class command_line {
     add_corpus(c);
     c->add_option("--predictions", o.predictions,
                   "File to write: one JSON line with prediction and references for each example");
+    c->add_option(
+        "--teacher", o.teacher,
+        "Model to compare with: prints how far the distributions of answer tokens are from "
+        "those of this model");
     c->add_flag("--json", o.json, "Print the metrics as one JSON object");
     whole(
         c, "--window", o.window,

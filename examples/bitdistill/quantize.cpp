@@ -83,7 +83,8 @@ calibration_text split(tern::task_data data, const tern::stage& s, std::size_t v
   }
   data.stream = std::move(stream);
   data.train.examples = std::move(examples);
-  text.calibration = calibration_tokens(data.stream, data.train.examples, choice, vocab_size, s.seed);
+  text.calibration =
+      calibration_tokens(data.stream, data.train.examples, choice, vocab_size, s.seed);
   return text;
 }
 

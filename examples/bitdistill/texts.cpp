@@ -7,6 +7,7 @@
 
 #include "microworld_texts.hpp"
 #include "tern/recipe/task_data.hpp"
+#include "tern/text/vocabulary_difference.hpp"
 
 namespace bitdistill {
 namespace {
@@ -66,6 +67,15 @@ tern::model_text make_text(const settings& s, const tern::task_texts& texts) {
                                           : tern::train_tokenizer(texts.documents, d.vocab_size);
   const auto end = tokenizer.token_id(tern::document_separator).value();
   return tern::new_model_text(std::move(tokenizer), end);
+}
+
+void require_same_vocabulary(const std::string& teacher, const tern::bpe_tokenizer& student) {
+  const auto text = tern::load_model_text(teacher);
+  if (!text.tokenizer) return;  // nothing says what its ids are
+  const std::string difference = tern::vocabulary_difference(student, *text.tokenizer);
+  if (!difference.empty())
+    throw tern::config_error("the teacher '" + teacher +
+                             "' has another tokenizer than the student: " + difference);
 }
 
 }  // namespace bitdistill

@@ -24,4 +24,7 @@ tern::model_text read_text_of(const std::string& model, const std::string& token
 /// new one: that of the embedded language, or one that is trained on the corpus.
 tern::model_text make_text(const settings& s, const tern::task_texts& texts);
 
+/// Throws config_error where the tokens of the teacher have other ids than the student's.
+void require_same_vocabulary(const std::string& teacher, const tern::bpe_tokenizer& student);
+
 }  // namespace bitdistill

@@ -18,7 +18,6 @@
 #include "tern/checkpoint/save_model_text.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/recipe/pipeline.hpp"
-#include "tern/text/vocabulary_difference.hpp"
 #include "texts.hpp"
 
 namespace bitdistill {
@@ -121,16 +120,6 @@ struct prepared {
   tern::model_text text;
   tern::task_data data;
 };
-
-/// Refuses a teacher whose tokens have other ids than the student's.
-void require_same_vocabulary(const std::string& teacher, const tern::bpe_tokenizer& student) {
-  const auto text = tern::load_model_text(teacher);
-  if (!text.tokenizer) return;  // nothing says what its ids are
-  const std::string difference = tern::vocabulary_difference(student, *text.tokenizer);
-  if (!difference.empty())
-    throw tern::config_error("the teacher '" + teacher +
-                             "' has another tokenizer than the student: " + difference);
-}
 
 /// Refuses tokens for which the model has no row.
 void require_rows(const tern::bpe_tokenizer& tokenizer, std::span<const std::int32_t> tokens,

@@ -144,3 +144,24 @@ TEST_CASE("eval needs only the files of the part that it measures, and shows the
       "task sst2 has no part test");
   check_refused({"eval", "--model", model, "--task", "tsv"}, "task tsv needs --data");
 }
+
+TEST_CASE("eval --teacher tells how far a model's answers are from those of another one") {
+  const scratch_dir scratch;
+  const std::string model = byte_model(scratch.path() / "model");
+  const auto data = scratch.path() / "data";
+  for (const char* part : {"train.tsv", "test.tsv"})
+    write_text(data / part, "sentence\tlabel\na good cat\tpos\na bad cat\tneg\n");
+  const words eval{"eval",   "--model",     model,           "--task", "tsv",
+                   "--data", data.string(), "--label-words", "two,one"};
+  const auto same = check_accepted(eval + words{"--teacher", model});
+  CHECK(same.out.find("KL 0.0000 nats from the teacher's answers, same favourite 100.0 %") !=
+        same.out.npos);
+  const auto ternary = (scratch.path() / "ternary").string();
+  check_accepted({"quantize", "--model", model, "--task", "tsv", "--data", data.string(),
+                  "--label-words", "two,one", "--out", ternary, "--tokens", "64"});
+  const auto other = tern::parse_json(
+      check_accepted(eval + words{"--teacher", ternary, "--json"}).out, "standard output");
+  CHECK(other.at("divergence").get<double>() > 0);
+  check_refused({"eval", "--model", model, "--perplexity", "--corpus", "x", "--teacher", model},
+                "--teacher does not apply with --perplexity");
+}

@@ -72,6 +72,28 @@ TEST_CASE("the comparison of a model with its ternary form is that of the defini
   CHECK(c.agreement == Approx(static_cast<double>(same) / 55));
 }
 
+TEST_CASE("a comparison can begin at the answers") {
+  auto reference = tern_test::small_decoder(31, 3), model = tern_test::small_decoder(31, 3);
+  make_ternary(model);
+  token_batch both;
+  both.add(tokens(20));
+  both.add(tokens(60));
+  const std::vector<std::size_t> from{17, 59};
+  const model_comparison c = compare_models(reference, model, both, {}, from);
+  CHECK(c.tokens == 4);
+  const auto until = [&](std::size_t n) {
+    token_batch b;
+    b.add(tokens(n));
+    return compare_models(reference, model, b);
+  };
+  // The answers are what all tokens have more than the prompts.
+  const auto answers = [&](std::size_t n, std::size_t begin) {
+    return until(n).divergence * static_cast<double>(n - 1) -
+           until(begin).divergence * static_cast<double>(begin - 1);
+  };
+  CHECK(c.divergence == Approx((answers(20, 17) + answers(60, 59)) / 4).epsilon(1e-6));
+}
+
 TEST_CASE("models that cannot be compared are refused") {
   auto model = tern_test::small_decoder(31, 3), other = tern_test::small_decoder(30, 3);
   token_batch batch, single;
@@ -81,4 +103,8 @@ TEST_CASE("models that cannot be compared are refused") {
         "compare_models: the models have vocabularies of different sizes");
   CHECK(tern_test::message_of<config_error>([&] { compare_models(model, model, single); }) ==
         "compare_models: no token is predicted");
+  const std::vector<std::size_t> two{1, 2};
+  CHECK(tern_test::message_of<config_error>([&] {
+          compare_models(model, model, batch, {}, two);
+        }) == "compare_models: there are 1 sequences and 2 first predicted tokens");
 }

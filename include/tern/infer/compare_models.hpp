@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "tern/core/all_finite.hpp"
@@ -16,7 +18,7 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Means over the tokens that are predicted: all but the first one of each sequence.
+/// Means over the tokens that are predicted.
 struct model_comparison {
   double reference_perplexity = 0;  ///< exp of the mean of -log p(token) of the reference
   double perplexity = 0;            ///< the same of the model
@@ -50,13 +52,20 @@ void add_comparison(row_view<const T> p, row_view<const T> q, std::size_t target
 
 }  // namespace detail
 
-/// Compares a model with a reference that has the same vocabulary on the sequences of a batch.
-/// Throws config_error where the vocabularies differ or nothing is predicted, and numeric_error
-/// where a probability is NaN or infinite.
+/// Compares a model with a reference that has the same vocabulary on the sequences of a batch. The
+/// tokens from `predicted_from[s]` on of sequence s are predicted, which is at least 1; where the
+/// span is empty, all but the first one of each sequence. Throws config_error where the
+/// vocabularies differ, the span has another size, or nothing is predicted, and numeric_error where
+/// a probability is NaN or infinite.
 template <class Reference, class Model>
 model_comparison compare_models(Reference& reference, Model& model, const token_batch& batch,
-                                executor_ref ex = {}) {
+                                executor_ref ex = {},
+                                std::span<const std::size_t> predicted_from = {}) {
   using T = typename Model::scalar;
+  if (!predicted_from.empty() && predicted_from.size() != batch.sequences())
+    throw config_error("compare_models: there are " + std::to_string(batch.sequences()) +
+                       " sequences and " + std::to_string(predicted_from.size()) +
+                       " first predicted tokens");
   if (reference.config().vocab_size != model.config().vocab_size)
     throw config_error("compare_models: the models have vocabularies of different sizes");
   constexpr std::size_t block = 64;  // rows of logits that exist at a time
@@ -68,7 +77,9 @@ model_comparison compare_models(Reference& reference, Model& model, const token_
     one.add(std::span(batch.tokens).subspan(first, last - first));
     t.reset();
     const matrix_view<T> f = reference.hidden(t, one).value, x = model.hidden(t, one).value;
-    for (std::size_t r = 0; r + 1 < f.rows; r += block) {
+    const std::size_t from =
+        predicted_from.empty() ? 1 : std::max<std::size_t>(1, predicted_from[s]);
+    for (std::size_t r = from - 1; r + 1 < f.rows; r += block) {
       const arena_scope temporaries(t.memory());
       const std::size_t n = std::min(block, f.rows - 1 - r);
       const matrix_view<T> p = reference.logits(t, {f.row_block(r, n), {}}).value,
