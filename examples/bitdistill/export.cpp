@@ -31,6 +31,7 @@ tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& c
                                     {"q8_0", ggml_type::q8_0},
                                     {"tq1_0", ggml_type::tq1_0},
                                     {"tq2_0", ggml_type::tq2_0},
+                                    {"q2_0", ggml_type::q2_0},
                                     {"i2_s", ggml_type::i2_s},
                                     {"i2_s_arm", ggml_type::i2_s}})
     if (name == known) storage.linears = type;

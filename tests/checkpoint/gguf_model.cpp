@@ -272,6 +272,9 @@ TEST_CASE("a reader gets the rounded weights of a ternary model", "[gguf_model]"
       {"a scale for every 64 columns, as floats", scale_granularity::group, 64, ggml_type::f32},
       {"a scale for each row, as trits", scale_granularity::row, 0, ggml_type::tq2_0},
       {"a scale for every 256 columns, as trits", scale_granularity::group, 256, ggml_type::tq1_0},
+      {"a scale for each row, in groups of 64", scale_granularity::row, 0, ggml_type::q2_0},
+      {"a scale for every 64 columns, as trits", scale_granularity::group, 64, ggml_type::q2_0},
+      {"a scale for every 128 columns, as trits", scale_granularity::group, 128, ggml_type::pq2_0},
   }));
   INFO(name);
   // Llama's rows of q and k stand in another order in the file.
@@ -285,11 +288,17 @@ TEST_CASE("a reader gets the rounded weights of a ternary model", "[gguf_model]"
   if (packed) pack_ternary<base3>(model);
   save_gguf(model, dir.path() / "m.gguf", {type, ggml_type::f32});
   auto again = load_model<>(dir.path() / "m.gguf");
-  CHECK(!again.config().ternary);
+  CHECK(again.config().ternary == is_ternary(type));
   for (std::size_t i = 0; i < 2; ++i) {
     std::vector<std::vector<float>> read;
     again.layers()[i].for_each_projection([&](auto& p) {
-      read.emplace_back(p.weight.value.data(), p.weight.value.data() + p.weight.value.size());
+      CHECK(p.packed.has_value() == is_ternary(type));
+      matrix<float> w = p.weight.value;
+      if (p.packed) {
+        w = matrix<float>(p.weight.shape.rows, p.weight.shape.cols);
+        p.packed->visit([&](const auto& kept) { dequantize(kept, matrix_view<float>(w)); });
+      }
+      read.emplace_back(w.data(), w.data() + w.size());
     });
     std::size_t at = 0;
     model.layers()[i].for_each_projection([&](auto& p) {
@@ -301,8 +310,7 @@ TEST_CASE("a reader gets the rounded weights of a ternary model", "[gguf_model]"
   }
 }
 
-TEST_CASE("ternary tensors with several scales, or beside others, are dequantized",
-          "[gguf_model]") {
+TEST_CASE("ternary tensors keep their codes where one of them has several scales", "[gguf_model]") {
   const scratch_dir dir;
   auto model = random_model(bitnet());
   save_gguf(model, dir.path() / "a.gguf", {ggml_type::tq2_0, ggml_type::f32});
@@ -318,14 +326,12 @@ TEST_CASE("ternary tensors with several scales, or beside others, are dequantize
     t.name == name ? to.add_bytes(name, t.type, t.shape, bytes) : changed_file::copy_tensor(to, t);
   to.write(dir.path() / "b.gguf");
   auto again = load_model<>(dir.path() / "b.gguf");
-  CHECK(again.config().ternary == zeros);
+  CHECK(again.config().ternary);
+  CHECK((again.config().learned_scales == scale_granularity::group) == !zeros);
   auto& up = again.layers()[1].up;
-  CHECK(up.packed.has_value() == zeros);
+  REQUIRE(up.packed.has_value());
   matrix<float> w(512, 256), want(512, 256);
-  if (zeros)
-    up.packed->visit([&](const auto& packed) { dequantize(packed, matrix_view<float>(w)); });
-  else
-    w = up.weight.value;
+  up.packed->visit([&](const auto& packed) { dequantize(packed, matrix_view<float>(w)); });
   read_matrix<float>(gguf_file(dir.path() / "b.gguf").at(name), want);
   CHECK(w == want);
 }
@@ -405,7 +411,7 @@ TEST_CASE("a type that cannot hold the weights is refused", "[gguf_model]") {
            "tensor 'blk.0.ffn_down.weight': TQ2_0 needs rows"},
           {"a scale for every 64 columns as one for every 256", of_groups, tq2,
            "'model.layers.0.self_attn.q_proj.weight' has a scale for every 1 x 64 weights, and "
-           "TQ2_0 holds one for every 1 x 256; F16 holds the rounded weights"},
+           "TQ2_0 holds one for every 1 x 256; Q2_0 holds them, F16 holds the rounded weights"},
           {"a scale for every 64 columns as one for the matrix",
            of_groups,
            {ggml_type::i2_s, ggml_type::f32},

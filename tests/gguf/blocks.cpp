@@ -77,6 +77,7 @@ bytes encoded_trits(std::vector<std::int8_t> codes, float scale, tern::ggml_type
 }
 
 constexpr auto tq1_0 = tern::ggml_type::tq1_0, tq2_0 = tern::ggml_type::tq2_0,
+               q2_0 = tern::ggml_type::q2_0, pq2_0 = tern::ggml_type::pq2_0,
                i2_s = tern::ggml_type::i2_s;
 
 }  // namespace
@@ -98,6 +99,7 @@ TEST_CASE("blocks decode to llama.cpp's floats", "[ggml]") {
       {q6_k, oracle::q6_k::bytes, oracle::q6_k::values},
       {tern::ggml_type::tq1_0, oracle::tq1_0::bytes, oracle::tq1_0::values},
       {tern::ggml_type::tq2_0, oracle::tq2_0::bytes, oracle::tq2_0::values},
+      {tern::ggml_type::q2_0, oracle::q2_0::bytes, oracle::q2_0::values},
   }));
   INFO(tern::ggml_type_name(type));
   const auto data = from_hex(hex);
@@ -171,10 +173,29 @@ TEST_CASE("trits encode to the vectors of the formats' definitions, and decode b
 }
 
 TEST_CASE("llama.cpp encodes the same trits to the same blocks", "[ggml]") {
-  const auto [type, theirs] = GENERATE(table<tern::ggml_type, std::string_view>(
-      {{tq1_0, oracle::tq1_0::bytes}, {tq2_0, oracle::tq2_0::bytes}}));
+  const auto [type, weights, theirs] = GENERATE(
+      table<tern::ggml_type, std::size_t, std::string_view>({{tq1_0, 256, oracle::tq1_0::bytes},
+                                                             {tq2_0, 256, oracle::tq2_0::bytes},
+                                                             {q2_0, 64, oracle::q2_0::bytes}}));
   INFO(tern::ggml_type_name(type));
-  CHECK(theirs.starts_with(to_hex(encoded_trits(trits(256), 0.5f, type))));
+  CHECK(theirs.starts_with(to_hex(encoded_trits(trits(weights), 0.5f, type))));
+}
+
+TEST_CASE("a block of PQ2_0 is two blocks of Q2_0 with one scale", "[ggml]") {
+  const std::string once = to_hex(encoded_trits(trits(128), 0.5f, pq2_0)),
+                    twice = to_hex(encoded_trits(trits(128), 0.5f, q2_0));
+  REQUIRE(twice.size() == 72);
+  CHECK(once == twice.substr(0, 36) + twice.substr(40));
+}
+
+TEST_CASE("ternary weights tell whether they have a +2", "[ggml]") {
+  const auto [type, digit] =
+      GENERATE(table<tern::ggml_type, unsigned>({{q2_0, 0}, {q2_0, 3}, {pq2_0, 3}}));
+  const unsigned shift = 2 * GENERATE(range(0u, 4u));
+  INFO(tern::ggml_type_name(type) << ", digit " << digit << " at bit " << shift);
+  bytes data = encoded_trits(std::vector<std::int8_t>(256, -1), 0.5f, type);
+  data.back() = static_cast<std::byte>(digit << shift);
+  CHECK(tern::has_trits_alone(tensor(type, {1, 256}, data)) == (digit == 0));
 }
 
 TEST_CASE("every ternary byte decodes as its digits say", "[ggml]") {
@@ -201,7 +222,7 @@ TEST_CASE("scales of several blocks and rows stay with their weights", "[ggml]")
           {"one to 2 x 256", {2, 256}, {0.25f, 1, 0.25f, 1, 0x1p-20f, 3, 0x1p-20f, 3}},
           {"one for all", {4, 512}, std::vector<float>(8, 0.25f)},
       }));
-  const auto type = GENERATE(tq1_0, tq2_0);
+  const auto type = GENERATE(tq1_0, tq2_0, q2_0, pq2_0);
   INFO(name << " in " << tern::ggml_type_name(type));
   const auto codes = trits(4 * 512);
   const std::array<float, 4> scales{0.25f, 1.0f, 0x1p-20f, 3.0f};  // F16 stores them exactly
@@ -211,10 +232,12 @@ TEST_CASE("scales of several blocks and rows stay with their weights", "[ggml]")
   tern::encode_ternary("w", m, type, {},
                        [&](auto part) { data.insert(data.end(), part.begin(), part.end()); });
   std::vector<std::int8_t> again(codes.size());
-  std::vector<float> read(8);
-  tern::read_ternary(tensor(type, {4, 512}, data), {again.data(), 4, 512}, {read.data(), 4, 2});
+  const std::size_t groups = 512 / tern::ternary_scale_block(type, 4, 512).cols;
+  std::vector<float> read(4 * groups);
+  tern::read_ternary(tensor(type, {4, 512}, data), {again.data(), 4, 512},
+                     {read.data(), 4, groups});
   CHECK(again == codes);
-  CHECK(read == expected);
+  for (std::size_t i = 0; i < read.size(); ++i) CHECK(read[i] == expected[2 * i / groups]);
 }
 
 TEST_CASE("a number that a type cannot hold is refused by tensor and row", "[ggml]") {

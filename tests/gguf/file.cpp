@@ -184,7 +184,8 @@ TEST_CASE("ternary tensors keep their codes", "[gguf]") {
 }
 
 TEST_CASE("a ternary tensor without weights has no scales", "[gguf]") {
-  for (const auto type : {tern::ggml_type::tq1_0, tern::ggml_type::tq2_0, tern::ggml_type::i2_s})
+  for (const auto type : {tern::ggml_type::tq1_0, tern::ggml_type::tq2_0, tern::ggml_type::q2_0,
+                          tern::ggml_type::i2_s})
     for (const tern::extents empty : {tern::extents{0, 256}, {2, 0}, {0, 0}}) {
       const auto n =
           tern::scale_extents(empty, tern::ternary_scale_block(type, empty.rows, empty.cols));

@@ -38,7 +38,7 @@ for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
 # llama.cpp rounds activations to 8 bits in blocks of 256, tern in rows, so no two logits are the same. Where two
 # tokens of a random model are about equally likely, both choices are right.
 for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
-    for kind in ["TQ1_0", "TQ2_0"]:
+    for kind in ["Q2_0", "TQ1_0", "TQ2_0"]:
         file = scratch / f"{family}-{kind}.gguf"
         tern("model", family, kind, file)
         compare(f"{family}, {kind}", file, 0.06, 0.8)

@@ -13,7 +13,7 @@ from llama_cpp import TYPES, Ggml, find
 
 # Byte offsets of a block's F16 fields.
 SCALES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q4_K": [0, 2],
-          "q5_K": [0, 2], "q6_K": [208], "tq1_0": [52], "tq2_0": [64]}
+          "q5_K": [0, 2], "q6_K": [208], "tq1_0": [52], "tq2_0": [64], "q2_0": [0]}
 
 
 def numbers(count):
@@ -54,7 +54,7 @@ def text(ggml):
     out = ["// Made by ggml.py with llama.cpp's code; `values` are the bits of floats."]
     for name in TYPES:
         count = max(ggml.block(name)[0], 32)
-        source = 0.5 * trits(count) if name.startswith("tq") else numbers(count)
+        source = 0.5 * trits(count) if name in ("tq1_0", "tq2_0", "q2_0") else numbers(count)
         if count == 32:
             source = np.concatenate([source, halves()])
         data = np.concatenate([ggml.quantize(name, source), random_blocks(ggml, name, count, TYPES[name])])

@@ -1,7 +1,6 @@
 // A model from a GGUF file.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -20,30 +19,42 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// The codes of a tensor as they stand in the file, with the one scale that they have.
-/// `rotated_head`: the width of a head where rows have GGUF's order, else 0.
+/// The codes of a tensor as they stand in the file, with a scale for each group, or with one scale
+/// where they have the same everywhere. `rotated_head`: the width of a head where rows have GGUF's
+/// order, else 0.
 template <class T>
 shared_weights<T> read_gguf_trits(const gguf_tensor& t, extents shape, std::size_t rotated_head) {
-  const extents n = scale_extents(shape, ternary_scale_block(t.type, shape.rows, shape.cols));
+  extents block = ternary_scale_block(t.type, shape.rows, shape.cols);
+  const extents n = scale_extents(shape, block);
   std::vector<std::int8_t> codes(shape.rows * shape.cols);
   std::vector<float> scales(n.rows * n.cols);
   const matrix_view<std::int8_t> w(codes.data(), shape.rows, shape.cols);
   const matrix_view<float> s(scales.data(), n.rows, n.cols);
   read_ternary(t, w, s);
-  const std::array<T, 1> scale{static_cast<T>(single_scale(t).value_or(0))};
-  if (n.cols > 1 || n.rows > 1)  // a block of zeros may have the scale 0 and any codes
-    for (std::size_t r = 0; r < w.rows; ++r)
+  std::vector<T> used(scales.begin(), scales.end());
+  if (const auto single = single_scale(t)) {
+    // A block of zeros may have the scale 0 and any codes.
+    for (std::size_t r = 0; n.cols * n.rows > 1 && r < w.rows; ++r)
       for (std::size_t c = 0; c < w.cols; ++c)
-        if (s(r, c / 256) == 0) w(r, c) = 0;
-  if (rotated_head != 0) reorder_heads(w, rotated_head, rope_order::to_halves);
-  return shared_weights<T>(ternary_weights<two_bit, T>(
-      matrix_view<const std::int8_t>(w), matrix_view<const T>(scale.data(), 1, 1), shape));
+        if (s(r, c / block.cols) == 0) w(r, c) = 0;
+    used.assign(1, static_cast<T>(*single));
+    block = shape;
+  }
+  const extents kept = scale_extents(shape, block);
+  const matrix_view<T> u(used.data(), kept.rows, kept.cols);
+  if (rotated_head != 0) {
+    reorder_heads(w, rotated_head, rope_order::to_halves);
+    if (block.rows == 1) reorder_heads(u, rotated_head, rope_order::to_halves);
+  }
+  return shared_weights<T>(ternary_weights<two_bit, T>(matrix_view<const std::int8_t>(w),
+                                                       matrix_view<const T>(u), block));
 }
 
 }  // namespace detail
 
-/// Reads a model. Ternary weights (TQ1_0, TQ2_0, I2_S) stay codes where all linears of the layers
-/// are ternary and each has one scale; otherwise every tensor is dequantized. `layout` is that of
+/// Reads a model. Ternary weights (TQ1_0, TQ2_0, Q2_0, PQ2_0, I2_S) stay codes where all linears of
+/// the layers are ternary, and each has one scale or all have the same type; otherwise every tensor
+/// is dequantized. `layout` is that of
 /// I2_S, which no file says. Throws io_error, format_error or config_error naming the file and the
 /// key or tensor.
 template <class Model = decoder<>>

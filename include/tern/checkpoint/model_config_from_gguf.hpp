@@ -48,7 +48,7 @@ class gguf_config_reader {
     c_.tie_word_embeddings = !file_.contains("output.weight");
     c_.attention_bias = file_.contains("blk.0.attn_q.bias");
     c_.output_bias = file_.contains("blk.0.attn_output.bias");
-    c_.ternary = is_ternary_model();
+    read_ternary();
     try {
       c_.validate();
     } catch (const config_error& e) {
@@ -114,16 +114,25 @@ class gguf_config_reader {
       c_.sliding_layers[i] = (i + 1) % every != 0;
   }
 
-  /// Whether all linears of the layers are ternary. Where only some are, the file is a quantized
-  /// model of another kind.
-  [[nodiscard]] bool is_ternary_model() const {
-    for (std::size_t i = 0; i < c_.num_hidden_layers; ++i)
+  /// Finds out whether all linears of the layers are ternary, and how many weights of them share a
+  /// scale. Where only some are, the file is a quantized model of another kind.
+  void read_ternary() {
+    bool one_scale = true, groups = true;
+    ggml_type first = ggml_type::f32;
+    for (std::size_t i = 0; (one_scale || groups) && i < c_.num_hidden_layers; ++i)
       for (const char* linear :
            {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"}) {
         const std::string name = "blk." + std::to_string(i) + "." + linear + ".weight";
-        if (!file_.contains(name) || !single_scale(file_.at(name))) return false;
+        if (!file_.contains(name) || !has_trits_alone(file_.at(name))) return;
+        const gguf_tensor& t = file_.at(name);
+        if (first == ggml_type::f32) first = t.type;
+        one_scale = one_scale && single_scale(t);
+        groups = groups && t.type == first && t.type != ggml_type::i2_s;
       }
-    return true;
+    c_.ternary = one_scale || groups;
+    if (one_scale || !groups) return;
+    c_.learned_scales = scale_granularity::group;
+    c_.scale_group = ternary_scale_block(first, 1, 1).cols;
   }
 
   const gguf_file& file_;

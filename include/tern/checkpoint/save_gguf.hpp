@@ -43,6 +43,8 @@ inline std::uint32_t gguf_file_type(ggml_type type) {
       return 37;
     case ggml_type::i2_s:
       return 40;
+    case ggml_type::q2_0:
+      return 41;
     default:
       return 0;
   }
@@ -106,13 +108,18 @@ struct trits_of_projection {
 inline void require_scales_fit(const std::string& name, extents shape, extents block,
                                ggml_type type) {
   const extents unit = ternary_scale_block(type, shape.rows, shape.cols);
-  const bool rows_fit = block.rows >= shape.rows || (block.rows == 1 && unit.rows == 1);
-  if (rows_fit && (block.cols >= shape.cols || block.cols % unit.cols == 0)) return;
+  const auto fits = [&](extents u) {
+    return (block.rows >= shape.rows || (block.rows == 1 && u.rows == 1)) &&
+           (block.cols >= shape.cols || block.cols % u.cols == 0);
+  };
+  if (fits(unit)) return;
+  const extents finest = ternary_scale_block(ggml_type::q2_0, shape.rows, shape.cols);
+  const bool q2_0 = fits(finest) && shape.cols % finest.cols == 0;
   throw config_error("'" + name + "' has a scale for every " + std::to_string(block.rows) + " x " +
                      std::to_string(std::min(block.cols, shape.cols)) + " weights, and " +
                      ggml_type_name(type) + " holds one for every " + std::to_string(unit.rows) +
-                     " x " + std::to_string(unit.cols) +
-                     "; F16 holds the rounded weights, and a packed folder holds the model");
+                     " x " + std::to_string(unit.cols) + "; " + (q2_0 ? "Q2_0 holds them, " : "") +
+                     "F16 holds the rounded weights, and a packed folder holds the model");
 }
 
 /// Adds parameters to a file under GGUF's names and with rows in its order. A tensor is copied only
@@ -201,10 +208,10 @@ class gguf_model_writer {
 }  // namespace detail
 
 /// Writes the file atomically and reads it back. Full-precision models are stored as F32, F16, BF16
-/// or Q8_0; ternary ones, masters or packed, as TQ1_0, TQ2_0 or I2_S, code for code. TQ1_0 and
-/// TQ2_0 store scales in F16, so weights change by up to 2^-11 of themselves; I2_S, which only
-/// bitnet.cpp reads, stores them exactly. A ternary model can also be stored as F32, F16, BF16 or
-/// Q8_0; then a reader gets the rounded weights and does not round activations. llama.cpp rounds
+/// or Q8_0; ternary ones, masters or packed, as TQ1_0, TQ2_0, Q2_0, PQ2_0 or I2_S, code for code.
+/// All but I2_S store scales in F16, so weights change by up to 2^-11 of themselves; I2_S, which
+/// only bitnet.cpp reads, stores them exactly. A ternary model can also be stored as F32, F16, BF16
+/// or Q8_0; then a reader gets the rounded weights and does not round activations. llama.cpp rounds
 /// activations in blocks of 256 and not in rows, so its logits of ternary models are near those of
 /// tern but not the same. `conventions`: tokens that
 /// end a text, and the chat template. Without a tokenizer the file says that it has none. Throws

@@ -107,9 +107,9 @@ void encode_matrix(const std::string& name, matrix_view<const T> m, ggml_type ty
   });
 }
 
-/// Encodes ternary weights in blocks of a ternary type; I2_S gets its tail. Only the scales of
-/// TQ1_0 and TQ2_0 are rounded, to F16. Throws config_error where a code is no trit or a scale does
-/// not fit.
+/// Encodes ternary weights in blocks of a ternary type; I2_S gets its tail. Only scales are
+/// rounded, to F16, and those of I2_S are not. Throws config_error where a code is no trit or a
+/// scale does not fit.
 inline void encode_ternary(const std::string& name, const ternary_codes& m, ggml_type type,
                            i2_s_layout layout, const byte_sink& out) {
   detail::with_ternary_block(type, layout, [&]<class Block>(Block) {

@@ -22,6 +22,7 @@
 #include "tern/core/mapped_file.hpp"
 #include "tern/gguf/header.hpp"
 #include "tern/gguf/parts.hpp"
+#include "tern/gguf/q2_0_groups.hpp"
 #include "tern/gguf/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -105,6 +106,7 @@ class gguf_file {
   void place(std::vector<gguf_entry> entries, std::size_t part, std::size_t header_size) {
     const auto bytes = files_[part].bytes();
     const auto data = bytes.subspan(std::min(header_size, bytes.size()));
+    detail::tell_q2_0_groups(entries, alignment_, data.size(), files_[part].path().string());
     for (auto& e : entries) {
       tensors_.push_back({std::move(e.name),
                           files_[part].path().string(),

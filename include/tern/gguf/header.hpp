@@ -161,7 +161,8 @@ class gguf_header_reader {
       entry.shape[d] = static_cast<std::size_t>(number<std::uint64_t>());
     entry.type = static_cast<ggml_type>(number<std::uint32_t>());
     const auto* info = find_ggml_type(entry.type);
-    if (info == nullptr) fail_here("no tensor has type " + ggml_type_name(entry.type).substr(3));
+    if (info == nullptr || entry.type == ggml_type::pq2_0)
+      fail_here("no tensor has type id " + std::to_string(static_cast<std::uint32_t>(entry.type)));
     const std::size_t row = dimensions == 0 ? 1 : entry.shape.back();
     if (row % info->count != 0)
       fail_here("its rows of " + std::to_string(row) + " elements are not whole blocks of " +

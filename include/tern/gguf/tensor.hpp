@@ -65,7 +65,7 @@ bool with_ggml_block(ggml_type type, F&& f) {
   return is(ggml::f32{}) || is(ggml::f16{}) || is(ggml::bf16{}) || is(ggml::q4_0{}) ||
          is(ggml::q4_1{}) || is(ggml::q5_0{}) || is(ggml::q5_1{}) || is(ggml::q8_0{}) ||
          is(ggml::q4_k{}) || is(ggml::q5_k{}) || is(ggml::q6_k{}) || is(ggml::tq1_0{}) ||
-         is(ggml::tq2_0{});
+         is(ggml::tq2_0{}) || is(ggml::q2_0{}) || is(ggml::pq2_0{});
 }
 
 template <class F>

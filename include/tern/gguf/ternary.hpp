@@ -16,15 +16,18 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Whether the type is ternary: TQ1_0, TQ2_0 or I2_S.
+/// Whether the type is ternary: TQ1_0, TQ2_0, Q2_0, PQ2_0 or I2_S. Weights of Q2_0 may also be +2
+/// times the scale, see has_trits_alone().
 inline bool is_ternary(ggml_type type) {
-  return type == ggml_type::tq1_0 || type == ggml_type::tq2_0 || type == ggml_type::i2_s;
+  using enum ggml_type;
+  return type == tq1_0 || type == tq2_0 || type == q2_0 || type == pq2_0 || type == i2_s;
 }
 
 /// The part of a (rows, cols) tensor that shares a scale. `scale_extents` computes from it how many
 /// scales there are.
 inline extents ternary_scale_block(ggml_type type, std::size_t rows, std::size_t cols) {
-  return type == ggml_type::i2_s ? absmean::scale_block(rows, cols) : extents{1, 256};
+  if (type == ggml_type::i2_s) return absmean::scale_block(rows, cols);
+  return {1, find_ggml_type(type)->count};
 }
 
 namespace detail {
@@ -36,6 +39,10 @@ void with_ternary_block(ggml_type type, i2_s_layout layout, F&& f) {
     f(ggml::tq1_0{});
   else if (type == ggml_type::tq2_0)
     f(ggml::tq2_0{});
+  else if (type == ggml_type::q2_0)
+    f(ggml::q2_0{});
+  else if (type == ggml_type::pq2_0)
+    f(ggml::pq2_0{});
   else
     with_i2_s_block(layout, f);
 }
@@ -80,9 +87,22 @@ inline std::optional<float> single_scale(const gguf_tensor& t) {
   return single ? std::optional(found) : std::nullopt;
 }
 
-/// Reads a TQ1_0, TQ2_0 or I2_S tensor of shape [rows, cols] as codes -1, 0, +1 and scales of
+/// Whether a ternary tensor has no weight but -1, 0 and +1 times a scale. Q2_0 can also hold +2.
+inline bool has_trits_alone(const gguf_tensor& t) {
+  if (t.type != ggml_type::q2_0 && t.type != ggml_type::pq2_0) return is_ternary(t.type);
+  const std::size_t size = find_ggml_type(t.type)->size;
+  unsigned twos = 0;
+  for (std::size_t at = 0; at < t.data.size(); at += size)
+    for (std::size_t i = 2; i < size; ++i) {
+      const unsigned byte = ggml::load_byte(t.data.data() + at + i);
+      twos |= byte & byte >> 1 & 0x55u;
+    }
+  return twos == 0;
+}
+
+/// Reads a tensor of a ternary type and of shape [rows, cols] as codes -1, 0, +1 and scales of
 /// scale_extents({rows, cols}, ternary_scale_block(...)). Throws format_error naming file and
-/// tensor where type or shape do not fit, a digit is no trit, or a scale is not finite.
+/// tensor where type or shape do not fit, a weight is no trit, or a scale is not finite.
 inline void read_ternary(const gguf_tensor& t, matrix_view<std::int8_t> codes,
                          matrix_view<float> scales) {
   if (!is_ternary(t.type)) t.fail("type " + ggml_type_name(t.type) + " is not ternary");

@@ -1,6 +1,6 @@
-// GGUF's ternary types: TQ1_0 and TQ2_0, with an F16 scale for each 256 weights, and I2_S of
-// bitnet.cpp, with one scale for the tensor. They store digits: 0 for the code -1, 1 for 0, 2 for
-// +1. Codes come back as they were; only the F16 scales are rounded.
+// GGUF's ternary types: TQ1_0 and TQ2_0, with an F16 scale for each 256 weights, Q2_0, with one for
+// each 64 or 128, and I2_S of bitnet.cpp, with one scale for the tensor. They store digits: 0 for
+// the code -1, 1 for 0, 2 for +1. Codes come back as they were; only the F16 scales are rounded.
 #pragma once
 
 #include <array>
@@ -105,6 +105,36 @@ struct tq2_0 : detail::scaled_digits<tq2_0> {
       detail::pack_pairs<true>(digits + 128 * half, 32, block + 32 * half);
   }
 };
+
+/// 2.25 or 2.125 bits a weight: an F16 scale, then four neighbouring weights in each byte, the
+/// first in the lowest bits. The digit 3 stands for +2, which ternary weights do not have.
+template <ggml_type Type, std::size_t Count>
+struct grouped_digits {
+  static constexpr ggml_type type = Type;
+  static constexpr std::size_t count = Count, size = 2 + Count / 4;
+
+  static float scale(const std::byte* block) { return load_f16(block); }
+  static void set_scale(float scale, std::byte* block) { store(block, to_f16(scale)); }
+  static void unpack(const std::byte* block, std::uint8_t* digits) {
+    for (std::size_t i = 0; i < count; ++i)
+      digits[i] = static_cast<std::uint8_t>(load_byte(block + 2 + i / 4) >> i % 4 * 2 & 3u);
+  }
+  static void pack(const std::uint8_t* digits, std::byte* block) {
+    for (std::size_t i = 0; i < count; i += 4)
+      block[2 + i / 4] = static_cast<std::byte>(digits[i] | digits[i + 1] << 2 |
+                                                digits[i + 2] << 4 | digits[i + 3] << 6);
+  }
+  static void decode(const std::byte* block, float* out) {
+    std::array<std::uint8_t, count> digits;
+    unpack(block, digits.data());
+    const float factor = scale(block);
+    for (std::size_t i = 0; i < count; ++i)
+      out[i] = static_cast<float>(static_cast<int>(digits[i]) - 1) * factor;
+  }
+};
+
+using q2_0 = grouped_digits<ggml_type::q2_0, 64>;
+using pq2_0 = grouped_digits<ggml_type::pq2_0, 128>;
 
 /// 2 bits a weight. A block is as wide as the vectors of the processor that the file was made for,
 /// and nothing in the file says which one that was.

@@ -33,6 +33,10 @@ enum class ggml_type : std::uint32_t {
   tq1_0 = 34,
   tq2_0 = 35,
   i2_s = 36,  ///< known to bitnet.cpp only
+  q2_0 = 42,
+  /// Q2_0 as an older fork of llama.cpp wrote it, with groups of 128 weights. Files give it the id
+  /// of Q2_0, and only the room that a tensor has tells them apart. This number stands in no file.
+  pq2_0 = 0xFFFFFF2A,
 };
 
 /// `count` elements of a row are a block of `size` bytes.
@@ -51,24 +55,43 @@ namespace detail {
 inline constexpr auto ggml_types = [] {
   const auto id = [](std::uint32_t n) { return static_cast<ggml_type>(n); };
   return std::array{
-      ggml_block_info{id(0), "F32", 1, 4},         ggml_block_info{id(1), "F16", 1, 2},
-      ggml_block_info{id(2), "Q4_0", 32, 18},      ggml_block_info{id(3), "Q4_1", 32, 20},
-      ggml_block_info{id(6), "Q5_0", 32, 22},      ggml_block_info{id(7), "Q5_1", 32, 24},
-      ggml_block_info{id(8), "Q8_0", 32, 34},      ggml_block_info{id(9), "Q8_1", 32, 36},
-      ggml_block_info{id(10), "Q2_K", 256, 84},    ggml_block_info{id(11), "Q3_K", 256, 110},
-      ggml_block_info{id(12), "Q4_K", 256, 144},   ggml_block_info{id(13), "Q5_K", 256, 176},
-      ggml_block_info{id(14), "Q6_K", 256, 210},   ggml_block_info{id(15), "Q8_K", 256, 292},
-      ggml_block_info{id(16), "IQ2_XXS", 256, 66}, ggml_block_info{id(17), "IQ2_XS", 256, 74},
-      ggml_block_info{id(18), "IQ3_XXS", 256, 98}, ggml_block_info{id(19), "IQ1_S", 256, 50},
-      ggml_block_info{id(20), "IQ4_NL", 32, 18},   ggml_block_info{id(21), "IQ3_S", 256, 110},
-      ggml_block_info{id(22), "IQ2_S", 256, 82},   ggml_block_info{id(23), "IQ4_XS", 256, 136},
-      ggml_block_info{id(24), "I8", 1, 1},         ggml_block_info{id(25), "I16", 1, 2},
-      ggml_block_info{id(26), "I32", 1, 4},        ggml_block_info{id(27), "I64", 1, 8},
-      ggml_block_info{id(28), "F64", 1, 8},        ggml_block_info{id(29), "IQ1_M", 256, 56},
-      ggml_block_info{id(30), "BF16", 1, 2},       ggml_block_info{id(34), "TQ1_0", 256, 54},
-      ggml_block_info{id(35), "TQ2_0", 256, 66},   ggml_block_info{id(36), "I2_S", 4, 1},
-      ggml_block_info{id(39), "MXFP4", 32, 17},    ggml_block_info{id(40), "NVFP4", 64, 36},
-      ggml_block_info{id(41), "Q1_0", 128, 18},    ggml_block_info{id(42), "Q2_0", 64, 18},
+      ggml_block_info{id(0), "F32", 1, 4},
+      ggml_block_info{id(1), "F16", 1, 2},
+      ggml_block_info{id(2), "Q4_0", 32, 18},
+      ggml_block_info{id(3), "Q4_1", 32, 20},
+      ggml_block_info{id(6), "Q5_0", 32, 22},
+      ggml_block_info{id(7), "Q5_1", 32, 24},
+      ggml_block_info{id(8), "Q8_0", 32, 34},
+      ggml_block_info{id(9), "Q8_1", 32, 36},
+      ggml_block_info{id(10), "Q2_K", 256, 84},
+      ggml_block_info{id(11), "Q3_K", 256, 110},
+      ggml_block_info{id(12), "Q4_K", 256, 144},
+      ggml_block_info{id(13), "Q5_K", 256, 176},
+      ggml_block_info{id(14), "Q6_K", 256, 210},
+      ggml_block_info{id(15), "Q8_K", 256, 292},
+      ggml_block_info{id(16), "IQ2_XXS", 256, 66},
+      ggml_block_info{id(17), "IQ2_XS", 256, 74},
+      ggml_block_info{id(18), "IQ3_XXS", 256, 98},
+      ggml_block_info{id(19), "IQ1_S", 256, 50},
+      ggml_block_info{id(20), "IQ4_NL", 32, 18},
+      ggml_block_info{id(21), "IQ3_S", 256, 110},
+      ggml_block_info{id(22), "IQ2_S", 256, 82},
+      ggml_block_info{id(23), "IQ4_XS", 256, 136},
+      ggml_block_info{id(24), "I8", 1, 1},
+      ggml_block_info{id(25), "I16", 1, 2},
+      ggml_block_info{id(26), "I32", 1, 4},
+      ggml_block_info{id(27), "I64", 1, 8},
+      ggml_block_info{id(28), "F64", 1, 8},
+      ggml_block_info{id(29), "IQ1_M", 256, 56},
+      ggml_block_info{id(30), "BF16", 1, 2},
+      ggml_block_info{id(34), "TQ1_0", 256, 54},
+      ggml_block_info{id(35), "TQ2_0", 256, 66},
+      ggml_block_info{id(36), "I2_S", 4, 1},
+      ggml_block_info{id(39), "MXFP4", 32, 17},
+      ggml_block_info{id(40), "NVFP4", 64, 36},
+      ggml_block_info{id(41), "Q1_0", 128, 18},
+      ggml_block_info{id(42), "Q2_0", 64, 18},
+      ggml_block_info{id(0xFFFFFF2A), "PQ2_0", 128, 34},
   };
 }();
 
@@ -78,6 +101,11 @@ inline constexpr auto ggml_types = [] {
 inline const ggml_block_info* find_ggml_type(ggml_type type) {
   const auto found = std::ranges::find(detail::ggml_types, type, &ggml_block_info::type);
   return found == detail::ggml_types.end() ? nullptr : &*found;
+}
+
+/// The id that files give a type.
+inline std::uint32_t ggml_file_id(ggml_type type) {
+  return static_cast<std::uint32_t>(type == ggml_type::pq2_0 ? ggml_type::q2_0 : type);
 }
 
 /// The name of a type, such as "Q4_0", or "of id 77" where no type has the id.

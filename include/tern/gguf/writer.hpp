@@ -88,7 +88,7 @@ class gguf_writer {
     const matrix_view<const T> m(v.data, 1, v.size, v.size, v.stride);
     add_numbers(std::move(name), m, type, {v.size});
   }
-  /// Adds a tensor of the shape of the codes, stored as TQ1_0, TQ2_0 or I2_S. Throws config_error
+  /// Adds a tensor of the shape of the codes, stored in a ternary type. Throws config_error
   /// where the codes have more scales than the type can store.
   void add_ternary(std::string name, const ternary_codes& m, ggml_type type,
                    i2_s_layout layout = i2_s_layout::x86) {
@@ -194,7 +194,7 @@ class gguf_writer {
       append_name(out, place.name);
       append(out, static_cast<std::uint32_t>(place.shape.size()));
       for (const std::size_t n : place.shape | std::views::reverse) append(out, std::uint64_t{n});
-      append(out, static_cast<std::uint32_t>(place.type));
+      append(out, ggml_file_id(place.type));
       append(out, std::uint64_t{place.offset});
     }
     return out + padding(out.size());
