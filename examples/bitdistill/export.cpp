@@ -20,11 +20,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The type of the linears in a GGUF file where no option says it: TQ2_0 where its blocks of 256
+/// weights suit the model, else Q2_0 with its blocks of 64.
+std::string default_type(const tern::model_config& c) {
+  if (!c.ternary) return "f16";
+  const bool scales =
+      c.learned_scales != tern::scale_granularity::group || c.scale_group % 256 == 0;
+  for (const std::size_t width :
+       {c.hidden_size, c.num_attention_heads * c.head_dim, c.intermediate_size})
+    if (width % 256 != 0 || !scales) return "q2_0";
+  return "tq2_0";
+}
+
 tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& config) {
   using tern::ggml_type;
   if (o.head_bits == 4) throw tern::config_error("--to gguf: --head-bits must be 8, 16 or 32");
   tern::gguf_storage storage;
-  const std::string& name = o.type.empty() ? (config.ternary ? "tq2_0" : "f16") : o.type;
+  const std::string name = o.type.empty() ? default_type(config) : o.type;
   for (const auto& [known, type] : {std::pair("f32", ggml_type::f32),
                                     {"f16", ggml_type::f16},
                                     {"bf16", ggml_type::bf16},

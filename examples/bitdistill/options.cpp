@@ -333,8 +333,9 @@ class command_line {
         ->capture_default_str();
     c->add_option(
          "--type", o.type,
-         "Type of linears in a GGUF file (default tq2_0 for ternary models, else f16); embedding "
-         "and head are Q8_0, F16 or F32, as --head-bits says")
+         "Type of linears in a GGUF file (default f16; for ternary models tq2_0, or q2_0 where the "
+         "widths are no multiples of 256); embedding and head are Q8_0, F16 or F32, as --head-bits "
+         "says")
         ->check(CLI::IsMember(
             {"f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0", "q2_0", "i2_s", "i2_s_arm"}));
     add_packing(c, {"base3", "two_bit"})->expected(1);

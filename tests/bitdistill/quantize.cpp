@@ -73,6 +73,11 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
   const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
   CHECK(succeeds(words{"generate", "--model", packed} + prompt).out ==
         succeeds(words{"generate", "--model", out} + prompt).out);
+  // Widths below 256 get Q2_0 by default, which needs multiples of 64.
+  const auto gguf =
+      run_bitdistill({"export", "--model", out, "--to", "gguf", "--out", base.at("narrow.gguf")});
+  CHECK(gguf.code == 2);
+  CHECK(gguf.err.find("Q2_0 needs rows of a multiple of 64 elements") != gguf.err.npos);
 }
 
 TEST_CASE("without text the model writes the calibration text itself") {

@@ -147,6 +147,33 @@ TEST_CASE("a stage resumed at any step ends with the same bits") {
   }
 }
 
+TEST_CASE(
+    "parameters whose rate is 0 have no gradients and stay, and others move as without that") {
+  const auto kind = GENERATE(parameter_kind::matrix, parameter_kind::table, parameter_kind::vector);
+  trainer_options all = options(), some = options();
+  all.clip = some.clip = 0;  // the norm of fewer gradients is smaller
+  (kind == parameter_kind::matrix  ? some.rates.matrices
+   : kind == parameter_kind::table ? some.rates.tables
+                                   : some.rates.vectors) = 0;
+  bench<float> start(true), moving(true), frozen(true);
+  {
+    trainer<decoder<>> a(moving.student, all), b(frozen.student, some);
+    a.advance(*moving.loss);
+    b.advance(*frozen.loss);
+    frozen.student.for_each_parameter(
+        [&](auto& p) { CHECK((p.grad.size() == 0) == (p.kind == kind)); });
+  }
+  std::vector<matrix<float>> before, after;
+  start.student.for_each_parameter([&](auto& p) { before.push_back(p.value); });
+  moving.student.for_each_parameter([&](auto& p) { after.push_back(p.value); });
+  std::size_t i = 0;
+  frozen.student.for_each_parameter([&](auto& p) {
+    CHECK(before[i] != after[i]);
+    CHECK(p.value == (p.kind == kind ? before[i] : after[i]));
+    ++i;
+  });
+}
+
 TEST_CASE("after the first steps the tape takes no memory from the system") {
   bench<float> b(true);
   trainer<decoder<>> t(b.student, options());

@@ -30,7 +30,8 @@ inline void require_in_range(double value, double end, const char* what) {
   throw config_error(text.str());
 }
 
-/// Factors on the learning rate for kinds of parameters.
+/// Factors on the learning rate for kinds of parameters. A trainer computes no gradients for a kind
+/// whose factor is 0, and leaves its parameters as they are.
 struct rate_factors {
   double matrices = 1;     ///< weights of the linears of all layers
   double tables = 1;       ///< embedding and head
@@ -99,16 +100,19 @@ class optimizer {
 
   /// One update with learning rate `rate` times the factors; gradients are multiplied by
   /// `gradient_scale` and zeroed. Weight decay, of matrices and tables, is multiplied by `decay`.
+  /// Parameters without a gradient stay as they are.
   template <class Model>
   void step(Model& model, double rate, double decay, double gradient_scale, executor_ref ex = {},
             const rate_factors& factors = {}) {
     ++steps_;
     std::size_t index = 0;
     model.for_each_parameter([&](parameter<Owner>& p) {
+      const std::size_t i = index++;
+      if (matrix_view<T>(p.grad).size() != p.view().size()) return;
       const bool decays = p.kind == parameter_kind::matrix || p.kind == parameter_kind::table;
       const double spread =
           factors.by_spread ? root_mean_square<T>(std::as_const(p).view(), ex) : 1.0;
-      update(p, moments_[index++],
+      update(p, moments_[i],
              {rate * factors.of(p.kind) * spread, decays ? decay : 0.0, gradient_scale, steps_},
              ex);
     });
