@@ -108,8 +108,6 @@ def measure(directory, path, threads):
 
 def main():
     directory = find()
-    if directory is None:
-        sys.exit("needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
     match sys.argv[1:]:
         case ["make", shape, kind, path] if shape in SHAPES:
             make(directory, shape, kind, path)

@@ -2,7 +2,8 @@
 # A model of a Qwen3's shape in tern beside the same shape in llama.cpp, taking turns: medians of
 # tokens/s and what tern's are over each of llama.cpp's.
 #   benchmarks/peers/llama_cpp.sh PYTHON-WITH-GGUF BITDISTILL [SHAPE] [ROUNDS] [TYPE...]
-# The libraries come from the npm package @node-llama-cpp/linux-x64, or from TERN_LLAMA_CPP_DIR.
+# scripts/interop.sh fetches the libraries and makes the PYTHON build/interop/python/bin/python. TERN_LLAMA_CPP_DIR names
+# other libraries.
 # Files of the models stay in the directory TERN_PEER_MODELS where that is set. TERN_IK_LLAMA_DIR names
 # the bin folder of a build of ik_llama.cpp: its IQ2_BN, repacked at load, takes part then (needs f16).
 set -eu

@@ -234,8 +234,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="how often speed is measured")
     args = parser.parse_args()
     directory = find()
-    if directory is None:
-        sys.exit("needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
     for kind in args.types:
         if "MOSTLY_" + kind.upper() not in gguf.LlamaFileType.__members__:
             sys.exit(f"llama.cpp has no type {kind}")

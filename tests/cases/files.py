@@ -4,7 +4,6 @@ of its own. What is expected is said below, with the reason.
 
   files.py BITDISTILL    the inputs are in TERN_CASES_DIR, or in ../shared/cases beside the repository
 """
-import os
 import pathlib
 import re
 import shutil
@@ -12,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "oracle"))
+from inputs import inputs  # noqa: E402
+
 program = str(pathlib.Path(sys.argv[1]).resolve())
-root = pathlib.Path(__file__).resolve().parents[2]
-cases = pathlib.Path(os.environ.get("TERN_CASES_DIR", root.parent / "shared" / "cases")) / "files"
-if not cases.is_dir():
-    sys.exit("skipped: no inputs in TERN_CASES_DIR or ../shared/cases")
+cases = inputs("TERN_CASES_DIR", "cases") / "files"
 
 GENERATE = ["generate", "--max-tokens", "4", "--model", "m", "--prompt", "the cat"]
 PERPLEXITY = ["eval", "--model", "m", "--perplexity", "--corpus"]

@@ -1,8 +1,23 @@
-# Other people's programs read our files and compute our values, on machines where they are installed.
-# Python3_EXECUTABLE says which Python has their packages.
+# Other people's programs read our files and compute our values. scripts/interop.sh installs them; without
+# that, the first Python that CMake finds may have the packages. A test whose package is missing is skipped.
 #
-# Uses tern_skipped_test of programs.cmake.
-find_package(Python3 QUIET COMPONENTS Interpreter)
+# Uses tern_skipped_test of programs.cmake. Sets for later files: `python`.
+set(python "${PROJECT_SOURCE_DIR}/build/interop/python/bin/python")
+if(NOT EXISTS "${python}")
+  find_package(Python3 QUIET COMPONENTS Interpreter)
+  set(python "${Python3_EXECUTABLE}")
+endif()
+
+# python_test(name timeout script arguments...)
+function(python_test name timeout script)
+  if(NOT python)
+    tern_skipped_test(${name} "Python 3 is missing")
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND "${python}" "${CMAKE_CURRENT_SOURCE_DIR}/${script}" ${ARGN})
+  set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "skipped:" TIMEOUT ${timeout})
+endfunction()
+
 foreach(peer gguf_package:gguf llama_cpp:gguf llama_cpp_models:gguf transformers_gguf:gguf
              bitnet_transformers:bitnet)
   string(REGEX MATCH "(.*):(.*)" peer "${peer}")
@@ -12,18 +27,18 @@ foreach(peer gguf_package:gguf llama_cpp:gguf llama_cpp_models:gguf transformers
     add_executable(${program} interop/${CMAKE_MATCH_2}.cxx)
     target_link_libraries(${program} PRIVATE tern::train tern_own_build tern_instances)
   endif()
-  if(NOT Python3_Interpreter_FOUND)
-    tern_skipped_test(interop/${peer} "Python 3 is missing")
-    continue()
-  endif()
-  add_test(NAME interop/${peer} COMMAND "${Python3_EXECUTABLE}"
-           "${CMAKE_CURRENT_SOURCE_DIR}/interop/${peer}.py" "$<TARGET_FILE:${program}>")
-  set_tests_properties(interop/${peer} PROPERTIES SKIP_REGULAR_EXPRESSION "skipped:" TIMEOUT 600)
+  python_test(interop/${peer} 600 interop/${peer}.py "$<TARGET_FILE:${program}>")
+endforeach()
+
+# The committed values are what the oracles compute today.
+file(GLOB oracles CONFIGURE_DEPENDS oracle/*.py)
+list(FILTER oracles EXCLUDE REGEX "/(check|inputs|llama_cpp|values)\\.py$")
+foreach(oracle IN LISTS oracles)
+  cmake_path(GET oracle STEM name)
+  python_test(oracle/${name} 300 oracle/check.py ${name})
 endforeach()
 
 # Inputs that other people have, where they are at hand.
-if(Python3_Interpreter_FOUND AND TARGET bitdistill)
-  add_test(NAME cases/files COMMAND "${Python3_EXECUTABLE}"
-           "${CMAKE_CURRENT_SOURCE_DIR}/cases/files.py" "$<TARGET_FILE:bitdistill>")
-  set_tests_properties(cases/files PROPERTIES SKIP_REGULAR_EXPRESSION "skipped:" TIMEOUT 300)
+if(TARGET bitdistill)
+  python_test(cases/files 300 cases/files.py "$<TARGET_FILE:bitdistill>")
 endif()

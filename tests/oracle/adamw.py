@@ -1,7 +1,7 @@
-"""Expected values of AdamW with clipping: torch.optim.AdamW over ten steps in float64.
+"""Expected values of AdamW with clipping: torch.optim.AdamW over ten steps in float64. Writes adamw.inc beside
+itself."""
+import pathlib
 
-    python tests/oracle/adamw.py > tests/oracle/adamw.inc
-"""
 import torch
 
 torch.manual_seed(3)
@@ -13,5 +13,6 @@ for step in range(10):
     ((w - target) ** 2).sum().backward()
     torch.nn.utils.clip_grad_norm_([w], 1.0)
     optimizer.step()
-print("// Made by tests/oracle/adamw.py: the weights after ten steps.")
-print(", ".join(repr(x) for x in w.detach().flatten().tolist()))
+pathlib.Path(__file__).with_suffix(".inc").write_text(
+    "// Made by tests/oracle/adamw.py: the weights after ten steps.\n"
+    + ", ".join(repr(x) for x in w.detach().flatten().tolist()) + "\n")

@@ -1,14 +1,15 @@
 """Writes chat_template.inc: conversations and what transformers' apply_chat_template makes of them
-with the templates of Qwen2.5 and Qwen3, of which the folders with tokenizer_config.json are given.
+with the templates of Qwen2.5 and Qwen3, whose tokenizer_config.json are in TERN_DATA_DIR.
 
-    python tests/oracle/chat_template.py QWEN2.5_FOLDER QWEN3_FOLDER
+    python tests/oracle/chat_template.py
 """
 import json
 import pathlib
-import sys
 
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
+
+from inputs import inputs
 
 CHATS = [
     ["user:Hello!"],
@@ -22,8 +23,8 @@ CHATS = [
     ["assistant:First."],
 ]
 cases = []
-for form, folder in zip(["qwen2", "qwen3"], sys.argv[1:3]):
-    template = json.loads((pathlib.Path(folder) / "tokenizer_config.json").read_text())["chat_template"]
+for form, folder in [("qwen2", "configs/Qwen2.5-0.5B"), ("qwen3", "tokenizers/qwen3")]:
+    template = json.loads((inputs("TERN_DATA_DIR", "data") / folder / "tokenizer_config.json").read_text())["chat_template"]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), chat_template=template)
     for chat in CHATS:
         messages = [dict(zip(["role", "content"], m.split(":", 1))) for m in chat]

@@ -1,7 +1,7 @@
 """Tiny random models of Hugging Face transformers, one folder for each family, and what transformers
 computes with them: logits of all tokens, the mean next-token cross-entropy and its gradients.
 
-    python tests/oracle/families.py     # torch 2.13, transformers 5.x, accelerate, safetensors
+    python tests/oracle/families.py
 
 writes tests/oracle/<family>_tiny/: config.json, weights and expected.safetensors. Every model is
 computed with after from_pretrained(), so the folders are what transformers understands.

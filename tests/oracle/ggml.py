@@ -2,10 +2,9 @@
 
 Each type's bytes begin with llama.cpp's quantization of `numbers` and `halves` (ternary types: of
 `0.5 * trits`); the rest is pseudo-random with moderate scales, so that every bit of the format
-counts. With --check, compares with the file instead of writing it.
+counts.
 """
 import pathlib
-import sys
 
 import numpy as np
 
@@ -70,12 +69,4 @@ def text(ggml):
 
 
 if __name__ == "__main__":
-    directory = find()
-    if directory is None:
-        sys.exit("skipped: needs the npm package @node-llama-cpp/linux-x64 (or TERN_LLAMA_CPP_DIR)")
-    made = text(Ggml(directory))
-    path = pathlib.Path(__file__).with_suffix(".inc")
-    if "--check" not in sys.argv:
-        path.write_text(made)
-    elif made != path.read_text():
-        sys.exit("ggml.inc is not what llama.cpp computes")
+    pathlib.Path(__file__).with_suffix(".inc").write_text(text(Ggml(find())))

@@ -1,13 +1,12 @@
 """llama.cpp's own quantization code, called through ctypes.
 
-Needs the shared libraries of the npm package @node-llama-cpp/linux-x64 (or a build of one's own): the
-directory of libggml-base.so in TERN_LLAMA_CPP_DIR, else a node_modules found from here upwards or
-installed globally.
+Its shared libraries are in the directory TERN_LLAMA_CPP_DIR, or else where scripts/interop.sh unpacks the npm
+package @node-llama-cpp/linux-x64.
 """
 import ctypes
 import os
 import pathlib
-import subprocess
+import sys
 
 import numpy as np
 
@@ -16,19 +15,14 @@ TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0":
 
 
 def find():
-    """The directory of the libraries, or None."""
+    """Returns the directory of libggml-base.so. Ends the program with a message that CTest looks for where there is
+    none."""
     if "TERN_LLAMA_CPP_DIR" in os.environ:
         return pathlib.Path(os.environ["TERN_LLAMA_CPP_DIR"])
-    roots = [p / "node_modules" for p in pathlib.Path(__file__).resolve().parents]
-    try:
-        npm = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, timeout=60)
-        roots.append(pathlib.Path(npm.stdout.strip()))
-    except (OSError, subprocess.TimeoutExpired):
-        pass
-    for root in roots:
-        for library in root.glob("@node-llama-cpp/linux-x64/bins/*/libggml-base.so"):
-            return library.parent
-    return None
+    package = pathlib.Path(__file__).resolve().parents[2] / "build/interop/node_modules/@node-llama-cpp/linux-x64"
+    for library in package.glob("bins/*/libggml-base.so"):
+        return library.parent
+    sys.exit("skipped: needs llama.cpp's libraries (scripts/interop.sh fetches them; or set TERN_LLAMA_CPP_DIR)")
 
 
 class Ggml:

@@ -1,7 +1,7 @@
 """A tiny Qwen3 of Hugging Face transformers and what it computes: model, logits and gradients, and the
 same for the model after stage 1 of BitDistill (SubLN, ternary linears, straight-through) in float64.
 
-    python tests/oracle/qwen3.py     # torch 2.13, transformers 5.x, safetensors
+    python tests/oracle/qwen3.py
 
 writes tests/oracle/qwen3_tiny/: config.json, model.safetensors, expected.safetensors.
 """

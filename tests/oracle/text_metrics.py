@@ -1,7 +1,6 @@
 """Writes text_metrics.json: predictions with references, made here from sentences and a seed, and
 what rouge-score, sacrebleu and NLTK's PorterStemmer give for them.
 
-    pip install rouge-score==0.1.2 sacrebleu==2.6.0 nltk==3.10.4
     python tests/oracle/text_metrics.py
 """
 import json
