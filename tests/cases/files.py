@@ -5,17 +5,14 @@ of its own. What is expected is said below, with the reason.
   files.py BITDISTILL    the inputs are in TERN_CASES_DIR, or in ../shared/cases beside the repository
 """
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "oracle"))
-from inputs import inputs  # noqa: E402
+from answers import cases, difference, finish, run
 
 program = str(pathlib.Path(sys.argv[1]).resolve())
-cases = inputs("TERN_CASES_DIR", "cases") / "files"
+files = cases("files")
 
 GENERATE = ["generate", "--max-tokens", "4", "--model", "m", "--prompt", "the cat"]
 PERPLEXITY = ["eval", "--model", "m", "--perplexity", "--corpus"]
@@ -64,11 +61,6 @@ EXPECTED = [
 ]
 
 
-def run(folder, arguments, stdout=subprocess.PIPE):
-    return subprocess.run([program, *arguments], cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True,
-                          errors="replace", stdin=subprocess.DEVNULL, timeout=300)
-
-
 def content(file):
     return file.read_bytes() if file.is_file() else b""
 
@@ -76,13 +68,10 @@ def content(file):
 failures = []
 with tempfile.TemporaryDirectory() as scratch:
     copy = pathlib.Path(scratch, "files")
-    shutil.copytree(cases, copy)
+    shutil.copytree(files, copy)
     for folder, arguments, code, pattern, why in EXPECTED:
-        done = run(copy / folder, arguments)
-        printed = done.stdout + done.stderr
-        if done.returncode != code or not re.search(pattern, printed, re.S):
-            failures.append(f"{folder}: {' '.join(arguments)}\n  expected exit {code} and /{pattern}/ ({why}), got exit "
-                            f"{done.returncode}:\n{printed}")
+        failures += difference(f"{folder}: {' '.join(arguments)}", run(copy / folder, [program, *arguments]), code,
+                               pattern, why)
 
     kept = copy / "export-loses-special-tokens"
     for name in ("tokenizer_config.json", "generation_config.json"):
@@ -94,9 +83,8 @@ with tempfile.TemporaryDirectory() as scratch:
     for arguments in ([*PERPLEXITY, "t.txt"],
                       ["bench", "--model", "m", "--json", "--threads", "1", "--prompt-tokens", "2", "--new-tokens", "2"]):
         with open("/dev/full", "w") as full:
-            done = run(copy / "full-stdout", arguments, full)
+            done = run(copy / "full-stdout", [program, *arguments], full)
         if done.returncode != 2 or "No space left on device" not in done.stderr:
             failures.append(f"full-stdout: {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
 
-print(*failures, sep="\n")
-sys.exit(f"{len(failures)} answers are not the expected ones" if failures else 0)
+finish(failures)

@@ -1,7 +1,7 @@
 # Other people's programs read our files and compute our values. scripts/interop.sh installs them; without
 # that, the first Python that CMake finds may have the packages. A test whose package is missing is skipped.
 #
-# Uses tern_skipped_test of programs.cmake. Sets for later files: `python`.
+# Uses tern_skipped_test of programs.cmake, CLANG_CXX of clang.cmake and `flags` of compile_cases.cmake.
 set(python "${PROJECT_SOURCE_DIR}/build/interop/python/bin/python")
 if(NOT EXISTS "${python}")
   find_package(Python3 QUIET COMPONENTS Interpreter)
@@ -38,7 +38,10 @@ foreach(oracle IN LISTS oracles)
   python_test(oracle/${name} 300 oracle/check.py ${name})
 endforeach()
 
-# Inputs that other people have, where they are at hand.
+# Inputs and programs that other people have, where they are at hand.
 if(TARGET bitdistill)
   python_test(cases/files 300 cases/files.py "$<TARGET_FILE:bitdistill>")
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+  python_test(cases/programs 900 cases/programs.py "${CMAKE_CXX_COMPILER}" "${CLANG_CXX}" "${flags}")
 endif()
