@@ -76,6 +76,36 @@ TEMPLATES = {
     "escapes": "{{ 'a\\tb\\\\c\\'d' }}{{ \"e'f\\\"g\" }}{{ '\\u00e9' }}",
     "lists and dictionaries": "{{ {'a': 1, 'b': {'c': (1, 2)}}.b.c[1] }}{{ [1, 2,][1] }}{{ dict(a=3).a }}",
     "what an assistant wrote": "a{% generation %}b{% endgeneration %}c",
+    "line breaks of other systems": "a\r\n{% if n %}\r\nb\r{{ 'c\r\nd' }}{% endif %}\r\n",
+    "wide white space": "a\n\u3000{% if n %}b{% endif %}\u3000{{- n -}}\u00a0c",
+    "a chain of comparisons": "{{ 1 < 2 < 3 }}{{ 3 > 2 == true }}{{ 'a' in 'ab' == true }}{{ 1 == 1 == 1 }}"
+                              "{{ 1 < n not in [7] }}",
+    "the rank of a sign": "{{ -n|string }}{{ -n is number }}{{ - table.a }}{{ -n + 2 }}{{ +n }}",
+    "the rank of ~": "{{ 'a' ~ 2 * 3 }}{{ 'a' ~ n ~ -n }}{{ 'a' + n ~ 'b' if false else 'c' }}",
+    "true is 1": "{{ true == 1 }}{{ false == 0 }}{{ true in [3, 1] }}{{ [true, {'a': 0}] == [1, {'a': false}] }}"
+                 "{{ true == 2 }}",
+    "dictionaries in any order": "{{ {'a': 1, 'b': 2} == {'b': 2, 'a': 1} }}{{ {'a': 1} == {'a': 2} }}"
+                                 "{{ {'a': 1} != {'b': 1} }}",
+    "a member in a test": "{{ 'user' is eq messages[1].role }}{{ 'user' is equalto messages[0]['role'] }}"
+                          "{{ 'a' is in 'abc' }}{{ 'a' is in table }}{{ 7 is eq 7.0 }}{{ none is sameas none }}"
+                          "{{ 1 is sameas true }}{{ true is number }}{{ missing is iterable }}",
+    "names of functions": "{{ strftime_now is defined }}{{ namespace is defined }}"
+                          "{{ raise_exception is not undefined }}"
+                          "{% macro m() %}{% endmacro %}{{ m is defined }}{{ other is defined }}",
+    "depth of a loop": "{% for i in range(2) %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %}",
+    "a loop that is left in a block": "{% for i in range(3) %}{% set a %}"
+                                      "{% if i %}{% break %}{% endif %}{% endset %}{{ i }}{% endfor %}",
+    "defaults that use parameters": "{% macro f(a, b=a) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ f(1, 2) }}"
+                                    "{{ f(b=3, a=4) }}",
+    "numbers with a fraction": "{{ 10000000.0 * 100000000.0 }} {{ 100000000.0 * 100000000.0 }} {{ 0.1 + 0.2 }} "
+                               "{{ 0.0001 }} {{ 0.00001 }} {{ 1 / 3 }} {{ -0.0 }} {{ [1.0, 0.00001]|tojson }} {{ 12345678.0 }}",
+    "JSON on lines": "{{ [1, [2, {'a': 'b'}], [], {}, 2.0]|tojson(indent=2) }}{{ table|tojson(indent=0) }}"
+                     "{{ table|tojson(indent=none) }}",
+    "titles": "{{ \"it's o'neil a-b c(d\"|title }}{{ \"it's o'neil\".title() }}{{ 'ǆa'|capitalize }}{{ 'ǆa'|title }}",
+    "split at white space": "{{ ' a\u3000b\u00a0c à '.split()|tojson }}{{ ' a b c '.split(none, 1)|tojson }}"
+                            "{{ ' a  b '.split(none, 0)|tojson }}",
+    "join of anything": "{{ 'abc'|join('-') }}{{ missing|join('-') }}{{ table|join(',') }}{{ 'abc'|list|tojson }}"
+                        "{{ table|list|tojson }}{{ missing|list|length }}",
     "a tag in a string": "{{ '{% if %}' }}{{ '}}' }}",
     "Llama's turns": "{{- bos_token }}\n{%- set loop_messages = messages %}\n{%- for message in loop_messages %}\n"
                      "    {%- set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + "

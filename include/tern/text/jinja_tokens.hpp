@@ -41,14 +41,14 @@ struct jinja_piece {
 /// Splits a template into its pieces. Throws config_error naming the line.
 class jinja_splitter {
  public:
-  explicit jinja_splitter(std::string_view source) : source_(source) {
-    if (source_.ends_with('\n')) source_.remove_suffix(1);
+  explicit jinja_splitter(std::string_view source) : source_(with_line_feeds(source)) {
+    if (source_.ends_with('\n')) source_.pop_back();
   }
 
   std::vector<jinja_piece> split() {
     while (at_ < source_.size()) {
       const std::size_t open = next_open();
-      std::string_view text = source_.substr(at_, open - at_);
+      const std::string_view text = rest(open - at_);
       if (open == source_.size()) {
         add_text(text);
         break;
@@ -64,6 +64,21 @@ class jinja_splitter {
   }
 
  private:
+  /// Jinja treats each kind of line break as \n, in strings, too.
+  static std::string with_line_feeds(std::string_view source) {
+    std::string text;
+    for (std::size_t i = 0; i < source.size(); ++i) {
+      if (source[i] == '\r' && i + 1 < source.size() && source[i + 1] == '\n') ++i;
+      text += source[i] == '\r' ? '\n' : source[i];
+    }
+    return text;
+  }
+
+  /// What is not read yet, at most `size` bytes of it.
+  [[nodiscard]] std::string_view rest(std::size_t size = std::string_view::npos) const {
+    return std::string_view(source_).substr(at_, size);
+  }
+
   [[nodiscard]] std::size_t next_open() const {
     for (std::size_t i = at_; i + 1 < source_.size(); ++i)
       if (source_[i] == '{' &&
@@ -78,7 +93,7 @@ class jinja_splitter {
     if (mark == '+' || kind == '{') return text;
     const std::size_t line = text.rfind('\n') == text.npos ? 0 : text.rfind('\n') + 1;
     const bool begins = line > 0 || line_starting_;
-    const bool blank = text.find_first_not_of(" \t\r\f\v", line) == text.npos;
+    const bool blank = white_space_at_begin(text.substr(line)) == text.size() - line;
     return begins && blank ? text.substr(0, line) : text;
   }
 
@@ -91,7 +106,7 @@ class jinja_splitter {
     if (kind == '#') {
       const std::size_t end = source_.find(close, at_);
       if (end == source_.npos) jinja_fail(line_, "a comment has no end");
-      count_lines(source_.substr(at_, end - at_));
+      count_lines(rest(end - at_));
       if (end > at_ && (source_[end - 1] == '-' || source_[end - 1] == '+'))
         mark = source_[end - 1];
       at_ = end;
@@ -101,13 +116,12 @@ class jinja_splitter {
       pieces_.push_back(std::move(piece));
     }
     at_ += 2;
-    const std::string_view rest = source_.substr(at_);
     std::size_t skipped = 0;
     if (mark == '-')
-      skipped = white_space_at_begin(rest);
-    else if (kind != '{' && mark != '+')
-      skipped = rest.starts_with("\r\n") ? 2 : rest.starts_with('\n') ? 1 : 0;
-    count_lines(rest.substr(0, skipped));
+      skipped = white_space_at_begin(rest());
+    else if (kind != '{' && mark != '+' && rest().starts_with('\n'))
+      skipped = 1;
+    count_lines(rest(skipped));
     at_ += skipped;
     line_starting_ = at_ > 0 && source_[at_ - 1] == '\n';
   }
@@ -116,28 +130,27 @@ class jinja_splitter {
   char read_tokens(std::vector<jinja_token>& tokens, std::string_view close) {
     std::size_t depth = 0;  // of {}, since }} may end two of them
     while (true) {
-      while (at_ < source_.size() && std::isspace(byte(at_)) != 0)
-        count_lines(source_.substr(at_++, 1));
-      const std::string_view rest = source_.substr(at_);
-      if (rest.empty()) jinja_fail(line_, "'" + std::string(close) + "' is missing");
-      if (depth == 0 && rest.starts_with(close)) return ' ';
-      if (depth == 0 && (rest[0] == '-' || rest[0] == '+') && rest.substr(1).starts_with(close)) {
+      while (at_ < source_.size() && std::isspace(byte(at_)) != 0) line_ += source_[at_++] == '\n';
+      const std::string_view next = rest();
+      if (next.empty()) jinja_fail(line_, "'" + std::string(close) + "' is missing");
+      if (depth == 0 && next.starts_with(close)) return ' ';
+      if (depth == 0 && (next[0] == '-' || next[0] == '+') && next.substr(1).starts_with(close)) {
         ++at_;
-        return rest[0];
+        return next[0];
       }
-      if (rest[0] == '{') ++depth;
-      if (rest[0] == '}' && depth > 0) --depth;
-      tokens.push_back(read_token(rest));
+      if (next[0] == '{') ++depth;
+      if (next[0] == '}' && depth > 0) --depth;
+      tokens.push_back(read_token(next));
       if (tokens.size() > most_tokens) jinja_fail(line_, "an expression is too long");
     }
   }
 
-  jinja_token read_token(std::string_view rest) {
+  jinja_token read_token(std::string_view next) {
     const auto is_name = [&](std::size_t i) {
       return std::isalnum(byte(i)) != 0 || source_[i] == '_';
     };
     const std::size_t begin = at_;
-    if (rest[0] == '"' || rest[0] == '\'') return {jinja_token::kind::text, read_string()};
+    if (next[0] == '"' || next[0] == '\'') return {jinja_token::kind::text, read_string()};
     if (std::isdigit(byte(at_)) != 0) {
       const auto digits = [&] {
         while (at_ < source_.size() && std::isdigit(byte(at_)) != 0) ++at_;
@@ -146,23 +159,23 @@ class jinja_splitter {
       if (at_ + 1 < source_.size() && source_[at_] == '.' && std::isdigit(byte(at_ + 1)) != 0) {
         ++at_;
         digits();
-        return {jinja_token::kind::real, std::string(source_.substr(begin, at_ - begin))};
+        return {jinja_token::kind::real, source_.substr(begin, at_ - begin)};
       }
-      return {jinja_token::kind::integer, std::string(source_.substr(begin, at_ - begin))};
+      return {jinja_token::kind::integer, source_.substr(begin, at_ - begin)};
     }
     if (is_name(at_)) {
       while (at_ < source_.size() && is_name(at_)) ++at_;
-      return {jinja_token::kind::name, std::string(source_.substr(begin, at_ - begin))};
+      return {jinja_token::kind::name, source_.substr(begin, at_ - begin)};
     }
     for (const std::string_view sign : {"==", "!=", "<=", ">=", "//", "**"})
-      if (rest.starts_with(sign)) {
+      if (next.starts_with(sign)) {
         at_ += 2;
         return {jinja_token::kind::sign, std::string(sign)};
       }
-    if (std::string_view("+-*/%~<>=()[]{}|.,:").find(rest[0]) == std::string_view::npos)
-      jinja_fail(line_, "the character '" + std::string(1, rest[0]) + "' is not supported");
+    if (std::string_view("+-*/%~<>=()[]{}|.,:").find(next[0]) == std::string_view::npos)
+      jinja_fail(line_, "the character '" + std::string(1, next[0]) + "' is not supported");
     ++at_;
-    return {jinja_token::kind::sign, std::string(1, rest[0])};
+    return {jinja_token::kind::sign, std::string(1, next[0])};
   }
 
   std::string read_string() {
@@ -197,6 +210,7 @@ class jinja_splitter {
       const char c = source_[at_];
       code = code * 16 + static_cast<std::uint32_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
     }
+    if (code >= 0xD800 && code < 0xE000) jinja_fail(line_, "'\\u' with a half of a character");
     std::string text;
     append_utf8(text, static_cast<char32_t>(code));
     return text;
@@ -216,7 +230,7 @@ class jinja_splitter {
   }
 
   static constexpr std::size_t most_tokens = 500;  // evaluation recurses over them
-  std::string_view source_;
+  std::string source_;
   std::size_t at_ = 0, line_ = 1;
   bool line_starting_ = true;
   std::vector<jinja_piece> pieces_;

@@ -1,4 +1,5 @@
-// The syntax tree of a Jinja template. A construct that is not supported is refused by name.
+// The parser of expressions in Jinja templates. It has the operators' ranks of Jinja, which are not
+// quite those of Python.
 #pragma once
 
 #include <algorithm>
@@ -6,56 +7,16 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "tern/text/jinja_expression.hpp"
 #include "tern/text/jinja_tokens.hpp"
 
 namespace tern::inline TERN_ABI::detail {
-
-/// A value of a template. One that is not defined has the type `discarded`.
-using jinja_value = nlohmann::ordered_json;
-
-/// An expression. What its parts mean depends on its kind:
-struct jinja_expression {
-  enum class kind {
-    literal,      ///< `value`
-    name,         ///< variable `text`
-    list,         ///< elements
-    dictionary,   ///< key, value, key, value ...
-    member,       ///< object, key
-    slice,        ///< object, first, end, step; those that are missing are literals of null
-    call,         ///< arguments; function `text`
-    method,       ///< object, arguments; method `text`
-    filter,       ///< input, arguments; filter `text`
-    test,         ///< input, arguments; test `text`
-    unary,        ///< operand; operator `text`
-    binary,       ///< left, right; operator `text`
-    conditional,  ///< condition, value if true, value if false
-  };
-  kind what = kind::literal;
-  std::size_t line = 1;
-  std::string text;
-  jinja_value value;
-  std::vector<jinja_expression> parts;
-  std::vector<std::string> names;       ///< names of arguments that have one
-  std::vector<jinja_expression> named;  ///< their values
-};
-
-/// A statement, with the statements inside it.
-struct jinja_statement {
-  enum class kind { text, output, branch, loop, assign, capture, macro, leave, next };
-  kind what = kind::text;
-  std::size_t line = 1;
-  std::string text;                           ///< plain text, or the name of a macro
-  std::vector<std::string> names;             ///< variables of a loop or an assignment, parameters
-  std::vector<jinja_expression> expressions;  ///< conditions, sequence and filter, value, defaults
-  std::vector<std::vector<jinja_statement>>
-      bodies;  ///< one for each branch; the last may be `else`
-};
 
 /// Parses the tokens of one piece.
 class jinja_expression_parser {
@@ -142,47 +103,57 @@ class jinja_expression_parser {
   jinja_expression parse_not() {
     return take_word("not") ? unary("not", parse_not()) : parse_comparison();
   }
+  /// A chain of comparisons holds where each holds: a < b < c means a < b and b < c.
   jinja_expression parse_comparison() {
     auto left = parse_sum();
+    std::vector<jinja_expression> all;
     while (true) {
       std::string sign;
       for (const char* each : {"==", "!=", "<=", ">=", "<", ">"})
         if (sign.empty() && take_sign(each)) sign = each;
       if (sign.empty() && take_word("in")) sign = "in";
-      if (sign.empty() && is_word("not") && piece_.tokens[at_ + 1].text == "in") {
-        at_ += 2;
-        left = unary("not", binary("in", std::move(left), parse_sum()));
-        continue;
-      }
-      if (sign.empty()) return left;
-      left = binary(sign, std::move(left), parse_sum());
+      const bool negated = sign.empty() && is_word("not") && piece_.tokens[at_ + 1].text == "in";
+      if (negated) at_ += 2, sign = "in";
+      if (sign.empty()) break;
+      auto right = parse_sum();
+      auto made = binary(sign, std::move(left), right);
+      all.push_back(negated ? unary("not", std::move(made)) : std::move(made));
+      left = std::move(right);
     }
+    if (all.empty()) return left;
+    auto chain = std::move(all[0]);
+    for (std::size_t i = 1; i < all.size(); ++i)
+      chain = binary("and", std::move(chain), std::move(all[i]));
+    return chain;
   }
   jinja_expression parse_sum() {
-    auto left = parse_product();
-    while (true) {
-      const std::string sign = take_sign("+")   ? "+"
-                               : take_sign("-") ? "-"
-                               : take_sign("~") ? "~"
-                                                : "";
-      if (sign.empty()) return left;
-      left = binary(sign, std::move(left), parse_product());
-    }
+    return parse_chain({"+", "-"}, [&] { return parse_concatenation(); });
+  }
+  jinja_expression parse_concatenation() {
+    return parse_chain({"~"}, [&] { return parse_product(); });
   }
   jinja_expression parse_product() {
-    auto left = parse_unary();
+    return parse_chain({"*", "//", "/", "%"}, [&] { return parse_unary(true); });
+  }
+  /// Operands of `signs`, which are of equal rank, from left to right.
+  template <class Operand>
+  jinja_expression parse_chain(std::initializer_list<const char*> signs, Operand operand) {
+    auto left = operand();
     while (true) {
       std::string sign;
-      for (const char* each : {"*", "//", "/", "%"})
+      for (const char* each : signs)
         if (sign.empty() && take_sign(each)) sign = each;
       if (sign.empty()) return left;
-      left = binary(sign, std::move(left), parse_unary());
+      left = binary(sign, std::move(left), operand());
     }
   }
-  jinja_expression parse_unary() {
-    if (take_sign("-")) return unary("-", parse_unary());
-    if (take_sign("+")) return parse_unary();
-    return parse_postfix(parse_primary());
+  /// Filters and tests apply to the number with its sign, members to what stands behind the sign.
+  jinja_expression parse_unary(bool filters) {
+    const bool minus = take_sign("-");
+    auto value = minus            ? unary("-", parse_unary(false))
+                 : take_sign("+") ? parse_unary(false)
+                                  : parse_postfix(parse_primary());
+    return filters ? parse_filters(std::move(value)) : value;
   }
 
   jinja_expression parse_primary() {
@@ -272,6 +243,7 @@ class jinja_expression_parser {
     }
   }
 
+  /// Members, subscripts and calls behind a value.
   jinja_expression parse_postfix(jinja_expression value) {
     while (true) {
       if (take_sign(".")) {
@@ -293,7 +265,15 @@ class jinja_expression_parser {
         if (value.what != kind::name) fail("only functions with a name can be called");
         value = make(kind::call, value.text);
         parse_arguments(value);
-      } else if (take_sign("|")) {
+      } else {
+        return value;
+      }
+    }
+  }
+
+  jinja_expression parse_filters(jinja_expression value) {
+    while (true) {
+      if (take_sign("|")) {
         jinja_expression made = make(kind::filter, need_name());
         made.parts.push_back(std::move(value));
         if (take_sign("(")) parse_arguments(made);
@@ -330,164 +310,16 @@ class jinja_expression_parser {
     constexpr std::array<std::string_view, 7> words{"and", "or", "else", "if", "not", "is", "in"};
     const bool argument =
         token().what == jinja_token::kind::text || token().what == jinja_token::kind::integer ||
-        is_sign("[") ||
+        token().what == jinja_token::kind::real || is_sign("[") || is_sign("{") ||
         (token().what == jinja_token::kind::name && std::ranges::count(words, token().text) == 0);
     if (take_sign("("))
       parse_arguments(made);
     else if (argument)
-      made.parts.push_back(parse_primary());
+      made.parts.push_back(parse_postfix(parse_primary()));
     return negated ? unary("not", std::move(made)) : made;
   }
 
   const jinja_piece& piece_;
-  std::size_t at_ = 0, depth_ = 0;
-};
-
-/// Parses the pieces of a template.
-class jinja_parser {
- public:
-  explicit jinja_parser(std::vector<jinja_piece> pieces) : pieces_(std::move(pieces)) {}
-
-  std::vector<jinja_statement> parse() {
-    auto all = parse_body();
-    if (at_ < pieces_.size())
-      jinja_fail(pieces_[at_].line, "'" + pieces_[at_].tokens[0].text + "' was not expected");
-    return all;
-  }
-
- private:
-  using kind = jinja_statement::kind;
-
-  /// The statements up to one that ends or divides a statement, which is not passed.
-  std::vector<jinja_statement> parse_body() {
-    if (++depth_ > 40) jinja_fail(line(), "statements are nested too deeply");
-    std::vector<jinja_statement> all;
-    for (; at_ < pieces_.size(); ++at_) {
-      const jinja_piece& piece = pieces_[at_];
-      jinja_statement made;
-      made.line = piece.line;
-      if (piece.what == jinja_piece::kind::text) {
-        made.text = piece.text;
-      } else if (piece.what == jinja_piece::kind::output) {
-        jinja_expression_parser p(piece);
-        made.what = kind::output;
-        made.expressions.push_back(p.parse());
-        p.need_end();
-      } else {
-        const std::string& word = piece.tokens[0].text;
-        // These two mark what an assistant wrote, for training.
-        if (word == "generation" || word == "endgeneration") continue;
-        if (word.starts_with("end") || word == "else" || word == "elif") break;
-        parse_statement(made, piece);
-      }
-      all.push_back(std::move(made));
-    }
-    --depth_;
-    return all;
-  }
-
-  void parse_statement(jinja_statement& made, const jinja_piece& piece) {
-    jinja_expression_parser p(piece);
-    const std::string word = p.need_name();
-    if (word == "if")
-      parse_if(made, p);
-    else if (word == "for")
-      parse_for(made, p);
-    else if (word == "set")
-      parse_set(made, p);
-    else if (word == "macro")
-      parse_macro(made, p);
-    else if (word == "break")
-      made.what = kind::leave;
-    else if (word == "continue")
-      made.what = kind::next;
-    else
-      jinja_fail(piece.line, "the statement '" + word + "' is not supported");
-  }
-
-  [[nodiscard]] std::size_t line() const {
-    return at_ < pieces_.size() ? pieces_[at_].line : pieces_.empty() ? 1 : pieces_.back().line;
-  }
-  /// The first word of the statement at which a body ended.
-  std::string word_at_end(std::size_t begin) const {
-    if (at_ == pieces_.size()) jinja_fail(begin, "the statement has no end");
-    return pieces_[at_].tokens[0].text;
-  }
-  void need_word(const char* word, std::size_t begin) const {
-    if (const auto found = word_at_end(begin); found != word)
-      jinja_fail(line(), "expected '" + std::string(word) + "', got '" + found + "'");
-  }
-
-  void parse_if(jinja_statement& made, jinja_expression_parser& p) {
-    made.what = kind::branch;
-    made.expressions.push_back(p.parse());
-    p.need_end();
-    ++at_;
-    made.bodies.push_back(parse_body());
-    while (word_at_end(made.line) == "elif") {
-      jinja_expression_parser next(pieces_[at_++]);
-      next.need_name();
-      made.expressions.push_back(next.parse());
-      next.need_end();
-      made.bodies.push_back(parse_body());
-    }
-    parse_else(made);
-    need_word("endif", made.line);
-  }
-
-  void parse_else(jinja_statement& made) {
-    if (word_at_end(made.line) != "else") return;
-    ++at_;
-    made.bodies.push_back(parse_body());
-  }
-
-  void parse_for(jinja_statement& made, jinja_expression_parser& p) {
-    made.what = kind::loop;
-    do made.names.push_back(p.need_name());
-    while (p.take_sign(","));
-    if (!p.take_word("in")) p.fail("expected 'in'");
-    made.expressions.push_back(p.parse(false));
-    if (p.take_word("if")) made.expressions.push_back(p.parse());
-    p.need_end();  // "recursive" is refused here
-    ++at_;
-    made.bodies.push_back(parse_body());
-    parse_else(made);
-    need_word("endfor", made.line);
-  }
-
-  void parse_set(jinja_statement& made, jinja_expression_parser& p) {
-    made.names.push_back(p.need_name());
-    if (p.take_sign(".")) made.names.push_back(p.need_name());
-    if (p.take_sign("=")) {
-      made.what = kind::assign;
-      made.expressions.push_back(p.parse());
-      return p.need_end();
-    }
-    p.need_end();
-    made.what = kind::capture;
-    ++at_;
-    made.bodies.push_back(parse_body());
-    need_word("endset", made.line);
-  }
-
-  void parse_macro(jinja_statement& made, jinja_expression_parser& p) {
-    made.what = kind::macro;
-    made.text = p.need_name();
-    p.need_sign("(");
-    while (!p.take_sign(")")) {
-      made.names.push_back(p.need_name());
-      jinja_expression value;
-      value.value = jinja_value(jinja_value::value_t::discarded);
-      made.expressions.push_back(p.take_sign("=") ? p.parse() : std::move(value));
-      if (!p.take_sign(",") && !p.is_sign(")")) p.fail("expected ',' or ')'");
-    }
-    p.need_end();
-    ++at_;
-    made.bodies.push_back(parse_body());
-    need_word("endmacro", made.line);
-  }
-
-  std::vector<jinja_piece> pieces_;
   std::size_t at_ = 0, depth_ = 0;
 };
 
