@@ -6,9 +6,9 @@
 
 namespace tern_test {
 
-/// A decoder of two layers with random weights that are large enough for clear decisions.
-template <class Matrix = tern::matrix<float>>
-tern::decoder<Matrix> small_decoder(std::size_t vocab_size, std::uint64_t seed) {
+/// The configuration of a decoder of two layers whose random weights are large enough for clear
+/// decisions.
+inline tern::model_config small_config(std::size_t vocab_size) {
   tern::model_config c;
   c.vocab_size = vocab_size;
   c.hidden_size = 16;
@@ -18,7 +18,13 @@ tern::decoder<Matrix> small_decoder(std::size_t vocab_size, std::uint64_t seed) 
   c.head_dim = 8;
   c.max_position_embeddings = 64;
   c.initializer_range = 0.4;
-  tern::decoder<Matrix> model(c);
+  return c;
+}
+
+/// A decoder of this configuration with random weights.
+template <class Matrix = tern::matrix<float>>
+tern::decoder<Matrix> small_decoder(std::size_t vocab_size, std::uint64_t seed) {
+  tern::decoder<Matrix> model(small_config(vocab_size));
   model.initialize(seed);
   return model;
 }

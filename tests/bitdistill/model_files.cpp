@@ -216,6 +216,22 @@ TEST_CASE("a chat is written with the model's own template") {
   fails_with(f.generate(ask + words{"--no-think"}), "has no enable_thinking");
 }
 
+TEST_CASE("a prompt that begins with two BOS tokens is said") {
+  const auto [name, prompt, said] = GENERATE(table<std::string, std::string, bool>({
+      {"BOS in the text, too", "<|begin|>hi", true},
+      {"BOS of the tokenizer alone", "hi", false},
+      {"a letter twice", "hh", false},
+  }));
+  INFO(name);
+  tern::bpe_definition d = with_special({"<|begin|>", "<|fin|>"}).definition();
+  d.prefix = {0};
+  const folder f{tern::bpe_tokenizer(d)};
+  const auto result = completed(f.generate({"--prompt", prompt, "--max-tokens", "0"}));
+  INFO(result.err);
+  CHECK((result.err.find("note: the prompt begins with <|begin|> twice") != std::string::npos) ==
+        said);
+}
+
 TEST_CASE("a chat without a template that can be used is refused") {
   const auto [name, config, message] = GENERATE(table<std::string, std::string, std::string>({
       {"no template", "{}", "its tokenizer has no token <|im_start|>"},

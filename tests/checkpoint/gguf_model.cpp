@@ -459,6 +459,9 @@ TEST_CASE("a key that no model can have is refused by its name", "[gguf_model]")
        "key 'llama.expert_count': mixtures of experts are not supported"},
       {"an unknown scaling of RoPE", "qwen3", with_new_key("qwen3.rope.scaling.type", "yarn"),
        "key 'qwen3.rope.scaling.type': expected none or linear, got yarn"},
+      {"linear scaling beside the factors of llama3", "llama",
+       with_new_key("llama.rope.scaling.factor", 2.0f),
+       "key 'llama.rope.scaling.type': expected none beside a tensor rope_freqs.weight"},
       {"a cap on logits", "gemma3", with_new_key("gemma3.final_logit_softcapping", 30.0f),
        "key 'gemma3.final_logit_softcapping': caps are not supported"},
   }));

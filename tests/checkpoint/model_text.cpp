@@ -36,19 +36,6 @@ struct folder {
   tern_test::scratch_dir scratch;
 };
 
-model_config narrow() {
-  model_config c;
-  c.vocab_size = 264;
-  c.hidden_size = 16;
-  c.intermediate_size = 32;
-  c.num_hidden_layers = 1;
-  c.num_attention_heads = 2;
-  c.num_key_value_heads = 1;
-  c.head_dim = 8;
-  c.max_position_embeddings = 64;
-  return c;
-}
-
 }  // namespace
 
 TEST_CASE("ends come from the first file that names them", "[model_text]") {
@@ -198,8 +185,7 @@ TEST_CASE("a GGUF file keeps ends and the chat template", "[model_text]") {
   c.ends = {1, 2, 3};
   c.tokenizer_end = 2;
   c.chat_template = "{{ x }}";
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer, c);
   const gguf_file file(f.at("m.gguf"));
   CHECK(file.metadata().get<int>("tokenizer.ggml.eos_token_id") == 2);
@@ -218,8 +204,7 @@ TEST_CASE("a folder that comes from a GGUF file says the same to transformers", 
   const folder f, to;
   fs::remove(to.at("tokenizer.json"));
   const auto tokenizer = with_special({"<a>", "<b>", "<|im_end|>"});
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer,
             {.bos = 0, .ends = {1, 2}, .chat_template = "{{ x }}"});
   save_model(model, to.scratch.path(), storage::master);
@@ -238,8 +223,7 @@ TEST_CASE("control tokens of a GGUF file that end a message by their names end a
           "[model_text]") {
   const folder f;
   const auto tokenizer = with_special({"<a>", "<|im_end|>"});
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer, {.ends = {0}});
   CHECK(load_model_text(f.at("m.gguf")).conventions.ends == ids{0, 1});
 }
@@ -252,8 +236,7 @@ TEST_CASE("ByteLevel with its own pattern is a preset of GGUF", "[model_text]") 
   definition.pretokenizer = {byte_level_step{false, true}};
   if (digits) definition.pretokenizer.insert(definition.pretokenizer.begin(), split_step{"\\p{N}"});
   const bpe_tokenizer tokenizer(definition);
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
   CHECK(gguf_file(f.at("m.gguf")).metadata().get<std::string>("tokenizer.ggml.pre") ==
         (digits ? "smollm" : "gpt-2"));
@@ -267,7 +250,7 @@ TEST_CASE("a tokenizer of SentencePiece goes with its model", "[model_text]") {
                       (gemma ? "sentencepiece_gemma.gguf" : "sentencepiece_llama.gguf");
   const auto tokenizer = load_tokenizer(source);
   const folder f;
-  auto config = narrow();
+  auto config = tern_test::small_config(264);
   config.vocab_size = tokenizer.vocab_size() + 3;
   decoder<> model(config);
   model.initialize(1);
@@ -288,8 +271,7 @@ TEST_CASE("merges that scores cannot express are refused", "[model_text]") {
   d.pretokenizer.clear();
   d.decode = {replace_all{"\u2581", " "}, true, 0};
   d.unknown.byte_fallback = true;
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   const auto save = [&] {
     const bpe_tokenizer tokenizer(d);
     save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
@@ -304,8 +286,7 @@ TEST_CASE("a GGUF file leaves out added tokens for which the model has no row", 
   auto definition = with_special({"<a>"}).definition();
   definition.added.push_back({"<pad>", 264});
   const bpe_tokenizer tokenizer(definition);
-  decoder<> model(narrow());
-  model.initialize(1);
+  auto model = tern_test::small_decoder(264, 1);
   save_gguf(model, f.at("m.gguf"), {}, &tokenizer);
   CHECK_FALSE(load_tokenizer(f.at("m.gguf")).token_id("<pad>"));
 }

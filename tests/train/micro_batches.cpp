@@ -9,6 +9,7 @@
 #include "tern/recipe/loss_terms.hpp"
 #include "tern/recipe/stage_loss.hpp"
 #include "tern/train/trainer.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -16,20 +17,6 @@ using namespace tern;
 namespace {
 
 using real_model = decoder<matrix<double>>;
-
-model_config uneven_model() {
-  model_config c;
-  c.vocab_size = 50;
-  c.hidden_size = 16;
-  c.intermediate_size = 32;
-  c.num_hidden_layers = 2;
-  c.num_attention_heads = 4;
-  c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.max_position_embeddings = 64;
-  c.initializer_range = 0.2;
-  return c;
-}
 
 /// Four examples with prompts and answers of different lengths.
 std::vector<token_example> unequal() {
@@ -53,7 +40,7 @@ struct uneven_step {
 
 uneven_step step_of(const loss_options& losses, std::size_t micro_batches) {
   const auto data = unequal();
-  real_model student(uneven_model()), teacher(uneven_model());
+  real_model student(tern_test::small_config(50)), teacher(tern_test::small_config(50));
   student.initialize(1);
   teacher.initialize(2);
   student.train(true);
@@ -142,7 +129,7 @@ TEST_CASE("micro-batches of different lengths have the gradient of one batch") {
 TEST_CASE("the trainer tells the loss of all micro-batches of a step") {
   const auto data = unequal();
   const auto first_step = [&](std::size_t accumulate) {
-    real_model student(uneven_model());
+    real_model student(tern_test::small_config(50));
     student.initialize(1);
     stage_loss<real_model> loss(student, nullptr,
                                 std::make_unique<example_batches>(data, 4 / accumulate, 9),

@@ -13,6 +13,7 @@
 #include "tern/recipe/stage_loss.hpp"
 #include "tern/train/sgd.hpp"
 #include "tern/train/trainer.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -21,27 +22,13 @@ namespace {
 
 using real_model = decoder<matrix<double>>;
 
-model_config one_layer() {
-  model_config c;
-  c.vocab_size = 50;
-  c.hidden_size = 16;
-  c.intermediate_size = 32;
-  c.num_hidden_layers = 1;
-  c.num_attention_heads = 2;
-  c.num_key_value_heads = 2;
-  c.head_dim = 8;
-  c.max_position_embeddings = 64;
-  c.initializer_range = 0.2;
-  return c;
-}
-
 /// What goes wrong in micro-batch 1 of the first step.
 enum class fault { none, loss, gradient, exception };
 
 /// A model in training whose first step may fail, and then be done again.
 struct faulty_stage {
   std::vector<token_example> data{8};
-  real_model student{one_layer()}, teacher{one_layer()};
+  real_model student{tern_test::small_config(50)}, teacher{tern_test::small_config(50)};
   std::optional<stage_loss<real_model>> loss;
   std::optional<trainer<real_model>> training;
 
