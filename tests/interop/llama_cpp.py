@@ -19,6 +19,9 @@ ggml = Ggml(directory)
 values = (np.random.default_rng(2).normal(0, 1, 64 * 1024) * 3).astype(np.float32)
 tensors = {}
 for name in TYPES:
+    if name.upper() not in gguf.GGMLQuantizationType.__members__:
+        print(f"The package gguf cannot write {name.upper()}")
+        continue
     size = ggml.block(name)[1] * 1024 // ggml.block(name)[0]
     data = np.concatenate([ggml.quantize(name, values),
                            oracle.random_blocks(ggml, name, 64 * 1024, 3)]).reshape(-1, size)
