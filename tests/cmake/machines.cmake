@@ -1,23 +1,24 @@
 # Other machines than the one that builds: a program of selected tests is compiled for each of them
 # without any CMake package, and run on an emulated CPU, or directly where this machine runs it.
 #
-# Uses tern_skipped_test of programs.cmake.
-find_path(CATCH2_V2_HEADERS catch2/catch.hpp)  # version 3 is a library of this machine
-find_path(XSIMD_HEADERS xsimd/xsimd.hpp)
-find_path(EIGEN_HEADERS Eigen/Core PATH_SUFFIXES eigen3)
-find_path(JSON_HEADERS nlohmann/json.hpp)
+# Uses tern_skipped_test of programs.cmake and `all_headers` of compiler_flags.cmake.
 find_program(TERN_ZIG zig HINTS "${PROJECT_SOURCE_DIR}/build/zig/ziglang")
-mark_as_advanced(CATCH2_V2_HEADERS XSIMD_HEADERS EIGEN_HEADERS JSON_HEADERS TERN_ZIG)
+mark_as_advanced(TERN_ZIG)
 
-# Header-only packages are linked one by one, as what lies beside them is for this machine.
+# The headers of packages are linked one by one, as what lies beside them is for this machine.
 set(machines "${CMAKE_CURRENT_BINARY_DIR}/machines")
 set(packages "${machines}/packages")
 file(MAKE_DIRECTORY "${packages}")
 set(packages_found TRUE)
-foreach(package CATCH2_V2_HEADERS:catch2 XSIMD_HEADERS:xsimd EIGEN_HEADERS:Eigen JSON_HEADERS:nlohmann)
-  string(REGEX MATCH "(.*):(.*)" package "${package}")
-  if(${CMAKE_MATCH_1})
-    file(CREATE_LINK "${${CMAKE_MATCH_1}}/${CMAKE_MATCH_2}" "${packages}/${CMAKE_MATCH_2}" SYMBOLIC)
+# Catch2 is version 2, since version 3 is a library of this machine.
+foreach(header catch2/catch.hpp xsimd/xsimd.hpp Eigen/Core nlohmann/json.hpp zlib.h zconf.h pcre2.h
+               utf8proc.h)
+  string(MAKE_C_IDENTIFIER "MACHINES_${header}" variable)
+  find_path(${variable} ${header} PATH_SUFFIXES eigen3)
+  mark_as_advanced(${variable})
+  if(${variable})
+    string(REGEX REPLACE "/.*" "" top "${header}")
+    file(CREATE_LINK "${${variable}}/${top}" "${packages}/${top}" SYMBOLIC)
   else()
     set(packages_found FALSE)
   endif()
@@ -36,7 +37,7 @@ function(tern_machine name)
   mark_as_advanced(${variable})
   if(NOT ${variable} OR NOT packages_found)
     tern_skipped_test(machines/${name}
-      "the machine ${name} needs ${compiler}, Eigen, xsimd, JSON for Modern C++ and Catch2 version 2")
+      "the machine ${name} needs ${compiler}, all packages of tern, and Catch2 version 2")
     return()
   endif()
   file(GLOB sources CONFIGURE_DEPENDS ${arg_SOURCES})
@@ -111,7 +112,8 @@ if(TERN_ZIG)
                SOURCES core/*.cpp isa/*.cpp quant/*.cpp pack/*.cpp linalg/small_stack.cpp grad/*.cpp nn/*.cpp
                CASES ${short} RUNS run::)
   foreach(cpu IN ITEMS aarch64 x86_64)
-    tern_machine(macos_${cpu} COMPILER ${zig} -target ${cpu}-macos FLAGS -O0 SOURCES core/*.cpp ${kernels})
+    tern_machine(macos_${cpu} COMPILER ${zig} -target ${cpu}-macos FLAGS -O0
+                 SOURCES core/*.cpp ${kernels} "${all_headers}")
   endforeach()
 else()
   tern_skipped_test(machines/zig "musl and macOS need zig (scripts/zig.sh)")

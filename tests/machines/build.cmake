@@ -16,10 +16,10 @@ set(warnings -Wall -Wextra -Wpedantic -Wconversion -Werror -Wno-restrict
 # The tests of the kernels instantiate the same templates, so one unit of all of them compiles faster.
 # Those of other folders define the same names in each folder.
 set(objects "")
-foreach(unit IN ITEMS kernels grad nn)
+foreach(unit IN ITEMS kernels headers grad nn)
   set(sources ${SOURCES})
   if(unit STREQUAL "kernels")
-    list(FILTER sources EXCLUDE REGEX "/(grad|nn)/[^/]+$")
+    list(FILTER sources EXCLUDE REGEX "/(headers|grad|nn)/[^/]+$")
   else()
     list(FILTER sources INCLUDE REGEX "/${unit}/[^/]+$")
   endif()
