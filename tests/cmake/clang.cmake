@@ -40,7 +40,7 @@ elseif(CLANG_CXX)
                   RESULT_VARIABLE libcxx_status ERROR_QUIET)
   if(libcxx_status EQUAL 0)
     # Optimised code is the same as with the other library.
-    clang_tests(libcxx "${CLANG_CXX}" PROGRAMS core json metric text io gguf data train checkpoint infer recipe
+    clang_tests(libcxx "${CLANG_CXX}" PROGRAMS core json metric text io gguf data train checkpoint recipe
                 OPTIONS -DCMAKE_CXX_FLAGS=-stdlib=libc++ -DCMAKE_BUILD_TYPE=Debug
                         -DCMAKE_CXX_FLAGS_DEBUG=-O0)
   else()

@@ -14,12 +14,12 @@ endfunction()
 set(warnings -Wall -Wextra -Wpedantic -Wconversion -Werror -Wno-restrict
              -Wno-unknown-warning-option -Wno-sign-conversion -Wno-c2y-extensions)
 # The tests of the kernels instantiate the same templates, so one unit of all of them compiles faster.
-# Those of other folders define the same names in each folder.
+# A unit that includes all headers stands alone.
 set(objects "")
-foreach(unit IN ITEMS kernels headers grad nn)
+foreach(unit IN ITEMS kernels headers)
   set(sources ${SOURCES})
   if(unit STREQUAL "kernels")
-    list(FILTER sources EXCLUDE REGEX "/(headers|grad|nn)/[^/]+$")
+    list(FILTER sources EXCLUDE REGEX "/headers/[^/]+$")
   else()
     list(FILTER sources INCLUDE REGEX "/${unit}/[^/]+$")
   endif()
