@@ -24,13 +24,13 @@ foreach(header catch2/catch.hpp xsimd/xsimd.hpp Eigen/Core nlohmann/json.hpp zli
   endif()
 endforeach()
 
-# tern_machine(name COMPILER program [argument...] SOURCES test... [FLAGS flag...] [CASES case...]
-#              [RUNS run...]) builds tests (relative to this folder, with wildcards) for a machine as
+# tern_machine(name COMPILER program [argument...] SOURCES test... [FLAGS flag...] [MAIN_FLAGS flag...]
+#              [CASES case...] [RUNS run...]) builds tests (relative to this folder, with wildcards) for a machine as
 # the test machines/<name>/build, and runs the named Catch2 cases. A run is `name:level:command`: the
 # level that the CPU must be found to have, and the words before the program. Without runs, the program
 # is only built.
 function(tern_machine name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "COMPILER;FLAGS;SOURCES;CASES;RUNS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "COMPILER;FLAGS;MAIN_FLAGS;SOURCES;CASES;RUNS")
   list(POP_FRONT arg_COMPILER compiler)
   string(MAKE_C_IDENTIFIER "MACHINE_${compiler}" variable)
   find_program(${variable} "${compiler}")
@@ -46,7 +46,7 @@ function(tern_machine name)
            COMMAND "${CMAKE_COMMAND}" -D "PROGRAM=${program}" -D "MAIN=${CMAKE_CURRENT_SOURCE_DIR}/main.cpp"
                    -D "COMPILER=${CMAKE_CXX_COMPILER_LAUNCHER};${${variable}};${arg_COMPILER}"
                    -D "FLAGS=${arg_FLAGS};-I${PROJECT_SOURCE_DIR}/include;-I${PROJECT_SOURCE_DIR};-isystem;${packages}"
-                   -D "SOURCES=${sources}" -P "${CMAKE_CURRENT_SOURCE_DIR}/machines/build.cmake")
+                   -D "MAIN_FLAGS=${arg_MAIN_FLAGS}" -D "SOURCES=${sources}" -P "${CMAKE_CURRENT_SOURCE_DIR}/machines/build.cmake")
   set_tests_properties(machines/${name}/build PROPERTIES FIXTURES_SETUP machine_${name} TIMEOUT 1200)
   foreach(run IN LISTS arg_RUNS)
     string(REGEX MATCH "(.*):(.*):(.*)" run "${run}")
@@ -105,15 +105,16 @@ if(MACHINE_i686_linux_gnu_g__)
 endif()
 
 # The Python package ziglang has the headers and libraries of musl and macOS. Programs for musl run
-# here; those for macOS are only linked. Catch2 needs <cfloat> there without including it.
+# here; those for macOS are only linked. Catch2 needs two macros there.
 if(TERN_ZIG)
   set(zig "${TERN_ZIG}" c++ -fno-sanitize=undefined)
+  set(catch2_macros -include cfloat "-DINFINITY=__builtin_inff()")
   tern_machine(musl COMPILER ${zig} -target x86_64-linux-musl FLAGS -O0
                SOURCES core/*.cpp isa/*.cpp quant/*.cpp pack/*.cpp
                CASES ${short} RUNS run::)
-  tern_machine(macos_aarch64 COMPILER ${zig} -target aarch64-macos FLAGS -O0 -include cfloat
+  tern_machine(macos_aarch64 COMPILER ${zig} -target aarch64-macos FLAGS -O0 MAIN_FLAGS ${catch2_macros}
                SOURCES core/*.cpp ${kernels} "${all_headers}")
-  tern_machine(macos_x86_64 COMPILER ${zig} -target x86_64-macos FLAGS -O0 -include cfloat
+  tern_machine(macos_x86_64 COMPILER ${zig} -target x86_64-macos FLAGS -O0 MAIN_FLAGS ${catch2_macros}
                SOURCES core/*.cpp isa/*.cpp "${all_headers}")
 else()
   tern_skipped_test(machines/zig "musl and macOS need zig (scripts/zig.sh)")

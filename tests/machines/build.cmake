@@ -1,5 +1,5 @@
 # Builds PROGRAM of the test sources SOURCES and Catch2's MAIN with the command COMPILER (a list) and the
-# FLAGS.
+# FLAGS; MAIN also gets the MAIN_FLAGS.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET PROGRAM PARENT_PATH folder)
@@ -31,5 +31,5 @@ foreach(unit IN ITEMS kernels headers)
     list(APPEND objects "${folder}/${unit}.o")
   endif()
 endforeach()
-run(${FLAGS} -O0 -c "${MAIN}" -o "${folder}/main.o")
+run(${FLAGS} ${MAIN_FLAGS} -O0 -c "${MAIN}" -o "${folder}/main.o")
 run(${FLAGS} ${objects} "${folder}/main.o" -o "${PROGRAM}" -pthread)
