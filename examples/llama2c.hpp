@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/model/decoder.hpp"
 
@@ -19,7 +20,9 @@ namespace llama2c {
 /// Reads values one after another, as the C programs do.
 class input {
  public:
-  explicit input(const std::filesystem::path& path) : file_(path) {}
+  explicit input(const std::filesystem::path& path) : file_(path) {
+    tern::require_little_endian(path.string(), "the llama2.c format");
+  }
 
   template <class T>
   T value() {

@@ -8,6 +8,8 @@ using Catch::Approx;
 #  include <catch2/catch.hpp>
 #endif
 
+#include <unistd.h>  // macOS declares mkdtemp() there
+
 #include <cstdlib>
 #include <filesystem>
 #include <string>

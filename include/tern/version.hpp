@@ -23,3 +23,8 @@
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
 #  error "tern needs NaN and infinity: add -fno-finite-math-only after -ffast-math or -Ofast"
 #endif
+
+// x87 computes with more bits than a float or double has, so that the same sums give other bits.
+#if (defined(__i386__) || defined(__x86_64__)) && !defined(__SSE2_MATH__)
+#  error "tern needs the arithmetic of SSE2: add -msse2 -mfpmath=sse"
+#endif

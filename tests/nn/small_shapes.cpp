@@ -163,7 +163,7 @@ TEST_CASE("losses and attention may have no tokens") {
 }
 
 TEST_CASE("an embedding may have no tokens or no columns") {
-  const std::size_t cols = GENERATE(0, 8);
+  const std::size_t cols = GENERATE(0u, 8u);
   std::vector<float> table(5 * cols, 1.0f), y(2 * cols), gradient(table.size(), before_all);
   const std::vector<std::int32_t> ids{1, 4};
   const matrix_view<const float> rows(table.data(), 5, cols);

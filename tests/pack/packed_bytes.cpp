@@ -30,7 +30,7 @@ struct aligned_bytes {
 
 template <class Format, class T>
 aligned_bytes bytes_of(const ternary_weights_view<Format, T>& w) {
-  aligned_bytes bytes(header_of(w).total);
+  aligned_bytes bytes(static_cast<std::size_t>(header_of(w).total));
   serialize(w, bytes.span());
   return bytes;
 }

@@ -46,7 +46,7 @@ TEST_CASE("a prompt that is too long loses its front, or the end of its last col
 }
 
 TEST_CASE("a limit that leaves no room for a prompt is refused") {
-  for (const std::size_t limit : {0, 1})
+  for (const std::size_t limit : {0u, 1u})
     CHECK(tern_test::message_of<config_error>([&] { encode("x", {.prompt_tokens = limit}); }) ==
           "data.prompt_tokens: expected at least 2, got " + std::to_string(limit));
 }

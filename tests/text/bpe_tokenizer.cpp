@@ -202,9 +202,8 @@ TEST_CASE("threads can share a tokenizer", "[text]") {
   for (int i = 0; i < 2000; ++i) text += " ab" + std::to_string(i * 7919) + "abc<x>";
   const auto expected = t.encode(text);
   std::vector<ids> got(4);
-  {
-    std::vector<std::jthread> threads;
-    for (auto& one : got) threads.emplace_back([&t, &text, &one] { one = t.encode(text); });
-  }
+  std::vector<std::thread> threads;  // libc++ 16 has no std::jthread
+  for (auto& one : got) threads.emplace_back([&t, &text, &one] { one = t.encode(text); });
+  for (auto& thread : threads) thread.join();
   for (const auto& one : got) CHECK(one == expected);
 }

@@ -114,7 +114,7 @@ TEST_CASE("micro-batches of different lengths have the gradient of one batch") {
        {"hidden states of all layers", cross_entropy_and(state_losses(1, 1, false))},
        {"hidden states by token", cross_entropy_and(state_losses(1, 2, true))},
        {"balanced terms", balanced_losses()}}));
-  const std::size_t micro_batches = GENERATE(2, 4);
+  const std::size_t micro_batches = GENERATE(2u, 4u);
   INFO(name << ", " << micro_batches << " micro-batches");
   const uneven_step whole = step_of(losses, 1), parts = step_of(losses, micro_batches);
   double difference = 0, size = 0;

@@ -109,7 +109,7 @@ std::vector<float> unbroken(executor_ref ex, precision products = precision::exa
 TEST_CASE("training gives the same bits for any number of threads") {
   const precision products = GENERATE(precision::exact, precision::bf16);
   const auto serial = unbroken({}, products);
-  for (const std::size_t threads : {1, 2, 3}) {
+  for (const std::size_t threads : {1u, 2u, 3u}) {
     thread_pool pool(threads);
     CHECK(unbroken(pool, products) == serial);
   }
@@ -130,7 +130,7 @@ TEST_CASE("a stage resumed at any step ends with the same bits") {
   const auto want = unbroken({});
   const tern_test::scratch_dir scratch;
   const auto file = scratch.path() / "stage.state";
-  for (const std::size_t stop : {1, 3, 7}) {
+  for (const std::size_t stop : {1u, 3u, 7u}) {
     {
       bench<float> b(true);
       trainer<decoder<>> t(b.student, options());

@@ -123,7 +123,7 @@ struct maximum {
   /// Compares element by element.
   template <class T>
   batch<T> operator()(const batch<T>& a, const batch<T>& b) const {
-    return xsimd::max(a, b);
+    return simd::max(a, b);
   }
   float operator()(float a, float b) const { return a < b ? b : a; }
   double operator()(double a, double b) const { return a < b ? b : a; }
@@ -152,7 +152,7 @@ std::remove_const_t<T> dot(row_view<T> x, row_view<U> y) {
 template <class T>
 std::remove_const_t<T> max_abs(row_view<T> x) {
   return fold(
-      std::remove_const_t<T>(0), maximum{}, [](const auto& a) { return xsimd::abs(a); }, x);
+      std::remove_const_t<T>(0), maximum{}, [](const auto& a) { return simd::abs(a); }, x);
 }
 
 /// Root of the sum of x[i]^2. Where the squares overflow, they are those of x divided by its

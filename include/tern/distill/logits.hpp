@@ -74,7 +74,7 @@ struct logits_loss {
       simd::transform(
           block.row(i),
           [&](const auto& g, const auto& s, const auto& t) {
-            return g + each * (xsimd::exp(s * factor - shift_s) - xsimd::exp(t * factor - shift_t));
+            return g + each * (simd::exp(s * factor - shift_s) - simd::exp(t * factor - shift_t));
           },
           row_view<const T>(block.row(i)), student.col_block(first_column, block.cols).row(i),
           teacher.col_block(first_column, block.cols).row(i));
@@ -93,9 +93,9 @@ struct logits_loss {
     return simd::sum(
         [&](const auto& zs, const auto& zt) {
           const auto log_s = zs * by - shift_s, log_t = zt * by - shift_t;
-          const auto t = xsimd::exp(log_t);
-          const auto product = xsimd::select(t > zero, t * (log_t - log_s), zero);
-          return product + (xsimd::exp(log_s) - t);
+          const auto t = simd::exp(log_t);
+          const auto product = simd::select(t > zero, t * (log_t - log_s), zero);
+          return product + (simd::exp(log_s) - t);
         },
         student, teacher);
   }

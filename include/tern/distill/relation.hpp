@@ -233,9 +233,8 @@ struct relation_loss {
       return simd::sum(
           [&](const auto& a, const auto& b) {
             const auto log_s = a - shift_s, log_t = b - shift_t;
-            const auto s = xsimd::exp(log_s), t = xsimd::exp(log_t);
-            return xsimd::max(t, least) * (xsimd::max(log_t, low) - xsimd::max(log_s, low)) +
-                   (s - t);
+            const auto s = simd::exp(log_s), t = simd::exp(log_t);
+            return simd::max(t, least) * (simd::max(log_t, low) - simd::max(log_s, low)) + (s - t);
           },
           zs, zt);
     }
@@ -248,13 +247,12 @@ struct relation_loss {
       simd::transform(
           zt,
           [&](const auto& a, const auto& b) {
-            return xsimd::select(a - shift_s >= low, xsimd::max(xsimd::exp(b - shift_t), least),
-                                 zero);
+            return simd::select(a - shift_s >= low, simd::max(simd::exp(b - shift_t), least), zero);
           },
           s, t);
       const simd::batch<T> mass(simd::sum(t));
       simd::transform(
-          zs, [&](const auto& a, const auto& m) { return xsimd::exp(a - shift_s) * mass - m; }, s,
+          zs, [&](const auto& a, const auto& m) { return simd::exp(a - shift_s) * mass - m; }, s,
           t);
     }
   };

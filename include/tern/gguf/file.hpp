@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -26,8 +25,6 @@
 #include "tern/gguf/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
-
-static_assert(std::endian::native == std::endian::little, "GGUF data is little-endian");
 
 /// An open file. Metadata and tensors refer into the mapped file and live as long as this object.
 class gguf_file {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/file_kind.hpp"
 #include "tern/core/utf8.hpp"
@@ -58,6 +59,7 @@ class gguf_header_reader {
   }
 
   gguf_header read() {
+    require_little_endian(file_, "GGUF");
     if (bytes_.size() < 4 || std::memcmp(bytes_.data(), "GGUF", 4) != 0) {
       refuse_known_kind({reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}, file_,
                         "a GGUF file");

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/core/tensor.hpp"
@@ -107,9 +107,10 @@ class gguf_writer {
     });
   }
 
-  /// Writes the file. Throws config_error for content that its type cannot hold, and io_error; an
-  /// old file at `path` is then untouched.
+  /// Writes the file. Throws config_error for content that its type cannot hold, io_error, and
+  /// format_error on big-endian machines; an old file at `path` is then untouched.
   void write(const std::filesystem::path& path) const {
+    require_little_endian(path.string(), "GGUF");
     const std::string head = header();
     atomic_file file(path);
     file.write(head);

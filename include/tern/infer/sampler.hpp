@@ -111,7 +111,7 @@ class sampler {
     const simd::batch<float> shift(top), slope(static_cast<float>(1 / options_.temperature));
     const row_view<float> row(scores_.data(), scores_.size());
     simd::transform(
-        row, [&](const auto& s) { return xsimd::exp((s - shift) * slope); },
+        row, [&](const auto& s) { return simd::exp((s - shift) * slope); },
         row_view<const float>(row));
   }
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/file_kind.hpp"
 #include "tern/core/mapped_file.hpp"
@@ -25,13 +25,13 @@
 
 namespace tern::inline TERN_ABI {
 
-static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
-
 /// An open file. The bytes of its tensors stay in the mapped file and live as long as this object.
 class safetensors_file {
  public:
-  /// Throws io_error where the file cannot be read and format_error where it is not sound.
+  /// Throws io_error where the file cannot be read and format_error where it is not sound,
+  /// and on big-endian machines.
   explicit safetensors_file(const std::filesystem::path& path) : file_(path) {
+    require_little_endian(path.string(), "safetensors");
     const auto bytes = file_.bytes();
     if (file_kind_of(file_.text()) != file_kind::safetensors)
       refuse_known_kind(file_.text(), path.string(), "a safetensors file");

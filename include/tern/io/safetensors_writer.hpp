@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/io/dtype.hpp"
@@ -87,8 +88,10 @@ class safetensors_writer {
   }
 
   /// Writes the file. Throws config_error for a name that stands twice and for values that their
-  /// type cannot hold, and io_error; an old file at `path` is then untouched.
+  /// type cannot hold, io_error, and format_error on big-endian machines; an old file at `path` is
+  /// then untouched.
   void write(const std::filesystem::path& path) {
+    require_little_endian(path.string(), "safetensors");
     std::ranges::stable_sort(entries_, std::ranges::greater{},
                              [](const auto& e) { return e.alignment; });
     const std::string head = header();

@@ -17,8 +17,10 @@
 #    include <sys/syscall.h>
 #    include <unistd.h>
 #  endif
-#elif TERN_AARCH64
+#elif TERN_AARCH64 && defined(__linux__)
 #  include <sys/auxv.h>
+#elif TERN_AARCH64 && defined(__APPLE__)
+#  include <sys/sysctl.h>
 #endif
 
 namespace tern::inline TERN_ABI::isa {
@@ -177,9 +179,26 @@ inline bool detect(level l) {
   }
 }
 #elif TERN_AARCH64
-inline bool detect(level l) {
+/// Asks the operating system for the dot products. Where it has no known way to ask, the CPU has
+/// them only if the flags of this translation unit say so.
+inline bool has_dot_products() {
+#  if defined(__linux__)
   constexpr unsigned long asimd_dp = 1ul << 20;
-  if (l == level::neon_dotprod) return (::getauxval(AT_HWCAP) & asimd_dp) != 0;
+  return (::getauxval(AT_HWCAP) & asimd_dp) != 0;
+#  elif defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#  elif defined(__APPLE__)
+  int found = 0;
+  std::size_t size = sizeof found;
+  return ::sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 &&
+         found != 0;
+#  else
+  return false;
+#  endif
+}
+
+inline bool detect(level l) {
+  if (l == level::neon_dotprod) return has_dot_products();
   return l == level::scalar || l == level::neon;
 }
 #else

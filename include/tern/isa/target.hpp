@@ -10,7 +10,7 @@
 #  define TERN_X86 0
 #endif
 
-#if defined(__aarch64__) && defined(__linux__) && !defined(__AARCH64EB__)
+#if defined(__aarch64__) && !defined(__AARCH64EB__) && (defined(__GNUC__) || defined(__clang__))
 #  define TERN_AARCH64 1
 #else
 #  define TERN_AARCH64 0  ///< 1 where kernels for AArch64 are compiled

@@ -43,7 +43,7 @@ struct ops {
     store(part.data(), a);
     std::copy_n(part.data(), n, p);
   }
-  static reg multiply_add(const reg& a, const reg& b, const reg& c) { return xsimd::fma(a, b, c); }
+  static reg multiply_add(const reg& a, const reg& b, const reg& c) { return simd::fma(a, b, c); }
   /// Transposes: register i of the result holds element i of every register.
   static void transpose(reg (&r)[lanes]) {
     if constexpr (sizeof(reg) == 16) {
@@ -51,8 +51,8 @@ struct ops {
       for (std::size_t step = 1; step < lanes; step *= 2) {
         reg t[lanes];
         for (std::size_t i = 0; i < half; ++i) {
-          t[2 * i] = xsimd::zip_lo(r[i], r[i + half]);
-          t[2 * i + 1] = xsimd::zip_hi(r[i], r[i + half]);
+          t[2 * i] = simd::zip_lo(r[i], r[i + half]);
+          t[2 * i + 1] = simd::zip_hi(r[i], r[i + half]);
         }
         std::copy_n(t, lanes, r);
       }

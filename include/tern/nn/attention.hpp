@@ -151,11 +151,11 @@ struct attention {
   static void softmax_backward(row_view<T> s, row_view<T> dp, T lse, T delta) {
     const simd::batch<T> shift(lse), mean(delta), zero(T(0));
     simd::transform(
-        s, [&](const auto& a) { return xsimd::exp(a - shift); }, row_view<const T>(s));
+        s, [&](const auto& a) { return simd::exp(a - shift); }, row_view<const T>(s));
     // Where p is 0, the padding of dp may hold any value, even NaN.
     simd::transform(
         dp,
-        [&](const auto& g, const auto& p) { return xsimd::select(p > zero, p * (g - mean), zero); },
+        [&](const auto& g, const auto& p) { return simd::select(p > zero, p * (g - mean), zero); },
         row_view<const T>(dp), row_view<const T>(s));
   }
 };

@@ -61,7 +61,7 @@ struct cross_entropy {
       const row_view<T> g = block.row(i);
       const simd::batch<T> shift(lse[i]);
       simd::transform(
-          g, [&](const auto& sum, const auto& z) { return sum + factor * xsimd::exp(z - shift); },
+          g, [&](const auto& sum, const auto& z) { return sum + factor * simd::exp(z - shift); },
           row_view<const T>(g), logits.col_block(first_column, block.cols).row(i));
       const auto target = static_cast<std::size_t>(targets[i]);
       if (target >= first_column && target - first_column < g.size)

@@ -31,7 +31,7 @@ struct value_and_slope {
 
 template <class B>
 B sigmoid(const B& x) {
-  return B(1) / (B(1) + xsimd::exp(-x));
+  return B(1) / (B(1) + simd::exp(-x));
 }
 
 struct silu {
@@ -60,9 +60,9 @@ struct gelu {
     using T = typename B::value_type;
     constexpr double inv_sqrt2 = 1 / std::numbers::sqrt2;
     const B half(static_cast<T>(0.5)), scaled = g * B(static_cast<T>(inv_sqrt2));
-    const B distribution = half * (B(1) + xsimd::erf(scaled));
+    const B distribution = half * (B(1) + simd::erf(scaled));
     const B density =
-        B(static_cast<T>(inv_sqrt2 * std::numbers::inv_sqrtpi)) * xsimd::exp(-half * g * g);
+        B(static_cast<T>(inv_sqrt2 * std::numbers::inv_sqrtpi)) * simd::exp(-half * g * g);
     return {g * distribution, distribution + g * density};
   }
 };
@@ -70,7 +70,7 @@ struct gelu {
 struct relu2 {
   template <class B>
   static value_and_slope<B> at(const B& g) {
-    const B positive = xsimd::max(g, B(0));
+    const B positive = simd::max(g, B(0));
     return {positive * positive, positive + positive};
   }
 };

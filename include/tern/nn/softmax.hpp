@@ -19,7 +19,7 @@ T log_sum_exp(row_view<const T> z, T factor = T(1)) {
       -std::numeric_limits<T>::infinity(), simd::maximum{}, [&](const auto& a) { return a * by; },
       z);
   const simd::batch<T> shift(top);
-  return top + std::log(simd::sum([&](const auto& a) { return xsimd::exp(a * by - shift); }, z));
+  return top + std::log(simd::sum([&](const auto& a) { return simd::exp(a * by - shift); }, z));
 }
 
 /// Replaces z[i] by exp(z[i] - m), where m is the maximum, stores the sum of the new elements in
@@ -32,7 +32,7 @@ T exponentials(row_view<T> z, T& sum) {
       row_view<const T>(z));
   const simd::batch<T> shift(top);
   simd::transform(
-      z, [&](const auto& a) { return xsimd::exp(a - shift); }, row_view<const T>(z));
+      z, [&](const auto& a) { return simd::exp(a - shift); }, row_view<const T>(z));
   sum = simd::sum(row_view<const T>(z));
   return top + std::log(sum);
 }

@@ -9,11 +9,11 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/trit.hpp"
 #include "tern/pack/packed_matrix.hpp"
 
@@ -26,7 +26,6 @@ struct base3 {
   static constexpr int least_code = -1, max_digit = 2;  ///< a digit is code - least_code
   /// What the five digits in a byte are multiplied by.
   static constexpr std::array<std::uint8_t, 5> weights{1, 3, 9, 28, 84};
-  static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
   /// The digit of a byte that is multiplied by weights[place]. It is 0, 1 or 2, whatever the byte.
   static constexpr std::uint8_t digit(std::size_t byte, std::size_t place) {
@@ -43,10 +42,11 @@ struct base3 {
       for (std::size_t p = 0; p < weights.size(); ++p) {
         std::uint32_t four;
         std::memcpy(&four, codes + r * stride + 4 * p, 4);
+        four = little_endian(four);
         wrong |= non_trits(four);
         sum += trits_to_digits(four) * weights[p];
       }
-      const auto word = static_cast<std::uint32_t>(sum);
+      const auto word = little_endian(static_cast<std::uint32_t>(sum));
       std::memcpy(&line.bytes[4 * r], &word, 4);
     }
     return wrong;

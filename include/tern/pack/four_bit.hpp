@@ -4,11 +4,11 @@
 // columns.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/pack/packed_matrix.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -18,7 +18,6 @@ struct four_bit {
   static constexpr std::size_t rows = 16, cols = 8;      ///< size of a line, in codes
   static constexpr std::uint8_t id = 3;                  ///< number of the format in stored weights
   static constexpr int least_code = -8, max_digit = 15;  ///< a digit is code - least_code
-  static_assert(std::endian::native == std::endian::little, "words are read as bytes in order");
 
   /// See pack_format.
   static std::uint64_t pack(const std::int8_t* codes, std::size_t stride, packed_line& line) {
@@ -26,10 +25,11 @@ struct four_bit {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint64_t eight;
       std::memcpy(&eight, codes + r * stride, 8);
+      eight = little_endian(eight);
       // Adding 8 to each byte flips bit 3 and carries into the upper half, which is dropped.
       const std::uint64_t digits = (eight & low) ^ 0x0808080808080808u;
       wrong |= extend(digits) ^ eight;
-      const auto word = static_cast<std::uint32_t>(digits | digits >> 28);
+      const auto word = little_endian(static_cast<std::uint32_t>(digits | digits >> 28));
       std::memcpy(&line.bytes[4 * r], &word, 4);
     }
     return wrong;
@@ -40,7 +40,8 @@ struct four_bit {
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint32_t word;
       std::memcpy(&word, &line.bytes[4 * r], 4);
-      const std::uint64_t eight = extend((word | std::uint64_t{word} << 28) & low);
+      word = little_endian(word);
+      const std::uint64_t eight = little_endian(extend((word | std::uint64_t{word} << 28) & low));
       std::memcpy(codes + r * stride, &eight, 8);
     }
   }

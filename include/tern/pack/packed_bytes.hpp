@@ -8,10 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string>
 
 #include "tern/core/all_finite.hpp"
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 #include "tern/pack/packed_header.hpp"
 #include "tern/pack/ternary_weights.hpp"
@@ -40,15 +42,18 @@ packed_header header_of(const ternary_weights_view<Format, T>& w) {
   return h;
 }
 
-/// Calls sink(std::span<const std::byte>) with one piece of the bytes after another.
+/// Calls sink(std::span<const std::byte>) with one piece of the bytes after another. Throws
+/// format_error on big-endian machines.
 template <stored_format Format, class T, class Sink>
 void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
+  require_little_endian("packed weights", "their format");
   const packed_header header = header_of(w);
   const auto scales = std::as_bytes(std::span(w.scale_data, w.scales().size()));
   constexpr std::array<std::byte, 64> zeros{};
   sink(std::as_bytes(std::span(&header, 1)));
   sink(scales);
-  sink(std::span(zeros).first(header.weights_at - sizeof header - scales.size()));
+  const auto gap = static_cast<std::size_t>(header.weights_at) - sizeof header - scales.size();
+  sink(std::span(zeros).first(gap));
   sink(std::as_bytes(std::span(w.packed.data, w.packed.size_bytes() / sizeof(packed_line))));
 }
 
@@ -56,7 +61,7 @@ void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
 /// size.
 template <stored_format Format, class T>
 void serialize(const ternary_weights_view<Format, T>& w, std::span<std::byte> to) {
-  require_size(to.size(), header_of(w).total, "serialize: bytes");
+  require_size(to.size(), static_cast<std::size_t>(header_of(w).total), "serialize: bytes");
   for_each_part(w, [&](std::span<const std::byte> part) {
     if (!part.empty()) std::memcpy(to.data(), part.data(), part.size());
     to = to.subspan(part.size());
@@ -81,7 +86,12 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   if (reinterpret_cast<std::uintptr_t>(bytes.data()) % sizeof(packed_line) != 0)
     throw config_error("packed weights: the bytes must be aligned to 64");
 
-  ternary_weights_view<Format, T> w{{nullptr, h.rows, h.cols, h.block_cols}, h.block_rows};
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  if (h.total > most || h.rows > most || h.cols > most)  // where addresses have 32 bits
+    fail("too large for the addresses of this machine");
+  const auto count = [](std::uint64_t n) { return static_cast<std::size_t>(n); };
+  ternary_weights_view<Format, T> w{{nullptr, count(h.rows), count(h.cols), count(h.block_cols)},
+                                    count(h.block_rows)};
   // Divides, since a product might overflow.
   const auto fits = [&](std::size_t a, std::size_t b, std::size_t size) {
     return b == 0 || a <= bytes.size() / size / b;

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/error.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -30,7 +30,7 @@ struct packed_header {
   std::uint32_t zero = 0;                        ///< reserved
   std::uint32_t checksum = 0;                    ///< CRC-32 of the 60 bytes before it
 };
-static_assert(sizeof(packed_header) == 64 && std::endian::native == std::endian::little);
+static_assert(sizeof(packed_header) == 64);
 
 /// The value that `checksum` must have.
 inline std::uint32_t checksum_of(const packed_header& h) {
@@ -46,11 +46,12 @@ inline std::uint32_t checksum_of(const packed_header& h) {
 
 /// The header at the beginning of `bytes`; a reader chooses format and scalar by it. Throws
 /// format_error where there is none, or where it is damaged, has another version or contradicts
-/// itself.
+/// itself, and on big-endian machines.
 inline packed_header read_packed_header(std::span<const std::byte> bytes) {
   const auto require = [](bool ok, const std::string& otherwise) {
     if (!ok) throw format_error("packed weights: " + otherwise);
   };
+  require_little_endian("packed weights", "their format");
   packed_header h;
   require(bytes.size() >= sizeof h, "shorter than the header of 64 bytes");
   std::memcpy(&h, bytes.data(), sizeof h);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/core/byte_order.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 
@@ -104,7 +105,10 @@ void for_each_packed_line(const packed_view<Format>& m, executor_ref ex, F f) {
 inline void transpose_8x8(const std::int8_t* from, std::size_t stride, std::int8_t* to,
                           std::size_t to_stride) {
   std::array<std::uint64_t, 8> words;
-  for (std::size_t i = 0; i < 8; ++i) std::memcpy(&words[i], from + i * stride, 8);
+  for (std::size_t i = 0; i < 8; ++i) {
+    std::memcpy(&words[i], from + i * stride, 8);
+    words[i] = little_endian(words[i]);
+  }
   const auto exchange = [&](std::size_t distance, std::uint64_t low) {
     for (std::size_t i = 0; i < 8; ++i) {
       if ((i & distance) != 0) continue;
@@ -117,7 +121,10 @@ inline void transpose_8x8(const std::int8_t* from, std::size_t stride, std::int8
   exchange(4, 0x00000000ffffffffu);
   exchange(2, 0x0000ffff0000ffffu);
   exchange(1, 0x00ff00ff00ff00ffu);
-  for (std::size_t i = 0; i < 8; ++i) std::memcpy(to + i * to_stride, &words[i], 8);
+  for (std::size_t i = 0; i < 8; ++i) {
+    words[i] = little_endian(words[i]);
+    std::memcpy(to + i * to_stride, &words[i], 8);
+  }
 }
 
 /// Copies the codes of a line to row-major order, with 0 where the matrix has ended.

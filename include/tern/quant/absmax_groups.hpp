@@ -67,7 +67,7 @@ struct absmax_groups {
   static auto rounding(T inverse) {
     return [by = simd::batch<T>(inverse), least = simd::batch<T>(T(Bits == 8 ? -127 : -8)),
             largest = simd::batch<T>(T(Bits == 8 ? 127 : 7))](const simd::batch<T>& w) {
-      return xsimd::min(xsimd::max(simd::nearbyint<T>(w * by), least), largest);
+      return simd::min(simd::max(simd::nearbyint<T>(w * by), least), largest);
     };
   }
 

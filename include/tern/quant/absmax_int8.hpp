@@ -56,9 +56,9 @@ struct absmax_int8 {
       const simd::batch<T> y = simd::nearbyint<T>(v * factors);
       const auto number = simd::is_number<T>(y);
       finite = finite & number;
-      return xsimd::select(number, y, zero);
+      return simd::select(number, y, zero);
     });
-    return xsimd::all(finite) ? g / 127 : not_finite<T>(codes, row_sum);
+    return simd::all(finite) ? g / 127 : not_finite<T>(codes, row_sum);
   }
 
   template <class T>

@@ -58,7 +58,7 @@ struct given_scales {
     const simd::batch<T> s(scale), half(T(0.5)), zero(T(0)), one(T(1));
     quant::store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
       const simd::batch<T> quotient = v / s;
-      return xsimd::select(quotient > half, one, zero) - xsimd::select(quotient < -half, one, zero);
+      return simd::select(quotient > half, one, zero) - simd::select(quotient < -half, one, zero);
     });
   }
 };

@@ -29,7 +29,7 @@ void store_trits_above(row_view<const T> w, row_view<std::int8_t> codes, T thres
   const simd::batch<T> limit(threshold), times(factor), zero(T(0)), one(T(1));
   store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
     const simd::batch<T> scaled = times * v;
-    return xsimd::select(scaled > limit, one, zero) - xsimd::select(scaled < -limit, one, zero);
+    return simd::select(scaled > limit, one, zero) - simd::select(scaled < -limit, one, zero);
   });
 }
 

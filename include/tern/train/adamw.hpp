@@ -71,7 +71,7 @@ class adamw final : public optimizer<Owner> {
     const batch inv_v(static_cast<T>(1 / (1 - std::pow(options_.beta2, n))));
     const batch eps(static_cast<T>(options_.eps)), keep(static_cast<T>(1 - u.rate * decay));
     const auto step_of = [&](const batch& m1, const batch& v1) {
-      return lr * m1 / (xsimd::sqrt(v1 * inv_v) + eps);
+      return lr * m1 / (simd::sqrt(v1 * inv_v) + eps);
     };
     const auto moments_of = [&](const batch& m0, const batch& v0, const batch& x) {
       return std::array{b1 * m0 + c1 * x, b2 * v0 + c2 * (x * x)};
@@ -103,7 +103,7 @@ class adamw final : public optimizer<Owner> {
       simd::transform(
           std::array{wr, gr},
           [&](const batch& w0, const batch& d, const batch& m1, const batch& v1) {
-            const batch step = xsimd::select(m1 * d > batch(T(0)), enlarged, batch(T(0)));
+            const batch step = simd::select(m1 * d > batch(T(0)), enlarged, batch(T(0)));
             return std::array{keep * w0 - step * step_of(m1, v1), batch(T(0))};
           },
           wr, gr, m.row(r), v.row(r));
@@ -118,8 +118,8 @@ class adamw final : public optimizer<Owner> {
       counts[r] = static_cast<double>(simd::fold(
           T(0), [](const auto& a, const auto& b) { return a + b; },
           [](const simd::batch<T>& x, const simd::batch<T>& y) {
-            return xsimd::select(x * y > simd::batch<T>(T(0)), simd::batch<T>(T(1)),
-                                 simd::batch<T>(T(0)));
+            return simd::select(x * y > simd::batch<T>(T(0)), simd::batch<T>(T(1)),
+                                simd::batch<T>(T(0)));
           },
           m.row(r), g.row(r)));
     });
