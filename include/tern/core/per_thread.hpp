@@ -30,7 +30,7 @@ __declspec(dllimport) int __stdcall FlsSetValue(unsigned long, void*);
 }
 
 template <class T>
-void __stdcall destroy(void* value) {
+void __stdcall end_of_thread(void* value) {
   delete static_cast<T*>(value);
 }
 
@@ -41,7 +41,7 @@ void __stdcall destroy(void* value) {
 /// destructors are called. Throws std::bad_alloc.
 template <class T>
 T& per_thread() {
-  static const unsigned long slot = detail::FlsAlloc(detail::destroy<T>);
+  static const unsigned long slot = detail::FlsAlloc(detail::end_of_thread<T>);
   if (void* const value = detail::FlsGetValue(slot)) return *static_cast<T*>(value);
   auto made = std::make_unique<T>();
   if (detail::FlsSetValue(slot, made.get()) == 0) throw std::bad_alloc();
