@@ -38,7 +38,7 @@ int fail(const char* what) {
 
 int main(int argc, char** argv) {
   try {
-    bitdistill::prepare_standard_streams();
+    bitdistill::prepare_process();
     const bitdistill::parsed line =
         bitdistill::parse_command_line(bitdistill::command_line_arguments(argc, argv));
     if (line.exit_code) return *line.exit_code;

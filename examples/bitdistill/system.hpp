@@ -11,9 +11,9 @@ namespace bitdistill {
 /// whatever the code page is.
 std::vector<std::string> command_line_arguments(int argc, char** argv);
 
-/// Makes the standard streams write what they are given: on Windows, lines end with LF, and a
-/// console expects UTF-8 and knows escape sequences.
-void prepare_standard_streams();
+/// Makes Windows do as other systems: strings that become paths are UTF-8, what is written ends its
+/// lines with LF, and a console expects UTF-8 and knows escape sequences.
+void prepare_process();
 
 /// Whether the stream is a terminal.
 bool is_terminal(std::FILE* stream);

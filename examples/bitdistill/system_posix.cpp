@@ -13,7 +13,7 @@ std::vector<std::string> command_line_arguments(int argc, char** argv) {
   return {argv + std::min(argc, 1), argv + argc};
 }
 
-void prepare_standard_streams() {}
+void prepare_process() {}
 
 bool is_terminal(std::FILE* stream) { return ::isatty(::fileno(stream)) != 0; }
 

@@ -9,7 +9,9 @@
 #  include <psapi.h>
 #  include <shellapi.h>
 
+#  include <codecvt>
 #  include <filesystem>
+#  include <locale>
 
 #  include "system.hpp"
 
@@ -27,7 +29,9 @@ std::vector<std::string> command_line_arguments(int, char**) {
   return arguments;
 }
 
-void prepare_standard_streams() {
+void prepare_process() {
+  // g++ makes paths of strings by the global locale, and strings of paths as UTF-8.
+  std::locale::global(std::locale(std::locale(), new std::codecvt_utf8_utf16<wchar_t>));
   ::SetConsoleOutputCP(CP_UTF8);
   for (std::FILE* stream : {stdout, stderr}) {
     const int file = ::_fileno(stream);

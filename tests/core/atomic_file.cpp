@@ -107,8 +107,8 @@ TEST_CASE("a mapping survives a move", "[mapped_file]") {
 
 TEST_CASE("a name may hold any character of Unicode", "[atomic_file]") {
   const tern_test::scratch_dir dir;
-  const std::string name = "gr\u00fc\u00df \u65e5\u672c \U0001f600";
+  const fs::path name(u8"gr\u00fc\u00df \u65e5\u672c \U0001f600");
   tern::write_file(dir.path() / name, "content");
   CHECK(content(dir.path() / name) == "content");
-  CHECK(fs::directory_iterator(dir.path())->path().filename().string() == name);
+  CHECK(fs::directory_iterator(dir.path())->path().filename() == name);
 }
