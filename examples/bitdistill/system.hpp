@@ -11,8 +11,8 @@ namespace bitdistill {
 /// whatever the code page is.
 std::vector<std::string> command_line_arguments(int argc, char** argv);
 
-/// Makes Windows do as other systems: strings that become paths are UTF-8, what is written ends its
-/// lines with LF, and a console expects UTF-8 and knows escape sequences.
+/// Makes Windows do as other systems: what is written ends its lines with LF, and a
+/// console expects UTF-8 and knows escape sequences.
 void prepare_process();
 
 /// Whether the stream is a terminal.

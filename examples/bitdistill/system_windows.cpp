@@ -10,10 +10,21 @@
 #  include <shellapi.h>
 
 #  include <codecvt>
+#  include <cwchar>
 #  include <filesystem>
 #  include <locale>
 
 #  include "system.hpp"
+
+// A path is made of a string by this function of g++'s library, which MinGW lets take each byte for
+// a character, though the string of a path is UTF-8. The linker puts the function below in its
+// place (examples/CMakeLists.txt).
+extern "C" std::codecvt_base::result
+__wrap__ZNKSt7codecvtIwciE5do_inERiPKcS3_RS3_PwS5_RS5_(  // std::codecvt<wchar_t, char, int>::do_in
+    const void*, std::mbstate_t& state, const char* from, const char* end, const char*& next,
+    wchar_t* to, wchar_t* to_end, wchar_t*& to_next) {
+  return std::codecvt_utf8_utf16<wchar_t>().in(state, from, end, next, to, to_end, to_next);
+}
 
 namespace bitdistill {
 
@@ -30,8 +41,6 @@ std::vector<std::string> command_line_arguments(int, char**) {
 }
 
 void prepare_process() {
-  // g++ makes paths of strings by the global locale, and strings of paths as UTF-8.
-  std::locale::global(std::locale(std::locale(), new std::codecvt_utf8_utf16<wchar_t>));
   ::SetConsoleOutputCP(CP_UTF8);
   for (std::FILE* stream : {stdout, stderr}) {
     const int file = ::_fileno(stream);

@@ -38,7 +38,7 @@ script -qec "'$wine' '$program' $(printf "'%s' " "${demo[@]}") base.steps=100000
   <keys >/dev/null &
 exec 3>keys
 for ((i = 0; i < 300; ++i)); do
-  grep -aq 'step  *[1-9]' typed 2>/dev/null && break
+  grep -qs '"step"' "$here/run/metrics.jsonl" && break
   sleep 0.2
 done
 printf '\003' >&3
@@ -46,7 +46,7 @@ status=0
 wait $! || status=$?
 exec 3>&-
 ((status == 130)) || { cat typed && fail "Ctrl-C: exit code $status"; }
-grep -aq 'stopped' typed || fail "Ctrl-C: no message"
+tr -d '\r\n' <typed | grep -aq 'stopped at step' || fail "Ctrl-C: no message"
 [[ -f "$here/run/stages/base.state" ]] || fail "Ctrl-C: no state was saved"
 
 bitdistill "${demo[@]}" base.steps=12 --fresh >out.txt

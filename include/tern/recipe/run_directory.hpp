@@ -131,6 +131,7 @@ class run_directory {
       if (!later) kept += line + "\n";
     }
     if (in.bad()) throw io_error("cannot read '" + metrics().string() + "'");
+    in.close();  // Windows does not replace a file that is open
     write_file(metrics(), kept);
   }
 
