@@ -50,3 +50,29 @@ build_jobs() {
   memory=$(awk '/MemAvailable/ { print int($2 / 2500000) }' /proc/meminfo)
   echo $((memory < 1 ? 1 : memory < processors ? memory : processors))
 }
+
+# own_apt FOLDER SUITE KIND... makes FOLDER/apt.conf for an apt that knows only the Debian archive of
+# this machine, in that suite and with these kinds (deb, deb-src), and that installs nothing.
+own_apt() {
+  local folder=$1 suite=$2 kind archive keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  shift 2
+  archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    grep '/debian/\?$' | head -1) || true
+  [[ -n "$archive" && -f "$keys" ]] || die "apt on this machine has no Debian archive"
+  mkdir -p "$folder"/{lists,cache}/partial "$folder/archives/partial"
+  chmod -R a+rwX "$folder"
+  folder=$(realpath "$folder")
+  for kind in "$@"; do
+    echo "$kind [signed-by=$keys] $archive $suite main"
+  done >"$folder/sources.list"
+  : >"$folder/status"
+  cat >"$folder/apt.conf" <<END
+Dir::Etc::sourcelist "$folder/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "$folder/lists";
+Dir::State::status "$folder/status";
+Dir::Cache "$folder/cache";
+APT::Sandbox::User "root";
+END
+  apt-get -c "$folder/apt.conf" -qq update
+}

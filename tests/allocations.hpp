@@ -6,22 +6,39 @@
 #include <cstdlib>
 #include <new>
 
+#if defined(_WIN32)
+#  include <malloc.h>
+#endif
+
 namespace tern_test {
 
 inline std::atomic<std::size_t> allocations = 0;       ///< how often memory was taken
 inline std::atomic<std::size_t> live_allocations = 0;  ///< pieces taken and not yet given back
 
+// Windows has no std::aligned_alloc, since free() cannot take aligned memory there.
+#if defined(_WIN32)
+inline void* take(std::size_t bytes, std::size_t alignment) {
+  return _aligned_malloc(bytes, alignment);
+}
+inline void give_back(void* p) { _aligned_free(p); }
+#else
+inline void* take(std::size_t bytes, std::size_t alignment) {
+  return std::aligned_alloc(alignment, bytes);
+}
+inline void give_back(void* p) { std::free(p); }
+#endif
+
 inline void* counted(std::size_t bytes, std::size_t alignment) {
   ++allocations;
   ++live_allocations;
   const std::size_t rounded = (bytes + alignment) / alignment * alignment;
-  if (void* p = std::aligned_alloc(alignment, rounded)) return p;
+  if (void* p = take(rounded, alignment)) return p;
   throw std::bad_alloc();
 }
 
 inline void release(void* p) noexcept {
   if (p != nullptr) --live_allocations;
-  std::free(p);
+  give_back(p);
 }
 
 }  // namespace tern_test
@@ -34,7 +51,8 @@ inline void release(void* p) noexcept {
 [[gnu::noinline]] void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
   ++tern_test::allocations;
   ++tern_test::live_allocations;
-  return std::malloc(n);
+  constexpr std::size_t alignment = alignof(std::max_align_t);
+  return tern_test::take((n + alignment) / alignment * alignment, alignment);
 }
 [[gnu::noinline]] void* operator new(std::size_t n, std::align_val_t a) {
   return tern_test::counted(n, static_cast<std::size_t>(a));

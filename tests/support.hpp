@@ -12,6 +12,7 @@ using Catch::Approx;
 
 #include <cstdlib>
 #include <filesystem>
+#include <random>
 #include <string>
 
 namespace tern_test {
@@ -36,13 +37,23 @@ inline std::filesystem::path data_file(const std::string& relative) {
   return {};
 }
 
+/// Sets a variable of this process's environment.
+inline void set_environment(const std::string& name, const std::string& value) {
+#if defined(_WIN32)
+  _putenv_s(name.c_str(), value.c_str());
+#else
+  ::setenv(name.c_str(), value.c_str(), 1);
+#endif
+}
+
 /// A fresh directory below the system's temporary directory. It is removed with the object.
 class scratch_dir {
  public:
   scratch_dir() {
-    auto pattern = (std::filesystem::temp_directory_path() / "tern-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + pattern);
-    path_ = pattern;
+    do {
+      path_ = std::filesystem::temp_directory_path() /
+              ("tern-test-" + std::to_string(std::random_device()()));
+    } while (!std::filesystem::create_directory(path_));
   }
   scratch_dir(const scratch_dir&) = delete;
   scratch_dir& operator=(const scratch_dir&) = delete;

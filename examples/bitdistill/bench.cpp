@@ -1,16 +1,16 @@
 // The command bench: speed and memory of a model that reads a prompt at once, then token by token.
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
+#include <random>
 #include <utility>
 
 #include "commands.hpp"
 #include "machine.hpp"
+#include "system.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/core/thread_pool.hpp"
@@ -33,14 +33,6 @@ struct result {
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
-}
-
-/// The part of the process that is in memory, mapped files included.
-double resident_megabytes() {
-  std::ifstream file("/proc/self/statm");
-  double total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / 1e6;
 }
 
 model_config shape(const std::string& name, bool ternary) {
@@ -152,9 +144,12 @@ result measure(const options& o, const fs::path& model_path, std::string format,
 class temporary_folder {
  public:
   temporary_folder() {
-    auto name = (fs::temp_directory_path() / "bitdistill-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw tern::io_error("cannot make '" + name + "'");
-    path_ = name;
+    std::error_code error;
+    do {
+      path_ = fs::temp_directory_path() / fmt::format("bitdistill-{:08x}", std::random_device()());
+    } while (!fs::create_directory(path_, error) && !error);
+    if (error) throw tern::io_error("cannot make '" + path_.string() + "'");
+    fs::permissions(path_, fs::perms::owner_all, error);
   }
   temporary_folder(const temporary_folder&) = delete;
   temporary_folder& operator=(const temporary_folder&) = delete;

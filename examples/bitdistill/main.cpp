@@ -13,6 +13,7 @@
 #include "options.hpp"
 #include "standard_output.hpp"
 #include "stopped.hpp"
+#include "system.hpp"
 
 namespace {
 
@@ -37,7 +38,9 @@ int fail(const char* what) {
 
 int main(int argc, char** argv) {
   try {
-    const bitdistill::parsed line = bitdistill::parse_command_line(argc, argv);
+    bitdistill::prepare_process();
+    const bitdistill::parsed line =
+        bitdistill::parse_command_line(bitdistill::command_line_arguments(argc, argv));
     if (line.exit_code) return *line.exit_code;
     dispatch(line.values);
     bitdistill::require_output();

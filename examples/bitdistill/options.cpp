@@ -550,14 +550,14 @@ class command_line {
 
 }  // namespace
 
-parsed parse_command_line(int argc, char** argv) {
+parsed parse_command_line(const std::vector<std::string>& arguments) {
   parsed result;
   command_line line(result.values);
   try {
-    for (int i = 1; i < argc; ++i)  // settings are stored as JSON, which must be UTF-8
-      if (const std::string_view word = argv[i]; tern::find_invalid_utf8(word) != word.size())
-        throw CLI::ValidationError("argument " + std::to_string(i) + ": expected UTF-8 text");
-    auto words = mark_values(line.app, {argv + std::min(argc, 1), argv + argc});
+    for (std::size_t i = 0; i < arguments.size(); ++i)  // settings are JSON, which must be UTF-8
+      if (tern::find_invalid_utf8(arguments[i]) != arguments[i].size())
+        throw CLI::ValidationError("argument " + std::to_string(i + 1) + ": expected UTF-8 text");
+    auto words = mark_values(line.app, arguments);
     std::ranges::reverse(words);  // as the parser takes a list of words
     line.app.parse(std::move(words));
     if (line.app.get_subcommands().empty()) throw CLI::RequiredError("a subcommand");

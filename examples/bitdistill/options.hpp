@@ -45,7 +45,8 @@ struct parsed {
   std::optional<int> exit_code;  ///< set where the program should end after help or an error
 };
 
-/// Reads argv. Prints help to stdout, or one line about an error to stderr.
-parsed parse_command_line(int argc, char** argv);
+/// Reads the arguments behind the name of the program. Prints help to stdout, or one line about an
+/// error to stderr.
+parsed parse_command_line(const std::vector<std::string>& arguments);
 
 }  // namespace bitdistill

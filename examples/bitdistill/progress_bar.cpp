@@ -1,11 +1,12 @@
 #include "progress_bar.hpp"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
+
+#include "system.hpp"
 
 namespace bitdistill {
 namespace {
@@ -18,7 +19,7 @@ bool is_dumb() {
 }  // namespace
 
 progress_bar::progress_bar(std::FILE* stream)
-    : stream_(stream), possible_(::isatty(::fileno(stream)) != 0 && !is_dumb()) {}
+    : stream_(stream), possible_(is_terminal(stream) && !is_dumb()) {}
 
 void progress_bar::show(const std::string& what, std::size_t done, std::size_t all,
                         const std::function<std::string()>& more) {

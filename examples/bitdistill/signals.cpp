@@ -7,16 +7,19 @@ namespace {
 
 volatile std::sig_atomic_t stop = 0;
 
-extern "C" void request_stop(int) { stop = 1; }
+extern "C" void request_stop(int number) {
+  stop = 1;
+  std::signal(number, SIG_DFL);  // a second signal ends the program
+}
 
 }  // namespace
 
 void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = request_stop;
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGINT, request_stop);
+  std::signal(SIGTERM, request_stop);
+#if defined(SIGBREAK)  // Ctrl-Break of a Windows console
+  std::signal(SIGBREAK, request_stop);
+#endif
 }
 
 bool stop_requested() { return stop != 0; }

@@ -3,7 +3,8 @@
 
 namespace bitdistill {
 
-/// Makes SIGINT and SIGTERM ask for a stop. A second signal ends the program.
+/// Makes SIGINT and SIGTERM, on Windows Ctrl-C and Ctrl-Break, ask for a stop. A second signal ends
+/// the program.
 void catch_signals();
 
 /// Whether a signal asked for a stop.

@@ -28,3 +28,11 @@
 #if (defined(__i386__) || defined(__x86_64__)) && !defined(__SSE2_MATH__)
 #  error "tern needs the arithmetic of SSE2: add -msse2 -mfpmath=sse"
 #endif
+
+// g++ for 64-bit Windows puts variables of AVX types at addresses that are no multiple of their
+// size, and moves them with instructions that stop the program there (GCC bug 54412). Only the
+// assembler can be told to take the other instructions. The CMake target sets both words.
+#if defined(_WIN64) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(TERN_UNALIGNED_VECTOR_MOVE)
+#  error "g++ for Windows: add -Wa,-muse-unaligned-vector-move -DTERN_UNALIGNED_VECTOR_MOVE"
+#endif

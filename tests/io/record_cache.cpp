@@ -93,12 +93,6 @@ TEST_CASE("the file does not grow beyond the limit") {
   CHECK(std::filesystem::file_size(file.path) <= limit);
 }
 
-TEST_CASE("a full disk stores nothing and stops nothing") {
-  record_cache cache("/dev/full", "a", record_sizes, 10000);
-  cache.store_record(2, record(2, 5));
-  CHECK(found(cache, 2).empty());
-}
-
 TEST_CASE("a cache that cannot be made is an error") {
   CHECK_THROWS_AS(record_cache("/no/such/folder/x", "a", record_sizes, 100), io_error);
 }

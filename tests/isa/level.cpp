@@ -36,15 +36,15 @@ TEST_CASE("TERN_ISA caps the level") {
   const char* old = std::getenv("TERN_ISA");
   const std::string saved = old == nullptr ? "" : old;
   for (const isa::level cap : isa::levels) {
-    setenv("TERN_ISA", std::string(isa::name(cap)).c_str(), 1);
+    tern_test::set_environment("TERN_ISA", std::string(isa::name(cap)));
     const isa::level found = isa::detail::best();
     CHECK(position(found) <= position(cap));
     CHECK(isa::supported(found));
     if (isa::supported(cap)) CHECK(found == cap);
   }
-  setenv("TERN_ISA", "fastest", 1);
+  tern_test::set_environment("TERN_ISA", "fastest");
   CHECK_THROWS_AS(isa::detail::best(), config_error);
-  setenv("TERN_ISA", saved.c_str(), 1);
+  tern_test::set_environment("TERN_ISA", saved);
 }
 
 TEST_CASE("a comparison of levels asks for their instructions") {

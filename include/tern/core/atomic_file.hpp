@@ -3,19 +3,14 @@
 // directory is synced. A crash at any moment leaves the old file as it was.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include <cerrno>
 #include <cstddef>
-#include <cstdio>
 #include <filesystem>
 #include <span>
 #include <string_view>
 #include <utility>
 
-#include "tern/core/file_descriptor.hpp"
+#include "tern/core/file_calls.hpp"
 #include "tern/core/os_error.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -23,7 +18,8 @@ namespace tern::inline TERN_ABI {
 /// Streaming writer of `path` that writes to `<path>.tmp` first. Nothing appears at `path` before
 /// commit(), and destruction without commit() removes the temporary. A temporary that a killed
 /// process left behind is overwritten by the next writer; a second writer of the same path is
-/// refused. Every failure throws io_error naming the path and leaves the old file untouched.
+/// refused. Every failure throws io_error naming the path and leaves the old file untouched. On
+/// Windows, commit() fails while the old file is open or mapped.
 class atomic_file {
  public:
   /// Opens and locks the temporary. Throws io_error if `path` exists and is not a regular file.
@@ -33,8 +29,8 @@ class atomic_file {
     const auto status = std::filesystem::status(path_, unknown);
     if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
       throw io_error("cannot write '" + path_.string() + "': not a regular file");
-    while (!open_locked()) continue;
-    if (::ftruncate(file_.get(), 0) != 0) fail();
+    open_locked();
+    if (!detail::resize_file(file_, 0)) fail();
   }
   atomic_file(const atomic_file&) = delete;
   atomic_file& operator=(const atomic_file&) = delete;
@@ -50,7 +46,7 @@ class atomic_file {
 
   /// Makes the content durable and visible at the path. Call it once, after all other calls.
   void commit() {
-    if (::fsync(file_.get()) != 0 || !rename_and_close()) fail();
+    if (!detail::sync_file(file_) || !detail::rename_and_close(file_, temporary_, path_)) fail();
     sync_directory();
   }
 
@@ -61,26 +57,17 @@ class atomic_file {
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
-  /// Returns false if the locked file is no longer the one at `temporary_`, because another writer
-  /// renamed it after we had opened it.
-  bool open_locked() {
-    constexpr int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-    file_ = file_descriptor(::open(temporary_.c_str(), flags, 0666));
-    if (!file_) throw_os_error("write", path_);
-    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      file_ = file_descriptor();  // forgets the temporary, since it belongs to another writer
+  void open_locked() {
+    file_ = detail::open_as_only_writer(temporary_);
+    if (file_) return;
+    if (errno == EWOULDBLOCK)
       throw io_error("cannot write '" + path_.string() + "': it is being written already");
-    }
-    struct stat locked {
-    }, named{};
-    return ::fstat(file_.get(), &locked) == 0 && ::stat(temporary_.c_str(), &named) == 0 &&
-           locked.st_ino == named.st_ino && locked.st_dev == named.st_dev;
+    throw_os_error("write", path_);
   }
 
   void put(std::span<const std::byte> bytes, std::size_t offset) {
     while (!bytes.empty()) {
-      const ssize_t n =
-          ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      const auto n = detail::write_at(file_, offset, bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) fail();
       offset += static_cast<std::size_t>(n);
@@ -88,24 +75,14 @@ class atomic_file {
     }
   }
 
-  bool rename_and_close() {
-    if (std::rename(temporary_.c_str(), path_.c_str()) != 0) return false;
-    file_ = file_descriptor();  // close cannot fail, since the content is synced already
-    return true;
-  }
-
   void sync_directory() const {
     const auto parent = path_.parent_path();
     const std::filesystem::path directory = parent.empty() ? "." : parent;
-    const file_descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd || (::fsync(fd.get()) != 0 && errno != EINVAL))  // EINVAL: this file system need not
-      throw_os_error("sync directory of", path_);
+    if (!detail::sync_directory(directory)) throw_os_error("sync directory of", path_);
   }
 
   void discard() noexcept {
-    if (!file_) return;
-    ::unlink(temporary_.c_str());
-    file_ = file_descriptor();
+    if (file_) detail::remove_and_close(file_, temporary_);
   }
 
   [[noreturn]] void fail() {

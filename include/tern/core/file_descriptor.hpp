@@ -1,8 +1,13 @@
-// A POSIX file descriptor that closes itself.
+// A file descriptor that closes itself. The C library of Windows has file descriptors, too.
 #pragma once
 
-#include <unistd.h>
+#if __has_include(<unistd.h>)
+#  include <unistd.h>
+#else
+#  include <io.h>
+#endif
 
+#include <cstddef>
 #include <utility>
 
 #include "tern/version.hpp"
@@ -30,6 +35,12 @@ class file_descriptor {
 
  private:
   int fd_;
+};
+
+/// What the operating system says about an open file.
+struct file_size {
+  std::size_t bytes;
+  bool regular;  ///< whether it is a file, and neither a folder nor a pipe nor a device
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -1,37 +1,32 @@
 // A file mapped into memory for reading. A page is read from disk when it is first accessed.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
 
-#include "tern/core/file_descriptor.hpp"
+#include "tern/core/file_calls.hpp"
 #include "tern/core/os_error.hpp"
 
 namespace tern::inline TERN_ABI {
 
 /// Move-only owner of the mapping. The file must not be shortened while it is mapped. Replacing it
-/// by renaming another file over it is safe.
+/// by renaming another file over it is safe; on Windows that fails while it is mapped.
 class mapped_file {
  public:
   /// Maps the file. Throws io_error naming the path unless it is a regular file that can be read.
   explicit mapped_file(std::filesystem::path path) : path_(std::move(path)) {
-    const file_descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    struct stat status {};
-    if (!fd || ::fstat(fd.get(), &status) != 0) throw_os_error("read", path_);
-    if (!S_ISREG(status.st_mode))
-      throw io_error("cannot read '" + path_.string() + "': not a regular file");
-    const auto size = static_cast<std::size_t>(status.st_size);
-    if (size == 0) return;  // mmap refuses a length of 0
-    void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
-    if (data == MAP_FAILED) throw_os_error("map", path_);
-    bytes_ = {static_cast<const std::byte*>(data), size};
+    const file_descriptor fd = detail::open_for_reading(path_);
+    const auto size = fd ? detail::size_of(fd) : std::nullopt;
+    if (!size) throw_os_error("read", path_);
+    if (!size->regular) throw io_error("cannot read '" + path_.string() + "': not a regular file");
+    if (size->bytes == 0) return;  // no system maps a length of 0
+    const void* data = detail::map_file(fd, size->bytes);
+    if (data == nullptr) throw_os_error("map", path_);
+    bytes_ = {static_cast<const std::byte*>(data), size->bytes};
   }
   /// Takes the mapping of `other`, which is empty afterwards.
   mapped_file(mapped_file&& other) noexcept
@@ -43,7 +38,7 @@ class mapped_file {
     return *this;
   }
   ~mapped_file() {
-    if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+    if (!bytes_.empty()) detail::unmap_file(bytes_.data(), bytes_.size());
   }
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }  ///< the whole file

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "tern/core/per_thread.hpp"
 #include "tern/version.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -62,10 +63,7 @@ class thread_scratch {
     }
   };
 
-  static spare_list& spares() {
-    thread_local spare_list list;
-    return list;
-  }
+  static spare_list& spares() { return per_thread<spare_list>(); }
 
   static void release(piece* p) { ::operator delete(p, std::align_val_t{alignment}); }
 

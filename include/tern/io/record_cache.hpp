@@ -2,9 +2,6 @@
 // one that is damaged counts as missing, and where the disk is full nothing more is stored.
 #pragma once
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tern/core/file_descriptor.hpp"
+#include "tern/core/file_calls.hpp"
 #include "tern/core/os_error.hpp"
 #include "tern/io/checksum.hpp"
 
@@ -28,7 +25,7 @@ class record_cache {
   /// record; `limit`: bytes that the file may have. Throws io_error where the file cannot be made.
   record_cache(const std::filesystem::path& path, const std::string& identity,
                std::span<const std::size_t> sizes, std::uint64_t limit)
-      : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)), sums_(sizes.size()) {
+      : fd_(detail::open_for_update(path)), sums_(sizes.size()) {
     if (!fd_) throw_os_error("make", path);
     std::uint64_t at = header_size + sizes.size() * sizeof(std::uint64_t);
     for (const std::size_t size : sizes) {
@@ -42,9 +39,8 @@ class record_cache {
         read(header_size, sums_.data(), sums_.size() * sizeof(std::uint64_t)))
       return;
     sums_.assign(sizes.size(), 0);
-    full_ = ::ftruncate(fd_.get(), 0) != 0 ||
-            ::ftruncate(fd_.get(), static_cast<off_t>(places_.empty() ? header_size
-                                                                      : places_.front().at)) != 0 ||
+    full_ = !detail::resize_file(fd_, 0) ||
+            !detail::resize_file(fd_, places_.empty() ? header_size : places_.front().at) ||
             !write(0, header.data(), header_size);
   }
 
@@ -77,11 +73,11 @@ class record_cache {
     return (std::uint64_t{1} << 32) | checksum::of(bytes);
   }
 
-  /// Calls pread or pwrite until all bytes are done. False where that fails or the file ends.
+  /// Calls read_at or write_at until all bytes are done. False where that fails or the file ends.
   template <class Byte, class Call>
   [[nodiscard]] bool transfer(Call call, std::uint64_t at, Byte* bytes, std::size_t size) const {
     while (size > 0) {
-      const ::ssize_t n = call(fd_.get(), bytes, size, static_cast<off_t>(at));
+      const std::ptrdiff_t n = call(fd_, at, bytes, size);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return false;
       bytes += n;
@@ -91,10 +87,10 @@ class record_cache {
     return true;
   }
   [[nodiscard]] bool read(std::uint64_t at, void* to, std::size_t size) const {
-    return transfer(::pread, at, static_cast<char*>(to), size);
+    return transfer(detail::read_at, at, static_cast<char*>(to), size);
   }
   [[nodiscard]] bool write(std::uint64_t at, const void* from, std::size_t size) const {
-    return transfer(::pwrite, at, static_cast<const char*>(from), size);
+    return transfer(detail::write_at, at, static_cast<const char*>(from), size);
   }
 
   file_descriptor fd_;

@@ -119,7 +119,7 @@ class run_directory {
   /// after its last saved state, and the process that continues the stage will write them again.
   void rewind_log(const std::string& stage, std::size_t step) {
     if (!path_exists(metrics())) return;
-    std::ifstream in(metrics());
+    std::ifstream in(metrics(), std::ios::binary);
     if (!in) throw io_error("cannot read '" + metrics().string() + "'");
     std::string kept, line;
     while (std::getline(in, line)) {
@@ -131,6 +131,7 @@ class run_directory {
       if (!later) kept += line + "\n";
     }
     if (in.bad()) throw io_error("cannot read '" + metrics().string() + "'");
+    in.close();  // Windows does not replace a file that is open
     write_file(metrics(), kept);
   }
 
@@ -150,7 +151,7 @@ class run_directory {
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
   void append(const std::string& line) {
-    std::ofstream out(metrics(), std::ios::app);
+    std::ofstream out(metrics(), std::ios::app | std::ios::binary);
     out << line << "\n";
     if (!out.flush()) throw io_error("cannot write '" + metrics().string() + "'");
   }
