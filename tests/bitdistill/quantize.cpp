@@ -73,11 +73,12 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
   const words prompt{"--prompt", "The 3th film", "--max-tokens", "12", "--kv", "f32"};
   CHECK(succeeds(words{"generate", "--model", packed} + prompt).out ==
         succeeds(words{"generate", "--model", out} + prompt).out);
-  // Widths below 256 get Q2_0 by default, which needs multiples of 64.
+  // Widths below 256 get Q2_0 by default, whose blocks of 64 are too wide for this model, too.
   const auto gguf =
       run_bitdistill({"export", "--model", out, "--to", "gguf", "--out", base.at("narrow.gguf")});
   CHECK(gguf.code == 2);
-  CHECK(gguf.err.find("Q2_0 needs rows of a multiple of 64 elements") != gguf.err.npos);
+  CHECK(std::regex_search(gguf.err, std::regex("Q2_0 (needs rows of a multiple of 64|holds one for "
+                                               "every 1 x 64)|would lose sub_ln")));
 }
 
 TEST_CASE("without text the model writes the calibration text itself") {

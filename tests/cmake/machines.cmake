@@ -65,7 +65,10 @@ function(tern_machine name)
     endif()
     add_test(NAME ${test} COMMAND ${command} "${program}" ${arg_CASES})
     set_tests_properties(${test} PROPERTIES FIXTURES_REQUIRED machine_${name} TIMEOUT 1200
-                         ENVIRONMENT "TERN_ISA=;TERN_TEST_LEVEL=${level}")
+                         ENVIRONMENT "TERN_ISA=")
+    if(level)
+      set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT "TERN_TEST_LEVEL=${level}")
+    endif()
   endforeach()
 endfunction()
 

@@ -91,8 +91,8 @@ with tempfile.TemporaryDirectory() as scratch:
     (scratch / "fuzz" / "seeds").mkdir(parents=True)
     try:
         run(name, scratch / "oracle")
-    except ModuleNotFoundError as missing:
-        sys.exit(f"skipped: needs the Python package {missing.name}")
+    except ImportError as missing:
+        sys.exit(f"skipped: needs the Python package {missing.name or missing}")
     files = files_below(scratch)
     if not files:
         sys.exit(f"{name}.py writes nothing")

@@ -128,6 +128,8 @@ TEST_CASE("each field that is wrong is named") {
   const auto is = [](const std::string& said, const std::string& expected) {
     CHECK(said == "packed weights: " + expected);
   };
+  const bool narrow = sizeof(std::size_t) < sizeof(std::uint64_t);
+  const char* const too_large = "too large for the addresses of this machine";
   CHECK(refusal_of([](header&) {}) == "no error");
   is(refusal_of([](header& h) { h.magic[3] = 'M'; }), "do not begin with 'TERN'");
   is(refusal_of([](header& h) { h.version = 2; }), "version 2, expected 1");
@@ -139,7 +141,7 @@ TEST_CASE("each field that is wrong is named") {
      "more than 2^48 rows or columns");
   is(refusal_of([](header& h) { h.cols = ~std::uint64_t{0}; }), "more than 2^48 rows or columns");
   is(refusal_of([](header& h) { h.cols = (std::uint64_t{1} << 48) - 1; }),
-     "cut off: the weights and scales do not fit into 896 bytes");
+     narrow ? too_large : "cut off: the weights and scales do not fit into 896 bytes");
   is(refusal_of([](header& h) { h.block_rows = 0; }),
      "the scale block's rows are not within 1 and the rows");
   is(refusal_of([](header& h) { h.block_rows = 18; }),
@@ -150,7 +152,7 @@ TEST_CASE("each field that is wrong is named") {
      "the scale block's columns are not within 1 and the columns");
   is(refusal_of([](header& h) { h.weights_at = 320; }), "offset of the weights 320, expected 256");
   is(refusal_of([](header& h) { h.total = ~std::uint64_t{0}; }),
-     "total bytes 18446744073709551615, expected 896");
+     narrow ? too_large : "total bytes 18446744073709551615, expected 896");
   is(refusal_of([](header& h) { h.zero = 1; }), "bytes 56 to 59 of the header must be 0");
 }
 
