@@ -16,6 +16,9 @@
 #include <utility>
 #include <vector>
 
+#if defined(_WIN32)
+#  include <condition_variable>
+#endif
 #if __has_include(<unistd.h>)
 #  include <unistd.h>
 #endif
@@ -69,7 +72,7 @@ class thread_pool {
     job work{n, grain, f, done};
     job_ = &work;
     ++posted_;
-    posted_.notify_all();
+    wake(posted_);
     drain(work);
     ++posted_;
     while (const counter::value_type busy = busy_) {
@@ -109,11 +112,26 @@ class thread_pool {
 
   /// Returns when c no longer holds `old`. A step of training posts hundreds of jobs: waiting awake
   /// for the next one's usual distance spares most of them the wake of a sleeping thread.
-  static void await_change(const counter& c, std::uint32_t old) {
+  void await_change(const counter& c, std::uint32_t old) {
     using clock = std::chrono::steady_clock;
     for (const auto end = clock::now() + std::chrono::microseconds(30); clock::now() < end;)
       if (c != old) return;
+#if defined(_WIN32)  // the waits of libstdc++ 12 can miss a notification where they have no futex
+    std::unique_lock lock(asleep_);
+    changed_.wait(lock, [&] { return c != old; });
+#else
     c.wait(old);
+#endif
+  }
+
+  /// Wakes the threads that wait for a change of c, which has changed.
+  void wake([[maybe_unused]] counter& c) {
+#if defined(_WIN32)
+    static_cast<void>(std::lock_guard(asleep_));  // nobody is between the test and falling asleep
+    changed_.notify_all();
+#else
+    c.notify_all();
+#endif
   }
 
   void serve() {
@@ -128,7 +146,7 @@ class thread_pool {
       seen = now;
       ++busy_;
       if (posted_ == now) drain(*job_);  // once busy_ counts this thread, an open job stays
-      if (--busy_ == 0) busy_.notify_one();
+      if (--busy_ == 0) wake(busy_);
     }
   }
 
@@ -140,7 +158,7 @@ class thread_pool {
     }
     stopping_ = true;
     posted_ += 2;
-    posted_.notify_all();
+    wake(posted_);
     for (std::thread& worker : workers_)
       if (worker.get_id() == std::this_thread::get_id())
         worker.detach();  // a job has called std::exit(), which destroys static pools
@@ -165,6 +183,10 @@ class thread_pool {
   counter posted_{0};                  // odd while a job is open to helpers
   counter busy_{0};                    // workers that may hold job_
   long process_ = process_id();
+#if defined(_WIN32)
+  std::mutex asleep_;
+  std::condition_variable changed_;
+#endif
   std::vector<std::thread> workers_;
 };
 
