@@ -11,8 +11,11 @@ at=$PWD/build/windows
 # Debian has PCRE2 and utf8proc for Windows only as sources.
 if [[ ! -d "$at/sources" ]]; then
   rm -rf "$at/apt"
-  own_apt "$at/apt" "$(. /etc/os-release && echo "$VERSION_CODENAME")" deb-src
-  (cd "$at/apt" && apt-get -c apt.conf -qq source --download-only pcre2 utf8proc)
+  if ! (own_apt "$at/apt" "$(. /etc/os-release && echo "$VERSION_CODENAME")" deb-src &&
+    cd "$at/apt" && apt-get -c apt.conf -qq source --download-only pcre2 utf8proc); then
+    echo 'skipped: the sources of PCRE2 and utf8proc are not available'
+    exit 0
+  fi
   mkdir -p "$at/unpacked"/{pcre2,utf8proc}
   for name in pcre2 utf8proc; do
     tar -xf "$at/apt/$name"_*.orig.tar.* --strip-components=1 -C "$at/unpacked/$name"

@@ -2,12 +2,13 @@
 // input.
 #include "tern/text/bpe_tokenizer.hpp"
 
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
+#include "tern/core/atomic_file.hpp"
+#include "tern/io/text_file.hpp"
 #include "tern/text/tokenizer_json.hpp"
 #include "tests/split_at.hpp"
 #include "tests/support.hpp"
@@ -29,8 +30,7 @@ const tern::bpe_tokenizer* qwen3() {
     if (packed.empty()) return std::nullopt;
     const tern_test::scratch_dir scratch;
     const auto path = scratch.path() / "tokenizer.json";
-    const auto command = "gzip -dc '" + packed.string() + "' > '" + path.string() + "'";
-    if (std::system(command.c_str()) != 0) throw std::runtime_error("failed: " + command);
+    tern::write_file(path, tern::read_text(packed));
     return tern::bpe_tokenizer::load(path);
   }();
   return loaded ? &*loaded : nullptr;
