@@ -16,11 +16,13 @@ template <std::size_t n>
 struct portable_mask {
   std::array<bool, n> data;  ///< the answers
 
+  /// True where both answers are.
   friend portable_mask operator&(const portable_mask& a, const portable_mask& b) {
     portable_mask out;
     for (std::size_t i = 0; i < n; ++i) out.data[i] = a.data[i] && b.data[i];
     return out;
   }
+  /// True where one answer is.
   friend portable_mask operator|(const portable_mask& a, const portable_mask& b) {
     portable_mask out;
     for (std::size_t i = 0; i < n; ++i) out.data[i] = a.data[i] || b.data[i];
