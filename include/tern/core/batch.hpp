@@ -70,6 +70,7 @@ using xsimd::tanh;
 using xsimd::zip_hi;
 using xsimd::zip_lo;
 #else
+/// The numbers that are computed with together.
 template <class T>
 using batch = portable_batch<T>;
 #endif

@@ -39,8 +39,8 @@ class file_descriptor {
 
 /// What the operating system says about an open file.
 struct file_size {
-  std::size_t bytes;
-  bool regular;  ///< whether it is a file, and neither a folder nor a pipe nor a device
+  std::size_t bytes;  ///< size of the file
+  bool regular;       ///< whether it is a file, and neither a folder nor a pipe nor a device
 };
 
 }  // namespace tern::inline TERN_ABI

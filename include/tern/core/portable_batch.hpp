@@ -75,41 +75,56 @@ struct portable_batch {
     return out;
   }
 
+  /// The numbers with the other sign.
   friend portable_batch operator-(const portable_batch& a) {
     return a.map([](T x) { return -x; });
   }
+  /// Sums.
   friend portable_batch operator+(const portable_batch& a, const portable_batch& b) {
     return a.map([](T x, T y) { return x + y; }, b);
   }
+  /// Differences.
   friend portable_batch operator-(const portable_batch& a, const portable_batch& b) {
     return a.map([](T x, T y) { return x - y; }, b);
   }
+  /// Products.
   friend portable_batch operator*(const portable_batch& a, const portable_batch& b) {
     return a.map([](T x, T y) { return x * y; }, b);
   }
+  /// Quotients.
   friend portable_batch operator/(const portable_batch& a, const portable_batch& b) {
     return a.map([](T x, T y) { return x / y; }, b);
   }
+  /// Adds b.
   portable_batch& operator+=(const portable_batch& b) { return *this = *this + b; }
+  /// Subtracts b.
   portable_batch& operator-=(const portable_batch& b) { return *this = *this - b; }
+  /// Multiplies by b.
   portable_batch& operator*=(const portable_batch& b) { return *this = *this * b; }
+  /// Divides by b.
   portable_batch& operator/=(const portable_batch& b) { return *this = *this / b; }
 
+  /// Which numbers are equal.
   friend batch_bool_type operator==(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x == y; }, b);
   }
+  /// Which numbers differ.
   friend batch_bool_type operator!=(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x != y; }, b);
   }
+  /// Which numbers of a are smaller.
   friend batch_bool_type operator<(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x < y; }, b);
   }
+  /// Which numbers of a are not larger.
   friend batch_bool_type operator<=(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x <= y; }, b);
   }
+  /// Which numbers of a are larger.
   friend batch_bool_type operator>(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x > y; }, b);
   }
+  /// Which numbers of a are not smaller.
   friend batch_bool_type operator>=(const portable_batch& a, const portable_batch& b) {
     return a.ask([](T x, T y) { return x >= y; }, b);
   }
