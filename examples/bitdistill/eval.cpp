@@ -95,7 +95,10 @@ void print_metrics(const options& o, const std::string& task, const tern::evalua
     nlohmann::ordered_json json;
     for (const auto& [name, value] : result.metrics) json[name] = value;
     json["examples"] = examples;
-    if (teacher) json["divergence"] = teacher->divergence, json["agreement"] = teacher->agreement;
+    if (teacher) {
+      json["divergence"] = teacher->divergence;
+      json["agreement"] = teacher->agreement;
+    }
     return fmt::print("{}\n", json.dump());
   }
   std::string text = fmt::format("{} | {} {} | {} examples", o.model, task, o.part, examples);
