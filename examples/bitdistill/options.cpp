@@ -399,7 +399,7 @@ class command_line {
   }
 
   void add_seed(CLI::App* c, const char* what) {
-    constexpr whole_range any{0, std::numeric_limits<std::uint64_t>::max()};
+    static constexpr whole_range any{0, std::numeric_limits<std::uint64_t>::max()};
     c->add_option_function<std::string>(
          "--seed",
          [this](const std::string& text) {

@@ -107,18 +107,12 @@ if(MACHINE_i686_linux_gnu_g__)
                    -P "${CMAKE_CURRENT_SOURCE_DIR}/compile/check.cmake")
 endif()
 
-# The Python package ziglang has the headers and libraries of musl and macOS. Programs for musl run
-# here; those for macOS are only linked. Catch2 needs two macros there.
+# The Python package ziglang has the headers and libraries of macOS. The program is only linked. Catch2
+# needs two macros there. tests/other_systems/ builds more for macOS on AArch64.
 if(TERN_ZIG)
-  set(zig "${TERN_ZIG}" c++ -fno-sanitize=undefined)
-  set(catch2_macros -include cfloat "-DINFINITY=__builtin_inff()")
-  tern_machine(musl COMPILER ${zig} -target x86_64-linux-musl FLAGS -O0
-               SOURCES core/*.cpp isa/*.cpp quant/*.cpp pack/*.cpp
-               CASES ${short} RUNS run::)
-  tern_machine(macos_aarch64 COMPILER ${zig} -target aarch64-macos FLAGS -O0 MAIN_FLAGS ${catch2_macros}
-               SOURCES core/*.cpp ${kernels} "${all_headers}")
-  tern_machine(macos_x86_64 COMPILER ${zig} -target x86_64-macos FLAGS -O0 MAIN_FLAGS ${catch2_macros}
-               SOURCES core/*.cpp isa/*.cpp "${all_headers}")
+  tern_machine(macos_x86_64
+    COMPILER "${TERN_ZIG}" c++ -fno-sanitize=undefined -target x86_64-macos FLAGS -O0
+    MAIN_FLAGS -include cfloat "-DINFINITY=__builtin_inff()" SOURCES core/*.cpp isa/*.cpp)
 else()
-  tern_skipped_test(machines/zig "musl and macOS need zig (scripts/zig.sh)")
+  tern_skipped_test(machines/macos_x86_64 "macOS needs zig (scripts/zig.sh)")
 endif()

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Runs the main paths of bitdistill for Windows in wine, in a folder whose name is not ASCII.
-# Arguments: wine, the program.
+# Runs the main paths of bitdistill for another system, in a folder whose name is not ASCII.
+# Arguments: the program, behind the emulator where it needs one.
 set -euo pipefail
-wine=$1
-program=$2
+program=("$@")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 here='grüß 日本'
 mkdir "$here"
 
-bitdistill() { "$wine" "$program" "$@"; }
+bitdistill() { "${program[@]}" "$@"; }
 
 fail() {
   echo "FAILED: $1"
@@ -34,7 +33,7 @@ demo=(demo --out "$here/run" --threads 2 --set "${settings[@]}" continual.steps=
 
 # A run is stopped by Ctrl-C on a terminal while it pretrains, and then continued to its end.
 mkfifo keys
-script -qec "'$wine' '$program' $(printf "'%s' " "${demo[@]}") base.steps=100000" typed \
+script -qec "$(printf "'%s' " "${program[@]}" "${demo[@]}") base.steps=100000" typed \
   <keys >/dev/null &
 exec 3>keys
 for ((i = 0; i < 300; ++i)); do
