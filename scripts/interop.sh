@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs other people's programs below build/interop (a Python environment with the packages of
-# tests/requirements.txt, a small real model and llama.cpp's prebuilt libraries), then runs the tests that
-# read and write files with them, and those that compute the values of tests/oracle again.
+# tests/requirements.txt, a small real model and llama.cpp's prebuilt libraries) and Chromium, then runs the
+# tests that read and write files with them, and those that compute the values of tests/oracle again.
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -29,7 +29,7 @@ fetch_llama_cpp() {
 }
 
 [[ "$(uname -sm)" == "Linux x86_64" ]] || skip "llama.cpp's libraries are for Linux on x86-64"
-setup_packages python3 python3-venv
+setup_packages python3 python3-venv chromium
 wanted=$(cat tests/requirements.txt && echo "$model $llama_cpp")
 if [[ "$(cat "$environment/complete" 2>/dev/null)" != "$wanted" ]]; then
   rm -rf "$environment"
@@ -41,7 +41,7 @@ if [[ "$(cat "$environment/complete" 2>/dev/null)" != "$wanted" ]]; then
 fi
 
 cmake --preset release
-cmake --build --preset release -j "$(build_jobs)" --target interop_gguf interop_bitnet
+cmake --build --preset release -j "$(build_jobs)" --target interop_gguf interop_bitnet bitdistill
 ctest --preset release -j 2 --no-tests=error -R '^(interop|oracle)/' "$@"
 if grep 'skipped: needs' build/release/Testing/Temporary/LastTest.log; then
   die "the environment in $environment lacks something"

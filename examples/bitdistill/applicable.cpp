@@ -72,10 +72,10 @@ void require_applicable_to_task(const options& o) {
 }
 
 /// Endings of names that say of what kind a file is.
-constexpr std::array<std::string_view, 24> file_endings{
-    ".gguf", ".safetensors", ".json", ".jsonl", ".ndjson", ".tsv", ".csv", ".txt",
-    ".md",   ".bin",         ".pt",   ".pth",   ".pkl",    ".npz", ".npy", ".model",
-    ".onnx", ".h5",          ".gz",   ".zst",   ".zip",    ".tar", ".svg", ".state"};
+constexpr std::array<std::string_view, 25> file_endings{
+    ".gguf", ".safetensors", ".json", ".jsonl", ".ndjson", ".tsv",   ".csv",   ".txt",  ".md",
+    ".bin",  ".pt",          ".pth",  ".pkl",   ".npz",    ".npy",   ".model", ".onnx", ".h5",
+    ".gz",   ".zst",         ".zip",  ".tar",   ".svg",    ".state", ".html"};
 
 /// Refuses a name that ends as files of another kind than `made` do.
 void require_name(const char* option, const std::string& path,
@@ -96,6 +96,8 @@ void require_output_names(const options& o) {
     require_name("--out", o.out, {}, "--to " + o.to + " makes a folder");
   else if (o.command == "tokenizer")
     require_name("--out", o.out, {".json"}, "the tokenizer is written as a tokenizer.json");
+  else if (o.command == "report")
+    require_name("--out", o.out, {".html"}, "the report is a page of HTML");
   else
     require_name("--out", o.out, {}, o.command + " makes a folder");
   require_name("--predictions", o.predictions, {".jsonl", ".ndjson", ".json", ".txt"},

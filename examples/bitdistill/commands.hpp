@@ -13,5 +13,7 @@ void generate(const options& o);      ///< generate
 void bench(const options& o);         ///< bench
 void quantize(const options& o);      ///< quantize
 void export_model(const options& o);  ///< export
+void report(const options& o);        ///< report
+void watch(const options& o);         ///< watch
 
 }  // namespace bitdistill

@@ -1,19 +1,17 @@
 // The command inspect: shows what a model, a saved state or the directory of a run holds.
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
-#include <numeric>
+#include <utility>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "parameter_table.hpp"
+#include "report/pictures.hpp"
 #include "tern/checkpoint/load_config.hpp"
 #include "tern/io/safetensors_shards.hpp"
 #include "tern/io/text_file.hpp"
-#include "tern/recipe/result_row.hpp"
 
 namespace bitdistill {
 namespace {
@@ -77,43 +75,47 @@ void print_run(const fs::path& directory, const nlohmann::json& config) {
     fmt::print("\n{}", tern::read_text(directory / "table.txt"));
 }
 
-/// Values of a sample with their mean and standard deviation.
-struct sample {
-  std::vector<double> values;
-
-  [[nodiscard]] double mean() const {
-    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+/// The metric's mean over the runs of a group with its standard error, and how it differs from the
+/// table's first method.
+std::string mean_text(const run_group& group, const std::string& method, const std::string& first,
+                      const std::string& metric) {
+  std::vector<double> values, references;
+  const auto reference = values_of(group, first, metric);
+  for (const auto& [seed, value] : values_of(group, method, metric)) {
+    values.push_back(value);
+    if (const auto at = reference.find(seed); at != reference.end())
+      references.push_back(at->second);
   }
-  [[nodiscard]] double deviation() const {
-    const double m = mean();
-    double squares = 0;
-    for (const double v : values) squares += (v - m) * (v - m);
-    return std::sqrt(squares / static_cast<double>(values.size() - 1));
-  }
-};
+  if (values.empty()) return "";
+  const auto s = tern::statistics_of(values);
+  std::string text = fmt::format("  {} {:.2f} +- {:.2f}", metric, s.mean, s.standard_error());
+  if (method == first || references.size() != values.size()) return text;
+  const auto pair = tern::compare_pairs(values, references);
+  return text + fmt::format(" ({:+.2f} +- {:.2f}{})", pair.difference.mean,
+                            pair.difference.standard_error(),
+                            pair.distinguishable ? "" : ", not distinguishable");
+}
 
-/// Prints the mean and the deviation of every metric, for each method that all runs have.
-void print_means(const std::vector<std::string>& runs) {
-  std::vector<std::string> order;
-  std::map<std::string, std::map<std::string, sample>> columns;
-  for (const auto& run : runs)
-    for (const tern::result_row& row : tern::read_table(run)) {
-      if (!columns.contains(row.method)) order.push_back(row.method);
-      auto& method = columns[row.method];
-      for (const auto& [name, value] : row.metrics) method[name].values.push_back(value);
-      method["megabytes"].values.push_back(row.megabytes);
-      method["tokens/s"].values.push_back(row.tokens_per_second);
+/// Prints the tables of runs that differ only in their seed as means.
+void print_means(const std::vector<std::string>& paths) {
+  std::vector<run_record> runs;
+  for (const auto& path : paths) {
+    runs.push_back(read_run(path));
+    if (runs.back().rows.empty())
+      throw tern::config_error("'" + path + "' has no table: the run is not finished");
+  }
+  const auto groups = group_runs(std::move(runs));
+  const auto metrics = metrics_of(groups);
+  for (const run_group& group : groups) {
+    fmt::print(
+        "{}{} runs: mean +- standard error (difference to the first method, paired by seed)\n",
+        group.name.empty() ? "" : group.name + ": ", group.runs.size());
+    const auto methods = methods_of(group);
+    for (const auto& method : methods) {
+      std::string text = fmt::format("{:<28}", method);
+      for (const auto& metric : metrics) text += mean_text(group, method, methods[0], metric);
+      fmt::print("{}\n", text);
     }
-  fmt::print("mean of {} runs\n", runs.size());
-  for (const auto& method : order) {
-    auto& all = columns[method];
-    if (all.at("megabytes").values.size() != runs.size()) continue;
-    std::string text = fmt::format("{:<28}", method);
-    for (const auto& [name, values] : all)
-      if (name != "megabytes" && name != "tokens/s")
-        text += fmt::format("  {} {:.2f} +- {:.2f}", name, values.mean(), values.deviation());
-    fmt::print("{}  {:.3f} MB  {} tokens/s\n", text, all.at("megabytes").mean(),
-               multiple(all.at("tokens/s").mean()));
   }
 }
 

@@ -25,6 +25,8 @@ void dispatch(const bitdistill::options& o) {
   if (o.command == "bench") return bitdistill::bench(o);
   if (o.command == "quantize") return bitdistill::quantize(o);
   if (o.command == "export") return bitdistill::export_model(o);
+  if (o.command == "report") return bitdistill::report(o);
+  if (o.command == "watch") return bitdistill::watch(o);
   bitdistill::train(o);
 }
 

@@ -51,6 +51,8 @@ class command_line {
     add_distill();
     add_eval();
     add_inspect();
+    add_report();
+    add_watch();
     add_generate();
     add_quantize();
     add_export();
@@ -236,6 +238,25 @@ class command_line {
                   "Directory of a run or a model, or a .gguf, .safetensors or .state file; for "
                   "several runs the means of their tables are shown")
         ->required();
+  }
+
+  void add_report() {
+    auto* c = subcommand("report", "Write one HTML page about runs: results, pictures, settings",
+                         "  bitdistill report runs/demo --out report.html\n"
+                         "  bitdistill report runs/table5-1 runs/table5-2 --out report.html\n"
+                         "  bitdistill report ternary --out report.html --pictures pictures");
+    c->add_option("path", o.paths,
+                  "Directories of runs, or folders that quantize wrote; runs that differ only in "
+                  "their seed are shown as means with errors")
+        ->required();
+    c->add_option("--out", o.out, "HTML file to write; an older one is replaced")->required();
+    c->add_option("--pictures", o.pictures, "Folder for the pictures as SVG files");
+  }
+
+  void add_watch() {
+    auto* c = subcommand("watch", "Follow a run: steps, loss, speed and time left of each stage",
+                         "  bitdistill watch runs/demo");
+    c->add_option("path", o.paths, "Directory of the run")->required()->expected(1);
   }
 
   void add_generate() {

@@ -15,7 +15,7 @@ struct options {
   std::string command;          ///< the subcommand
   std::set<std::string> given;  ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
-  std::string data, prompt, answer, predictions, separator;
+  std::string data, prompt, answer, predictions, separator, pictures;
   std::vector<std::string> corpus, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
@@ -24,7 +24,7 @@ struct options {
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
   std::size_t calibration_tokens = 16384;
   std::string part = "reported";   ///< part of the task that eval measures
-  std::vector<std::string> paths;  ///< what inspect shows
+  std::vector<std::string> paths;  ///< what inspect, report and watch show
 
   // The options of commands that run models: generate, bench, eval --perplexity and export.
   std::vector<std::string> stop, formats{"base3"};

@@ -40,6 +40,7 @@ endforeach()
 
 # Inputs and programs that other people have, where they are at hand.
 if(TARGET bitdistill)
+  python_test(interop/report_page 300 interop/report_page.py "$<TARGET_FILE:bitdistill>")
   python_test(cases/files 300 cases/files.py "$<TARGET_FILE:bitdistill>")
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")

@@ -1,0 +1,209 @@
+#include "report/page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "format.hpp"
+
+namespace bitdistill {
+namespace {
+
+using svg::escaped;
+
+constexpr std::string_view page_style = R"(
+:root { color-scheme: light dark; --paper: #fafafa; --text: #1d1f21; --faint: #667; --line: #dcdfe3; --differs: #fff1c9 }
+@media (prefers-color-scheme: dark) { :root { --paper: #121416; --text: #e8e8e8; --faint: #a0a6ad; --line: #33373c; --differs: #4a3f16 } }
+body { margin: 0 auto; max-width: 960px; padding: 16px; background: var(--paper); color: var(--text); font: 16px/1.45 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .6rem }
+.faint { color: var(--faint) } .wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+th button { all: unset; cursor: pointer; font-weight: 600 } th button:focus-visible { outline: 2px solid #56b4e9 }
+tr.differs td { background: var(--differs) } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 14px }
+pre { overflow-x: auto; padding: .7rem; border: 1px solid var(--line); border-radius: 6px; font-size: .85rem }
+@media print { body { max-width: none } .pictures { grid-template-columns: 1fr 1fr } svg { break-inside: avoid } details { display: block } }
+)";
+
+// A click on a heading sorts by the numbers in its column, or by its words.
+constexpr std::string_view page_script = R"(
+for (const button of document.querySelectorAll("th button"))
+  button.onclick = () => {
+    const head = button.closest("th"), body = head.closest("table").tBodies[0];
+    const column = [...head.parentNode.children].indexOf(head);
+    const down = head.getAttribute("aria-sort") !== "descending";
+    for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = (row) => row.children[column].dataset.value ?? row.children[column].textContent;
+    const order = (a, b) => (isNaN(key(a)) || isNaN(key(b)) ? key(b).localeCompare(key(a)) : key(b) - key(a));
+    body.append(...[...body.rows].sort((a, b) => (down ? order(a, b) : order(b, a))));
+  };
+)";
+
+std::string sort_heading(const std::string& text) {
+  return fmt::format("<th scope=\"col\"><button>{}</button></th>", escaped(text));
+}
+
+std::string cell(double value, const std::string& text) {
+  return fmt::format("<td data-value=\"{}\">{}</td>", value, text);
+}
+
+std::vector<double> in_order(const std::map<std::uint64_t, double>& values) {
+  std::vector<double> list;
+  for (const auto& [seed, value] : values) list.push_back(value);
+  return list;
+}
+
+/// "93.35 ± 0.23", without an error where there is one value.
+std::string mean_and_error(const tern::sample_statistics& s) {
+  return s.count > 1 ? fmt::format("{:.2f} ± {:.2f}", s.mean, s.standard_error())
+                     : fmt::format("{:.2f}", s.mean);
+}
+
+/// The difference to the reference over the seeds that both have.
+std::string difference_cell(const std::map<std::uint64_t, double>& values,
+                            const std::map<std::uint64_t, double>& reference) {
+  std::vector<double> first, second;
+  for (const auto& [seed, value] : values)
+    if (const auto at = reference.find(seed); at != reference.end()) {
+      first.push_back(value);
+      second.push_back(at->second);
+    }
+  if (first.empty()) return "<td></td>";
+  const auto pair = tern::compare_pairs(first, second);
+  std::string text = fmt::format("{:+.2f}", pair.difference.mean);
+  if (pair.difference.count > 1)
+    text += fmt::format(" ± {:.2f}{}", pair.difference.standard_error(),
+                        pair.distinguishable ? "" : ", not distinguishable");
+  return cell(pair.difference.mean, text);
+}
+
+/// The results: a row for each method of each group. Differences are to the first row of all.
+std::string results_section(const std::vector<run_group>& groups) {
+  const auto metrics = metrics_of(groups);
+  if (metrics.empty()) return "<p>No run has a table yet.</p>\n";
+  const run_group* reference_group = nullptr;
+  std::string reference, head = sort_heading("Method"), body;
+  for (const auto& metric : metrics) head += sort_heading(metric);
+  for (const run_group& group : groups)
+    for (const auto& method : methods_of(group)) {
+      const bool first = reference_group == nullptr;
+      if (first) {
+        reference_group = &group;
+        reference = method;
+        head += sort_heading("to " + label_of(group, method)) + sort_heading("Seeds") +
+                sort_heading("Size, MB") + sort_heading("Tokens/s");
+      }
+      body += "<tr><td>" + escaped(label_of(group, method)) + "</td>";
+      for (const auto& metric : metrics) {
+        const auto values = in_order(values_of(group, method, metric));
+        if (values.empty()) {
+          body += "<td></td>";
+          continue;
+        }
+        const auto s = tern::statistics_of(values);
+        body += cell(s.mean, mean_and_error(s));
+      }
+      const auto values = values_of(group, method, metrics[0]);
+      body += first ? "<td></td>"
+                    : difference_cell(values, values_of(*reference_group, reference, metrics[0]));
+      const auto megabytes = in_order(values_of(group, method, "megabytes"));
+      const auto speed = in_order(values_of(group, method, "tokens_per_second"));
+      body += cell(static_cast<double>(values.size()), std::to_string(values.size())) +
+              cell(tern::statistics_of(megabytes).mean,
+                   fmt::format("{:.3f}", tern::statistics_of(megabytes).mean)) +
+              cell(tern::statistics_of(speed).mean, multiple(tern::statistics_of(speed).mean)) +
+              "</tr>\n";
+    }
+  return "<div class=\"wide\"><table><thead><tr>" + head + "</tr></thead><tbody>\n" + body +
+         "</tbody></table></div>\n<p class=\"faint\">Behind ± stands the standard error of the "
+         "mean over "
+         "the seeds. Differences are paired by seed; one is not distinguishable where 0 lies in "
+         "its "
+         "confidence interval of 95 %. A click on a heading sorts.</p>\n";
+}
+
+std::string runs_section(const std::vector<run_group>& groups) {
+  std::string out = "<ul>\n";
+  for (const run_group& group : groups)
+    for (const run_record& run : group.runs)
+      out += fmt::format("<li>{}<code>{}</code>: {}, task {}, seed {}{}</li>\n",
+                         group.name.empty() ? "" : group.name + ": ",
+                         escaped(run.directory.string()), escaped(run.title), escaped(run.task),
+                         run.seed, run.rows.empty() ? ", under way" : "");
+  return out + "</ul>\n";
+}
+
+/// The settings, those that differ between groups first and marked.
+std::string settings_section(const std::vector<run_group>& groups) {
+  std::set<std::string> names;
+  for (const run_group& group : groups)
+    for (const auto& [name, value] : group.settings) names.insert(name);
+  std::string head = "<th scope=\"col\">Setting</th>", different, equal;
+  for (const run_group& group : groups)
+    head += "<th scope=\"col\">" + (group.name.empty() ? "Value" : group.name) + "</th>";
+  for (const auto& name : names) {
+    std::set<std::string> values;
+    std::string row = "<td>" + escaped(name) + "</td>";
+    for (const run_group& group : groups) {
+      const auto at = group.settings.find(name);
+      const std::string value = at == group.settings.end() ? "" : at->second;
+      values.insert(value);
+      row += "<td class=\"text\">" + escaped(value) + "</td>";
+    }
+    if (values.size() > 1)
+      different += "<tr class=\"differs\">" + row + "</tr>\n";
+    else
+      equal += "<tr>" + row + "</tr>\n";
+  }
+  const auto table = [&](const std::string& rows) {
+    return "<div class=\"wide\"><table><thead><tr>" + head + "</tr></thead><tbody>\n" + rows +
+           "</tbody></table></div>\n";
+  };
+  std::string out;
+  if (!different.empty()) out += "<p>These settings differ:</p>\n" + table(different);
+  return out + "<details><summary>" +
+         (different.empty() ? "All settings" : "Settings that are equal") + "</summary>\n" +
+         table(equal) + "</details>\n";
+}
+
+std::string commands_section(const std::vector<run_group>& groups) {
+  std::string out = "<pre>";
+  for (const run_group& group : groups)
+    for (const run_record& run : group.runs)
+      out += escaped(fmt::format("bitdistill run --recipe '{}' --out NEW\n",
+                                 (run.directory / "config.json").string()));
+  return out +
+         "</pre>\n<p class=\"faint\">The file holds all settings and the seed. Paths in it are "
+         "those of the machine that ran it.</p>\n";
+}
+
+}  // namespace
+
+std::string report_page(const std::vector<run_group>& groups,
+                        const std::vector<picture>& pictures) {
+  const std::string title = groups.empty() ? "Calibration" : groups.front().runs.front().title;
+  std::string body = "<h1>" + escaped(title) + "</h1>\n";
+  if (!groups.empty())
+    body += runs_section(groups) + "<h2>Results</h2>\n" + results_section(groups);
+  body += "<h2>Pictures</h2>\n<div class=\"pictures\">\n";
+  for (const picture& p : pictures) body += p.svg;
+  body += "</div>\n";
+  if (!groups.empty())
+    body += "<h2>Settings</h2>\n" + settings_section(groups) + "<h2>Commands</h2>\n" +
+            commands_section(groups);
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, "
+      "initial-scale=1\">\n<title>{}</title>\n"
+      "<link rel=\"icon\" "
+      "href=\"data:,\">\n<style>{}{}</style>\n</head>\n<body>\n{}<script>{}</script>\n"
+      "</body>\n</html>\n",
+      escaped(title), page_style, svg::style(), body, page_script);
+}
+
+}  // namespace bitdistill
