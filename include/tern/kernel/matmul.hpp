@@ -145,9 +145,11 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     return kernel::problem<Format>{p.weights,
                                    x.data,
                                    x.row_stride,
+                                   0,
                                    most != 0 && !tiled,
                                    parts,
                                    row_sums.data,
+                                   0,
                                    p.out.data,
                                    p.out.row_stride,
                                    kernel::problem<Format>::groups_of_task(x.cols, parts)};
@@ -157,14 +159,22 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                         const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);
     const auto sums = p.out.block(token, row, tokens, rows);
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      kernel::problem<Format> group = groups[g];
-      group.weights = p.weights.group_view(g);
+    std::size_t alone = groups.size();  // groups whose sums leave the kernel
+    kernel::group_scaling scaling;
+    if constexpr (std::same_as<Epilogue, rescale<float>>)
+      if (alone > 1 && p.weights.group_lines() <= kernel.scaled_lines)
+        alone = p.epilogue.begin({token, row, sums}, alone, scaling);
+    for (std::size_t g = 0; g < alone; ++g) {
+      kernel::problem<Format> group = groups.one(p.weights, g);
       group.out = p.out.data;
       group.out_stride = p.out.row_stride;
       kernel.compute(group, i, i + 1, bytes);
       p.epilogue({token, row, sums, g});
     }
+    if (alone == groups.size()) return;
+    kernel::problem<Format> rest = groups.from(p.weights, alone);
+    rest.scaling = scaling;
+    kernel.compute(rest, i, i + 1, bytes);
   };
   std::size_t tasks = 0;
   for (const auto& p : products) tasks += whole(p).tasks();

@@ -69,32 +69,75 @@ TERN_INLINE void tile_line(const Line& line, const std::int8_t* x, sum (&a)[n], 
   (tile_step<Format, plane>(line, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// Computes out[t][0 .. tile_rows) over the columns of `lines` lines. The sums start with
-/// least_code * row_sums[t], or, where row_sums is null, with what `out` holds.
+/// What a tile leaves: sums, which start with least_code * row_sums[t], or, where row_sums is null,
+/// with what they are. Where y is not null, the sums of each group of columns are scaled and added
+/// to y instead. Rows of `sums` and y are `stride` apart.
+struct tile_result {
+  const std::int32_t* row_sums;
+  std::int32_t* sums;
+  float* y;
+  std::size_t stride;
+  std::size_t group_lines;    ///< lines of a group of columns
+  std::size_t row_sums_step;  ///< from one group of columns to the next
+  const float* x_scales;      ///< of the tile's tokens
+  const float* w_scales;      ///< of the tile's rows, group after group
+};
+
+/// Adds the scaled sums of a group of columns to y.
+template <class Format, std::size_t... t>
+TERN_INLINE void scale_tile(const tile_result& to, const std::int32_t* row_sums,
+                            const float* w_scales, const sum (&a)[sizeof...(t)],
+                            const sum (&b)[sizeof...(t)], std::index_sequence<t...>) {
+  constexpr std::size_t half = tile_rows / 2;
+  const auto first = ops::load_reals(w_scales), second = ops::load_reals(w_scales + half);
+  const float* const x_scales = to.x_scales;
+  float* const y = to.y;
+  const std::size_t stride = to.stride;
+  const auto finish = [&](std::size_t token) __attribute__((always_inline)) {
+    const ops::reg start = ops::fill(Format::least_code * row_sums[token]);
+    ops::add_scaled(y + token * stride, ops::add(start, widen<Format>(a[token])), x_scales[token],
+                    first);
+    ops::add_scaled(y + token * stride + half, ops::add(start, widen<Format>(b[token])),
+                    x_scales[token], second);
+  };
+  (finish(t), ...);
+}
+
+/// Multiplies the tile's rows with sizeof...(t) tokens over the columns of `lines` lines.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t lines,
-                            const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
-                            std::index_sequence<t...>) {
-  sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
-  for (; lines != 0; --lines, x += Format::cols * sizeof...(t))
-    tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
-  const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
-      __attribute__((always_inline)) {
-    const ops::reg start =
-        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
-    ops::store(to, ops::add(start, widen<Format>(products)));
-  };
-  (finish(a[t], out + t * out_stride, t), ...);
-  (finish(b[t], out + t * out_stride + tile_rows / 2, t), ...);
+                            const tile_result& to, std::index_sequence<t...> tokens) {
+  const std::int32_t* row_sums = to.row_sums;
+  const float* w_scales = to.w_scales;
+  const std::size_t group_lines = to.group_lines;
+  do {
+    std::size_t left = lines < group_lines ? lines : group_lines;
+    lines -= left;
+    sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
+    for (; left != 0; --left, x += Format::cols * sizeof...(t))
+      tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
+    if (to.y != nullptr) {
+      scale_tile<Format>(to, row_sums, w_scales, a, b, tokens);
+      row_sums += to.row_sums_step;
+      w_scales += tile_rows;
+      continue;
+    }
+    const auto finish = [&](sum products, std::int32_t * sums, std::size_t token)
+        __attribute__((always_inline)) {
+      const ops::reg start =
+          row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(sums);
+      ops::store(sums, ops::add(start, widen<Format>(products)));
+    };
+    (finish(a[t], to.sums + t * to.stride, t), ...);
+    (finish(b[t], to.sums + t * to.stride + tile_rows / 2, t), ...);
+  } while (lines != 0);
 }
 
 /// Calls tile() for n tokens, where first <= n < first + sizeof...(i).
 template <class Format, std::size_t first, class Digits, std::size_t... i>
 inline void tile_of(std::size_t n, Digits digits, const std::int8_t* x, std::size_t lines,
-                    const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
-                    std::index_sequence<i...>) {
-  ((n == first + i ? tile<Format>(digits, x, lines, row_sums, out, out_stride,
-                                  std::make_index_sequence<first + i>{})
+                    const tile_result& to, std::index_sequence<i...>) {
+  ((n == first + i ? tile<Format>(digits, x, lines, to, std::make_index_sequence<first + i>{})
                    : void()),
    ...);
 }
@@ -111,11 +154,28 @@ inline void unpack_digits(packed_digits<Format> from, std::size_t lines, std::ui
 }
 
 /// Copies `rows` numbers of each token.
-inline void copy_rows(const std::int32_t* from, std::size_t from_stride, std::int32_t* to,
-                      std::size_t to_stride, std::size_t tokens, std::size_t rows) {
+template <class T>
+inline void copy_rows(const T* from, std::size_t from_stride, T* to, std::size_t to_stride,
+                      std::size_t tokens, std::size_t rows) {
   for (std::size_t t = 0; t < tokens; ++t)
     std::memcpy(to + t * to_stride, from + t * from_stride, rows * sizeof *to);
 }
+
+/// Lines whose digits are unpacked at a time: at most 64, and no more than may be added up
+/// before `widen`.
+template <class Format>
+inline constexpr std::size_t unpacked_lines =
+    max_dots<Format> / (Format::cols / 4) < 64 ? max_dots<Format> / (Format::cols / 4) : 64;
+
+/// Bytes of their digits.
+template <class Format>
+inline constexpr std::size_t digit_bytes =
+    unpacked_lines<Format> * plain_digits<Format>::line_bytes;
+
+/// Bytes of their digits and, behind them, of a scale for each row and group of columns.
+template <class Format>
+inline constexpr std::size_t unpacked_bytes =
+    digit_bytes<Format> + unpacked_lines<Format> * tile_rows * sizeof(float);
 
 /// Multiplies up to tile_rows rows from `row` on with all groups of a task, over the columns of
 /// lines [line, line + lines).
@@ -135,23 +195,43 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_line)};
   const bool few = p.parts.groups <= digit_reader<Format>::direct_groups;
   if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
+  const group_scaling& scaling = p.scaling;
+  const bool scaled = scaling.y != nullptr, direct = rows == tile_rows;
+  const std::size_t group_lines = scaled ? p.group_lines() : lines, first = line / group_lines;
+  auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
+  for (std::size_t g = 0; scaled && g * group_lines < lines; ++g) {
+    if (!direct) std::memset(w_scales + g * tile_rows, 0, tile_rows * sizeof *w_scales);
+    scaling.copy_scales(row, rows, first + g, w_scales + g * tile_rows);
+  }
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
-    const std::int8_t* x = p.x + token * p.x_stride + n * line * Format::cols;
-    const std::int32_t* row_sums = line == 0 ? p.row_sums + token : nullptr;
-    std::int32_t* out = p.out + token * p.out_stride + row;
-    std::int32_t edge[most * tile_rows];
-    const bool direct = rows == tile_rows;
-    std::int32_t* to = direct ? out : edge;
-    const std::size_t to_stride = direct ? p.out_stride : tile_rows;
-    if (!direct && row_sums == nullptr) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
-    if (few)
-      tile_of<Format, fewest>(n, packed, x, lines, row_sums, to, to_stride,
-                              std::make_index_sequence<most - fewest + 1>{});
-    else
-      tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, row_sums, to, to_stride,
-                             std::make_index_sequence<most - least + 1>{});
-    if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
+    const std::int8_t* x = p.x + token * p.x_stride + n * (p.x_first + line * Format::cols);
+    const auto multiply = [&](const tile_result& to) {
+      if (few)
+        tile_of<Format, fewest>(n, packed, x, lines, to,
+                                std::make_index_sequence<most - fewest + 1>{});
+      else
+        tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, to,
+                               std::make_index_sequence<most - least + 1>{});
+    };
+    if (scaled) {
+      float x_scales[most], edge[most * tile_rows];
+      for (std::size_t t = 0; t < n; ++t) x_scales[t] = scaling.x_scales[token + t];
+      float* const y = scaling.y + token * scaling.y_stride + row;
+      if (!direct) copy_rows(y, scaling.y_stride, edge, tile_rows, n, rows);
+      multiply({p.row_sums + first * p.row_sums_step + token, nullptr, direct ? y : edge,
+                direct ? scaling.y_stride : tile_rows, group_lines, p.row_sums_step, x_scales,
+                w_scales});
+      if (!direct) copy_rows(edge, tile_rows, y, scaling.y_stride, n, rows);
+    } else {
+      const std::int32_t* row_sums = line == 0 ? p.row_sums + token : nullptr;
+      std::int32_t edge[most * tile_rows];
+      std::int32_t* const out = p.out + token * p.out_stride + row;
+      if (!direct && row_sums == nullptr) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
+      multiply({row_sums, direct ? out : edge, nullptr, direct ? p.out_stride : tile_rows,
+                group_lines, 0, nullptr, nullptr});
+      if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
+    }
   }
 }
 
@@ -161,25 +241,17 @@ inline std::size_t group_size(std::size_t tokens) {
   return tokens <= ops::matvec_tokens ? 0 : ops::tile_tokens;
 }
 
-/// Lines whose digits are unpacked at a time: at most 64, and no more than may be added up
-/// before `widen`.
-template <class Format>
-inline constexpr std::size_t unpacked_lines =
-    max_dots<Format> / (Format::cols / 4) < 64 ? max_dots<Format> / (Format::cols / 4) : 64;
-
-/// Bytes of their digits.
-template <class Format>
-inline constexpr std::size_t unpacked_bytes =
-    unpacked_lines<Format> * plain_digits<Format>::line_bytes;
-
 /// Tasks [begin, end) of the problem. Where tokens stand in groups, `bytes` points to
 /// unpacked_bytes<Format> of memory that begin at a cache line.
 template <class Format>
 inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end,
                     std::uint8_t* bytes) {
-  constexpr std::size_t most = unpacked_lines<Format>;
-  const std::size_t lines = p.weights.panel_lines();
-  const std::size_t chunks = (lines + most - 1) / most, chunk = (lines + chunks - 1) / chunks;
+  // Chunks of lines; where sums are scaled, of whole groups of columns.
+  const std::size_t lines = p.weights.panel_lines(),
+                    unit = p.scaling.y == nullptr ? 1 : p.group_lines(),
+                    units = (lines + unit - 1) / unit, most = unpacked_lines<Format> / unit,
+                    chunks = (units + most - 1) / most,
+                    chunk = (units + chunks - 1) / chunks * unit;
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (!p.grouped) {
@@ -196,4 +268,5 @@ inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end
 
 /// The functions of the level.
 template <class Format>
-inline constexpr entry<Format> entry_of{compute<Format>, group_size, unpacked_bytes<Format>};
+inline constexpr entry<Format> entry_of{compute<Format>, group_size, unpacked_bytes<Format>,
+                                        unpacked_lines<Format>};
