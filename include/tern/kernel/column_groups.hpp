@@ -1,7 +1,7 @@
 // A product cut into groups of columns that share a scale. Activations stand in the layout of the
-// kernel, where each group begins with whole lines, and each group has row sums. So a group is a
-// problem of its own, and so are all groups from some one on. Most weights are one group; weights
-// with a scale for every 64 columns, for instance, are many.
+// kernel, where each group begins with whole lines, and the sums of each start with a number for
+// each token. So a group is a problem of its own, and so are all groups from some one on. Most
+// weights are one group; weights with a scale for every 64 columns, for instance, are many.
 #pragma once
 
 #include <algorithm>
@@ -50,31 +50,38 @@ class column_groups {
  public:
   /// Bytes of workspace that are enough at any address.
   static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
-    const std::size_t sums = w.groups() <= 1 ? 0 : w.groups() * x.rows * sizeof(std::int32_t) + 3;
-    if (x.rows <= 1 && readable(w, x)) return sums;
+    const std::size_t numbers = w.groups() * x.rows,
+                      starts = numbers <= 1 ? 0 : numbers * sizeof(std::int32_t) + 3;
+    if (x.rows <= 1 && readable(w, x)) return starts;
     // 63 bytes to begin at a cache line; 16 bytes, since kernels may read 16 where a token has 4.
-    return sums + 63 + w.groups() * x.rows * tiled_cols(padded_cols(w.group_view(0))) + 16;
+    return starts + 63 + w.groups() * x.rows * tiled_cols(padded_cols(w.group_view(0))) + 16;
   }
 
-  /// `whole` is the problem of all columns, x (N, K) the activations as the caller has them.
+  /// `whole` is the problem of all columns but for its `starts`, x (N, K) the activations as the
+  /// caller has them, and row_sums (N) their sums.
   /// `tiled` asks for the layout of tile_tokens(). The workspace must live as long as this object.
-  column_groups(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
-                std::span<std::byte> workspace, executor_ref ex)
+  column_groups(const problem<Format>& whole, matrix_view<const std::int8_t> x,
+                const std::int32_t* row_sums, bool tiled, std::span<std::byte> workspace,
+                executor_ref ex)
       : whole_(whole), tiled_(tiled) {
     const packed_view<Format>& w = whole.weights;
     const std::size_t groups = w.groups();
     auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
-    if (groups > 1) {
-      at += -reinterpret_cast<std::uintptr_t>(at) % sizeof(std::int32_t);
-      auto* const sums = reinterpret_cast<std::int32_t*>(at);
-      at += groups * x.rows * sizeof *sums;
-      whole_.row_sums = sums;
-      whole_.row_sums_step = x.rows;
+    std::int32_t* starts = &only_start_;
+    if (groups * x.rows > 1) {
+      at += -reinterpret_cast<std::uintptr_t>(at) % sizeof *starts;
+      starts = reinterpret_cast<std::int32_t*>(at);
+      at += groups * x.rows * sizeof *starts;
+    }
+    whole_.starts = starts;
+    for (std::size_t n = 0; groups == 1 && n < x.rows; ++n)
+      starts[n] = Format::least_code * row_sums[n];
+    if (groups > 1)
       for_each_row(groups, x.rows * w.scale_cols, ex, [&](std::size_t i) {
         const auto part = x.col_block(i * w.scale_cols, w.group_view(i).cols);
-        for (std::size_t n = 0; n < x.rows; ++n) sums[i * x.rows + n] = row_sum(part.row(n));
+        for (std::size_t n = 0; n < x.rows; ++n)
+          starts[i * x.rows + n] = Format::least_code * row_sum(part.row(n));
       });
-    }
     if (!whole.grouped && !tiled && readable(w, x)) {
       group_cols_ = w.scale_cols;
       return;
@@ -90,6 +97,10 @@ class column_groups {
       copy(x.col_block(i * w.scale_cols, w.group_view(i).cols),
            {at, whole_.x_stride, i * group_cols_, copied_cols(w.group_view(i))}, ex);
   }
+
+  // Problems point into the object.
+  column_groups(const column_groups&) = delete;
+  column_groups& operator=(const column_groups&) = delete;
 
   /// Number of groups.
   [[nodiscard]] std::size_t size() const { return whole_.weights.groups(); }
@@ -119,7 +130,7 @@ class column_groups {
     problem<Format> p = whole_;
     p.weights = w;
     p.x_first = group * group_cols_;
-    p.row_sums += group * whole_.row_sums_step;
+    p.starts += group * whole_.starts_step;
     return p;
   }
 
@@ -134,6 +145,7 @@ class column_groups {
 
   problem<Format> whole_;
   bool tiled_;
+  std::int32_t only_start_ = 0;
   std::size_t group_cols_ = 0;  // columns of x from one group to the next
 };
 

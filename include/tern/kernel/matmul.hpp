@@ -148,13 +148,14 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                                    0,
                                    most != 0 && !tiled,
                                    parts,
-                                   row_sums.data,
-                                   0,
+                                   nullptr,
+                                   x.rows,
                                    p.out.data,
                                    p.out.row_stride,
                                    kernel::problem<Format>::groups_of_task(x.cols, parts)};
   };
-  const kernel::column_groups<Format> groups(whole(products[0]), x, tiled, workspace, ex);
+  const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
+                                             ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
                         const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);

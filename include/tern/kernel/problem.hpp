@@ -36,8 +36,10 @@ struct problem {
   /// makes them.
   bool grouped;
   token_partition parts;
-  const std::int32_t* row_sums;  ///< the sum of each token's activations, group after group
-  std::size_t row_sums_step;     ///< distance from one group's row sums to those of the next
+  /// Each token's sum of activations times the least code, group after group of columns: where the
+  /// sums of products of digits start.
+  const std::int32_t* starts;
+  std::size_t starts_step;  ///< from one group of columns to the next
   std::int32_t* out;
   std::size_t out_stride;
   std::size_t task_groups;     ///< groups of tokens in a task

@@ -69,67 +69,75 @@ TERN_INLINE void tile_line(const Line& line, const std::int8_t* x, sum (&a)[n], 
   (tile_step<Format, plane>(line, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// What a tile leaves: sums, which start with least_code * row_sums[t], or, where row_sums is null,
-/// with what they are. Where y is not null, the sums of each group of columns are scaled and added
-/// to y instead. Rows of `sums` and y are `stride` apart.
+/// What a tile leaves: sums, which start with starts[t], and with what they are where `more` says
+/// so. Where y is not null, the sums of each group of columns are scaled and added to y instead.
+/// Rows of `sums` and y are `stride` apart.
 struct tile_result {
-  const std::int32_t* row_sums;
+  const std::int32_t* starts;
   std::int32_t* sums;
+  bool more;
   float* y;
   std::size_t stride;
-  std::size_t group_lines;    ///< lines of a group of columns
-  std::size_t row_sums_step;  ///< from one group of columns to the next
-  const float* x_scales;      ///< of the tile's tokens
-  const float* w_scales;      ///< of the tile's rows, group after group
+  std::size_t group_lines;  ///< lines of a group of columns
+  std::size_t starts_step;  ///< from one group of columns to the next
+  const float* x_scales;    ///< of the tile's tokens
+  const float* w_scales;    ///< of the tile's rows, group after group
 };
 
-/// Adds the scaled sums of a group of columns to y.
-template <class Format, std::size_t... t>
-TERN_INLINE void scale_tile(const tile_result& to, const std::int32_t* row_sums,
-                            const float* w_scales, const sum (&a)[sizeof...(t)],
-                            const sum (&b)[sizeof...(t)], std::index_sequence<t...>) {
-  constexpr std::size_t half = tile_rows / 2;
-  const auto first = ops::load_reals(w_scales), second = ops::load_reals(w_scales + half);
-  const float* const x_scales = to.x_scales;
-  float* const y = to.y;
-  const std::size_t stride = to.stride;
-  const auto finish = [&](std::size_t token) __attribute__((always_inline)) {
-    const ops::reg start = ops::fill(Format::least_code * row_sums[token]);
-    ops::add_scaled(y + token * stride, ops::add(start, widen<Format>(a[token])), x_scales[token],
-                    first);
-    ops::add_scaled(y + token * stride + half, ops::add(start, widen<Format>(b[token])),
-                    x_scales[token], second);
-  };
-  (finish(t), ...);
+/// Where the sums of a token begin to be added up.
+template <class Format>
+TERN_INLINE sum first_sum(std::int32_t start) {
+  if constexpr (sums_start<Format>)
+    return ops::fill(start);
+  else
+    return ops::zero();
+}
+
+/// The sums of a token as int32.
+template <class Format>
+TERN_INLINE ops::reg last_sum(sum s, std::int32_t start) {
+  if constexpr (sums_start<Format>)
+    return widen<Format>(s);
+  else
+    return ops::add(ops::fill(start), widen<Format>(s));
 }
 
 /// Multiplies the tile's rows with sizeof...(t) tokens over the columns of `lines` lines.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t lines,
-                            const tile_result& to, std::index_sequence<t...> tokens) {
-  const std::int32_t* row_sums = to.row_sums;
-  const float* w_scales = to.w_scales;
-  const std::size_t group_lines = to.group_lines;
+                            const tile_result& to, std::index_sequence<t...>) {
+  constexpr std::size_t half = tile_rows / 2;
+  const std::int32_t* starts = to.starts;
+  const float *w_scales = to.w_scales, *const x_scales = to.x_scales;
+  const std::size_t group_lines = to.group_lines, stride = to.stride;
+  std::int32_t* const sums = to.sums;
+  float* const y = to.y;
   do {
     std::size_t left = lines < group_lines ? lines : group_lines;
     lines -= left;
-    sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
+    sum a[] = {first_sum<Format>(starts[t])...}, b[] = {a[t]...};
     for (; left != 0; --left, x += Format::cols * sizeof...(t))
       tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
-    if (to.y != nullptr) {
-      scale_tile<Format>(to, row_sums, w_scales, a, b, tokens);
-      row_sums += to.row_sums_step;
-      w_scales += tile_rows;
-      continue;
+    if (y != nullptr) {
+      const auto first = ops::load_reals(w_scales), second = ops::load_reals(w_scales + half);
+      const auto scale = [&](std::size_t token) __attribute__((always_inline)) {
+        float* const at = y + token * stride;
+        ops::add_scaled(at, last_sum<Format>(a[token], starts[token]), x_scales[token], first);
+        ops::add_scaled(at + half, last_sum<Format>(b[token], starts[token]), x_scales[token],
+                        second);
+      };
+      (scale(t), ...);
+    } else {
+      const auto keep = [&](sum products, std::int32_t * at, std::size_t token)
+          __attribute__((always_inline)) {
+        const ops::reg now = last_sum<Format>(products, starts[token]);
+        ops::store(at, to.more ? ops::add(ops::load(at), now) : now);
+      };
+      (keep(a[t], sums + t * stride, t), ...);
+      (keep(b[t], sums + t * stride + half, t), ...);
     }
-    const auto finish = [&](sum products, std::int32_t * sums, std::size_t token)
-        __attribute__((always_inline)) {
-      const ops::reg start =
-          row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(sums);
-      ops::store(sums, ops::add(start, widen<Format>(products)));
-    };
-    (finish(a[t], to.sums + t * to.stride, t), ...);
-    (finish(b[t], to.sums + t * to.stride + tile_rows / 2, t), ...);
+    starts += to.starts_step;
+    w_scales += tile_rows;
   } while (lines != 0);
 }
 
@@ -219,17 +227,18 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
       for (std::size_t t = 0; t < n; ++t) x_scales[t] = scaling.x_scales[token + t];
       float* const y = scaling.y + token * scaling.y_stride + row;
       if (!direct) copy_rows(y, scaling.y_stride, edge, tile_rows, n, rows);
-      multiply({p.row_sums + first * p.row_sums_step + token, nullptr, direct ? y : edge,
-                direct ? scaling.y_stride : tile_rows, group_lines, p.row_sums_step, x_scales,
+      multiply({p.starts + first * p.starts_step + token, nullptr, false, direct ? y : edge,
+                direct ? scaling.y_stride : tile_rows, group_lines, p.starts_step, x_scales,
                 w_scales});
       if (!direct) copy_rows(edge, tile_rows, y, scaling.y_stride, n, rows);
     } else {
-      const std::int32_t* row_sums = line == 0 ? p.row_sums + token : nullptr;
+      static constexpr std::int32_t zeros[most] = {};
+      const bool more = line != 0;
       std::int32_t edge[most * tile_rows];
       std::int32_t* const out = p.out + token * p.out_stride + row;
-      if (!direct && row_sums == nullptr) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
-      multiply({row_sums, direct ? out : edge, nullptr, direct ? p.out_stride : tile_rows,
-                group_lines, 0, nullptr, nullptr});
+      if (!direct && more) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
+      multiply({more ? zeros : p.starts + token, direct ? out : edge, more, nullptr,
+                direct ? p.out_stride : tile_rows, group_lines, 0, nullptr, nullptr});
       if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
     }
   }

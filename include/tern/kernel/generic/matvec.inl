@@ -19,6 +19,10 @@ template <class Format>
 inline constexpr std::size_t max_dots =
     is_wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
 
+/// Whether what dot() adds up in holds int32, so that sums may begin with any number.
+template <class Format>
+inline constexpr bool sums_start = max_dots<Format> == std::numeric_limits<std::size_t>::max();
+
 template <class Format, class X, class level = ops>
 TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
   if constexpr (is_wide<Format>)
@@ -111,13 +115,13 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, std::size_t
                     stride = p.weights.panel_stride * sizeof(packed_line);
   const auto* w = p.weights.panel(panel)->bytes.data();
   const std::int8_t* x = p.x + token * p.x_stride + p.x_first;
-  const std::int32_t* row_sums = p.row_sums + token;
+  const std::int32_t* starts = p.starts + token;
   const std::size_t row = panel * Format::rows;
   constexpr std::size_t dots = max_dots<Format> / digit_reader<Format>::most_scaled,
                         chunk = dots / ((planes + sums_each - 1) / sums_each);
-  for (std::size_t done = 0, group = 0; done < lines; ++group, row_sums += p.row_sums_step) {
+  for (std::size_t done = 0, group = 0; done < lines; ++group, starts += p.starts_step) {
     const std::size_t end = lines - done < group_lines ? lines : done + group_lines;
-    const ops::reg start = ops::fill(Format::least_code * *row_sums);
+    const ops::reg start = ops::fill(*starts);
     ops::reg total[n] = {(static_cast<void>(r), start)...};
     while (done < end) {
       const std::size_t stop = end - done < chunk ? end : done + chunk;
