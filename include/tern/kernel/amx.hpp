@@ -164,9 +164,9 @@ inline void add_scaled(const group_scaling& scaling, std::size_t token, std::siz
                        std::size_t row, std::size_t rows, std::size_t group,
                        const std::int32_t* sums, std::size_t stride) {
   using below::ops;
-  alignas(64) float w_scales[16] = {}, edge[16];
-  scaling.copy_scales(row, rows, group, w_scales);
-  const auto scales = ops::load_reals(w_scales);
+  float few[16], edge[16];
+  scaling.copy(row, rows, 16, group, few);
+  const auto scales = ops::load_reals(few);
   for (std::size_t t = 0; t < tokens; ++t) {
     float* const y = scaling.y + (token + t) * scaling.y_stride + row;
     const auto a = ops::load(sums + t * stride);

@@ -62,12 +62,15 @@ class rescale {
   {
     if (y_.col_stride != 1 || groups > w_scales_.cols) return groups;
     const std::size_t first = bias_ && residual_ ? 1 : 0;
-    const std::size_t rows = part.sums.cols;
-    for (std::size_t n = part.token; first == 0 && n < part.token + part.sums.rows; ++n) {
-      T* const y = &y_(n, part.row);
-      for (std::size_t k = 0; k < rows; ++k)
-        // -0 plus the first product is this product, whatever its sign.
-        y[k] = bias_ ? bias_[part.row + k] : residual_ ? residual_(n, part.row + k) : T(-0.0);
+    for (std::size_t i = 0; first == 0 && i < part.sums.rows; ++i) {
+      const row_view<T> y = y_.block(part.token + i, part.row, 1, part.sums.cols).row(0);
+      if (bias_)
+        for (std::size_t k = 0; k < y.size; ++k) y.data[k] = bias_[part.row + k];
+      else if (residual_)
+        for (std::size_t k = 0; k < y.size; ++k)
+          y.data[k] = residual_(part.token + i, part.row + k);
+      else  // -0 plus the first product is this product, whatever its sign
+        std::fill_n(y.data, y.size, T(-0.0));
     }
     to = {y_.data, y_.row_stride, x_scales_, w_scales_.col_block(first, w_scales_.cols - first),
           scale_rows_};

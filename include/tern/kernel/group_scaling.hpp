@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 
 #include "tern/core/tensor.hpp"
 
@@ -18,18 +17,18 @@ struct group_scaling {
   matrix_view<const float> w_scales = {};  ///< (1 or ceil(M / scale_rows), groups)
   std::size_t scale_rows = 1;              ///< weight rows that share a row of w_scales
 
-  /// The scales of group g for weight rows from `row` on where they lie side by side, else null.
-  [[nodiscard]] const float* dense_scales(std::size_t row, std::size_t g) const {
-    const bool dense = scale_rows == 1 && w_scales.rows != 1 && w_scales.row_stride == 1;
-    return dense ? w_scales.data + row + g * w_scales.col_stride : nullptr;
+  /// The scales of the first group for n weight rows from `row` on, of which `rows` are left, or
+  /// null where they do not lie side by side. Those of the next group follow group_stride() later.
+  [[nodiscard]] const float* dense(std::size_t row, std::size_t rows, std::size_t n) const {
+    const bool side_by_side = scale_rows == 1 && w_scales.rows != 1 && w_scales.row_stride == 1;
+    return side_by_side && rows >= n ? w_scales.data + row : nullptr;
   }
-  /// Copies the scales of group g for weight rows [row, row + rows).
-  void copy_scales(std::size_t row, std::size_t rows, std::size_t g, float* to) const {
-    if (const float* from = dense_scales(row, g))
-      std::memcpy(to, from, rows * sizeof *to);
-    else
-      for (std::size_t i = 0; i < rows; ++i)
-        to[i] = w_scales(w_scales.rows == 1 ? 0 : (row + i) / scale_rows, g);
+  [[nodiscard]] std::size_t group_stride() const { return w_scales.col_stride; }
+  /// Copies the scales of group g for n weight rows from `row` on, with 0 behind the `rows` that
+  /// are left.
+  void copy(std::size_t row, std::size_t rows, std::size_t n, std::size_t g, float* to) const {
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = i < rows ? w_scales(w_scales.rows == 1 ? 0 : (row + i) / scale_rows, g) : 0.0f;
   }
 };
 

@@ -202,14 +202,22 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
           ? ops::bytes
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_line)};
   const bool few = p.parts.groups <= digit_reader<Format>::direct_groups;
-  if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
   const group_scaling& scaling = p.scaling;
   const bool scaled = scaling.y != nullptr, direct = rows == tile_rows;
   const std::size_t group_lines = scaled ? p.group_lines() : lines, first = line / group_lines;
   auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
-  for (std::size_t g = 0; scaled && g * group_lines < lines; ++g) {
-    if (!direct) std::memset(w_scales + g * tile_rows, 0, tile_rows * sizeof *w_scales);
-    scaling.copy_scales(row, rows, first + g, w_scales + g * tile_rows);
+  const std::size_t groups = scaled ? (lines + group_lines - 1) / group_lines : 0;
+  const float* const dense = scaled ? scaling.dense(row, rows, tile_rows) : nullptr;
+  for (std::size_t g = 0; dense != nullptr && g < groups; ++g)  // fetched while digits are unpacked
+    for (std::size_t i = 0; i < tile_rows; i += 16)
+      __builtin_prefetch(dense + (first + g) * scaling.group_stride() + i);
+  if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
+  for (std::size_t g = 0; g < groups; ++g) {
+    float* const to = w_scales + g * tile_rows;
+    if (dense != nullptr)
+      std::memcpy(to, dense + (first + g) * scaling.group_stride(), tile_rows * sizeof *to);
+    else
+      scaling.copy(row, rows, tile_rows, first + g, to);
   }
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;

@@ -83,26 +83,27 @@ TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[digit_reader<F
 struct matvec_result {
   std::int32_t* sums;
   float* y;
+  const float* w_scales;  ///< those of the first group, side by side; else null
 };
 
-/// Adds the scaled sums of a group of columns to y, where `rows` rows of the
-/// weights are left from `row` on.
+/// Adds the scaled sums of a group of columns to y, for panels from `row` on. `rows` rows of the
+/// weights are left there.
 template <std::size_t... r>
 TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::size_t row,
-                            std::size_t rows, std::size_t group, float* y,
+                            std::size_t rows, std::size_t group, const matvec_result& to,
                             const ops::reg (&sums)[sizeof...(r)], std::index_sequence<r...>) {
   constexpr std::size_t lanes = ops::bytes / 4, n = sizeof...(r) * lanes;
-  const float* scales = scaling.dense_scales(row, group);
   float few[n];
-  if (scales == nullptr || rows < n) {
-    for (std::size_t i = 0; i < n; ++i) few[i] = 0;
-    scaling.copy_scales(row, rows < n ? rows : n, group, few);
-    scales = few;
-  } else {  // scales of other groups lie too far away for processors to fetch them by themselves
-    for (std::size_t i = 0; i < n; i += 16)
-      __builtin_prefetch(scales + 4 * scaling.w_scales.col_stride + i);
+  const float* scales = few;
+  if (to.w_scales != nullptr) {
+    const std::size_t stride = scaling.group_stride();
+    scales = to.w_scales + group * stride;
+    // The next ones lie too far away for processors to fetch them by themselves.
+    for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(scales + 6 * stride + i);
+  } else {
+    scaling.copy(row, rows, n, group, few);
   }
-  (ops::add_scaled(y + r * lanes, sums[r], x_scale, ops::load_reals(scales + r * lanes)), ...);
+  (ops::add_scaled(to.y + r * lanes, sums[r], x_scale, ops::load_reals(scales + r * lanes)), ...);
 }
 
 /// Multiplies some panels side by side with the token n; r are the indices of their registers.
@@ -142,7 +143,7 @@ inline void matvec_tile(const problem<Format>& p, std::size_t panel, std::size_t
       (ops::store(to.sums + r * (ops::bytes / 4), total[r]), ...);
     } else {
       const std::size_t left = p.weights.rows - row;
-      add_scaled(p.scaling, p.scaling.x_scales[token], row, left, group, to.y, total, regs);
+      add_scaled(p.scaling, p.scaling.x_scales[token], row, left, group, to, total, regs);
     }
   }
 }
@@ -160,7 +161,9 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
     float* const y = p.scaling.y == nullptr ? nullptr : p.scaling.y + n * p.scaling.y_stride + row;
     const bool direct = y == nullptr || rows == panels * Format::rows;
     if (!direct) std::memcpy(edge, y, rows * sizeof *y);
-    const matvec_result to{sums, direct ? y : edge};
+    const matvec_result to{
+        sums, direct ? y : edge,
+        y == nullptr ? nullptr : p.scaling.dense(row, left, panels * Format::rows)};
     if (panels == wide)
       matvec_tile(p, begin, n, to, std::make_index_sequence<wide * line_regs>{});
     else
