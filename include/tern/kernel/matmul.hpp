@@ -115,9 +115,10 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
 /// during the call only; besides, each thread uses up to 64 KB of thread_scratch. `level` must be
 /// supported by this CPU. epilogue(sum_block) is called once for each part of the result, on the
 /// thread that has just computed it. Where w has several groups of columns, it is called for each
-/// group of a part in order, and the sums of all groups have the same place in `out`. Throws
-/// shape_error where shapes disagree, the workspace is too small or a group of columns exceeds
-/// matmul_max_cols; config_error where w has several groups and there is no epilogue.
+/// group of a part in order, and the sums of all groups have the same place in `out`; with
+/// rescale<float> kernels may scale them instead, and then `out` has no sums. Throws shape_error
+/// where shapes disagree, the workspace is too small or a group of columns exceeds matmul_max_cols;
+/// config_error where w has several groups and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,

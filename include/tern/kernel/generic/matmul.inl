@@ -85,10 +85,10 @@ struct tile_result {
 };
 
 /// Where the sums of a token begin to be added up.
-template <class Format>
+template <class Format, class level = ops>
 TERN_INLINE sum first_sum(std::int32_t start) {
   if constexpr (sums_start<Format>)
-    return ops::fill(start);
+    return level::fill(start);
   else
     return ops::zero();
 }
