@@ -193,6 +193,8 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
   const bool direct = !scaled && left >= most_rows && panel + panels <= task.panel_end;
   const std::size_t all_lines = p.weights.panel_lines(), group_lines = p.group_lines();
   const std::size_t group_cols = scaled ? p.weights.scale_cols : p.weights.cols;
+  // Each group of x fills whole tiles with the columns of whole lines.
+  const std::size_t x_cols = (group_lines * Format::cols + tile_cols - 1) / tile_cols * tile_cols;
   weight_tiles<Format, panels> w;
   alignas(64) std::int32_t edge[most_rows * most_tokens];
   w.ring = ring;
@@ -213,7 +215,7 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
       w.lines = std::min(group_lines, all_lines - line);
       std::int32_t* out = direct ? p.out + token * p.out_stride + row : edge;
       tiles(w, x, n, first, steps, out, direct ? p.out_stride : most_rows);
-      x += n * steps * tile_cols;
+      x += n * x_cols;
       for (std::size_t i = 0;
            scaled && i < std::min(left, most_rows) && panel + i / 16 < task.panel_end; i += 16)
         add_scaled(p.scaling, token, n, row + i, std::min<std::size_t>(left - i, 16), group,
