@@ -189,6 +189,7 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
              std::size_t panel, std::int8_t* ring) {
   constexpr std::size_t most_rows = panels * 16, most_tokens = 64 / panels;
   const std::size_t row = panel * Format::rows, left = p.weights.rows - row;
+  const std::size_t rows = left < most_rows ? left : most_rows;
   const bool scaled = p.scaling.y != nullptr;
   const bool direct = !scaled && left >= most_rows && panel + panels <= task.panel_end;
   const std::size_t all_lines = p.weights.panel_lines(), group_lines = p.group_lines();
@@ -207,23 +208,21 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
     const std::int8_t* x = p.x + token * p.x_stride + n * p.x_first;
     for (std::size_t col = 0, group = 0, line = 0; line < all_lines;
          col += group_cols, ++group, line += group_lines) {
-      const std::size_t cols = std::min(group_cols, p.weights.cols - col),
+      const std::size_t more = p.weights.cols - col, cols = group_cols < more ? group_cols : more,
                         steps = (cols + tile_cols - 1) / tile_cols;
       for (std::size_t i = 0; i < panels; ++i)
         w.packed[i] =
             p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1) + line;
-      w.lines = std::min(group_lines, all_lines - line);
+      w.lines = group_lines < all_lines - line ? group_lines : all_lines - line;
       std::int32_t* out = direct ? p.out + token * p.out_stride + row : edge;
       tiles(w, x, n, first, steps, out, direct ? p.out_stride : most_rows);
       x += n * x_cols;
-      for (std::size_t i = 0;
-           scaled && i < std::min(left, most_rows) && panel + i / 16 < task.panel_end; i += 16)
-        add_scaled(p.scaling, token, n, row + i, std::min<std::size_t>(left - i, 16), group,
-                   edge + i, most_rows);
+      for (std::size_t i = 0; scaled && i < rows && panel + i / 16 < task.panel_end; i += 16)
+        add_scaled(p.scaling, token, n, row + i, rows - i < 16 ? rows - i : 16, group, edge + i,
+                   most_rows);
     }
     if (!direct && !scaled)
-      below::copy_rows(edge, most_rows, p.out + token * p.out_stride + row, p.out_stride, n,
-                       std::min(left, most_rows));
+      below::copy_rows(edge, most_rows, p.out + token * p.out_stride + row, p.out_stride, n, rows);
   }
 }
 
