@@ -4,6 +4,7 @@
 //   limit/dots_<level>|read_l2|read_l3|read_dram/threads:<T>
 //   quantize/<level>/<K>/N:<N>
 //   matmul/<format>/<level>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
+//   groups/<format>/<level>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>/<columns>
 //   peer/<library>/<M>x<K>/N:<N>/threads:<T>/<cache|dram>
 // and their counters
 //   gops       1e9 operations a second, two for a multiply-add
@@ -11,6 +12,9 @@
 //              tokens; `quantize` counts real numbers
 //   of_limit   the time that dot products or the reading of the weights take at the measured limit,
 //              whichever is longer, over the measured time
+//   of_tensor  `groups` multiplies weights that have a scale for each row and group of <columns>
+//              columns: the rate of weights with one scale that take turns with them, to which
+//              this is the ratio; both give floats
 //   of_matvec  the time to quantize one token, over that of its product with 1024 rows of two_bit
 #include <benchmark/benchmark.h>
 #include <unistd.h>
@@ -25,6 +29,7 @@
 #include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/ternary_weights.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tern/quant/absmax_int8.hpp"
 
@@ -140,6 +145,65 @@ class product {
   std::vector<std::byte> workspace_;
 };
 
+/// Weights with a scale for each row and group of columns, and the floats that a product gives.
+template <class Format>
+class scaled_product {
+ public:
+  /// `group` is the number of columns that share a scale; 0 stands for one scale in all.
+  scaled_product(std::size_t m, std::size_t k, std::size_t n, std::size_t group, std::size_t copies)
+      : m_(m), n_(n), k_(k), x_(n * k), row_sums_(n), sums_(n * m), x_scales_(n, 0.01f), y_(n * m) {
+    tern::philox random(1);
+    for (auto& v : x_) v = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+    for (std::size_t i = 0; i < x_.size(); ++i) row_sums_[i / k] += x_[i];
+    std::vector<std::int8_t> codes(m * k);
+    for (auto& c : codes) c = static_cast<std::int8_t>(static_cast<int>(random.below(3)) - 1);
+    const tern::extents block{group != 0 ? 1 : m, group != 0 ? group : k};
+    const std::size_t rows = group != 0 ? m : 1, groups = (k + block.cols - 1) / block.cols;
+    std::vector<float> scales(rows * groups);
+    for (float& s : scales) s = static_cast<float>(random.normal());
+    const tern::ternary_weights<Format> one({codes.data(), m, k}, {scales.data(), rows, groups},
+                                            block);
+    weights_.assign(copies, one);
+    workspace_.resize(tern::ternary_matmul_workspace(one.view().packed, x()));
+  }
+
+  void multiply(level l, tern::thread_pool& pool) {
+    const auto w = weights_[turn_++ % weights_.size()].view();
+    tern::ternary_matmul(
+        w.packed, x(), row_sums_, {sums_.data(), n_, m_}, workspace_, pool, l,
+        tern::rescale<float>(x_scales_, w.scales(), {}, {y_.data(), n_, m_}, {}, w.scale_rows));
+  }
+
+  [[nodiscard]] std::size_t bytes() const { return weights_[0].view().size_bytes(); }
+
+ private:
+  [[nodiscard]] tern::matrix_view<const std::int8_t> x() const { return {x_.data(), n_, k_}; }
+
+  std::size_t m_, n_, k_, turn_ = 0;
+  std::vector<std::int8_t> x_;
+  std::vector<std::int32_t> row_sums_, sums_;
+  std::vector<float> x_scales_, y_;
+  std::vector<tern::ternary_weights<Format>> weights_;
+  std::vector<std::byte> workspace_;
+};
+
+template <class Format>
+void groups(benchmark::State& state, level l, std::size_t m, std::size_t k, std::size_t n,
+            std::size_t threads, bool dram, std::size_t cols) {
+  const std::size_t size = tern::packed_view<Format>{nullptr, m, k}.size_bytes(),
+                    copies = dram ? machine::copies(size) : 1;
+  scaled_product<Format> grouped(m, k, n, cols, copies), tensor(m, k, n, 0, copies);
+  tern::thread_pool& pool = here().pool(threads);
+  double best = 1e300, best_tensor = 1e300;
+  for (auto _ : state) {
+    best = std::min(best, bench::fastest(1, [&] { grouped.multiply(l, pool); }));
+    best_tensor = std::min(best_tensor, bench::fastest(1, [&] { tensor.multiply(l, pool); }));
+  }
+  state.counters["gops"] = 2e-9 * static_cast<double>(m * k * n) / best;
+  state.counters["gbytes"] = 1e-9 * static_cast<double>(grouped.bytes()) / best;
+  state.counters["of_tensor"] = best_tensor / best;
+}
+
 template <class Format>
 void matmul(benchmark::State& state, level l, std::size_t m, std::size_t k, std::size_t n,
             std::size_t threads, bool dram) {
@@ -234,6 +298,22 @@ void add_matmuls(const std::string& format, std::size_t m, std::size_t k, std::s
               [=](auto& state) { matmul<Format>(state, l, m, k, n, threads, dram); });
 }
 
+/// Group scales at the levels whose kernels differ most, for the shapes of one linear.
+void add_groups() {
+  for (const level l : tern::isa::levels)
+    for (const std::size_t n : {1u, 8u, 32u, 128u, 512u})
+      for (const std::size_t threads : {1u, 2u})
+        for (const bool dram : {false, true})
+          for (const std::size_t cols : {32u, 64u, 128u, 256u})
+            if (tern::isa::supported(l) && l != level::scalar)
+              add("groups/two_bit/" + std::string(name(l)) + "/2048x2048/N:" + std::to_string(n) +
+                      "/threads:" + std::to_string(threads) + (dram ? "/dram/" : "/cache/") +
+                      std::to_string(cols),
+                  [=](auto& state) {
+                    groups<tern::two_bit>(state, l, 2048, 2048, n, threads, dram, cols);
+                  });
+}
+
 void add_peers(std::size_t m, std::size_t k, std::size_t n, const std::string& size) {
   for (const bench::peer& library : bench::peers())
     for (const std::size_t threads : {1u, 2u})
@@ -275,6 +355,7 @@ int main(int argc, char** argv) {
   add_limits();
   add_quantizers();
   add_products();
+  add_groups();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

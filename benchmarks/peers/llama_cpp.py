@@ -1,7 +1,7 @@
 """A whole model in llama.cpp, through its own library: tokens/s of a prompt of 512 and of 128 tokens
 after it began anew, each by one and two threads. Random weights in the shape of a Qwen3.
 
-  llama_cpp.py make SHAPE TYPE FILE    writes the model: qwen3-0.6b, 1.7b, 4b; f16, q8_0, q4_0, tq1_0, tq2_0
+  llama_cpp.py make SHAPE TYPE FILE    writes the model: qwen3-0.6b, 1.7b, 4b; f16, q8_0, q4_0, tq1_0, tq2_0, q2_0
   llama_cpp.py measure FILE THREADS    prints prefill and decode tokens/s
 
 The linears are of TYPE; of a ternary type with an embedding, which is the head, of Q6_K, as
@@ -23,6 +23,7 @@ VOCABULARY, KV_HEADS, HEAD = 151936, 8, 128
 # Columns of a hidden state and of a feed-forward one, layers, heads.
 SHAPES = {"qwen3-0.6b": (1024, 3072, 28, 16), "qwen3-1.7b": (2048, 6144, 28, 16),
           "qwen3-4b": (2560, 9728, 36, 32)}
+TERNARY = ("tq1_0", "tq2_0", "q2_0")
 PROMPT, GENERATED = 512, 128
 
 
@@ -51,15 +52,17 @@ def make(directory, shape, kind, path):
     def matrix(name, rows, cols, type_name):
         # Rows repeat: what they are does not change the time.
         few = random.normal(0, 0.02, (128, cols)).astype(np.float32)
-        if type_name.startswith("tq"):
+        if type_name in TERNARY:
             few = np.sign(few) * (np.abs(few) > 0.01) * np.float32(0.02)
         data = ggml.quantize(type_name, few).reshape(128, -1)
         data = np.concatenate([data] * (rows // 128))
         if type_name == "f16":
             data = data.view(np.float16)
-        writer.add_tensor(name + ".weight", data, raw_dtype=gguf.GGMLQuantizationType(TYPES[type_name]))
+        number = TYPES[type_name]
+        gguf.GGML_QUANT_SIZES.setdefault(number, ggml.block(type_name))  # the package may not know the type
+        writer.add_tensor(name + ".weight", data, raw_dtype=number)
 
-    matrix("token_embd", VOCABULARY, hidden, "q6_K" if kind.startswith("tq") else kind)
+    matrix("token_embd", VOCABULARY, hidden, "q6_K" if kind in TERNARY else kind)
     norm("output_norm", hidden)
     for i in range(layers):
         at = f"blk.{i}."

@@ -4,7 +4,8 @@
 #   benchmarks/peers/llama_cpp.sh PYTHON-WITH-GGUF BITDISTILL [SHAPE] [ROUNDS] [TYPE...]
 # scripts/interop.sh fetches the libraries and makes the PYTHON build/interop/python/bin/python. TERN_LLAMA_CPP_DIR names
 # other libraries.
-# Files of the models stay in the directory TERN_PEER_MODELS where that is set. TERN_IK_LLAMA_DIR names
+# TERN_BENCH_OPTIONS has other options of `bitdistill bench` than --format base3, such as
+# "--format two_bit --scale group:64" beside q2_0. Files of the models stay in the directory TERN_PEER_MODELS where that is set. TERN_IK_LLAMA_DIR names
 # the bin folder of a build of ik_llama.cpp: its IQ2_BN, repacked at load, takes part then (needs f16).
 set -eu
 python=${1:?python with gguf} bitdistill=${2:?the program} shape=${3:-qwen3-0.6b} rounds=${4:-3}
@@ -18,6 +19,7 @@ for type in "$@"; do
   file=$models/$shape-$type.gguf
   [ -s "$file" ] || "$python" "$script" make "$shape" "$type" "$file"
 done
+options=${TERN_BENCH_OPTIONS:---format base3}
 ik=${TERN_IK_LLAMA_DIR:-}
 if [ -n "$ik" ] && [ ! -s "$models/$shape-iq2_bn.gguf" ]; then
   "$ik/llama-quantize" --token-embedding-type q6_K --output-tensor-type q6_K \
@@ -33,7 +35,7 @@ print(*(next(max(r["samples_ts"]) for r in rows if r[n]) for n in ("n_prompt", "
 
 for round in $(seq "$rounds"); do
   for threads in 1 2; do
-    "$bitdistill" bench --shape "$shape" --format base3 --threads "$threads" --json |
+    "$bitdistill" bench --shape "$shape" $options --threads "$threads" --json |
       "$python" -c 'import json, sys
 for case in json.load(sys.stdin):
     print("tern", case["threads"], case["prefill_tokens_per_second"], case["decode_tokens_per_second"])'

@@ -16,6 +16,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/model/pack_model.hpp"
+#include "tern/quant/block.hpp"
 
 namespace bitdistill {
 namespace {
@@ -65,12 +66,20 @@ tern::decoder<> random_model(const options& o, const std::string& format, tern::
       for (std::size_t c = 0; c < w.cols; ++c)
         w(r, c) = static_cast<float>(0.04 * random.uniform() - 0.02);
     });
+    const auto pack = [&](const auto& quantizer) {
+      if (format == "base3")
+        tern::pack_projection<tern::base3>(p, quantizer, ex);
+      else
+        tern::pack_projection<tern::two_bit>(p, quantizer, ex);
+    };
     if (!p.ternary)
       ternary ? pack_table(p, o, ex) : void();
-    else if (format == "base3")
-      tern::pack_projection<tern::base3>(p, tern::absmean{}, ex);
+    else if (o.shape_scale == "group:64")
+      pack(tern::block<64>{});
+    else if (o.shape_scale == "group:128")
+      pack(tern::block<128>{});
     else
-      tern::pack_projection<tern::two_bit>(p, tern::absmean{}, ex);
+      pack(tern::absmean{});
   });
   return model;
 }

@@ -373,6 +373,9 @@ class command_line {
     c->add_option("--shape", o.shape,
                   "Shape of a model with random weights: qwen3-0.6b, qwen3-1.7b or qwen3-4b")
         ->check(CLI::IsMember({"qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"}));
+    c->add_option("--scale", o.shape_scale,
+                  "Ternary weights of the shape that share a scale: tensor, group:64 or group:128")
+        ->check(CLI::IsMember({"tensor", "group:64", "group:128"}));
     add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
     whole(c, "--prompt-tokens", o.prompt_tokens, "Tokens of the prompt, which are read at once",
           {1, 1 << 20});

@@ -2,7 +2,10 @@
 // group, and the real numbers made of them, equal the definition.
 #include "tern/kernel/column_groups.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "tern/core/random.hpp"
@@ -146,9 +149,10 @@ TEMPLATE_TEST_CASE("groups of strided tokens, on any number of threads", "", two
 TEMPLATE_TEST_CASE("rescale adds groups in order, rounding after each operation", "", float,
                    double) {
   using T = TestType;
-  const std::size_t n = GENERATE(1u, 2u, 9u), scale_cols = GENERATE(64u, 128u, 256u, 50u);
+  const std::size_t n = GENERATE(1u, 2u, 9u, 40u), scale_cols = GENERATE(32u, 64u, 256u, 50u);
   const std::size_t scale_rows = GENERATE(1u, 16u, 77u);
-  CAPTURE(n, scale_cols, scale_rows);
+  const bool with_bias = GENERATE(false, true), with_residual = GENERATE(false, true);
+  CAPTURE(n, scale_cols, scale_rows, with_bias, with_residual);
   const product_in_groups<two_bit> p(77, n, 300, scale_cols);
   const std::size_t row_groups = (p.m + scale_rows - 1) / scale_rows;
   const auto x_scales = reals<T>(n, 1), w_scales = reals<T>(row_groups * p.groups, 2),
@@ -160,8 +164,8 @@ TEMPLATE_TEST_CASE("rescale adds groups in order, rounding after each operation"
       volatile T value = x_scales[i / p.m] * w_scales[i % p.m / scale_rows * p.groups + r];
       value = static_cast<T>(p.expected[r * n * p.m + i]) * value;
       y = r == 0 ? value : y + value;
-      if (r == 0) y = y + bias[i % p.m];
-      if (r == 0) y = y + residual[i];
+      if (r == 0 && with_bias) y = y + bias[i % p.m];
+      if (r == 0 && with_residual) y = y + residual[i];
     }
     expected[i] = y;
   }
@@ -170,8 +174,53 @@ TEMPLATE_TEST_CASE("rescale adds groups in order, rounding after each operation"
   GENERATE_LEVEL();
   std::vector<T> y = residual;
   const matrix_view<T> view(y.data(), n, p.m);
-  p.multiply(p.tokens(), level, rescale<T>(x_scales, scales, bias, view, view, scale_rows), pool);
-  CHECK((y == expected));
+  p.multiply(p.tokens(), level,
+             rescale<T>(x_scales, scales, with_bias ? row_view<const T>(bias) : row_view<const T>{},
+                        view, with_residual ? view : matrix_view<T>{}, scale_rows),
+             pool);
+  CHECK(std::memcmp(y.data(), expected.data(), y.size() * sizeof(T)) == 0);
+}
+
+TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", "", two_bit, base3) {
+  struct row {
+    const char* name;
+    std::size_t m, n, k, scale_cols;
+  };
+  const auto s = GENERATE(values<row>({
+      {"tokens past a task", 130, 245, 384, 64},
+      {"one token, many rows", 1000, 1, 777, 128},
+      {"several chunks of columns", 90, 30, 2600, 64},
+      {"chunks that groups do not fill", 64, 13, 2600, 320},
+      {"groups past a chunk of columns", 90, 3, 2600, 2100},
+  }));
+  DYNAMIC_SECTION(s.name) {
+    const product_in_groups<TestType> p(s.m, s.n, s.k, s.scale_cols);
+    const auto x_scales = reals<float>(s.n, 1), w_scales = reals<float>(s.m * p.groups, 2);
+    const matrix_view<const float> scales(w_scales.data(), s.m, p.groups, 1, s.m);
+    const auto scaled = [&](isa::level level) {
+      std::vector<float> y(s.n * s.m);
+      p.multiply(p.tokens(), level, rescale<float>(x_scales, scales, {}, {y.data(), s.n, s.m}));
+      return y;
+    };
+    const auto expected = scaled(isa::level::scalar);
+    GENERATE_LEVEL();
+    CHECK((scaled(level) == expected));
+  }
+}
+
+TEST_CASE("sums of 0 keep the sign of the first product") {
+  const std::size_t n = GENERATE(1u, 5u);
+  const std::vector<std::int8_t> codes(16 * 128), x(n * 128);
+  const packed_matrix<two_bit> w(matrix_view<const std::int8_t>(codes.data(), 16, 128), 64);
+  const std::vector<std::int32_t> row_sums(n);
+  const std::vector<float> x_scales(n, 1.0f), w_scales(32, -1.0f);
+  std::vector<std::byte> workspace(ternary_matmul_workspace(w, {x.data(), n, 128}));
+  std::vector<std::int32_t> out(n * 16);
+  std::vector<float> y(n * 16);
+  GENERATE_LEVEL();
+  ternary_matmul(w, {x.data(), n, 128}, row_sums, {out.data(), n, 16}, workspace, {}, level,
+                 rescale<float>(x_scales, {w_scales.data(), 16, 2}, {}, {y.data(), n, 16}));
+  CHECK(std::all_of(y.begin(), y.end(), [](float v) { return v == 0 && std::signbit(v); }));
 }
 
 TEST_CASE("several groups without an epilogue are refused") {

@@ -54,15 +54,14 @@ void pack_pairs(const std::uint8_t* digits, std::size_t width, std::byte* packed
   }
 }
 
-/// The part that TQ1_0 and TQ2_0 share: an F16 scale behind the digits.
-template <class Block>
+/// The part that types of `Count` digits with an F16 scale share. The scale begins at the byte
+/// `ScaleAt` of a block.
+template <class Block, std::size_t Count, std::size_t ScaleAt>
 struct scaled_digits {
-  static constexpr std::size_t count = 256;
+  static constexpr std::size_t count = Count;
 
-  static float scale(const std::byte* block) { return load_f16(block + Block::size - 2); }
-  static void set_scale(float scale, std::byte* block) {
-    store(block + Block::size - 2, to_f16(scale));
-  }
+  static float scale(const std::byte* block) { return load_f16(block + ScaleAt); }
+  static void set_scale(float scale, std::byte* block) { store(block + ScaleAt, to_f16(scale)); }
   static void decode(const std::byte* block, float* out) {
     std::array<std::uint8_t, count> digits;
     Block::unpack(block, digits.data());
@@ -75,7 +74,7 @@ struct scaled_digits {
 }  // namespace detail
 
 /// 1.69 bits a weight: 48 bytes of five digits and 4 bytes of four.
-struct tq1_0 : detail::scaled_digits<tq1_0> {
+struct tq1_0 : detail::scaled_digits<tq1_0, 256, 52> {
   static constexpr ggml_type type = ggml_type::tq1_0;
   static constexpr std::size_t size = 54;
 
@@ -92,7 +91,7 @@ struct tq1_0 : detail::scaled_digits<tq1_0> {
 };
 
 /// 2.06 bits a weight: two halves of 32 bytes.
-struct tq2_0 : detail::scaled_digits<tq2_0> {
+struct tq2_0 : detail::scaled_digits<tq2_0, 256, 64> {
   static constexpr ggml_type type = ggml_type::tq2_0;
   static constexpr std::size_t size = 66;
 
@@ -109,27 +108,18 @@ struct tq2_0 : detail::scaled_digits<tq2_0> {
 /// 2.25 or 2.125 bits a weight: an F16 scale, then four neighbouring weights in each byte, the
 /// first in the lowest bits. The digit 3 stands for +2, which ternary weights do not have.
 template <ggml_type Type, std::size_t Count>
-struct grouped_digits {
+struct grouped_digits : detail::scaled_digits<grouped_digits<Type, Count>, Count, 0> {
   static constexpr ggml_type type = Type;
-  static constexpr std::size_t count = Count, size = 2 + Count / 4;
+  static constexpr std::size_t size = 2 + Count / 4;
 
-  static float scale(const std::byte* block) { return load_f16(block); }
-  static void set_scale(float scale, std::byte* block) { store(block, to_f16(scale)); }
   static void unpack(const std::byte* block, std::uint8_t* digits) {
-    for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t i = 0; i < Count; ++i)
       digits[i] = static_cast<std::uint8_t>(load_byte(block + 2 + i / 4) >> i % 4 * 2 & 3u);
   }
   static void pack(const std::uint8_t* digits, std::byte* block) {
-    for (std::size_t i = 0; i < count; i += 4)
+    for (std::size_t i = 0; i < Count; i += 4)
       block[2 + i / 4] = static_cast<std::byte>(digits[i] | digits[i + 1] << 2 |
                                                 digits[i + 2] << 4 | digits[i + 3] << 6);
-  }
-  static void decode(const std::byte* block, float* out) {
-    std::array<std::uint8_t, count> digits;
-    unpack(block, digits.data());
-    const float factor = scale(block);
-    for (std::size_t i = 0; i < count; ++i)
-      out[i] = static_cast<float>(static_cast<int>(digits[i]) - 1) * factor;
   }
 };
 

@@ -132,7 +132,7 @@ template <class Format, std::size_t panels>
   _tile_zero(3);
   w.unpack(0);
   for (std::size_t s = 0; s < steps; ++s, x += n * tile_cols) {
-    w.unpack(s + 1);
+    if (s + 1 < steps) w.unpack(s + 1);
     const std::int8_t* at = w.tile(s);
     _tile_stream_loadd(4, x, tile_cols);
     _tile_loadd(6, at, 64);
@@ -158,6 +158,29 @@ template <class Format, std::size_t panels>
   memory_fence();
 }
 
+/// Adds the scaled sums of a group of columns to y; `sums` has `stride` of them for each token. The
+/// rows [row, row + rows) are those of a tile.
+inline void add_scaled(const group_scaling& scaling, std::size_t token, std::size_t tokens,
+                       std::size_t row, std::size_t rows, std::size_t group,
+                       const std::int32_t* sums, std::size_t stride) {
+  using below::ops;
+  float few[16], edge[16];
+  scaling.copy(row, rows, 16, group, few);
+  const auto scales = ops::load_reals(few);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    float* const y = scaling.y + (token + t) * scaling.y_stride + row;
+    const auto a = ops::load(sums + t * stride);
+    const float x_scale = scaling.x_scales[token + t];
+    if (rows == 16) {
+      ops::add_scaled(y, a, x_scale, scales);
+    } else {
+      std::memcpy(edge, y, rows * sizeof *y);
+      ops::add_scaled(edge, a, x_scale, scales);
+      std::memcpy(y, edge, rows * sizeof *y);
+    }
+  }
+}
+
 /// Multiplies `panels` panels from `panel` on with all groups of a task. Where the task has fewer
 /// panels, its last one is multiplied again in their place and the result is dropped. `ring` has as
 /// many bytes as weight_tiles of these panels need.
@@ -166,13 +189,15 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
              std::size_t panel, std::int8_t* ring) {
   constexpr std::size_t most_rows = panels * 16, most_tokens = 64 / panels;
   const std::size_t row = panel * Format::rows, left = p.weights.rows - row;
-  const bool direct = left >= most_rows && panel + panels <= task.panel_end;
-  const std::size_t steps = (p.weights.cols + tile_cols - 1) / tile_cols;
+  const std::size_t rows = left < most_rows ? left : most_rows;
+  const bool scaled = p.scaling.y != nullptr;
+  const bool direct = !scaled && left >= most_rows && panel + panels <= task.panel_end;
+  const std::size_t all_lines = p.weights.panel_lines(), group_lines = p.group_lines();
+  const std::size_t group_cols = scaled ? p.weights.scale_cols : p.weights.cols;
+  // Each group of x fills whole tiles with the columns of whole lines.
+  const std::size_t x_cols = (group_lines * Format::cols + tile_cols - 1) / tile_cols * tile_cols;
   weight_tiles<Format, panels> w;
   alignas(64) std::int32_t edge[most_rows * most_tokens];
-  for (std::size_t i = 0; i < panels; ++i)
-    w.packed[i] = p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1);
-  w.lines = p.weights.panel_lines();
   w.ring = ring;
   std::size_t configured = 0;
   for (std::size_t g = task.group; g < task.group_end; ++g) {
@@ -180,11 +205,24 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
     const std::size_t first = panels == 4 ? n : (n + 1) / 2;
     if (n != configured) configure(first, panels == 4 ? n : n - first);
     configured = n;
-    std::int32_t* out = p.out + token * p.out_stride + row;
-    tiles(w, p.x + token * p.x_stride, n, first, steps, direct ? out : edge,
-          direct ? p.out_stride : most_rows);
-    if (!direct)
-      below::copy_rows(edge, most_rows, out, p.out_stride, n, left < most_rows ? left : most_rows);
+    const std::int8_t* x = p.x + token * p.x_stride + n * p.x_first;
+    for (std::size_t col = 0, group = 0, line = 0; line < all_lines;
+         col += group_cols, ++group, line += group_lines) {
+      const std::size_t more = p.weights.cols - col, cols = group_cols < more ? group_cols : more,
+                        steps = (cols + tile_cols - 1) / tile_cols;
+      for (std::size_t i = 0; i < panels; ++i)
+        w.packed[i] =
+            p.weights.panel(panel + i < task.panel_end ? panel + i : task.panel_end - 1) + line;
+      w.lines = group_lines < all_lines - line ? group_lines : all_lines - line;
+      std::int32_t* out = direct ? p.out + token * p.out_stride + row : edge;
+      tiles(w, x, n, first, steps, out, direct ? p.out_stride : most_rows);
+      x += n * x_cols;
+      for (std::size_t i = 0; scaled && i < rows && panel + i / 16 < task.panel_end; i += 16)
+        add_scaled(p.scaling, token, n, row + i, rows - i < 16 ? rows - i : 16, group, edge + i,
+                   most_rows);
+    }
+    if (!direct && !scaled)
+      below::copy_rows(edge, most_rows, p.out + token * p.out_stride + row, p.out_stride, n, rows);
   }
 }
 
@@ -225,7 +263,7 @@ void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::
 /// The functions of the level.
 template <class Format>
 inline constexpr entry<Format> entry_of{compute<Format>, group_size<Format>, unpacked_bytes<Format>,
-                                        least_tokens<Format>};
+                                        below::unpacked_lines<Format>, least_tokens<Format>};
 
 }  // namespace tern::inline TERN_ABI::kernel::amx
 TERN_TARGET_END

@@ -1,6 +1,7 @@
-// A product cut into groups of columns that share a scale. Each group is a problem of its own, with
-// its part of the packed weights, its activations in the layout of the kernel, and its row sums.
-// Most weights are one group; weights with a scale for every 64 columns, for instance, are many.
+// A product cut into groups of columns that share a scale. Activations stand in the layout of the
+// kernel, where each group begins with whole lines, and the sums of each start with a number for
+// each token. So a group is a problem of its own, and so are all groups from some one on. Most
+// weights are one group; weights with a scale for every 64 columns, for instance, are many.
 #pragma once
 
 #include <algorithm>
@@ -49,52 +50,67 @@ class column_groups {
  public:
   /// Bytes of workspace that are enough at any address.
   static std::size_t workspace(const packed_view<Format>& w, matrix_view<const std::int8_t> x) {
-    const std::size_t sums = w.groups() <= 1 ? 0 : w.groups() * x.rows * sizeof(std::int32_t) + 3;
-    if (x.rows <= 1 && readable(w, x)) return sums;
+    const std::size_t numbers = w.groups() * x.rows,
+                      starts = numbers <= 1 ? 0 : numbers * sizeof(std::int32_t) + 3;
+    if (x.rows <= 1 && readable(w, x)) return starts;
     // 63 bytes to begin at a cache line; 16 bytes, since kernels may read 16 where a token has 4.
-    return sums + 63 + w.groups() * x.rows * tiled_cols(padded_cols(w.group_view(0))) + 16;
+    return starts + 63 + w.groups() * x.rows * tiled_cols(padded_cols(w.group_view(0))) + 16;
   }
 
-  /// `whole` is the problem of all columns, x (N, K) the activations as the caller has them.
+  /// `whole` is the problem of all columns but for its `starts`, x (N, K) the activations as the
+  /// caller has them, and row_sums (N) their sums.
   /// `tiled` asks for the layout of tile_tokens(). The workspace must live as long as this object.
-  column_groups(const problem<Format>& whole, matrix_view<const std::int8_t> x, bool tiled,
-                std::span<std::byte> workspace, executor_ref ex)
-      : whole_(whole),
-        copied_(whole.grouped || tiled || !readable(whole.weights, x)),
-        tiled_(tiled) {
+  column_groups(const problem<Format>& whole, matrix_view<const std::int8_t> x,
+                const std::int32_t* row_sums, bool tiled, std::span<std::byte> workspace,
+                executor_ref ex)
+      : whole_(whole), tiled_(tiled) {
     const packed_view<Format>& w = whole.weights;
     const std::size_t groups = w.groups();
     auto* at = reinterpret_cast<std::int8_t*>(workspace.data());
-    std::int32_t* sums = nullptr;
-    if (groups > 1) {
-      at += -reinterpret_cast<std::uintptr_t>(at) % sizeof *sums;
-      whole_.row_sums = sums = reinterpret_cast<std::int32_t*>(at);
-      at += groups * x.rows * sizeof *sums;
-      sums_step_ = x.rows;
+    std::int32_t* starts = &only_start_;
+    if (groups * x.rows > 1) {
+      at += -reinterpret_cast<std::uintptr_t>(at) % sizeof *starts;
+      starts = reinterpret_cast<std::int32_t*>(at);
+      at += groups * x.rows * sizeof *starts;
     }
-    x_step_ = copied_ ? x.rows * stride(w.group_view(0)) : w.scale_cols;
-    if (copied_) whole_.x = at += -reinterpret_cast<std::uintptr_t>(at) % 64;
-    if (!copied_ && groups == 1) return;
-    // Several groups are prepared in parallel; of a single group the rows are.
-    const executor_ref inside = groups == 1 ? ex : executor_ref{};
-    for_each_row(groups, x.rows * w.scale_cols, ex, [&](std::size_t i) {
-      const auto part = x.col_block(i * w.scale_cols, w.group_view(i).cols);
-      if (copied_) copy(part, at + i * x_step_, stride(w.group_view(i)), inside);
-      for (std::size_t n = 0; n < x.rows && groups > 1; ++n)
-        sums[i * sums_step_ + n] = row_sum(part.row(n));
-    });
+    whole_.starts = starts;
+    for (std::size_t n = 0; groups == 1 && n < x.rows; ++n)
+      starts[n] = Format::least_code * row_sums[n];
+    if (groups > 1)
+      for_each_row(groups, x.rows * w.scale_cols, ex, [&](std::size_t i) {
+        const auto part = x.col_block(i * w.scale_cols, w.group_view(i).cols);
+        for (std::size_t n = 0; n < x.rows; ++n)
+          starts[i * x.rows + n] = Format::least_code * row_sum(part.row(n));
+      });
+    if (!whole.grouped && !tiled && readable(w, x)) {
+      group_cols_ = w.scale_cols;
+      return;
+    }
+    whole_.x = at += -reinterpret_cast<std::uintptr_t>(at) % 64;
+    group_cols_ = copied_cols(w.group_view(0));
+    whole_.x_stride = (groups - 1) * group_cols_ + copied_cols(w.group_view(groups - 1));
+    if (group_cols_ == w.scale_cols) {  // no group but the last one is padded
+      copy(x, {at, whole_.x_stride, 0, whole_.x_stride}, ex);
+      return;
+    }
+    for (std::size_t i = 0; i < groups; ++i)
+      copy(x.col_block(i * w.scale_cols, w.group_view(i).cols),
+           {at, whole_.x_stride, i * group_cols_, copied_cols(w.group_view(i))}, ex);
   }
+
+  // Problems point into the object.
+  column_groups(const column_groups&) = delete;
+  column_groups& operator=(const column_groups&) = delete;
 
   /// Number of groups.
   [[nodiscard]] std::size_t size() const { return whole_.weights.groups(); }
-  /// The problem of group i.
-  [[nodiscard]] problem<Format> operator[](std::size_t i) const {
-    problem<Format> p = whole_;
-    p.weights = whole_.weights.group_view(i);
-    p.x += i * x_step_;
-    if (copied_) p.x_stride = stride(p.weights);
-    p.row_sums += i * sums_step_;
-    return p;
+  /// The problem of group i of the columns of w.
+  [[nodiscard]] problem<Format> one(const packed_view<Format>& w, std::size_t i) const {
+    return begin_at(i, w.group_view(i));
+  }
+  /// The problem of the groups from i on.
+  [[nodiscard]] problem<Format> from(const packed_view<Format>& w, std::size_t i) const {
+    return begin_at(i, w.groups_from(i));
   }
 
  private:
@@ -105,24 +121,32 @@ class column_groups {
            (w.scale_cols >= w.cols || w.scale_cols % Format::cols == 0);
   }
 
-  /// Bytes of a token in the copy of a group.
-  [[nodiscard]] std::size_t stride(const packed_view<Format>& group) const {
+  /// Columns of a token in the copy of a group.
+  [[nodiscard]] std::size_t copied_cols(const packed_view<Format>& group) const {
     return tiled_ ? tiled_cols(padded_cols(group)) : padded_cols(group);
   }
 
-  void copy(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
-            executor_ref ex) const {
+  [[nodiscard]] problem<Format> begin_at(std::size_t group, const packed_view<Format>& w) const {
+    problem<Format> p = whole_;
+    p.weights = w;
+    p.x_first = group * group_cols_;
+    p.starts += group * whole_.starts_step;
+    return p;
+  }
+
+  void copy(matrix_view<const std::int8_t> x, const token_columns& to, executor_ref ex) const {
     if (tiled_)
-      tile_tokens(x, whole_.parts, to, cols, ex);
+      tile_tokens(x, whole_.parts, to, ex);
     else if (whole_.grouped)
-      group_tokens(x, whole_.parts, to, cols, ex);
+      group_tokens(x, whole_.parts, to, ex);
     else
-      pad_rows(x, to, cols, ex);
+      pad_rows(x, to, ex);
   }
 
   problem<Format> whole_;
-  bool copied_, tiled_;
-  std::size_t x_step_ = 0, sums_step_ = 0;  // distance from one group to the next
+  bool tiled_;
+  std::int32_t only_start_ = 0;
+  std::size_t group_cols_ = 0;  // columns of x from one group to the next
 };
 
 }  // namespace tern::inline TERN_ABI::kernel

@@ -1,14 +1,16 @@
 // Epilogues: functors that ternary_matmul calls with each part of the result while its sums are
-// still in cache. They are ordinary code of the translation unit, so that real numbers come out the
-// same at every instruction-set level.
+// still in cache. They are ordinary code of the translation unit. Real numbers come out the same at
+// every instruction-set level, since each operation is rounded by itself.
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "tern/core/tensor.hpp"
+#include "tern/kernel/group_scaling.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -29,7 +31,8 @@ struct no_epilogue {
 /// each operation, in this order. Weights in several groups of columns have a column of w_scales
 /// for each group: the first group makes y as above, and the others follow in order with
 ///   y += sums * (x_scales[n] * w_scales(m, group)).
-/// This is the only place where a ternary product becomes a real number.
+/// Kernels may do so themselves, by the same operations; see begin(). Nowhere else does a ternary
+/// product become a real number.
 template <class T>
 class rescale {
  public:
@@ -49,6 +52,29 @@ class rescale {
       require_size(w_scales.rows, (y.cols + scale_rows - 1) / scale_rows, "rescale: w_scales");
     if (bias) require_size(bias.size, y.cols, "rescale: bias");
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
+  }
+
+  /// Prepares y for kernels that scale the sums of `groups` groups themselves, and says in `to`
+  /// what they need for the part. Returns the number of groups at the beginning whose sums
+  /// operator() must get first.
+  std::size_t begin(const sum_block& part, std::size_t groups, kernel::group_scaling& to) const
+    requires std::same_as<T, float>
+  {
+    if (y_.col_stride != 1 || groups > w_scales_.cols) return groups;
+    const std::size_t first = bias_ && residual_ ? 1 : 0;
+    for (std::size_t i = 0; first == 0 && i < part.sums.rows; ++i) {
+      const row_view<T> y = y_.block(part.token + i, part.row, 1, part.sums.cols).row(0);
+      if (bias_)
+        for (std::size_t k = 0; k < y.size; ++k) y.data[k] = bias_[part.row + k];
+      else if (residual_)
+        for (std::size_t k = 0; k < y.size; ++k)
+          y.data[k] = residual_(part.token + i, part.row + k);
+      else  // -0 plus the first product is this product, whatever its sign
+        std::fill_n(y.data, y.size, T(-0.0));
+    }
+    to = {y_.data, y_.row_stride, x_scales_, w_scales_.col_block(first, w_scales_.cols - first),
+          scale_rows_};
+    return first;
   }
 
   /// Scales the sums of a part; those of the first group are written to y, later ones added to it.

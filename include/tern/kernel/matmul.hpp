@@ -115,9 +115,10 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
 /// during the call only; besides, each thread uses up to 64 KB of thread_scratch. `level` must be
 /// supported by this CPU. epilogue(sum_block) is called once for each part of the result, on the
 /// thread that has just computed it. Where w has several groups of columns, it is called for each
-/// group of a part in order, and the sums of all groups have the same place in `out`. Throws
-/// shape_error where shapes disagree, the workspace is too small or a group of columns exceeds
-/// matmul_max_cols; config_error where w has several groups and there is no epilogue.
+/// group of a part in order, and the sums of all groups have the same place in `out`; with
+/// rescale<float> kernels may scale them instead, and then `out` has no sums. Throws shape_error
+/// where shapes disagree, the workspace is too small or a group of columns exceeds matmul_max_cols;
+/// config_error where w has several groups and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -145,26 +146,37 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     return kernel::problem<Format>{p.weights,
                                    x.data,
                                    x.row_stride,
+                                   0,
                                    most != 0 && !tiled,
                                    parts,
-                                   row_sums.data,
+                                   nullptr,
+                                   x.rows,
                                    p.out.data,
                                    p.out.row_stride,
                                    kernel::problem<Format>::groups_of_task(x.cols, parts)};
   };
-  const kernel::column_groups<Format> groups(whole(products[0]), x, tiled, workspace, ex);
+  const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
+                                             ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
                         const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
     const auto [row, rows, token, tokens] = mine.part(i);
     const auto sums = p.out.block(token, row, tokens, rows);
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      kernel::problem<Format> group = groups[g];
-      group.weights = p.weights.group_view(g);
+    std::size_t alone = groups.size();  // groups whose sums leave the kernel
+    kernel::group_scaling scaling;
+    if constexpr (std::same_as<Epilogue, rescale<float>>)
+      if (alone > 1 && p.weights.group_lines() <= kernel.scaled_lines)
+        alone = p.epilogue.begin({token, row, sums}, alone, scaling);
+    for (std::size_t g = 0; g < alone; ++g) {
+      kernel::problem<Format> group = groups.one(p.weights, g);
       group.out = p.out.data;
       group.out_stride = p.out.row_stride;
       kernel.compute(group, i, i + 1, bytes);
       p.epilogue({token, row, sums, g});
     }
+    if (alone == groups.size()) return;
+    kernel::problem<Format> rest = groups.from(p.weights, alone);
+    rest.scaling = scaling;
+    kernel.compute(rest, i, i + 1, bytes);
   };
   std::size_t tasks = 0;
   for (const auto& p : products) tasks += whole(p).tasks();

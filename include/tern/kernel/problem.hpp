@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "tern/kernel/group_scaling.hpp"
 #include "tern/pack/packed_matrix.hpp"
 
 namespace tern::inline TERN_ABI::kernel {
@@ -22,21 +23,27 @@ struct token_partition {
   }
 };
 
-/// out[n][m] = sum over k of w[m][k] x[n][k]. x holds zeros past the last column of w, up to the
-/// columns of a whole line.
+/// out[n][m] = sum over k of w[m][k] x[n][k]. x holds zeros past the last column of each group of
+/// columns of w, up to the columns of a whole line. Several groups have a `scaling`, which says
+/// what becomes of the sums of each; then `out` is not used.
 template <class Format>
 struct problem {
   packed_view<Format> weights;
   const std::int8_t* x;
   std::size_t x_stride;  ///< bytes of a token
+  std::size_t x_first;   ///< place of the first column of w among the columns of x
   /// Whether x stands as group_tokens() makes it. Else tokens are rows, or tiles as tile_tokens()
   /// makes them.
   bool grouped;
   token_partition parts;
-  const std::int32_t* row_sums;  ///< the sum of each token's activations
+  /// Each token's sum of activations times the least code, group after group of columns: where the
+  /// sums of products of digits start.
+  const std::int32_t* starts;
+  std::size_t starts_step;  ///< from one group of columns to the next
   std::int32_t* out;
   std::size_t out_stride;
-  std::size_t task_groups;  ///< groups of tokens in a task
+  std::size_t task_groups;     ///< groups of tokens in a task
+  group_scaling scaling = {};  ///< makes real numbers of sums where its y is not null
 
   /// A task has up to 64 rows of the weights and up to 240 tokens, which take 1 MiB at most: its
   /// operands fit into the L2 cache of a core.
@@ -46,6 +53,10 @@ struct problem {
     return std::max<std::size_t>(1, std::min(task_tokens, task_bytes / cols) / parts.first(1));
   }
 
+  /// Lines of a panel whose sums belong together: those of a group of columns.
+  [[nodiscard]] std::size_t group_lines() const {
+    return scaling.y == nullptr ? weights.panel_lines() : weights.group_lines();
+  }
   [[nodiscard]] std::size_t tokens() const { return parts.first(parts.groups); }
   [[nodiscard]] std::size_t row_tasks() const {
     return (weights.panels() + task_panels - 1) / task_panels;
@@ -89,6 +100,8 @@ struct entry {
   /// The most tokens of a group where there are `tokens` in all; 0 where tokens stay rows.
   std::size_t (*group_size)(std::size_t tokens) = nullptr;
   std::size_t unpacked_bytes = 0;  ///< memory for digits of weights, for each thread
+  /// Groups of columns of up to this number of lines may have a `scaling`.
+  std::size_t scaled_lines = 0;
   /// From this number of tokens on, groups stand as tile_tokens() makes them.
   std::size_t tiled_from = std::numeric_limits<std::size_t>::max();
 };

@@ -28,7 +28,7 @@ void compute(const problem<Format>& p, std::size_t begin, std::size_t end, std::
         Format::unpack(p.weights.panel(panel)[line], w.data(), Format::cols);
         const std::size_t m0 = panel * Format::rows, m1 = std::min(m0 + Format::rows, row_end);
         for (std::size_t n = 0; n < p.tokens(); ++n) {
-          const std::int8_t* x = p.x + n * p.x_stride + line * Format::cols;
+          const std::int8_t* x = p.x + n * p.x_stride + p.x_first + line * Format::cols;
           for (std::size_t m = m0; m < m1; ++m) {
             std::int32_t sum = 0;
             for (std::size_t k = 0; k < Format::cols; ++k)

@@ -25,11 +25,18 @@ inline void copy_columns(row_view<const std::int8_t> x, std::size_t first, std::
   std::memset(to + here, 0, n - here);
 }
 
-/// Copies the rows of x to rows of `cols` bytes.
-inline void pad_rows(matrix_view<const std::int8_t> x, std::int8_t* to, std::size_t cols,
-                     executor_ref ex) {
-  for_each_row(x.rows, cols, ex,
-               [&](std::size_t r) { copy_columns(x.row(r), 0, cols, to + r * cols); });
+/// Where columns of tokens are copied to.
+struct token_columns {
+  std::int8_t* to;
+  std::size_t stride;       ///< bytes of a token
+  std::size_t first, cols;  ///< the columns that the copy fills, of `stride` in all
+};
+
+/// Copies the rows of x to rows.
+inline void pad_rows(matrix_view<const std::int8_t> x, const token_columns& t, executor_ref ex) {
+  for_each_row(x.rows, t.cols, ex, [&](std::size_t r) {
+    copy_columns(x.row(r), 0, t.cols, t.to + r * t.stride + t.first);
+  });
 }
 
 /// Copies columns [first, cols) of a token to its place in a group of n tokens. `to` is the place
@@ -74,30 +81,30 @@ inline void group_four(const std::int8_t* x, std::size_t stride, std::int8_t* to
 }
 
 /// Makes all groups: four columns of each token of a group, one token after the other, then the
-/// next four columns. A token takes `cols` bytes.
+/// next four columns.
 inline void group_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
-                         std::int8_t* to, std::size_t cols, executor_ref ex) {
-  for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
+                         const token_columns& to, executor_ref ex) {
+  for_each_row(parts.groups, parts.size * to.cols, ex, [&](std::size_t g) {
     const std::size_t first = parts.first(g), n = parts.first(g + 1) - first;
-    std::int8_t* const at = to + first * cols;
+    std::int8_t* const at = to.to + first * to.stride + n * to.first;
     const std::size_t dense = x.col_stride == 1 ? x.cols / 16 * 16 : 0, fours = n / 4 * 4;
     for (std::size_t t = 0; t < fours; t += 4)
       group_four(x.row(first + t).data, x.row_stride, at + 4 * t, n, dense);
     for (std::size_t t = 0; t < n; ++t)
-      group_one(x.row(first + t), at + 4 * t, n, t < fours ? dense : 0, cols);
+      group_one(x.row(first + t), at + 4 * t, n, t < fours ? dense : 0, to.cols);
   });
 }
 
 /// Makes all groups as tiles: 64 columns of each token of a group, one token after the other, then
-/// the next 64 columns. A token takes `cols` bytes, a multiple of 64.
+/// the next 64 columns. Numbers of columns are multiples of 64.
 inline void tile_tokens(matrix_view<const std::int8_t> x, const token_partition& parts,
-                        std::int8_t* to, std::size_t cols, executor_ref ex) {
+                        const token_columns& to, executor_ref ex) {
   constexpr std::size_t line = 64;
-  for_each_row(parts.groups, parts.size * cols, ex, [&](std::size_t g) {
+  for_each_row(parts.groups, parts.size * to.cols, ex, [&](std::size_t g) {
     const std::size_t first = parts.first(g), n = parts.first(g + 1) - first;
     for (std::size_t t = 0; t < n; ++t) {
-      std::int8_t* at = to + first * cols + t * line;
-      for (std::size_t c = 0; c < cols; c += line, at += n * line)
+      std::int8_t* at = to.to + first * to.stride + n * to.first + t * line;
+      for (std::size_t c = 0; c < to.cols; c += line, at += n * line)
         copy_columns(x.row(first + t), c, line, at);
     }
   });

@@ -58,6 +58,17 @@ struct integers {
   TERN_INLINE static reg shift_sums(reg a) {
     return _mm512_maskz_srai_epi32(0xFFFF, a, bits);
   }
+
+  /// Numbers of type float in the places of a register's int32.
+  using reals = __m512;
+  TERN_INLINE static reals load_reals(const float* p) { return _mm512_loadu_ps(p); }
+  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
+  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
+    reals product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, a),
+                                  _mm512_mul_ps(_mm512_set1_ps(factor), scales));
+    __asm__("" : "+v"(product));  // rounds here: no addition is fused with the product
+    _mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), product));
+  }
 };
 
 /// 16 floats.

@@ -80,7 +80,23 @@ struct integers {
     return {vshrq_n_s32(a.low, bits), vshrq_n_s32(a.high, bits)};
   }
 
+  /// Numbers of type float in the places of a register's int32.
+  struct reals {
+    float32x4_t low, high;
+  };
+  TERN_INLINE static reals load_reals(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
+  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
+  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
+    add_scaled(y, a.low, factor, scales.low);
+    add_scaled(y + 4, a.high, factor, scales.high);
+  }
+
  private:
+  TERN_INLINE static void add_scaled(float* y, int32x4_t a, float factor, float32x4_t scales) {
+    float32x4_t product = vmulq_f32(vcvtq_f32_s32(a), vmulq_n_f32(scales, factor));
+    __asm__("" : "+w"(product));  // rounds here: no addition is fused with the product
+    vst1q_f32(y, vaddq_f32(vld1q_f32(y), product));
+  }
   TERN_INLINE static uint8x16_t as_u8(int32x4_t a) { return vreinterpretq_u8_s32(a); }
   TERN_INLINE static int32x4_t as_words(uint8x16_t a) { return vreinterpretq_s32_u8(a); }
   template <int first, int mask>

@@ -53,6 +53,16 @@ struct integers {
   TERN_INLINE static reg shift_sums(reg a) {
     return _mm_srai_epi32(a, bits);
   }
+
+  /// Numbers of type float in the places of a register's int32.
+  using reals = __m128;
+  TERN_INLINE static reals load_reals(const float* p) { return _mm_loadu_ps(p); }
+  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
+  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
+    reals product = _mm_mul_ps(_mm_cvtepi32_ps(a), _mm_mul_ps(_mm_set1_ps(factor), scales));
+    __asm__("" : "+x"(product));  // rounds here: no addition is fused with the product
+    _mm_storeu_ps(y, _mm_add_ps(_mm_loadu_ps(y), product));
+  }
 };
 
 }  // namespace tern::inline TERN_ABI::isa::sse41

@@ -69,32 +69,83 @@ TERN_INLINE void tile_line(const Line& line, const std::int8_t* x, sum (&a)[n], 
   (tile_step<Format, plane>(line, x, a, b, std::make_index_sequence<n>{}), ...);
 }
 
-/// Computes out[t][0 .. tile_rows) over the columns of `lines` lines. The sums start with
-/// least_code * row_sums[t], or, where row_sums is null, with what `out` holds.
+/// What a tile leaves: sums, which start with starts[t], and with what they are where `more` says
+/// so. Where y is not null, the sums of each group of columns are scaled and added to y instead.
+/// Rows of `sums` and y are `stride` apart.
+struct tile_result {
+  const std::int32_t* starts;
+  std::int32_t* sums;
+  bool more;
+  float* y;
+  std::size_t stride;
+  std::size_t group_lines;  ///< lines of a group of columns
+  std::size_t starts_step;  ///< from one group of columns to the next
+  const float* x_scales;    ///< of the tile's tokens
+  const float* w_scales;    ///< of the tile's rows, group after group
+};
+
+/// Where the sums of a token begin to be added up.
+template <class Format, class level = ops>
+TERN_INLINE sum first_sum(std::int32_t start) {
+  if constexpr (sums_start<Format>)
+    return level::fill(start);
+  else
+    return ops::zero();
+}
+
+/// The sums of a token as int32.
+template <class Format>
+TERN_INLINE ops::reg last_sum(sum s, std::int32_t start) {
+  if constexpr (sums_start<Format>)
+    return widen<Format>(s);
+  else
+    return ops::add(ops::fill(start), widen<Format>(s));
+}
+
+/// Multiplies the tile's rows with sizeof...(t) tokens over the columns of `lines` lines.
 template <class Format, class Digits, std::size_t... t>
 [[gnu::noinline]] void tile(Digits digits, const std::int8_t* x, std::size_t lines,
-                            const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
-                            std::index_sequence<t...>) {
-  sum a[] = {(static_cast<void>(t), ops::zero())...}, b[] = {a[t]...};
-  for (; lines != 0; --lines, x += Format::cols * sizeof...(t))
-    tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
-  const auto finish = [&](sum products, std::int32_t * to, std::size_t token)
-      __attribute__((always_inline)) {
-    const ops::reg start =
-        row_sums != nullptr ? ops::fill(Format::least_code * row_sums[token]) : ops::load(to);
-    ops::store(to, ops::add(start, widen<Format>(products)));
-  };
-  (finish(a[t], out + t * out_stride, t), ...);
-  (finish(b[t], out + t * out_stride + tile_rows / 2, t), ...);
+                            const tile_result& to, std::index_sequence<t...>) {
+  constexpr std::size_t half = tile_rows / 2;
+  const std::int32_t* starts = to.starts;
+  const float *w_scales = to.w_scales, *const x_scales = to.x_scales;
+  const std::size_t group_lines = to.group_lines, stride = to.stride;
+  std::int32_t* const sums = to.sums;
+  float* const y = to.y;
+  do {
+    std::size_t left = lines < group_lines ? lines : group_lines;
+    lines -= left;
+    sum a[] = {first_sum<Format>(starts[t])...}, b[] = {a[t]...};
+    for (; left != 0; --left, x += Format::cols * sizeof...(t))
+      tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
+    if (y != nullptr) {
+      const auto first = ops::load_reals(w_scales), second = ops::load_reals(w_scales + half);
+      const auto scale = [&](std::size_t token) __attribute__((always_inline)) {
+        float* const at = y + token * stride;
+        ops::add_scaled(at, last_sum<Format>(a[token], starts[token]), x_scales[token], first);
+        ops::add_scaled(at + half, last_sum<Format>(b[token], starts[token]), x_scales[token],
+                        second);
+      };
+      (scale(t), ...);
+    } else {
+      const auto keep = [&](sum products, std::int32_t * at, std::size_t token)
+          __attribute__((always_inline)) {
+        const ops::reg now = last_sum<Format>(products, starts[token]);
+        ops::store(at, to.more ? ops::add(ops::load(at), now) : now);
+      };
+      (keep(a[t], sums + t * stride, t), ...);
+      (keep(b[t], sums + t * stride + half, t), ...);
+    }
+    starts += to.starts_step;
+    w_scales += tile_rows;
+  } while (lines != 0);
 }
 
 /// Calls tile() for n tokens, where first <= n < first + sizeof...(i).
 template <class Format, std::size_t first, class Digits, std::size_t... i>
 inline void tile_of(std::size_t n, Digits digits, const std::int8_t* x, std::size_t lines,
-                    const std::int32_t* row_sums, std::int32_t* out, std::size_t out_stride,
-                    std::index_sequence<i...>) {
-  ((n == first + i ? tile<Format>(digits, x, lines, row_sums, out, out_stride,
-                                  std::make_index_sequence<first + i>{})
+                    const tile_result& to, std::index_sequence<i...>) {
+  ((n == first + i ? tile<Format>(digits, x, lines, to, std::make_index_sequence<first + i>{})
                    : void()),
    ...);
 }
@@ -111,11 +162,28 @@ inline void unpack_digits(packed_digits<Format> from, std::size_t lines, std::ui
 }
 
 /// Copies `rows` numbers of each token.
-inline void copy_rows(const std::int32_t* from, std::size_t from_stride, std::int32_t* to,
-                      std::size_t to_stride, std::size_t tokens, std::size_t rows) {
+template <class T>
+inline void copy_rows(const T* from, std::size_t from_stride, T* to, std::size_t to_stride,
+                      std::size_t tokens, std::size_t rows) {
   for (std::size_t t = 0; t < tokens; ++t)
     std::memcpy(to + t * to_stride, from + t * from_stride, rows * sizeof *to);
 }
+
+/// Lines whose digits are unpacked at a time: at most 64, and no more than may be added up
+/// before `widen`.
+template <class Format>
+inline constexpr std::size_t unpacked_lines =
+    max_dots<Format> / (Format::cols / 4) < 64 ? max_dots<Format> / (Format::cols / 4) : 64;
+
+/// Bytes of their digits.
+template <class Format>
+inline constexpr std::size_t digit_bytes =
+    unpacked_lines<Format> * plain_digits<Format>::line_bytes;
+
+/// Bytes of their digits and, behind them, of a scale for each row and group of columns.
+template <class Format>
+inline constexpr std::size_t unpacked_bytes =
+    digit_bytes<Format> + unpacked_lines<Format> * tile_rows * sizeof(float);
 
 /// Multiplies up to tile_rows rows from `row` on with all groups of a task, over the columns of
 /// lines [line, line + lines).
@@ -134,24 +202,53 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
           ? ops::bytes
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_line)};
   const bool few = p.parts.groups <= digit_reader<Format>::direct_groups;
+  const group_scaling& scaling = p.scaling;
+  const bool scaled = scaling.y != nullptr, direct = rows == tile_rows;
+  const std::size_t group_lines = scaled ? p.group_lines() : lines, first = line / group_lines;
+  auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
+  const std::size_t groups = scaled ? (lines + group_lines - 1) / group_lines : 0;
+  const float* const dense = scaled ? scaling.dense(row, rows, tile_rows) : nullptr;
+  for (std::size_t g = 0; dense != nullptr && g < groups; ++g)  // fetched while digits are unpacked
+    for (std::size_t i = 0; i < tile_rows; i += 16)
+      __builtin_prefetch(dense + (first + g) * scaling.group_stride() + i);
   if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
+  for (std::size_t g = 0; g < groups; ++g) {
+    float* const to = w_scales + g * tile_rows;
+    if (dense != nullptr)
+      std::memcpy(to, dense + (first + g) * scaling.group_stride(), tile_rows * sizeof *to);
+    else
+      scaling.copy(row, rows, tile_rows, first + g, to);
+  }
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
-    const std::int8_t* x = p.x + token * p.x_stride + n * line * Format::cols;
-    const std::int32_t* row_sums = line == 0 ? p.row_sums + token : nullptr;
-    std::int32_t* out = p.out + token * p.out_stride + row;
-    std::int32_t edge[most * tile_rows];
-    const bool direct = rows == tile_rows;
-    std::int32_t* to = direct ? out : edge;
-    const std::size_t to_stride = direct ? p.out_stride : tile_rows;
-    if (!direct && row_sums == nullptr) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
-    if (few)
-      tile_of<Format, fewest>(n, packed, x, lines, row_sums, to, to_stride,
-                              std::make_index_sequence<most - fewest + 1>{});
-    else
-      tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, row_sums, to, to_stride,
-                             std::make_index_sequence<most - least + 1>{});
-    if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
+    const std::int8_t* x = p.x + token * p.x_stride + n * (p.x_first + line * Format::cols);
+    const auto multiply = [&](const tile_result& to) {
+      if (few)
+        tile_of<Format, fewest>(n, packed, x, lines, to,
+                                std::make_index_sequence<most - fewest + 1>{});
+      else
+        tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, to,
+                               std::make_index_sequence<most - least + 1>{});
+    };
+    if (scaled) {
+      float x_scales[most], edge[most * tile_rows];
+      for (std::size_t t = 0; t < n; ++t) x_scales[t] = scaling.x_scales[token + t];
+      float* const y = scaling.y + token * scaling.y_stride + row;
+      if (!direct) copy_rows(y, scaling.y_stride, edge, tile_rows, n, rows);
+      multiply({p.starts + first * p.starts_step + token, nullptr, false, direct ? y : edge,
+                direct ? scaling.y_stride : tile_rows, group_lines, p.starts_step, x_scales,
+                w_scales});
+      if (!direct) copy_rows(edge, tile_rows, y, scaling.y_stride, n, rows);
+    } else {
+      static constexpr std::int32_t zeros[most] = {};
+      const bool more = line != 0;
+      std::int32_t edge[most * tile_rows];
+      std::int32_t* const out = p.out + token * p.out_stride + row;
+      if (!direct && more) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
+      multiply({more ? zeros : p.starts + token, direct ? out : edge, more, nullptr,
+                direct ? p.out_stride : tile_rows, group_lines, 0, nullptr, nullptr});
+      if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
+    }
   }
 }
 
@@ -161,25 +258,17 @@ inline std::size_t group_size(std::size_t tokens) {
   return tokens <= ops::matvec_tokens ? 0 : ops::tile_tokens;
 }
 
-/// Lines whose digits are unpacked at a time: at most 64, and no more than may be added up
-/// before `widen`.
-template <class Format>
-inline constexpr std::size_t unpacked_lines =
-    max_dots<Format> / (Format::cols / 4) < 64 ? max_dots<Format> / (Format::cols / 4) : 64;
-
-/// Bytes of their digits.
-template <class Format>
-inline constexpr std::size_t unpacked_bytes =
-    unpacked_lines<Format> * plain_digits<Format>::line_bytes;
-
 /// Tasks [begin, end) of the problem. Where tokens stand in groups, `bytes` points to
 /// unpacked_bytes<Format> of memory that begin at a cache line.
 template <class Format>
 inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end,
                     std::uint8_t* bytes) {
-  constexpr std::size_t most = unpacked_lines<Format>;
-  const std::size_t lines = p.weights.panel_lines();
-  const std::size_t chunks = (lines + most - 1) / most, chunk = (lines + chunks - 1) / chunks;
+  // Chunks of lines; where sums are scaled, of whole groups of columns.
+  const std::size_t lines = p.weights.panel_lines(),
+                    unit = p.scaling.y == nullptr ? 1 : p.group_lines(),
+                    units = (lines + unit - 1) / unit, most = unpacked_lines<Format> / unit,
+                    chunks = (units + most - 1) / most,
+                    chunk = (units + chunks - 1) / chunks * unit;
   for (std::size_t i = begin; i < end; ++i) {
     const auto t = p.task(i);
     if (!p.grouped) {
@@ -196,4 +285,5 @@ inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end
 
 /// The functions of the level.
 template <class Format>
-inline constexpr entry<Format> entry_of{compute<Format>, group_size, unpacked_bytes<Format>};
+inline constexpr entry<Format> entry_of{compute<Format>, group_size, unpacked_bytes<Format>,
+                                        unpacked_lines<Format>};

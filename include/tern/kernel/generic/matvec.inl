@@ -19,6 +19,10 @@ template <class Format>
 inline constexpr std::size_t max_dots =
     is_wide<Format> ? std::numeric_limits<std::size_t>::max() : ops::max_dots;
 
+/// Whether what dot() adds up in holds int32, so that sums may begin with any number.
+template <class Format>
+inline constexpr bool sums_start = max_dots<Format> == std::numeric_limits<std::size_t>::max();
+
 template <class Format, class X, class level = ops>
 TERN_INLINE sum dot(sum s, ops::reg digits, X x) {
   if constexpr (is_wide<Format>)
@@ -74,51 +78,100 @@ TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[digit_reader<F
      ...);
 }
 
-/// Computes the sums of some panels side by side; r are the indices of their registers.
+/// What a matvec of one token leaves for some panels: their sums, or, where y is not null, real
+/// numbers that it adds to y.
+struct matvec_result {
+  std::int32_t* sums;
+  float* y;
+  const float* w_scales;  ///< those of the first group, side by side; else null
+};
+
+/// Adds the scaled sums of a group of columns to y, for panels from `row` on. `rows` rows of the
+/// weights are left there.
+template <std::size_t... r>
+TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::size_t row,
+                            std::size_t rows, std::size_t group, const matvec_result& to,
+                            const ops::reg (&sums)[sizeof...(r)], std::index_sequence<r...>) {
+  constexpr std::size_t lanes = ops::bytes / 4, n = sizeof...(r) * lanes;
+  float few[n];
+  const float* scales = few;
+  if (to.w_scales != nullptr) {
+    const std::size_t stride = scaling.group_stride();
+    scales = to.w_scales + group * stride;
+    // The next ones lie too far away for processors to fetch them by themselves.
+    for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(scales + 6 * stride + i);
+  } else {
+    scaling.copy(row, rows, n, group, few);
+  }
+  (ops::add_scaled(to.y + r * lanes, sums[r], x_scale, ops::load_reals(scales + r * lanes)), ...);
+}
+
+/// Multiplies some panels side by side with the token n; r are the indices of their registers.
 template <class Format, std::size_t... r>
-inline void matvec_tile(const problem<Format>& p, std::size_t panel, const std::int8_t* x,
-                        std::int32_t* sums, std::index_sequence<r...>) {
+inline void matvec_tile(const problem<Format>& p, std::size_t panel, std::size_t token,
+                        const matvec_result& to, std::index_sequence<r...> regs) {
   constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
   constexpr std::size_t sums_each = digit_reader<Format>::sums;
-  const std::size_t lines = p.weights.panel_lines(),
+  const std::size_t lines = p.weights.panel_lines(), group_lines = p.group_lines(),
                     stride = p.weights.panel_stride * sizeof(packed_line);
   const auto* w = p.weights.panel(panel)->bytes.data();
+  const std::int8_t* x = p.x + token * p.x_stride + p.x_first;
+  const std::int32_t* starts = p.starts + token;
+  const std::size_t row = panel * Format::rows;
   constexpr std::size_t dots = max_dots<Format> / digit_reader<Format>::most_scaled,
                         chunk = dots / ((planes + sums_each - 1) / sums_each);
-  ops::reg total[n] = {(static_cast<void>(r), ops::fill(0))...};
-  for (std::size_t done = 0; done < lines;) {
-    const std::size_t stop = lines - done < chunk ? lines : done + chunk;
-    sum a[sums_each][n] = {};
-    for (; done < stop; ++done, w += sizeof(packed_line), x += Format::cols) {
-      // Processors by themselves do not read far enough ahead in several panels at once. At the end
-      // of these panels the next ones are fetched.
-      const std::size_t ahead = done + 16 < lines ? 1024 : 1024 + (n / line_regs - 1) * stride;
-      ((r % line_regs == 0 ? __builtin_prefetch(w + r / line_regs * stride + ahead) : void()), ...);
-      const decltype(digit_reader<Format>::decode(total[0])) q[n] = {digit_reader<Format>::decode(
-          ops::load(w + r / line_regs * stride + r % line_regs * ops::bytes))...};
-      matvec_line<Format>(a, q, x, plane_indices<Format>{});
+  for (std::size_t done = 0, group = 0; done < lines; ++group, starts += p.starts_step) {
+    const std::size_t end = lines - done < group_lines ? lines : done + group_lines;
+    const ops::reg start = ops::fill(*starts);
+    ops::reg total[n] = {(static_cast<void>(r), start)...};
+    while (done < end) {
+      const std::size_t stop = end - done < chunk ? end : done + chunk;
+      sum a[sums_each][n] = {};
+      for (; done < stop; ++done, w += sizeof(packed_line), x += Format::cols) {
+        // Processors by themselves do not read far enough ahead in several panels at once. At the
+        // end of these panels the next ones are fetched.
+        const std::size_t ahead = done + 16 < lines ? 1024 : 1024 + (n / line_regs - 1) * stride;
+        ((r % line_regs == 0 ? __builtin_prefetch(w + r / line_regs * stride + ahead) : void()),
+         ...);
+        const decltype(digit_reader<Format>::decode(start)) q[n] = {digit_reader<Format>::decode(
+            ops::load(w + r / line_regs * stride + r % line_regs * ops::bytes))...};
+        matvec_line<Format>(a, q, x, plane_indices<Format>{});
+      }
+      add_sums<Format>(total, a, std::make_index_sequence<sums_each>{});
     }
-    add_sums<Format>(total, a, std::make_index_sequence<sums_each>{});
+    if (to.y == nullptr) {
+      (ops::store(to.sums + r * (ops::bytes / 4), total[r]), ...);
+    } else {
+      const std::size_t left = p.weights.rows - row;
+      add_scaled(p.scaling, p.scaling.x_scales[token], row, left, group, to, total, regs);
+    }
   }
-  (ops::store(sums + r * (ops::bytes / 4), total[r]), ...);
 }
 
 /// Computes the results of token n for the rows of panels [begin, end).
 template <class Format>
 inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end, std::size_t n) {
   constexpr std::size_t wide = ops::matvec_panels;
-  const std::int8_t* x = p.x + n * p.x_stride;
   std::int32_t sums[wide * Format::rows];
+  float edge[wide * Format::rows];
   while (begin < end) {
     const std::size_t panels = end - begin >= wide ? wide : 1;
-    if (panels == wide)
-      matvec_tile(p, begin, x, sums, std::make_index_sequence<wide * line_regs>{});
-    else
-      matvec_tile(p, begin, x, sums, std::make_index_sequence<line_regs>{});
     const std::size_t row = begin * Format::rows, left = p.weights.rows - row;
     const std::size_t rows = left < panels * Format::rows ? left : panels * Format::rows;
-    std::int32_t* out = p.out + n * p.out_stride + row;
-    for (std::size_t i = 0; i < rows; ++i) out[i] = sums[i] + Format::least_code * p.row_sums[n];
+    float* const y = p.scaling.y == nullptr ? nullptr : p.scaling.y + n * p.scaling.y_stride + row;
+    const bool direct = y == nullptr || rows == panels * Format::rows;
+    if (!direct) std::memcpy(edge, y, rows * sizeof *y);
+    const matvec_result to{
+        sums, direct ? y : edge,
+        y == nullptr ? nullptr : p.scaling.dense(row, left, panels * Format::rows)};
+    if (panels == wide)
+      matvec_tile(p, begin, n, to, std::make_index_sequence<wide * line_regs>{});
+    else
+      matvec_tile(p, begin, n, to, std::make_index_sequence<line_regs>{});
+    if (!direct)
+      std::memcpy(y, edge, rows * sizeof *y);
+    else if (y == nullptr)
+      std::memcpy(p.out + n * p.out_stride + row, sums, rows * sizeof *sums);
     begin += panels;
   }
 }
