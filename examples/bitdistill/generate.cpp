@@ -115,17 +115,15 @@ std::size_t context_of(const options& o, const tern::model_config& config, std::
 void print_notes(const options& o, std::span<const std::int32_t> prompt, std::size_t context,
                  const tern::generation& result, const tern::bpe_tokenizer& tokenizer) {
   if (result.finish == tern::finish_reason::length && result.tokens.size() < o.max_tokens)
-    fmt::print(
-        stderr,
-        "bitdistill: note: the answer was cut: prompt and answer fill the context of {} tokens\n",
-        context);
+    say(fmt::format(
+        "bitdistill: note: the answer was cut: prompt and answer fill the context of {} tokens",
+        context));
   if (prompt.size() > 1 && prompt[0] == prompt[1] &&
       tokenizer.decode(prompt.first(1), true).empty())
-    fmt::print(
-        stderr,
+    say(fmt::format(
         "bitdistill: note: the prompt begins with {} twice: the tokenizer adds it, so it should "
-        "not stand in the text\n",
-        tokenizer.token_text(prompt[0]));
+        "not stand in the text",
+        tokenizer.token_text(prompt[0])));
 }
 
 }  // namespace
@@ -159,7 +157,7 @@ void generate(const options& o) {
   put("\n");
   require_output();
   print_notes(o, prompt, context, result, tokenizer);
-  fmt::print(stderr, "{} + {} tokens in {:.2f} s\n", prompt.size(), result.tokens.size(), seconds);
+  say(fmt::format("{} + {} tokens in {:.2f} s", prompt.size(), result.tokens.size(), seconds));
 }
 
 }  // namespace bitdistill

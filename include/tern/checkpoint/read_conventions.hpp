@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "tern/checkpoint/tokens_beside.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/json/json_fields.hpp"
-#include "tern/json/read_json.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/end_tokens.hpp"
 #include "tern/text/text_conventions.hpp"
@@ -19,13 +19,6 @@
 namespace tern::inline TERN_ABI {
 
 namespace detail {
-
-/// A JSON object of a folder, or an empty one where the folder has no such file.
-inline nlohmann::json object_beside(const std::filesystem::path& folder, const char* name) {
-  const auto path = folder / name;
-  if (!std::filesystem::exists(path)) return nlohmann::json::object();
-  return read_json(path);
-}
 
 /// The ids under a key, which is a number or a list of numbers. Negative ones stand for no token.
 inline std::vector<std::int32_t> ids_under(const json_fields& f, const std::string& key) {
@@ -37,13 +30,6 @@ inline std::vector<std::int32_t> ids_under(const json_fields& f, const std::stri
     ids.push_back(f.get<std::int32_t>(key));
   std::erase_if(ids, [](std::int32_t id) { return id < 0; });
   return ids;
-}
-
-/// The text of a token such as "eos_token", which is a string or an object with "content".
-inline std::string token_under(const json_fields& f, const std::string& key) {
-  if (!f.has(key)) return {};
-  return f.is_object(key) ? f.object(key).get_or<std::string>("content", "")
-                          : f.get<std::string>(key);
 }
 
 /// The chat template of a tokenizer_config.json: a string, or a list with one that is called
