@@ -17,6 +17,7 @@
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
+#include "tern/io/text_file.hpp"
 #include "tern/text/chat_prompt.hpp"
 #include "tern/text/chat_template.hpp"
 #include "tern/text/end_tokens.hpp"
@@ -28,8 +29,10 @@ namespace {
 /// The prompt that --prompt or the standard input gives.
 std::string given_prompt(const options& o) {
   if (o.has("--prompt")) return o.prompt;
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  if (text.ends_with('\n')) text.pop_back();
+  std::string text = tern::checked_text(std::string(std::istreambuf_iterator<char>(std::cin), {}),
+                                        "standard input");
+  for (const char end : {'\n', '\r'})
+    if (text.ends_with(end)) text.pop_back();
   return text;
 }
 

@@ -100,6 +100,24 @@ TEST_CASE("a standard error that is closed does not matter") {
   CHECK(code_of(std::system((generate + "missing >/dev/null 2>&-").c_str())) == 2);
 }
 
+TEST_CASE("a prompt from the standard input is text, with or without marks of Windows") {
+  const auto [prompt, code, said] = GENERATE(table<std::string, int, std::string>({
+      {"The", 0, "3 + 0 tokens"},
+      {"The\n", 0, "3 + 0 tokens"},
+      {"\xEF\xBB\xBFThe\r\n", 0, "3 + 0 tokens"},
+      {"\xFF\xFET", 2, "standard input: expected text, but it is text in UTF-16"},
+  }));
+  CAPTURE(prompt);
+  const scratch_dir scratch;
+  write_text(scratch.path() / "in", prompt);
+  const std::string in = scratch.path() / "in", err = scratch.path() / "err";
+  const std::string command =
+      BITDISTILL_PROGRAM " generate --max-tokens 0 --model " + byte_model(scratch.path());
+  CHECK(code_of(std::system((command + " <" + in + " >/dev/null 2>" + err).c_str())) == code);
+  INFO(bytes_of(err));
+  CHECK(bytes_of(err).find(said) != std::string::npos);
+}
+
 TEST_CASE("predictions do not overwrite a file of another kind") {
   const scratch_dir scratch;
   const std::string model = byte_model(scratch.path());

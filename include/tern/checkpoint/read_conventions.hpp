@@ -11,6 +11,7 @@
 
 #include "tern/checkpoint/tokens_beside.hpp"
 #include "tern/core/mapped_file.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/json/json_fields.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/end_tokens.hpp"
@@ -46,7 +47,7 @@ inline std::string template_under(const json_fields& f) {
 /// The chat template of a folder: that of chat_template.jinja where there is one.
 inline std::string chat_template_of(const std::filesystem::path& folder,
                                     const json_fields& config) {
-  if (const auto own = folder / "chat_template.jinja"; std::filesystem::exists(own))
+  if (const auto own = folder / "chat_template.jinja"; path_exists(own))
     return std::string(mapped_file(own).text());
   if (auto text = template_under(config); !text.empty()) return text;
   const auto older = object_beside(folder, "chat_template.json");

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/os_error.hpp"
 #include "tern/json/json_fields.hpp"
 #include "tern/json/read_json.hpp"
 #include "tern/text/added_tokens.hpp"
@@ -23,7 +24,7 @@ namespace detail {
 /// A JSON object of a folder, or an empty one where the folder has no such file.
 inline nlohmann::json object_beside(const std::filesystem::path& folder, const char* name) {
   const auto path = folder / name;
-  if (!std::filesystem::exists(path)) return nlohmann::json::object();
+  if (!path_exists(path)) return nlohmann::json::object();
   return read_json(path);
 }
 

@@ -100,14 +100,12 @@ inline std::string read_file(const std::filesystem::path& path) {
   return detail::unpacked(file.text(), path.string());
 }
 
-/// The whole content of a file or pipe as UTF-8 text, without a byte-order mark. Throws
-/// format_error
-/// "<path>:<line>: ..." where it is not UTF-8, and a message that names the kind where the file is
-/// of another kind than text, such as a Git LFS pointer or a Parquet table.
-inline std::string read_text(const std::filesystem::path& path) {
-  std::string text = read_file(path);
+/// Returns the content of `file` as UTF-8 text, without a byte-order mark. Throws format_error
+/// "<file>:<line>: ..." where it is not UTF-8, and a message that names the kind where it is of
+/// another kind than text, such as a Git LFS pointer or a Parquet table.
+inline std::string checked_text(std::string text, const std::string& file) {
   if (file_kind_of(text) != file_kind::html)  // a web page is text, too
-    refuse_known_kind(text, path.string(), "text");
+    refuse_known_kind(text, file, "text");
   // A zero is no part of a text, but of binary data and of UTF-16.
   const std::size_t at = std::min({find_invalid_utf8(text), text.find('\0'), text.size()});
   if (at != text.size()) {
@@ -115,12 +113,17 @@ inline std::string read_text(const std::filesystem::path& path) {
     const auto line = std::ranges::count(before, '\n') + 1;
     const std::size_t column =
         at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0 on the first line
-    throw format_error(path.string() + ":" + std::to_string(line) +
+    throw format_error(file + ":" + std::to_string(line) +
                        ": expected UTF-8 text, got an invalid byte at column " +
                        std::to_string(column));
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   return text;
+}
+
+/// The whole content of a file or pipe as checked_text(). Throws io_error where it cannot be read.
+inline std::string read_text(const std::filesystem::path& path) {
+  return checked_text(read_file(path), path.string());
 }
 
 /// Calls f(line, number) for each line. Lines are counted from 1 and given without their end, LF or
