@@ -93,10 +93,9 @@ TEST_CASE("added tokens come from other files than tokenizer.json, too", "[model
            R"({"added_tokens_decoder": {"270": {"content": "<z>"}}})",
            {260}},
           {"added_tokens.json", "added_tokens.json", R"({"<z>": 260})", {260}},
-          {"a named token of the vocabulary",
-           "special_tokens_map.json",
-           R"({"pad_token": "<z"})",
-           {259, 32}},
+          {"an entry of the vocabulary", "added_tokens.json", R"({"<z": 1})", {259, 32}},
+          {"a byte", "added_tokens.json", R"({"z": 1})", {30, 92, 32}},
+          {"nothing", "added_tokens.json", R"({"": 260})", {30, 92, 32}},
       }));
   INFO(name);
   const folder f;

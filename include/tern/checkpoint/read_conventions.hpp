@@ -33,6 +33,13 @@ inline std::vector<std::int32_t> ids_under(const json_fields& f, const std::stri
   return ids;
 }
 
+/// The text of a token such as "eos_token", which is a string or an object with "content".
+inline std::string token_under(const json_fields& f, const std::string& key) {
+  if (!f.has(key)) return {};
+  return f.is_object(key) ? f.object(key).get_or<std::string>("content", "")
+                          : f.get<std::string>(key);
+}
+
 /// The chat template of a tokenizer_config.json: a string, or a list with one that is called
 /// "default".
 inline std::string template_under(const json_fields& f) {

@@ -28,18 +28,10 @@ inline nlohmann::json object_beside(const std::filesystem::path& folder, const c
   return read_json(path);
 }
 
-/// The text of a token such as "eos_token", which is a string or an object with "content".
-inline std::string token_under(const json_fields& f, const std::string& key) {
-  if (!f.has(key)) return {};
-  return f.is_object(key) ? f.object(key).get_or<std::string>("content", "")
-                          : f.get<std::string>(key);
-}
-
 }  // namespace detail
 
-/// The added tokens that tokenizer_config.json, added_tokens.json and special_tokens_map.json of
-/// the folder name, in the order in which transformers adds them. The id is -1 where the file says
-/// none. Throws format_error or config_error naming file and key.
+/// The added tokens that tokenizer_config.json and added_tokens.json of the folder name, in the
+/// order in which transformers adds them. Throws format_error or config_error naming file and key.
 inline std::vector<added_token> tokens_beside(const std::filesystem::path& folder) {
   std::vector<added_token> tokens;
   std::map<std::int32_t, added_token> by_id;
@@ -67,11 +59,6 @@ inline std::vector<added_token> tokens_beside(const std::filesystem::path& folde
     by_id.emplace(id, added_token{.content = content, .id = id});
   }
   take_by_id();
-  const auto map = detail::object_beside(folder, "special_tokens_map.json");
-  for (const auto& f : {named, json_fields(map, (folder / "special_tokens_map.json").string())})
-    for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"})
-      tokens.push_back({.content = detail::token_under(f, key), .id = -1});
-  std::erase_if(tokens, [](const added_token& t) { return t.content.empty(); });
   return tokens;
 }
 

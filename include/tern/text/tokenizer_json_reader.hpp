@@ -41,8 +41,7 @@ class tokenizer_json_reader {
   tokenizer_json_reader(std::string file, std::vector<std::string>& notes)
       : file_(std::move(file)), notes_(notes) {}
 
-  /// `more`: added tokens of other files. Those that the file has are left out, and so are those
-  /// without an id, which is -1, that the vocabulary does not have.
+  /// `more`: added tokens of other files. Those that the file lists are left out.
   bpe_definition read(const nlohmann::json& file, std::span<const added_token> more = {}) {
     if (!file.is_object()) fail("expected an object");
     const auto& model = member(file, "model");
@@ -59,10 +58,9 @@ class tokenizer_json_reader {
     if (!member(file, "added_tokens").is_null()) read_added(json_fields(file, file_));
     const std::size_t listed = made_.added.size();
     for (const added_token& token : more)
-      if ((token.id >= 0 || member(model, "vocab").contains(token.content)) &&
-          added_ids_.emplace(token.content, token.id).second)
+      if (!token.content.empty() && added_ids_.emplace(token.content, token.id).second)
         made_.added.push_back(token);
-    read_vocabulary(member(model, "vocab"));
+    read_vocabulary(member(model, "vocab"), listed);
     settle_added(listed);
     read_model_options(json_fields(model, file_, "model."));
     read_merges(member(model, "merges"));
@@ -123,7 +121,7 @@ class tokenizer_json_reader {
         token.id = end;
       taken.insert(token.id);
       end = std::max(end, token.id + 1);
-      if (token.id != listed && listed >= 0)
+      if (token.id != listed)
         note("added token \"" + token.content + "\" has the id " + std::to_string(listed) +
              ", which is not its own; it is read as " + std::to_string(token.id));
     }
@@ -152,10 +150,12 @@ class tokenizer_json_reader {
     return value.get<std::int32_t>();
   }
 
-  void read_vocabulary(const json& vocabulary) {
+  /// Merges may give an entry that only other files add, behind the first `own` added tokens.
+  void read_vocabulary(const json& vocabulary, std::size_t own) {
     if (!vocabulary.is_object() || vocabulary.empty()) fail("model.vocab: expected an object");
     string_map<bool> added;  // whether the token is special
-    for (const auto& token : made_.added) added.emplace(token.content, token.special);
+    for (const auto& token : std::span(made_.added).first(own))
+      added.emplace(token.content, token.special);
     ids_.reserve(vocabulary.size());
     for (const auto& [text, value] : vocabulary.items()) {
       const auto at = static_cast<std::size_t>(id(value));
