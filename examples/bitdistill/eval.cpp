@@ -3,16 +3,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "commands.hpp"
 #include "format.hpp"
 #include "progress_bar.hpp"
 #include "settings.hpp"
+#include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/mapped_file.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/corpus.hpp"
 #include "tern/infer/compare_models.hpp"
@@ -58,6 +63,22 @@ void print_perplexity(const options& o) {
                           .dump());
   fmt::print("{} | {} tokens | perplexity {:.4f} | {:.4f} bits per byte\n", o.model,
              grouped(tokens), perplexity, bits);
+}
+
+constexpr std::string_view prediction_begin = "{\"prediction\":";
+
+/// Throws io_error where the file of the predictions could not be written after the evaluation, and
+/// config_error where a file is there that holds something else.
+void require_place_for_predictions(const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder))
+    throw tern::io_error("--predictions '" + path.string() + "': '" + folder.string() +
+                         "' is no folder");
+  if (!tern::path_exists(path)) return;
+  const tern::mapped_file there(path);
+  if (!there.text().empty() && !there.text().starts_with(prediction_begin))
+    throw tern::config_error("--predictions '" + path.string() +
+                             "' exists already and holds no predictions: choose another file");
 }
 
 /// Writes one line for each example: {"prediction": ..., "references": [...]}.
@@ -120,7 +141,8 @@ void evaluate(const options& o) {
   if (source.task != "microworld" && source.directory.empty())
     throw tern::config_error("task " + source.task + " needs --data");
   const auto texts = load_part(source, o.part);
-  if (texts.task.classifies()) fmt::print(stderr, "{}\n", label_text(texts.task));
+  if (texts.task.classifies()) say(label_text(texts.task));
+  if (!o.predictions.empty()) require_place_for_predictions(o.predictions);
   tern::thread_pool pool(o.threads);
   const auto text = make_text(s, texts);
   const auto& tokenizer = *text.tokenizer;

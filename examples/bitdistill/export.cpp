@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
+#include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tern/checkpoint/save_model.hpp"
@@ -65,17 +66,17 @@ void report(const fs::path& file) {
 void say_differences(const options& o, const tern::gguf_storage& storage,
                      const tern::model_config& config, const tern::model_text& text) {
   if (o.head_bits == 8 && storage.tables != tern::ggml_type::q8_0)
-    fmt::print(stderr,
-               "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have "
-               "{}; it is stored as F16\n",
-               config.hidden_size);
+    say(fmt::format(
+        "bitdistill: note: Q8_0 holds rows of 32 n values, and those of the embedding have {}; it "
+        "is stored as F16",
+        config.hidden_size));
   const std::size_t rows = config.vocab_size;
   if (!text.tokenizer || text.tokenizer->vocab_size() <= rows) return;
-  fmt::print(stderr,
-             "bitdistill: note: the model has {} tokens, its tokenizer {}; the file is without "
-             "those from {} on\n",
-             rows, text.tokenizer->vocab_size(),
-             text.tokenizer->token_text(static_cast<std::int32_t>(rows)));
+  say(fmt::format(
+      "bitdistill: note: the model has {} tokens, its tokenizer {}; the file is without those from "
+      "{} on",
+      rows, text.tokenizer->vocab_size(),
+      text.tokenizer->token_text(static_cast<std::int32_t>(rows))));
 }
 
 /// Removes the folder of a model, which did not exist before, where it could not be written.

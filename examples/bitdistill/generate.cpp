@@ -17,6 +17,7 @@
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
+#include "tern/io/text_file.hpp"
 #include "tern/text/chat_prompt.hpp"
 #include "tern/text/chat_template.hpp"
 #include "tern/text/end_tokens.hpp"
@@ -28,8 +29,10 @@ namespace {
 /// The prompt that --prompt or the standard input gives.
 std::string given_prompt(const options& o) {
   if (o.has("--prompt")) return o.prompt;
-  std::string text(std::istreambuf_iterator<char>(std::cin), {});
-  if (text.ends_with('\n')) text.pop_back();
+  std::string text = tern::checked_text(std::string(std::istreambuf_iterator<char>(std::cin), {}),
+                                        "standard input");
+  for (const char end : {'\n', '\r'})
+    if (text.ends_with(end)) text.pop_back();
   return text;
 }
 
@@ -115,17 +118,15 @@ std::size_t context_of(const options& o, const tern::model_config& config, std::
 void print_notes(const options& o, std::span<const std::int32_t> prompt, std::size_t context,
                  const tern::generation& result, const tern::bpe_tokenizer& tokenizer) {
   if (result.finish == tern::finish_reason::length && result.tokens.size() < o.max_tokens)
-    fmt::print(
-        stderr,
-        "bitdistill: note: the answer was cut: prompt and answer fill the context of {} tokens\n",
-        context);
+    say(fmt::format(
+        "bitdistill: note: the answer was cut: prompt and answer fill the context of {} tokens",
+        context));
   if (prompt.size() > 1 && prompt[0] == prompt[1] &&
       tokenizer.decode(prompt.first(1), true).empty())
-    fmt::print(
-        stderr,
+    say(fmt::format(
         "bitdistill: note: the prompt begins with {} twice: the tokenizer adds it, so it should "
-        "not stand in the text\n",
-        tokenizer.token_text(prompt[0]));
+        "not stand in the text",
+        tokenizer.token_text(prompt[0])));
 }
 
 }  // namespace
@@ -159,7 +160,7 @@ void generate(const options& o) {
   put("\n");
   require_output();
   print_notes(o, prompt, context, result, tokenizer);
-  fmt::print(stderr, "{} + {} tokens in {:.2f} s\n", prompt.size(), result.tokens.size(), seconds);
+  say(fmt::format("{} + {} tokens in {:.2f} s", prompt.size(), result.tokens.size(), seconds));
 }
 
 }  // namespace bitdistill

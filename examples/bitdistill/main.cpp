@@ -1,8 +1,6 @@
 // bitdistill: BitNet Distillation from the command line. The exit code is 0 where all was done, 2
 // after an error, which is one line on stderr, and 130 where a signal stopped a run after its state
 // was saved.
-#include <fmt/core.h>
-
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -32,7 +30,7 @@ void dispatch(const bitdistill::options& o) {
 
 int fail(const char* what) {
   std::fflush(stdout);
-  fmt::print(stderr, "bitdistill: error: {}\n", what);
+  bitdistill::say(std::string("bitdistill: error: ") + what);
   return 2;
 }
 
@@ -43,12 +41,11 @@ int main(int argc, char** argv) {
     bitdistill::prepare_process();
     const bitdistill::parsed line =
         bitdistill::parse_command_line(bitdistill::command_line_arguments(argc, argv));
-    if (line.exit_code) return *line.exit_code;
-    dispatch(line.values);
+    if (!line.exit_code) dispatch(line.values);
     bitdistill::require_output();
-    return 0;
+    return line.exit_code.value_or(0);
   } catch (const bitdistill::stopped& e) {
-    fmt::print(stderr, "bitdistill: {}\n", e.what());
+    bitdistill::say(std::string("bitdistill: ") + e.what());
     return 130;
   } catch (const std::system_error& e) {  // of fmt, which writes to the standard output
     return fail(("cannot write standard output: " + e.code().message()).c_str());

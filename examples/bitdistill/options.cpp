@@ -14,6 +14,7 @@
 #include "applicable.hpp"
 #include "arguments.hpp"
 #include "numbers.hpp"
+#include "standard_output.hpp"
 #include "tern/core/utf8.hpp"
 #include "tern/data/named_task.hpp"
 #include "tern/version.hpp"
@@ -593,7 +594,7 @@ parsed parse_command_line(const std::vector<std::string>& arguments) {
     if (e.get_exit_code() == 0) {
       result.exit_code = line.app.exit(e);
     } else {
-      fmt::print(stderr, "bitdistill: error: {} (see --help)\n", e.what());
+      say(fmt::format("bitdistill: error: {} (see --help)", e.what()));
       result.exit_code = 2;
     }
   }

@@ -64,6 +64,11 @@ calibration_text split(tern::task_data data, const tern::stage& s, std::size_t v
   const auto& choice = *s.edits.calibrate;
   const auto held_windows = held_out_of(data.stream.size() / choice.length);
   const auto held_examples = held_out_of(data.train.examples.size());
+  if (held_windows.empty() && held_examples.empty())
+    throw tern::config_error(
+        fmt::format("--calibration: the text has {} tokens, expected at least {}, which one window "
+                    "of the calibration needs",
+                    data.stream.size(), choice.length));
   calibration_text text;
   std::vector<std::int32_t> stream;
   std::vector<tern::token_example> examples;

@@ -34,4 +34,9 @@ void require_output() {
                        std::generic_category().message(first_error));
 }
 
+void say(std::string_view line) {
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  std::fputc('\n', stderr);
+}
+
 }  // namespace bitdistill

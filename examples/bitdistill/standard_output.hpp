@@ -1,4 +1,5 @@
-// The standard output, which may be a file on a full disk or a pipe that nobody reads any more.
+// The standard output and the standard error, which may be closed, a file on a full disk or a pipe
+// that nobody reads any more.
 #pragma once
 
 #include <string_view>
@@ -11,5 +12,8 @@ bool put(std::string_view text);
 /// Writes what waits in the buffer. Throws io_error "cannot write standard output: ..." where it,
 /// or anything before it, could not be written.
 void require_output();
+
+/// Writes a line on the standard error. A line that cannot be written there is lost.
+void say(std::string_view line);
 
 }  // namespace bitdistill

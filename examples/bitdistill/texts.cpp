@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "microworld_texts.hpp"
+#include "standard_output.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/text/vocabulary_difference.hpp"
 
@@ -51,7 +52,7 @@ tern::task_texts load_part(const tern::data_source& d, const std::string& part) 
 
 tern::model_text read_text_of(const std::string& model, const std::string& tokenizer) {
   auto text = tern::load_model_text(model, tokenizer);
-  for (const std::string& note : text.notes) fmt::print(stderr, "bitdistill: note: {}\n", note);
+  for (const std::string& note : text.notes) say("bitdistill: note: " + note);
   return text;
 }
 

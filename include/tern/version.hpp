@@ -7,6 +7,10 @@
 #  error "tern needs C++20: -std=c++20"
 #endif
 
+#if !defined(__cpp_exceptions)
+#  error "tern throws exceptions: remove -fno-exceptions"
+#endif
+
 #define TERN_VERSION_MAJOR 0  ///< semantic version: interfaces may change before the first release
 #define TERN_VERSION_MINOR 1  ///< grows with what is new
 #define TERN_VERSION_PATCH 0  ///< grows with what is mended

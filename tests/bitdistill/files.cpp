@@ -81,7 +81,8 @@ TEST_CASE("a result that cannot be written is an error") {
         words{"bench", "--model", model, "--threads", "1", "--prompt-tokens", "2", "--new-tokens",
               "2"},
         words{"generate", "--model", model, "--prompt", "The", "--max-tokens", "3"},
-        words{"inspect", model}, words{"run", "--print-recipe", "text"}}) {
+        words{"inspect", model}, words{"run", "--print-recipe", "text"}, words{"--help"},
+        words{"--version"}, words{"run", "--help"}}) {
     CAPTURE(arguments);
     const auto result = run_bitdistill(arguments, {}, {}, "/dev/full");
     INFO(result.err);
@@ -89,6 +90,58 @@ TEST_CASE("a result that cannot be written is an error") {
     CHECK(result.err.ends_with(
         "bitdistill: error: cannot write standard output: No space left on device\n"));
   }
+}
+
+TEST_CASE("a standard error that is closed does not matter") {
+  const scratch_dir scratch;
+  const std::string model = byte_model(scratch.path());
+  const std::string generate = BITDISTILL_PROGRAM " generate --max-tokens 0 --prompt The --model ";
+  CHECK(std::system((generate + model + " >/dev/null 2>&-").c_str()) == 0);
+  CHECK(code_of(std::system((generate + "missing >/dev/null 2>&-").c_str())) == 2);
+}
+
+TEST_CASE("a prompt from the standard input is text, with or without marks of Windows") {
+  const auto [prompt, code, said] = GENERATE(table<std::string, int, std::string>({
+      {"The", 0, "3 + 0 tokens"},
+      {"The\n", 0, "3 + 0 tokens"},
+      {"\xEF\xBB\xBFThe\r\n", 0, "3 + 0 tokens"},
+      {"\xFF\xFET", 2, "standard input: expected text, but it is text in UTF-16"},
+  }));
+  CAPTURE(prompt);
+  const scratch_dir scratch;
+  write_text(scratch.path() / "in", prompt);
+  const std::string in = scratch.path() / "in", err = scratch.path() / "err";
+  const std::string command =
+      BITDISTILL_PROGRAM " generate --max-tokens 0 --model " + byte_model(scratch.path());
+  CHECK(code_of(std::system((command + " <" + in + " >/dev/null 2>" + err).c_str())) == code);
+  INFO(bytes_of(err));
+  CHECK(bytes_of(err).find(said) != std::string::npos);
+}
+
+TEST_CASE("predictions do not overwrite a file of another kind") {
+  const scratch_dir scratch;
+  const std::string model = byte_model(scratch.path());
+  write_text(scratch.path() / "data/dev.tsv", "sentence\tlabel\na\t0\nb\t1\n");
+  const auto predict = [&](const std::string& file) {
+    return words{"eval",
+                 "--model",
+                 model,
+                 "--task",
+                 "tsv",
+                 "--data",
+                 scratch.path() / "data",
+                 "--label-words",
+                 "x,y",
+                 "--predictions",
+                 file};
+  };
+  const std::string config = bytes_of(fs::path(model) / "config.json");
+  check_refused(predict(model + "/config.json"), "holds no predictions");
+  CHECK(bytes_of(fs::path(model) / "config.json") == config);
+  check_refused(predict(scratch.path() / "missing/p.jsonl"), "missing' is no folder");
+  check_refused(predict(scratch.path() / "data"), "not a regular file");
+  for (int time = 0; time < 2; ++time)  // predictions may be replaced
+    check_accepted(predict(scratch.path() / "p.jsonl"));
 }
 
 TEST_CASE("an answer that the context cuts off says so") {

@@ -77,6 +77,43 @@ TEST_CASE("an end that is no number is refused by file and key", "[model_text]")
         message.npos);
 }
 
+TEST_CASE("added tokens come from other files than tokenizer.json, too", "[model_text]") {
+  const auto [name, file, content, expected] =
+      GENERATE(table<std::string, std::string, std::string, ids>({
+          {"by id",
+           "tokenizer_config.json",
+           R"({"added_tokens_decoder": {"260": {"content": "<z>", "special": true}}})",
+           {260}},
+          {"in the order of ids",
+           "tokenizer_config.json",
+           R"({"added_tokens_decoder": {"261": {"content": "<z>"}, "260": {"content": "<y>"}}})",
+           {261}},
+          {"behind a hole",
+           "tokenizer_config.json",
+           R"({"added_tokens_decoder": {"270": {"content": "<z>"}}})",
+           {260}},
+          {"added_tokens.json", "added_tokens.json", R"({"<z>": 260})", {260}},
+          {"an entry of the vocabulary", "added_tokens.json", R"({"<z": 1})", {259, 32}},
+          {"a byte", "added_tokens.json", R"({"z": 1})", {30, 92, 32}},
+          {"nothing", "added_tokens.json", R"({"": 260})", {30, 92, 32}},
+      }));
+  INFO(name);
+  const folder f;
+  bpe_definition plain = with_special({"<a>", "<b>", "<c>"}).definition();
+  plain.decode_only.emplace_back(259, "<z");
+  bpe_tokenizer(plain).save(f.at("tokenizer.json"));
+  f.write(file, content);
+  CHECK(load_tokenizer(f.scratch.path()).encode("<z>", added_text::recognise) == expected);
+}
+
+TEST_CASE("a key that is no token id is refused", "[model_text]") {
+  const folder f;
+  f.write("tokenizer_config.json", R"({"added_tokens_decoder": {"a": {"content": "<z>"}}})");
+  CHECK(tern_test::message_of<config_error>([&] { load_model_text(f.scratch.path()); })
+            .ends_with("tokenizer_config.json: key 'added_tokens_decoder': expected token ids as "
+                       "keys, got \"a\""));
+}
+
 TEST_CASE("begin and filling come from the files, too", "[model_text]") {
   const folder f;
   f.write("config.json", R"({"bos_token_id": 1, "pad_token_id": null})");

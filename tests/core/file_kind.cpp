@@ -32,6 +32,8 @@ TEST_CASE("a file's first bytes tell its kind", "[file_kind]") {
       {"\x80\x05\x95\x01", pickle},
       {std::string(257, 'x') + "ustar\0"s, tar},
       {"PAR1", parquet},
+      {"\xFF\xFEt\0"s, utf16},
+      {"\xFE\xFF\0t"s, utf16},
       {"\n<!DOCTYPE HTML><html>", html},
       {"<html><body>404", html},
   }));

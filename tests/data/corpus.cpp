@@ -54,6 +54,7 @@ TEST_CASE("gzip, in one member or several", "[corpus]") {
   CHECK(file.read("a.txt.gz", gzip("one\n") + gzip("") + gzip("\ntwo")) == strings{"one", "two"});
   CHECK(file.read("named-otherwise", gzip("one\n")) == strings{"one"});
   CHECK(file.read("not-packed.gz", "one\n") == strings{"one"});
+  CHECK(file.read("padded.gz", gzip("one\n") + std::string(512, '\0')) == strings{"one"});
 
   const std::string packed = gzip(big);
   CHECK(file.error("a.gz", packed.substr(0, packed.size() / 2)) == ": the gzip data is cut off");

@@ -57,6 +57,20 @@ TEST_CASE("a tensor is read from the shard that has it", "[safetensors_shards]")
   CHECK_THROWS_AS(shards.at("c"), tern::format_error);
 }
 
+TEST_CASE("a tensor that two shards have is refused", "[safetensors_shards]") {
+  const two_shards folder;
+  const std::vector<float> a{7, 8};
+  tern::safetensors_writer both;
+  both.add_row<float>("a", a);
+  both.add_row<float>("b", a);
+  both.write(folder.path() / "model-1.safetensors");
+  folder.map_b_to("model-2.safetensors");
+  CHECK(message_of<tern::format_error>([&] { safetensors_shards(folder.path()); }) ==
+        folder.index().string() +
+            ": tensor 'b' is in 'model-2.safetensors' and in "
+            "'model-1.safetensors', expected one of them");
+}
+
 TEST_CASE("one file is a model, by its own name or by the folder's", "[safetensors_shards]") {
   const two_shards folder;
   CHECK(safetensors_shards(folder.path() / "model-1.safetensors").contains("a"));

@@ -29,3 +29,12 @@ TEST_CASE("text is read from a pipe as from a file", "[text_file]") {
   CHECK(through_pipe("") == "");
   CHECK(through_pipe(tern_test::gzip(text)) == text);
 }
+
+TEST_CASE("a link that leads nowhere exists, and cannot be read", "[text_file]") {
+  const tern_test::scratch_dir dir;
+  const auto link = dir.path() / "link";
+  std::filesystem::create_symlink("missing", link);
+  CHECK(tern::path_exists(link));
+  CHECK_FALSE(tern::path_exists(dir.path() / "missing"));
+  CHECK_THROWS_AS(tern::read_text(link), tern::io_error);
+}

@@ -171,4 +171,6 @@ TEST_CASE("a chat with control tokens that the tokenizer lacks is refused", "[ji
   CHECK(message("<|im_start|>user<|im_end|>") ==
         "the chat template writes <|im_end|>, which is no token of the tokenizer");
   CHECK(message("<start_of_turn>").find("<start_of_turn>") != std::string::npos);
+  CHECK(message("hi</s>").find("writes </s>") != std::string::npos);
+  CHECK(message("<|user|>\nhi\n<|assistant|>\n") == "no error");
 }

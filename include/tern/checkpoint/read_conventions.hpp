@@ -9,9 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "tern/checkpoint/tokens_beside.hpp"
 #include "tern/core/mapped_file.hpp"
+#include "tern/core/os_error.hpp"
 #include "tern/json/json_fields.hpp"
-#include "tern/json/read_json.hpp"
 #include "tern/text/bpe_tokenizer.hpp"
 #include "tern/text/end_tokens.hpp"
 #include "tern/text/text_conventions.hpp"
@@ -19,13 +20,6 @@
 namespace tern::inline TERN_ABI {
 
 namespace detail {
-
-/// A JSON object of a folder, or an empty one where the folder has no such file.
-inline nlohmann::json object_beside(const std::filesystem::path& folder, const char* name) {
-  const auto path = folder / name;
-  if (!std::filesystem::exists(path)) return nlohmann::json::object();
-  return read_json(path);
-}
 
 /// The ids under a key, which is a number or a list of numbers. Negative ones stand for no token.
 inline std::vector<std::int32_t> ids_under(const json_fields& f, const std::string& key) {
@@ -60,7 +54,7 @@ inline std::string template_under(const json_fields& f) {
 /// The chat template of a folder: that of chat_template.jinja where there is one.
 inline std::string chat_template_of(const std::filesystem::path& folder,
                                     const json_fields& config) {
-  if (const auto own = folder / "chat_template.jinja"; std::filesystem::exists(own))
+  if (const auto own = folder / "chat_template.jinja"; path_exists(own))
     return std::string(mapped_file(own).text());
   if (auto text = template_under(config); !text.empty()) return text;
   const auto older = object_beside(folder, "chat_template.json");

@@ -31,8 +31,9 @@ enum class file_kind : std::uint8_t {
   tar,
   parquet,
   pdf,
-  ggml,  ///< a model file of llama.cpp from before GGUF
-  html,  ///< a web page, such as the error that a server sent instead of a file
+  ggml,   ///< a model file of llama.cpp from before GGUF
+  utf16,  ///< text in UTF-16 behind a byte-order mark
+  html,   ///< a web page, such as the error that a server sent instead of a file
 };
 
 namespace detail {
@@ -88,6 +89,8 @@ inline file_kind file_kind_of(std::string_view content) {
       magic{"lmgg"sv, ggml},
       magic{"fmgg"sv, ggml},
       magic{"tjgg"sv, ggml},
+      magic{"\xFF\xFE"sv, utf16},
+      magic{"\xFE\xFF"sv, utf16},
   };
   // A safetensors file may begin with any byte, so its form is looked at first. A text may begin
   // with the word GGUF; the version behind the magic has bytes of 0.
@@ -143,6 +146,8 @@ inline std::string_view file_kind_text(file_kind kind) {
       return "a PDF document: convert it to text";
     case file_kind::ggml:
       return "a model file of llama.cpp from before GGUF: convert it to GGUF";
+    case file_kind::utf16:
+      return "text in UTF-16: convert it to UTF-8";
     case file_kind::html:
       return "a web page, perhaps an error that a server sent instead of the file";
   }

@@ -19,12 +19,13 @@ namespace tern::inline TERN_ABI {
                  "': " + std::generic_category().message(code));
 }
 
-/// Whether the path names a file or folder. Throws io_error if the system does not say.
+/// Whether the path names a file, a folder, or a link, which may lead nowhere: reading that says
+/// what is wrong. Throws io_error if the system does not say.
 inline bool path_exists(const std::filesystem::path& path) {
   std::error_code error;
-  const bool found = std::filesystem::exists(path, error);
-  if (error) throw_os_error("look at", path, error.value());
-  return found;
+  const auto type = std::filesystem::symlink_status(path, error).type();
+  if (type == std::filesystem::file_type::none) throw_os_error("look at", path, error.value());
+  return type != std::filesystem::file_type::not_found;
 }
 
 }  // namespace tern::inline TERN_ABI

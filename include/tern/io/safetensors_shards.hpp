@@ -105,6 +105,13 @@ class safetensors_shards {
         fail("tensor '" + tensor + "' is not in '" + name + "'");
       where_.emplace(tensor, place{shard->second, tensor});
     }
+    for (const auto& [name, number] : shards)
+      for (const auto& tensor : files_[number].tensors())
+        if (const auto at = where_.find(tensor.name);
+            at != where_.end() && at->second.file != number)
+          fail("tensor '" + tensor.name + "' is in '" +
+               files_[at->second.file].path().filename().string() + "' and in '" + name +
+               "', expected one of them");
   }
 
   /// A tensor: the number of its file and its name there.

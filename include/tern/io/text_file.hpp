@@ -23,8 +23,9 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Unpacks gzip data (RFC 1952), concatenated members included. Throws format_error naming `file`
-/// where it is damaged or cut off.
+/// Unpacks gzip data (RFC 1952), concatenated members included. Zeros behind the last one are left
+/// out, since tapes and archives pad files with them. Throws format_error naming `file` where the
+/// data is damaged or cut off.
 inline std::string gunzip(std::span<const std::byte> packed, const std::string& file) {
   struct inflater {
     z_stream stream{};
@@ -41,7 +42,13 @@ inline std::string gunzip(std::span<const std::byte> packed, const std::string& 
   std::string buffer(std::size_t{1} << 18, '\0');
   int state = Z_OK;
   while (!packed.empty() || state != Z_STREAM_END) {
-    if (state == Z_STREAM_END) ::inflateReset(&z);  // gzip files may have several members
+    if (state == Z_STREAM_END) {  // gzip files may have several members
+      packed = packed.subspan(static_cast<std::size_t>(
+          std::ranges::find_if(packed, [](std::byte b) { return b != std::byte{}; }) -
+          packed.begin()));
+      if (packed.empty()) break;
+      ::inflateReset(&z);
+    }
     const auto n = std::min<std::size_t>(packed.size(), std::numeric_limits<uInt>::max());
     z.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
     z.avail_in = static_cast<uInt>(n);
@@ -93,25 +100,30 @@ inline std::string read_file(const std::filesystem::path& path) {
   return detail::unpacked(file.text(), path.string());
 }
 
-/// The whole content of a file or pipe as UTF-8 text, without a byte-order mark. Throws
-/// format_error
-/// "<path>:<line>: ..." where it is not UTF-8, and a message that names the kind where the file is
-/// of another kind than text, such as a Git LFS pointer or a Parquet table.
-inline std::string read_text(const std::filesystem::path& path) {
-  std::string text = read_file(path);
+/// Returns the content of `file` as UTF-8 text, without a byte-order mark. Throws format_error
+/// "<file>:<line>: ..." where it is not UTF-8, and a message that names the kind where it is of
+/// another kind than text, such as a Git LFS pointer or a Parquet table.
+inline std::string checked_text(std::string text, const std::string& file) {
   if (file_kind_of(text) != file_kind::html)  // a web page is text, too
-    refuse_known_kind(text, path.string(), "text");
-  if (const std::size_t at = find_invalid_utf8(text); at != text.size()) {
+    refuse_known_kind(text, file, "text");
+  // A zero is no part of a text, but of binary data and of UTF-16.
+  const std::size_t at = std::min({find_invalid_utf8(text), text.find('\0'), text.size()});
+  if (at != text.size()) {
     const auto before = std::string_view(text).substr(0, at);
     const auto line = std::ranges::count(before, '\n') + 1;
     const std::size_t column =
         at - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0 on the first line
-    throw format_error(path.string() + ":" + std::to_string(line) +
+    throw format_error(file + ":" + std::to_string(line) +
                        ": expected UTF-8 text, got an invalid byte at column " +
                        std::to_string(column));
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   return text;
+}
+
+/// The whole content of a file or pipe as checked_text(). Throws io_error where it cannot be read.
+inline std::string read_text(const std::filesystem::path& path) {
+  return checked_text(read_file(path), path.string());
 }
 
 /// Calls f(line, number) for each line. Lines are counted from 1 and given without their end, LF or

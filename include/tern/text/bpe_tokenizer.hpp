@@ -120,8 +120,10 @@ class bpe_tokenizer {
 
   /// Reads a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`. `notes`
   /// gets a sentence for each place where the file is ambiguous, which says how it was read.
+  /// `more`: added tokens of other files; they get the next ids where the file does not have them.
   inline static bpe_tokenizer load(const std::filesystem::path& path,
-                                   std::vector<std::string>* notes = nullptr);
+                                   std::vector<std::string>* notes = nullptr,
+                                   std::span<const added_token> more = {});
 
   /// Writes a Hugging Face tokenizer.json. It is defined in `tern/text/tokenizer_json.hpp`.
   inline void save(const std::filesystem::path& path) const;

@@ -2,6 +2,8 @@
 // or in the format of the Qwen family where the model has its tokens.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -43,10 +45,13 @@ inline std::string render_chat(const text_conventions& conventions,
 
 /// Throws config_error if the text has a control token, such as <|im_start|>, that is not one token
 /// of the tokenizer: the model would read its spelling as ordinary text. What stands in the
-/// messages themselves is not looked at.
+/// messages themselves is not looked at, and neither are the roles <|system|>, <|user|> and
+/// <|assistant|>, which Zephyr and TinyLlama were trained to read as ordinary text.
 inline void require_control_tokens(const bpe_tokenizer& tokenizer, std::string_view text,
                                    std::span<const chat_message> messages) {
+  constexpr std::array<std::string_view, 3> roles = {"<|system|>", "<|user|>", "<|assistant|>"};
   const auto check = [&](std::string_view token) {
+    if (std::ranges::count(roles, token) != 0) return;
     for (const chat_message& m : messages)
       if (m.content.find(token) != m.content.npos) return;
     if (tokenizer.encode(token).size() != 1)
@@ -64,6 +69,8 @@ inline void require_control_tokens(const bpe_tokenizer& tokenizer, std::string_v
       if (token.find_first_of(" \t\r\n") == token.npos) check(token);
     }
   }
+  for (const std::string_view token : {"<s>", "</s>", "<bos>", "<eos>"})
+    if (text.find(token) != text.npos) check(token);
 }
 
 }  // namespace tern::inline TERN_ABI

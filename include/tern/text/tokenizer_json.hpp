@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -103,10 +104,11 @@ inline json_object model_json(const bpe_definition& from, const std::vector<std:
 /// io_error if the file cannot be read, and format_error or config_error naming the file if it is
 /// not JSON, contradicts itself or needs a component that is not supported.
 inline bpe_tokenizer bpe_tokenizer::load(const std::filesystem::path& path,
-                                         std::vector<std::string>* notes) {
+                                         std::vector<std::string>* notes,
+                                         std::span<const added_token> more) {
   std::vector<std::string> unread;
   auto definition = detail::tokenizer_json_reader(path.string(), notes == nullptr ? unread : *notes)
-                        .read(read_json(path));
+                        .read(read_json(path), more);
   try {
     return bpe_tokenizer(std::move(definition));
   } catch (const config_error& e) {

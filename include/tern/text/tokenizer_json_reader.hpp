@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -25,6 +26,14 @@
 
 namespace tern::inline TERN_ABI::detail {
 
+/// An added token of this id from an entry such as {"content": "<|endoftext|>", "special": true}.
+inline added_token read_added_token(const json_fields& f, std::int32_t id) {
+  return {f.get<std::string>("content"),        id,
+          f.get_or<bool>("special", false),     f.get_or<bool>("normalized", true),
+          f.get_or<bool>("single_word", false), f.get_or<bool>("lstrip", false),
+          f.get_or<bool>("rstrip", false)};
+}
+
 /// Turns the parsed file into a bpe_definition. Throws format_error or config_error. `notes` gets a
 /// sentence for each added token that is listed twice or whose id is another token's.
 class tokenizer_json_reader {
@@ -32,7 +41,8 @@ class tokenizer_json_reader {
   tokenizer_json_reader(std::string file, std::vector<std::string>& notes)
       : file_(std::move(file)), notes_(notes) {}
 
-  bpe_definition read(const nlohmann::json& file) {
+  /// `more`: added tokens of other files. Those that the file lists are left out.
+  bpe_definition read(const nlohmann::json& file, std::span<const added_token> more = {}) {
     if (!file.is_object()) fail("expected an object");
     const auto& model = member(file, "model");
     // Files of old versions have no type; of the models that there are, only BPE has merges.
@@ -46,8 +56,12 @@ class tokenizer_json_reader {
     made_.decode = read_decoder(member(file, "decoder"), file_, byte_level_);
     read_post_processor(member(file, "post_processor"), file_, made_);
     if (!member(file, "added_tokens").is_null()) read_added(json_fields(file, file_));
-    read_vocabulary(member(model, "vocab"));
-    settle_added();
+    const std::size_t listed = made_.added.size();
+    for (const added_token& token : more)
+      if (!token.content.empty() && added_ids_.emplace(token.content, token.id).second)
+        made_.added.push_back(token);
+    read_vocabulary(member(model, "vocab"), listed);
+    settle_added(listed);
     read_model_options(json_fields(model, file_, "model."));
     read_merges(member(model, "merges"));
     return std::move(made_);
@@ -76,10 +90,7 @@ class tokenizer_json_reader {
     for (const json_fields& f : file.objects("added_tokens")) {
       const auto number = f.get<std::uint32_t>("id");
       if (number >= max_id) f.fail("id", "a token id", std::to_string(number));
-      added_token token{f.get<std::string>("content"),        static_cast<std::int32_t>(number),
-                        f.get_or<bool>("special", false),     f.get_or<bool>("normalized", true),
-                        f.get_or<bool>("single_word", false), f.get_or<bool>("lstrip", false),
-                        f.get_or<bool>("rstrip", false)};
+      added_token token = read_added_token(f, static_cast<std::int32_t>(number));
       if (token.content.empty()) {
         note("an added token with the id " + std::to_string(token.id) +
              " is empty; it is left out");
@@ -96,16 +107,17 @@ class tokenizer_json_reader {
 
   /// Gives each added token an id of its own. As in Hugging Face's library, the vocabulary's id
   /// counts for a token that also stands there, and a token whose id is taken gets the next free
-  /// one.
-  void settle_added() {
+  /// one. Tokens behind the first `own` ones come from other files; they always get the next one.
+  void settle_added(std::size_t own) {
     std::unordered_set<std::int32_t> taken;
     auto end = static_cast<std::int32_t>(taken_.size());
-    for (added_token& token : made_.added) {
+    for (std::size_t i = 0; i < made_.added.size(); ++i) {
+      added_token& token = made_.added[i];
       const std::int32_t listed = token.id;
       const auto at = static_cast<std::size_t>(listed);
       if (const auto known = ids_.find(token.content); known != ids_.end())
         token.id = known->second;
-      else if ((at < taken_.size() && taken_[at]) || taken.contains(listed))
+      else if (i >= own || (at < taken_.size() && taken_[at]) || taken.contains(listed))
         token.id = end;
       taken.insert(token.id);
       end = std::max(end, token.id + 1);
@@ -138,10 +150,12 @@ class tokenizer_json_reader {
     return value.get<std::int32_t>();
   }
 
-  void read_vocabulary(const json& vocabulary) {
+  /// Merges may give an entry that only other files add, behind the first `own` added tokens.
+  void read_vocabulary(const json& vocabulary, std::size_t own) {
     if (!vocabulary.is_object() || vocabulary.empty()) fail("model.vocab: expected an object");
     string_map<bool> added;  // whether the token is special
-    for (const auto& token : made_.added) added.emplace(token.content, token.special);
+    for (const auto& token : std::span(made_.added).first(own))
+      added.emplace(token.content, token.special);
     ids_.reserve(vocabulary.size());
     for (const auto& [text, value] : vocabulary.items()) {
       const auto at = static_cast<std::size_t>(id(value));
