@@ -35,8 +35,10 @@ void check_near(const std::vector<float>& got, const std::vector<float>& want) {
 /// The numbers of all objects that --json prints.
 std::vector<float> json_embeddings(const outcome& result) {
   std::vector<float> all;
-  for (const auto& line : lines_of(result.out))
-    for (const auto& x : nlohmann::json::parse(line).at("embedding")) all.push_back(x.get<float>());
+  for (const auto& line : lines_of(result.out)) {
+    const auto object = nlohmann::json::parse(line);
+    for (const auto& x : object.at("embedding")) all.push_back(x.get<float>());
+  }
   return all;
 }
 
