@@ -18,6 +18,7 @@
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/byte_order.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/core/utf8.hpp"
 #include "tern/infer/pool.hpp"
 #include "texts.hpp"
 
