@@ -94,6 +94,8 @@ void require_output_names(const options& o) {
     require_name("--out", o.out, {".gguf"}, "--to gguf makes a GGUF file");
   else if (o.command == "export")
     require_name("--out", o.out, {}, "--to " + o.to + " makes a folder");
+  else if (o.command == "embed")
+    require_name("--out", o.out, {".npy"}, "embed writes an array of NumPy");
   else if (o.command == "tokenizer")
     require_name("--out", o.out, {".json"}, "the tokenizer is written as a tokenizer.json");
   else if (o.command == "report")
@@ -111,7 +113,10 @@ void require_applicable(const options& o) {
   if (o.command == "eval") require_applicable_to_eval(o);
   if (o.command == "export") require_applicable_to_export(o);
   if (o.command == "bench") require_applicable_to_bench(o);
-  if (o.command != "generate" && o.command != "export") require_applicable_to_task(o);
+  if (o.command == "embed" && o.json)
+    refuse(o, {"--out"}, "does not apply with --json, which prints the embeddings");
+  if (o.command != "generate" && o.command != "embed" && o.command != "export")
+    require_applicable_to_task(o);
   require_output_names(o);
 }
 

@@ -10,6 +10,7 @@ void tokenizer(const options& o);     ///< tokenizer
 void evaluate(const options& o);      ///< eval
 void inspect(const options& o);       ///< inspect
 void generate(const options& o);      ///< generate
+void embed(const options& o);         ///< embed
 void bench(const options& o);         ///< bench
 void quantize(const options& o);      ///< quantize
 void export_model(const options& o);  ///< export

@@ -1,7 +1,10 @@
 // The command export: stores a model in a form that programs run.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "commands.hpp"
@@ -9,6 +12,7 @@
 #include "machine.hpp"
 #include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/pooling_files.hpp"
 #include "tern/checkpoint/save_gguf.hpp"
 #include "tern/checkpoint/save_model.hpp"
 #include "tern/checkpoint/save_model_text.hpp"
@@ -22,15 +26,19 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The type of the linears in a GGUF file where no option says it: TQ2_0 where its blocks of 256
-/// weights suit the model, else Q2_0 with its blocks of 64.
+/// weights suit the model, else Q2_0 with its blocks of 64; I2_S for norms before every linear,
+/// which only bitnet.cpp runs.
 std::string default_type(const tern::model_config& c) {
   if (!c.ternary) return "f16";
-  const bool scales =
-      c.learned_scales != tern::scale_granularity::group || c.scale_group % 256 == 0;
-  for (const std::size_t width :
-       {c.hidden_size, c.num_attention_heads * c.head_dim, c.intermediate_size})
-    if (width % 256 != 0 || !scales) return "q2_0";
-  return "tq2_0";
+  const std::array widths{c.hidden_size, c.num_attention_heads * c.head_dim, c.intermediate_size};
+  const auto are_multiples = [&](std::size_t n) {
+    return std::ranges::all_of(widths, [&](std::size_t width) { return width % n == 0; });
+  };
+  using enum tern::scale_granularity;
+  const bool one_scale = c.learned_scales == none || c.learned_scales == tensor;
+  if (c.sub_ln == tern::norm_placement::all && one_scale && are_multiples(128)) return "i2_s";
+  const bool scales = c.learned_scales != group || c.scale_group % 256 == 0;
+  return scales && are_multiples(256) ? "tq2_0" : "q2_0";
 }
 
 tern::gguf_storage gguf_storage_of(const options& o, const tern::model_config& config) {
@@ -102,11 +110,16 @@ void export_model(const options& o) {
   const fs::path from = o.model, to = o.out;
   if (fs::exists(to)) throw tern::config_error("'" + o.out + "' exists already");
   auto model = tern::load_model<>(from);
-  const auto text = read_text_of(o.model, o.tokenizer);
+  auto text = read_text_of(o.model, o.tokenizer);
+  const auto pooling = tern::read_pooling(from);
+  if (pooling && tern::is_gguf(from))
+    text.files.merge(tern::pooling_files(*pooling, model.config().hidden_size));
   if (o.to == "gguf") {
     const auto storage = gguf_storage_of(o, model.config());
+    std::optional<tern::pooling> embeddings;
+    if (pooling) embeddings = pooling->kind;
     tern::save_gguf(model, to, storage, text.tokenizer ? &*text.tokenizer : nullptr,
-                    text.conventions);
+                    text.conventions, embeddings);
     say_differences(o, storage, model.config(), text);
     return report(to);
   }

@@ -20,6 +20,7 @@ void dispatch(const bitdistill::options& o) {
   if (o.command == "eval") return bitdistill::evaluate(o);
   if (o.command == "inspect") return bitdistill::inspect(o);
   if (o.command == "generate") return bitdistill::generate(o);
+  if (o.command == "embed") return bitdistill::embed(o);
   if (o.command == "bench") return bitdistill::bench(o);
   if (o.command == "quantize") return bitdistill::quantize(o);
   if (o.command == "export") return bitdistill::export_model(o);

@@ -55,6 +55,7 @@ class command_line {
     add_report();
     add_watch();
     add_generate();
+    add_embed();
     add_quantize();
     add_export();
     add_bench();
@@ -297,6 +298,29 @@ class command_line {
     add_machine(c);
   }
 
+  void add_embed() {
+    auto* c =
+        subcommand("embed", "Print a vector for each line of the standard input: its embedding",
+                   "  bitdistill embed --model bitnet-embedding-0.6b < lines.txt\n"
+                   "  bitdistill embed --model embedding.gguf --json < lines.txt\n"
+                   "  bitdistill embed --model qwen3 --pooling mean --out lines.npy < lines.txt");
+    add_model(c, "Model folder with its tokenizer.json, or file *.gguf")->required();
+    add_tokenizer_place(c);
+    c->add_option("--pooling", o.pooling,
+                  "Hidden states that make the embedding: that of the last token, the mean of all, "
+                  "or that of the first token; without it the model's files say it")
+        ->check(CLI::IsMember({"last", "mean", "first"}));
+    c->add_option("--norm", o.norm,
+                  "l2: divide embeddings by their L2 norm; none: leave them as they are; without "
+                  "it the model's files say it, and where they do not, l2")
+        ->check(CLI::IsMember({"l2", "none"}));
+    c->add_flag("--json", o.json, "Print a JSON object a line: index, number of tokens, embedding");
+    c->add_option("--out", o.out,
+                  "File *.npy to write instead, an array (lines, elements) of floats; it must not "
+                  "exist");
+    add_machine(c);
+  }
+
   void add_quantize() {
     auto* c = subcommand(
         "quantize", "Make a pretrained model ternary by calibration, in minutes, without training",
@@ -330,8 +354,10 @@ class command_line {
         })
         ->capture_default_str();
     c->add_option("--sub-ln", o.sub_ln,
-                  "matched: insert SubLN whose gains keep what the model computes; none: no SubLN")
-        ->check(CLI::IsMember({"none", "matched"}))
+                  "matched: insert SubLN whose gains keep what the model computes; all: such norms "
+                  "before every linear, a form that bitnet.cpp runs with --scale tensor; none: no "
+                  "SubLN")
+        ->check(CLI::IsMember({"none", "matched", "all"}))
         ->capture_default_str();
     add_machine(c);
     add_settings(c);

@@ -26,9 +26,10 @@ struct options {
   std::string part = "reported";   ///< part of the task that eval measures
   std::vector<std::string> paths;  ///< what inspect, report and watch show
 
-  // The options of commands that run models: generate, bench, eval --perplexity and export.
+  // The options of commands that run models: generate, embed, bench, eval --perplexity and export.
   std::vector<std::string> stop, formats{"base3"};
   std::string system, shape, shape_scale = "tensor", type, kv = "f16", to = "packed";
+  std::string pooling, norm;  ///< what embed does instead of what the model's files say
   bool chat = false, no_think = false, perplexity = false, json = false;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
   std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;

@@ -39,7 +39,9 @@ void need(bool good, const std::string& what) {
 /// The stage of the command quantize. It calibrates on what is given: text, examples or both.
 json quantize_stage(const options& o, const std::string& model) {
   json edits = {{"calibrate", {{"tokens", o.calibration_tokens}}},
-                {"sub_ln", o.sub_ln == "matched" ? "subln" : "none"}};
+                {"sub_ln", o.sub_ln == "matched" ? "subln" : o.sub_ln}};
+  // bitnet.cpp runs such models, with one eps for all norms.
+  if (o.sub_ln == "all") edits["sub_ln_eps"] = tern::load_config(model).rms_norm_eps;
   const bool groups = o.scale.starts_with("group:");
   edits["learned_scales"] = groups ? "group" : o.scale;
   if (groups) edits["scale_group"] = std::stoul(o.scale.substr(6));

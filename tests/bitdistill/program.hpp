@@ -60,9 +60,10 @@ inline int wait_for(pid_t child) {
 }
 
 /// Runs the program to its end, in the directory where one is given. Its standard output goes into
-/// the file `output` where one is given.
+/// the file `output` where one is given, and its standard input is the file `input`.
 inline outcome run_bitdistill(const words& arguments, const words& environment = {},
-                              const fs::path& directory = {}, const char* output = nullptr) {
+                              const fs::path& directory = {}, const char* output = nullptr,
+                              const char* input = nullptr) {
   std::array<int, 2> out{}, err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
     throw std::runtime_error("pipe2 failed");
@@ -70,6 +71,7 @@ inline outcome run_bitdistill(const words& arguments, const words& environment =
   if (child == 0) {
     ::dup2(output == nullptr ? out[1] : ::open(output, O_WRONLY), 1);
     ::dup2(err[1], 2);
+    if (input != nullptr) ::dup2(::open(input, O_RDONLY), 0);
     if (!directory.empty() && ::chdir(directory.c_str()) != 0) ::_exit(127);
     become_program(arguments, environment);
   }

@@ -54,6 +54,7 @@ TEST_CASE("quantize makes a ternary model that export and generate take") {
       {"a scale for a matrix", {"--scale", "tensor"}},
       {"a scale for every 8 columns", {"--scale", "group:8"}},
       {"SubLN", {"--sub-ln", "matched"}},
+      {"norms before every linear", {"--sub-ln", "all", "--scale", "tensor"}},
   }));
   INFO(name);
   const std::string out = base.at("ternary"), packed = base.at("packed");

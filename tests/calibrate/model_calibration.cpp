@@ -145,7 +145,8 @@ TEST_CASE("tokens with huge activations are sinks") {
 TEST_CASE("the gain of an inserted norm is the median root mean square of its input") {
   calibration_options options;
   options.rounding = calibration_rounding::nearest;
-  options.sub_ln = norm_placement::subln;
+  options.sub_ln = GENERATE(norm_placement::subln, norm_placement::all);
+  const bool everywhere = options.sub_ln == norm_placement::all;
   auto source = full_precision();
   calibrated_decoder c(options);
   tape<float> t({}, false);
@@ -153,15 +154,19 @@ TEST_CASE("the gain of an inserted norm is the median root mean square of its in
   stream_recorder<float> inputs;
   source.layer_forward(t, 0, source.embed(t, batch.tokens), batch, inputs);
   const auto& layer = c.model.layers()[0];
-  CHECK_FALSE(layer.q.norm);
-  for (const auto& [p, index] : {std::pair(&layer.o, 3), std::pair(&layer.down, 6)}) {
-    REQUIRE(p->norm);
-    auto rms = row_rms(inputs.of(static_cast<std::size_t>(index)));
+  std::size_t index = 0;
+  for (const auto* p :
+       {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+    INFO(p->weight.name);
+    const std::size_t i = index++;
+    REQUIRE(p->norm.has_value() == (everywhere || i == 3 || i == 6));
+    if (!p->norm) continue;
+    auto rms = row_rms(inputs.of(i));
     std::ranges::sort(rms);
     CHECK(p->norm->value.minCoeff() == rms[rms.size() / 2]);
     CHECK(p->norm->value.maxCoeff() == rms[rms.size() / 2]);
   }
-  CHECK(c.model.config().sub_ln == norm_placement::subln);
+  CHECK(c.model.config().sub_ln == options.sub_ln);
 }
 
 TEST_CASE("rounding to nearest keeps the weights, and may leave scales to the quantizer") {

@@ -358,8 +358,13 @@ TEST_CASE("a model that no architecture holds is refused with the reason", "[ggu
               reason] = GENERATE_COPY(table<std::string, std::string, change, std::string>({
       {"norms of q and k beside SubLN", "bitnet", [](auto& c) { c.qk_norm = true; },
        "bitnet" + lost + "qk_norm;"},
-      {"norms before every linear", "bitnet", [](auto& c) { c.sub_ln = norm_placement::all; },
-       "bitnet" + lost + "sub_ln;"},
+      {"norms before every linear", "bitnet",
+       [](auto& c) { c.sub_ln = norm_placement::all, c.hidden_act = activation::relu2; },
+       "bitnet-b1.58" + lost + "sub_ln;"},
+      {"another eps of norms before every linear", "qwen3",
+       [](auto& c) { c.sub_ln = norm_placement::all, c.sub_ln_eps = 1e-5; },
+       "qwen3 has one eps for all norms, but this model has sub_ln_eps 1e-05 beside rms_norm_eps "
+       "1e-06"},
       {"biases beside SubLN", "bitnet", [](auto& c) { c.attention_bias = true; },
        "bitnet" + lost + "attention_bias;"},
       {"gains of 1 + w beside SubLN", "bitnet", [](auto& c) { c.unit_offset = true; },

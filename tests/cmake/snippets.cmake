@@ -18,6 +18,8 @@ if(TARGET bitdistill)
     sh -c "printf 'fine\\nbad\\n' | \"$0\" \"$1\"" "$<TARGET_FILE:snippet_tutorial_classify>" "${model}")
   set_tests_properties(snippets/tutorial_classify/runs PROPERTIES
                        PASS_REGULAR_EXPRESSION "^(good|bad)\tfine\n(good|bad)\tbad\n$")
+  add_test(NAME snippets/embed/runs COMMAND
+    snippet_embed "${PROJECT_SOURCE_DIR}/tests/oracle/embedding_qwen3_tiny" "the quick brown fox")
   set_tests_properties(snippets/generate/runs snippets/tutorial_classify/runs PROPERTIES
                        FIXTURES_REQUIRED snippets_model)
 endif()

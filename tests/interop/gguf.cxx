@@ -2,7 +2,7 @@
 // every type that tern encodes, `decode IN OUT` writes all tensors of a file as F32, `tokenize IN
 // TEXTS` prints the ids of each text (separated by NUL), a line each, with the tokenizer of a file,
 // `logits MODEL OUT ID...` writes the logits behind each token of a sequence, `model FAMILY TYPE
-// OUT` writes a random model with a small tokenizer.
+// OUT PLACEMENT` writes a random model with a small tokenizer, and with norms at that place.
 #include <array>
 #include <cmath>
 #include <exception>
@@ -100,7 +100,8 @@ tern::bpe_tokenizer small_tokenizer() {
   return tern::bpe_tokenizer(std::move(d));
 }
 
-void model(const std::string& model_type, tern::ggml_type type, const std::string& out) {
+void model(const std::string& model_type, tern::ggml_type type, const std::string& out,
+           const std::string& placement) {
   const auto* family = tern::find_family(model_type);
   if (family == nullptr) throw tern::error("no family " + model_type);
   tern::model_config c = family->defaults;
@@ -114,6 +115,7 @@ void model(const std::string& model_type, tern::ggml_type type, const std::strin
   c.max_position_embeddings = 128;
   c.initializer_range = 0.1;
   c.tie_word_embeddings = model_type != "qwen2";
+  if (placement == "all") c.sub_ln = tern::norm_placement::all;
   c.sub_ln_eps = c.rms_norm_eps;
   c.ternary = tern::is_ternary(type);
   if (model_type == "bitnet") c.hidden_act = tern::activation::silu;  // as in llama.cpp
@@ -152,10 +154,10 @@ int main(int argc, char** argv) {
     if (args.size() == 3 && args[0] == "tokenize") return tokenize(args[1], args[2]), 0;
     if (args.size() > 3 && args[0] == "logits")
       return logits(args[1], args[2], std::span(args).subspan(3)), 0;
-    if (args.size() == 4 && args[0] == "model")
-      return model(args[1], type_named(args[2]), args[3]), 0;
+    if (args.size() == 5 && args[0] == "model")
+      return model(args[1], type_named(args[2]), args[3], args[4]), 0;
     std::cerr << "usage: sample OUT | decode IN OUT | tokenize IN TEXTS | logits MODEL OUT ID... | "
-                 "model FAMILY TYPE OUT\n";
+                 "model FAMILY TYPE OUT PLACEMENT\n";
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';
   }

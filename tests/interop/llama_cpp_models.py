@@ -30,7 +30,7 @@ def compare(name, model, tolerance, agreeing, prompt=PROMPT):
 # llama.cpp stores K and V as F16.
 for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
     file = scratch / f"{family}.gguf"
-    tern("model", family, "F32", file)
+    tern("model", family, "F32", file, "own")
     compare(f"{family}, F32", file, 4e-3, 1)
 
 # llama.cpp rounds activations to 8 bits in blocks of 256, tern in rows, so no two logits are the same. Where two
@@ -38,8 +38,15 @@ for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
 for family in ["llama", "qwen2", "qwen3", "gemma3_text", "bitnet"]:
     for kind in ["Q2_0", "TQ1_0", "TQ2_0"]:
         file = scratch / f"{family}-{kind}.gguf"
-        tern("model", family, kind, file)
+        tern("model", family, kind, file, "own")
         compare(f"{family}, {kind}", file, 0.06, 0.8)
+
+# llama.cpp refuses norms before every linear, which bitnet.cpp runs.
+other = scratch / "norms.gguf"
+tern("model", "qwen3", "F32", other, "all")
+refused = subprocess.run([sys.executable, own("llama_cpp_logits.py"), directory, other, scratch / "none.npz", "1", "1"],
+                         stderr=subprocess.PIPE, text=True)
+assert "llama.cpp cannot load" in refused.stderr, refused.stderr
 
 # The package gguf reads the last file, and finds the tokenizer.
 reader = gguf.GGUFReader(file)

@@ -23,7 +23,14 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// The family that "model_type" names, or "architectures" where that is missing. Both must fit.
+/// Whether "architectures" names a class of transformers that has no head, such as Qwen3Model.
+inline bool is_headless(const std::vector<std::string>& classes) {
+  return !classes.empty() &&
+         std::ranges::all_of(classes, [](const auto& name) { return name.ends_with("Model"); });
+}
+
+/// The family that "model_type" names, or "architectures" where that is missing. Both must fit; a
+/// class without a head fits every "model_type".
 inline const model_family& family_of(const json_fields& f) {
   const bool named = f.has("model_type");
   const auto type = named ? f.get<std::string>("model_type") : std::string();
@@ -33,7 +40,8 @@ inline const model_family& family_of(const json_fields& f) {
   for (const model_family& family : model_families()) {
     const bool fits = std::ranges::count(classes, family.architecture) > 0;
     if (named ? type == family.defaults.model_type : fits) {
-      if (!classes.empty() && !fits) f.fail("architectures", family.architecture, classes.front());
+      if (!classes.empty() && !fits && !is_headless(classes))
+        f.fail("architectures", family.architecture, classes.front());
       return family;
     }
     types.append(types.empty() ? "one of " : ", ").append(family.defaults.model_type);
@@ -114,6 +122,8 @@ inline model_config hugging_face_config(const json_fields& f) {
   c.initializer_range = f.get_or<double>("initializer_range", c.initializer_range);
   c.query_pre_attn_scalar = f.positive_or("query_pre_attn_scalar", c.query_pre_attn_scalar);
   c.tie_word_embeddings = f.get_or<bool>("tie_word_embeddings", c.tie_word_embeddings);
+  if (f.has("architectures") && is_headless(f.list<std::string>("architectures")))
+    c.tie_word_embeddings = true;  // there is no other head than the embedding
   // Where the family leaves biases to this key, it means those of o_proj, too.
   if (!family.defaults.attention_bias)
     c.attention_bias = c.output_bias = f.get_or<bool>("attention_bias", false);

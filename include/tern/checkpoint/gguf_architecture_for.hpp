@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -59,6 +60,7 @@ inline constexpr std::array<std::string_view, 2> gguf_llama_fields{"attention_bi
 inline std::vector<std::string> fields_lost_in(const gguf_architecture& a, const model_config& c) {
   model_config family = find_family(std::string(a.model_type))->defaults;
   family.hidden_act = a.hidden_act;
+  if (a.norms_of_linears && c.sub_ln == norm_placement::all) family.sub_ln = c.sub_ln;
   std::vector<std::string_view> held(gguf_fields.begin(), gguf_fields.end());
   if (a.name == "llama")
     held.insert(held.end(), gguf_llama_fields.begin(), gguf_llama_fields.end());
@@ -88,19 +90,28 @@ inline std::size_t gguf_query_scalar(const gguf_architecture& a, const model_con
   return largest_gemma ? c.hidden_size / c.num_attention_heads : c.head_dim;
 }
 
+/// A number as text, such as "1e-06".
+inline std::string shortest(double x) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.begin(), text.end(), x).ptr};
+}
+
 /// Refuses values that the architecture cannot have in fields that it stores.
 inline void require_fits(const model_config& c, const gguf_architecture& a) {
   const std::string name(a.name);
   const auto require = [&](bool fits, const std::string& what) {
     if (!fits) fail_to_fit(name + " " + what);
   };
-  if (c.sub_ln != norm_placement::none) {
+  if (c.sub_ln == norm_placement::subln) {
     require(c.tie_word_embeddings, "has no head but the embedding");
     require(c.q_width() == c.hidden_size, "needs heads as wide as the hidden state, " +
                                               std::to_string(c.hidden_size) + ", not " +
                                               std::to_string(c.q_width()));
-    require(c.sub_ln_eps == c.rms_norm_eps, "has one eps for all norms");
   }
+  if (c.sub_ln != norm_placement::none)
+    require(c.sub_ln_eps == c.rms_norm_eps,
+            "has one eps for all norms, but this model has sub_ln_eps " + shortest(c.sub_ln_eps) +
+                " beside rms_norm_eps " + shortest(c.rms_norm_eps));
   const auto scalar = c.query_pre_attn_scalar == 0 ? c.head_dim : c.query_pre_attn_scalar;
   require(scalar == gguf_query_scalar(a, c), "divides scores by the root of " +
                                                  std::to_string(gguf_query_scalar(a, c)) +

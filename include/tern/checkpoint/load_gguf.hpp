@@ -82,7 +82,7 @@ Model load_gguf(const std::filesystem::path& path, i2_s_layout layout = i2_s_lay
         const matrix_view<T> rows = p.is_vector() ? w.transposed() : w;
         if (const std::size_t head = rotated(p.name))
           reorder_heads(rows, head, rope_order::to_halves);
-        if (config.unit_offset && p.is_vector() && p.name.ends_with("norm.weight"))
+        if (config.unit_offset && has_unit_offset(p.name))
           for (std::size_t i = 0; i < w.cols; ++i) w(0, i) -= 1;
       },
       {std::string(gguf_rope_factors)},

@@ -32,10 +32,11 @@ Model load_model(const std::filesystem::path& path) {
   if (is_gguf(path)) return load_gguf<Model>(path);
   const auto config_path = file_of_model(path, "config.json");
   const auto json = read_json(config_path);
-  const model_config config = model_config_from_json(json, config_path.string());
+  model_config config = model_config_from_json(json, config_path.string());
   const auto kind =
       read_bitnet_weights({json, config_path.string()}).value_or(bitnet_weights::masters);
   auto opened = std::make_shared<safetensors_shards>(path);
+  detail::apply_norms_of_linears(*opened, config);
   detail::use_model_names(*opened, config);
   const std::shared_ptr<const safetensors_shards> files = std::move(opened);
   detail::require_plausible(config, stored_bytes(*files), path.string() + ": config.json");

@@ -1,6 +1,6 @@
 // model_config from the metadata of a GGUF file, as llama.cpp understands it. Only the tensors tell
-// the size of the vocabulary, and whether there are biases, a head that is not the embedding, and
-// ternary weights.
+// the size of the vocabulary, and whether there are biases, a head that is not the embedding, norms
+// before every linear, and ternary weights.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "tern/checkpoint/gguf_names.hpp"
 #include "tern/checkpoint/gguf_rope.hpp"
+#include "tern/checkpoint/quantization_config.hpp"
 #include "tern/gguf/file.hpp"
 #include "tern/gguf/ternary.hpp"
 #include "tern/model/model_family.hpp"
@@ -42,6 +43,10 @@ class gguf_config_reader {
     refuse_unsupported();
     read_sizes();
     c_.rms_norm_eps = decimal(from_.get<float>(key("attention.layer_norm_rms_epsilon")));
+    if (file_.contains("blk.0.attn_q_norm_in.weight")) {
+      c_.sub_ln = norm_placement::all;
+      c_.quantizer_eps = from_.get_or<double>(gguf_quantizer_eps, bitnet_quantizer_eps);
+    }
     if (c_.sub_ln != norm_placement::none) c_.sub_ln_eps = c_.rms_norm_eps;
     read_attention();
     c_.rope_scaling = read_gguf_rope(file_, std::string(architecture_.name), c_);

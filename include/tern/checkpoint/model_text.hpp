@@ -46,8 +46,17 @@ namespace detail {
 
 /// Files of a folder that are kept beside the weights of every copy of a model.
 inline constexpr std::array carried_files{
-    "tokenizer.json",      "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "chat_template.jinja", "chat_template.json",    "generation_config.json"};
+    "tokenizer.json",           "tokenizer_config.json",
+    "special_tokens_map.json",  "added_tokens.json",
+    "chat_template.jinja",      "chat_template.json",
+    "generation_config.json",   "modules.json",
+    "1_Pooling/config.json",    "config_sentence_transformers.json",
+    "sentence_bert_config.json"};
+
+/// Those of them that belong to weights, not to a tokenizer.
+inline constexpr std::array files_of_weights{
+    "generation_config.json", "modules.json", "1_Pooling/config.json",
+    "config_sentence_transformers.json", "sentence_bert_config.json"};
 
 /// Adds the carried files of a folder, without those that are there already.
 inline void carry_files(const std::filesystem::path& folder, model_text& into) {
@@ -125,7 +134,8 @@ inline model_text load_model_text(const std::filesystem::path& model,
   const fs::path from = tokenizer.empty() ? model : tokenizer;
   const bool in_folder = fs::is_directory(from);
   if (in_folder) detail::carry_files(from, made);
-  if (!tokenizer.empty()) made.files.erase("generation_config.json");  // it belongs to weights
+  if (!tokenizer.empty())
+    for (const char* name : detail::files_of_weights) made.files.erase(name);
   if (fs::is_directory(model)) {
     detail::carry_files(model, made);
     const auto config = detail::object_beside(model, "config.json");

@@ -12,10 +12,12 @@
 #include "tern/checkpoint/gguf_architecture_for.hpp"
 #include "tern/checkpoint/gguf_names.hpp"
 #include "tern/checkpoint/gguf_rope.hpp"
+#include "tern/checkpoint/pooling_files.hpp"
 #include "tern/checkpoint/write_gguf_config.hpp"
 #include "tern/checkpoint/write_gguf_tokenizer.hpp"
 #include "tern/gguf/writer.hpp"
 #include "tern/model/decoder.hpp"
+#include "tern/model/pooling.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -139,7 +141,7 @@ class gguf_model_writer {
       const matrix_view<const T> stored = p.view();
       std::vector<T> copy(stored.cols);
       for (std::size_t i = 0; i < copy.size(); ++i)
-        copy[i] = stored(0, i) + (p.name.ends_with("norm.weight") ? gain_offset() : 0);
+        copy[i] = stored(0, i) + (has_unit_offset(p.name) ? gain_offset() : 0);
       if (const std::size_t head = rotated(p.name))
         reorder_heads(matrix_view<T>(copy.data(), copy.size(), 1), head, rope_order::to_adjacent);
       encode_matrix<T>(name, {copy.data(), 1, copy.size()}, ggml_type::f32, out);
@@ -213,14 +215,16 @@ class gguf_model_writer {
 /// only bitnet.cpp reads, stores them exactly. A ternary model can also be stored as F32, F16, BF16
 /// or Q8_0; then a reader gets the rounded weights and does not round activations. llama.cpp rounds
 /// activations in blocks of 256 and not in rows, so its logits of ternary models are near those of
-/// tern but not the same. `conventions`: tokens that
-/// end a text, and the chat template. Without a tokenizer the file says that it has none. Throws
-/// config_error where no architecture of llama.cpp computes what the model computes, as for a Qwen3
+/// tern but not the same. A model with norms before every linear is stored in the form of
+/// bitnet.cpp, which runs those of Qwen3 and Gemma 3; llama.cpp refuses them, and only tern reads
+/// those of Llama. `conventions`: tokens that end a text, and the chat template. `embeddings`: how
+/// the model pools, if it is one for embeddings. Without a tokenizer the file says that it has
+/// none. Throws config_error where no architecture computes what the model computes, as for a Qwen3
 /// with SubLN, and where a type cannot hold a weight; and io_error.
 template <class Owner, class WeightQ, class ActQ>
 void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& path,
                const gguf_storage& storage = {}, const bpe_tokenizer* tokenizer = nullptr,
-               const text_conventions& conventions = {}) {
+               const text_conventions& conventions = {}, std::optional<pooling> embeddings = {}) {
   const model_config& c = model.config();
   const gguf_architecture& architecture = gguf_architecture_for(c);
   if (!c.ternary && is_ternary(storage.linears))
@@ -228,6 +232,8 @@ void save_gguf(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path
                        ggml_type_name(storage.linears));
   gguf_writer file;
   write_gguf_config(file, c, architecture);
+  if (embeddings)
+    file.metadata(std::string(architecture.name) + ".pooling_type", gguf_pooling_type(*embeddings));
   file.metadata("general.file_type", detail::gguf_file_type(storage.linears));
   file.metadata("general.quantization_version", std::uint32_t{2});
   if (tokenizer != nullptr)

@@ -40,6 +40,7 @@ inline void write_gguf_config(gguf_writer& file, const model_config& c,
     count("attention.sliding_window_pattern", detail::window_period(c));
     real("rope.freq_base_swa", c.rope_local_theta != 0 ? c.rope_local_theta : c.rope_theta);
   }
+  if (c.sub_ln == norm_placement::all) file.metadata(gguf_quantizer_eps, c.quantizer_eps);
   if (c.rope_scaling.kind ==
       rope_scaling_kind::llama3)  // the divisors are in the tensor gguf_rope_factors
     count("rope.scaling.original_context_length", c.rope_scaling.original_positions);
