@@ -29,7 +29,7 @@ fetch_llama_cpp() {
 }
 
 [[ "$(uname -sm)" == "Linux x86_64" ]] || skip "llama.cpp's libraries are for Linux on x86-64"
-setup_packages python3 python3-venv chromium
+setup_packages python3 python3-venv chromium curl
 wanted=$(cat tests/requirements.txt && echo "$model $llama_cpp")
 if [[ "$(cat "$environment/complete" 2>/dev/null)" != "$wanted" ]]; then
   rm -rf "$environment"
