@@ -383,9 +383,8 @@ class command_line {
     whole(c, "--slots", o.slots, "Requests that run at once", {1, 1024});
     whole(c, "--queue", o.queue, "Requests that may wait for a slot; more get status 429",
           {0, 1 << 20});
-    whole(c, "--max-tokens", o.max_tokens,
-          "Largest number of tokens of an answer; without the option as many as the context holds",
-          {1, 1 << 24});
+    whole(c, "--max-tokens", o.most_answer_tokens,
+          "Largest number of tokens of an answer; 0: as many as the context holds", {0, 1 << 24});
     whole(c, "--timeout", o.timeout, "Longest time of a request in seconds", {1, 1 << 24});
     whole(c, "--max-body", o.body_kilobytes, "Largest body of a request in KB", {1, 1 << 20});
     whole(c, "--connections", o.connections, "Connections that are served at once", {2, 4096});

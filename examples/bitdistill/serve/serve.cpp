@@ -94,7 +94,7 @@ void serve(const options& o) {
                            classes ? &*classes : nullptr,
                            {.name = name_of(o),
                             .api_key = o.api_key,
-                            .max_tokens = o.has("--max-tokens") ? o.max_tokens : 0,
+                            .max_tokens = o.most_answer_tokens,
                             .timeout = std::chrono::seconds(o.timeout),
                             .end_tokens = o.end_tokens});
   serving::http_server server(
