@@ -10,9 +10,9 @@ mapfile -t folders < <(cd tests && printf '%s\n' */*.cpp | cut -d/ -f1 | sort -u
 cmake --preset coverage
 cmake --build --preset coverage -j "$(build_jobs)" --target "${folders[@]/#/test_}"
 find build/coverage -name '*.gcda' -delete
-# The tests that kill and resume the program many times are left out, since they reach few other
+# The tests that kill and resume the program many times, or load it, are left out, since they reach few other
 # lines.
-ctest --preset coverage -j 2 -R "^($(IFS='|' && echo "${folders[*]}"))/" -E '^bitdistill/(resume|output)'
+ctest --preset coverage -j 2 -R "^($(IFS='|' && echo "${folders[*]}"))/" -E '^(bitdistill/(resume|output)|serve/(load|status))'
 
 # Kernels of other architectures are not compiled, and this machine may lack instructions of the
 # rest.

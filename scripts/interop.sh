@@ -29,7 +29,7 @@ fetch_llama_cpp() {
 }
 
 [[ "$(uname -sm)" == "Linux x86_64" ]] || skip "llama.cpp's libraries are for Linux on x86-64"
-packages_here=(python3 python3-venv)
+packages_here=(python3 python3-venv curl)
 [[ "$(. /etc/os-release && echo "$ID")" != debian ]] || packages_here+=(chromium)  # elsewhere it is a snap
 setup_packages "${packages_here[@]}"
 wanted=$(cat tests/requirements.txt && echo "$model $llama_cpp")

@@ -5,7 +5,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 packages=(g++ cmake ninja-build libeigen3-dev libxsimd-dev xtl-dev nlohmann-json3-dev libpcre2-dev
-          libutf8proc-dev zlib1g-dev libfmt-dev libcli11-dev catch2 libbenchmark-dev)
+          libutf8proc-dev zlib1g-dev libfmt-dev libcli11-dev libcpp-httplib-dev catch2 libbenchmark-dev)
 
 die() {
   printf 'error: %s\n' "$1" >&2

@@ -48,6 +48,16 @@ void require_applicable_to_bench(const options& o) {
            "applies only with --shape: a model is run as it is stored");
 }
 
+void require_applicable_to_serve(const options& o) {
+  if (!o.task.empty())
+    refuse(o, {"--prompt", "--label-words", "--labels"},
+           "does not apply with --task, which says it");
+  else if (o.label_words.empty())
+    refuse(o, {"--prompt", "--labels", "--separator"}, "applies only with --label-words");
+  else if (o.prompt.empty())
+    refuse(o, {"--label-words"}, "applies only with --prompt");
+}
+
 /// The options of a task. A recipe may name the task, so nothing is known where there is one.
 void require_applicable_to_task(const options& o) {
   const bool embedded = o.command == "demo" || o.task == "microworld";
@@ -113,10 +123,15 @@ void require_applicable(const options& o) {
   if (o.command == "eval") require_applicable_to_eval(o);
   if (o.command == "export") require_applicable_to_export(o);
   if (o.command == "bench") require_applicable_to_bench(o);
+<<<<<<< HEAD
   if (o.command == "embed" && o.json)
     refuse(o, {"--out"}, "does not apply with --json, which prints the embeddings");
   if (o.command != "generate" && o.command != "embed" && o.command != "export")
     require_applicable_to_task(o);
+=======
+  if (o.command == "serve") return require_applicable_to_serve(o);
+  if (o.command != "generate" && o.command != "export") require_applicable_to_task(o);
+>>>>>>> serve
   require_output_names(o);
 }
 

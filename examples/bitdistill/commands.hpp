@@ -16,5 +16,6 @@ void quantize(const options& o);      ///< quantize
 void export_model(const options& o);  ///< export
 void report(const options& o);        ///< report
 void watch(const options& o);         ///< watch
+void serve(const options& o);         ///< serve
 
 }  // namespace bitdistill

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "chat.hpp"
 #include "commands.hpp"
 #include "format.hpp"
 #include "machine.hpp"
@@ -36,55 +37,17 @@ std::string given_prompt(const options& o) {
   return text;
 }
 
-/// Puts the prompt into the format of the Qwen family, for its models that come without a template.
-std::string qwen_chat(const options& o, const std::string& prompt, const std::string& model_type) {
-  tern::chat_template_options chat;
-  chat.thoughts = model_type == "qwen3";
-  chat.enable_thinking = !o.no_think;
-  chat.system = o.system;
-  if (chat.system.empty() && model_type == "qwen2") chat.system = tern::qwen2_system;
-  const tern::chat_message message{"user", prompt};
-  return tern::apply_chat_template({&message, 1}, chat);
-}
-
-/// Puts the prompt into the chat template of the model. A model whose template cannot be used, or
-/// whose tokenizer does not know its tokens, is refused.
-std::string chat_text(const options& o, const tern::model_text& text, const std::string& prompt,
-                      const std::string& model_type) {
+/// Puts the prompt into the chat template of the model; see chat_text().
+std::string chat_of(const options& o, const tern::model_text& text, const std::string& prompt,
+                    const std::string& model_type) {
   std::vector<tern::chat_message> messages;
   if (!o.system.empty()) messages.push_back({"system", o.system});
   messages.push_back({"user", prompt});
-  const std::string& own = text.conventions.chat_template;
-  if (o.no_think && !own.empty() && own.find("enable_thinking") == own.npos)
+  if (o.no_think && !can_skip_thoughts(text))
     throw tern::config_error("--no-think: the chat template of the model has no enable_thinking");
-  if (own.empty() && text.tokenizer->encode("<|im_start|>").size() != 1)
-    throw tern::config_error(
-        "--chat: the model has no chat template, and its tokenizer has no token <|im_start|> for "
-        "the "
-        "format of the Qwen family");
-  auto chat = own.empty() ? qwen_chat(o, prompt, model_type)
-                          : tern::render_chat(text.conventions, messages, !o.no_think);
+  auto chat = chat_text(text, messages, !o.no_think, model_type);
   tern::require_control_tokens(*text.tokenizer, chat, messages);
   return chat;
-}
-
-/// The tokens that end an answer: those that --end-token names, or those of the model. The format
-/// of the Qwen family ends each message with <|im_end|>.
-std::vector<std::int32_t> ends_of(const options& o, const tern::model_text& text) {
-  std::vector<std::int32_t> ids;
-  if (o.end_tokens.empty()) {
-    ids = text.conventions.ends;
-    const auto message_end = text.tokenizer->token_id("<|im_end|>");
-    if (o.chat && text.conventions.chat_template.empty() && message_end)
-      ids.push_back(*message_end);
-    return ids;
-  }
-  for (const std::string& name : o.end_tokens) {
-    const auto id = text.tokenizer->token_id(name);
-    if (!id) throw tern::config_error("--end-token: the tokenizer has no token \"" + name + "\"");
-    ids.push_back(*id);
-  }
-  return ids;
 }
 
 tern::generation_options options_of(const options& o, const tern::model_text& text,
@@ -93,7 +56,7 @@ tern::generation_options options_of(const options& o, const tern::model_text& te
   g.sampling = {o.temperature, o.top_k, o.top_p, o.min_p, o.repetition_penalty, o.seed.value_or(1)};
   g.max_tokens = o.max_tokens;
   g.stop_strings = o.stop;
-  g.stop_tokens = ends_of(o, text);
+  g.stop_tokens = ends_of(text, o.end_tokens, o.chat);
   g.never = tern::ids_without_text(*text.tokenizer, vocab_size, g.stop_tokens);
   return g;
 }
@@ -137,7 +100,7 @@ void generate(const options& o) {
   const auto& tokenizer = text.required(o.model);
   tern::thread_pool pool(o.threads);
   std::string words = given_prompt(o);
-  if (o.chat) words = chat_text(o, text, words, model.config().model_type);
+  if (o.chat) words = chat_of(o, text, words, model.config().model_type);
   const auto prompt =
       tokenizer.encode(words, tern::added_text::recognise,
                        o.chat ? tern::special_tokens::none : tern::special_tokens::add);

@@ -26,6 +26,7 @@ void dispatch(const bitdistill::options& o) {
   if (o.command == "export") return bitdistill::export_model(o);
   if (o.command == "report") return bitdistill::report(o);
   if (o.command == "watch") return bitdistill::watch(o);
+  if (o.command == "serve") return bitdistill::serve(o);
   bitdistill::train(o);
 }
 

@@ -58,6 +58,7 @@ class command_line {
     add_embed();
     add_quantize();
     add_export();
+    add_serve();
     add_bench();
     take_values_literally(app);
   }
@@ -390,6 +391,37 @@ class command_line {
     add_machine(c);
   }
 
+  void add_serve() {
+    auto* c = subcommand(
+        "serve", "Answer requests over HTTP, in the form that clients of OpenAI's interface know",
+        "  bitdistill serve --model deployed\n"
+        "  bitdistill serve --model qwen --port 0 --api-key secret --slots 4 --context 4096\n"
+        "  bitdistill serve --model deployed --prompt '{review} =>' --label-words bad,good\n"
+        "  curl -H 'Content-Type: application/json' -d '{\"prompt\": \"Once upon\"}' \\\n"
+        "      http://127.0.0.1:8080/v1/completions");
+    add_model(c, "Model folder with its tokenizer.json, or file *.gguf")->required();
+    whole(c, "--port", o.port, "Port to listen on; 0: any free one, which is printed", {0, 65535});
+    c->add_option("--host", o.host, "Address to listen on; 0.0.0.0 is every address of the machine")
+        ->capture_default_str();
+    c->add_option("--api-key", o.api_key,
+                  "Key that clients must send as 'Authorization: Bearer KEY'");
+    c->add_option("--name", o.name,
+                  "Name of the model for clients; without the option that of the folder or file");
+    whole(c, "--slots", o.slots, "Requests that run at once", {1, 1024});
+    whole(c, "--queue", o.queue, "Requests that may wait for a slot; more get status 429",
+          {0, 1 << 20});
+    whole(c, "--max-tokens", o.most_answer_tokens,
+          "Largest number of tokens of an answer; 0: as many as the context holds", {0, 1 << 24});
+    whole(c, "--timeout", o.timeout, "Longest time of a request in seconds", {1, 1 << 24});
+    whole(c, "--max-body", o.body_kilobytes, "Largest body of a request in KB", {1, 1 << 20});
+    whole(c, "--connections", o.connections, "Connections that are served at once", {2, 4096});
+    add_tokenizer_place(c);
+    add_end_tokens(c);
+    add_context(c);
+    add_classes(c);
+    add_machine(c);
+  }
+
   void add_bench() {
     auto* c = subcommand(
         "bench", "Measure speed and memory of a model, or of a known shape with random weights",
@@ -570,6 +602,32 @@ class command_line {
                   "them the answer is free text")
         ->delimiter(',')
         ->group(own);
+  }
+
+  /// The options that say which task the served model was trained on.
+  void add_classes(CLI::App* c) {
+    std::vector<std::string> tasks;
+    for (const tern::text_task& task : tern::named_tasks())
+      if (task.classifies()) tasks.push_back(task.name);
+    const char* group = "Options of /v1/classify";
+    c->add_option("--task", o.task, "Name of the task that the model was trained on")
+        ->check(CLI::IsMember(tasks))
+        ->group(group);
+    c->add_option("--prompt", o.prompt,
+                  "Text that the model reads; {name} stands for a column of the input")
+        ->type_name("TEMPLATE")
+        ->group(group);
+    c->add_option("--label-words", o.label_words, "Words of which the model says one, by class")
+        ->delimiter(',')
+        ->group(group);
+    c->add_option("--labels", o.labels,
+                  "Names of the classes in answers; without the option the label words")
+        ->delimiter(',')
+        ->group(group);
+    c->add_option("--separator", o.separator,
+                  "Token before each prompt, in place of the one that ends a text for the model")
+        ->type_name("TOKEN")
+        ->group(group);
   }
 
   void add_machine(CLI::App* c) {

@@ -36,6 +36,11 @@ struct options {
   std::size_t prompt_tokens = 512, new_tokens = 128, head_bits = 8;
   std::vector<std::size_t> thread_counts{1, 2};
 
+  // The options of serve.
+  std::string host = "127.0.0.1", api_key, name;
+  std::size_t port = 8080, slots = 8, queue = 64, timeout = 600, body_kilobytes = 1024;
+  std::size_t connections = 128, most_answer_tokens = 0;
+
   /// Whether an option was given.
   [[nodiscard]] bool has(const char* option) const { return given.contains(option); }
 };

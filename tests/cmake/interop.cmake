@@ -30,6 +30,12 @@ foreach(peer gguf_package:gguf llama_cpp:gguf llama_cpp_models:gguf transformers
   python_test(interop/${peer} 600 interop/${peer}.py "$<TARGET_FILE:${program}>")
 endforeach()
 
+if(TARGET bitdistill)
+  python_test(interop/openai_client 120 interop/openai_client.py "$<TARGET_FILE:bitdistill>")
+  python_test(serve/status 60 serve/status.py "$<TARGET_FILE:bitdistill>")
+  python_test(serve/load 120 serve/load.py "$<TARGET_FILE:bitdistill>")
+endif()
+
 # The committed values are what the oracles compute today.
 file(GLOB oracles CONFIGURE_DEPENDS oracle/*.py)
 list(FILTER oracles EXCLUDE REGEX "/(check|inputs|llama_cpp|values)\\.py$")

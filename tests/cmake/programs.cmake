@@ -26,6 +26,7 @@ set(uses_checkpoint train)
 set(uses_recipe train)
 set(uses_metric train)
 set(uses_bitdistill train)
+set(uses_serve train)
 
 # tern_test(name sources...) adds the program test_<name> and its tests <name>/<file>.
 function(tern_test name)
@@ -61,7 +62,7 @@ list(TRANSFORM folders REPLACE "/.*" "")
 list(REMOVE_DUPLICATES folders)
 list(REMOVE_ITEM folders odr fuzz consume compile windows)  # fuzz/ and windows/ are other builds
 if(NOT TARGET bitdistill)
-  list(REMOVE_ITEM folders bitdistill)
+  list(REMOVE_ITEM folders bitdistill serve)
 endif()
 foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
@@ -78,6 +79,14 @@ if(TARGET tern_torch)
   target_link_libraries(test_torch PRIVATE tern_torch)
 else()
   tern_skipped_test(torch "libtorch (package libtorch-dev) is missing or does not suit this build")
+endif()
+
+# The tests of serve/ are linked with the parts of the program that they test.
+if(TARGET test_serve)
+  set(program "${PROJECT_SOURCE_DIR}/examples/bitdistill")
+  target_sources(test_serve PRIVATE "${program}/serve/fields.cpp" "${program}/serve/requests.cpp")
+  target_include_directories(test_serve PRIVATE "${program}")
+  target_link_libraries(test_serve PRIVATE fmt::fmt-header-only)
 endif()
 
 # The tests of bitdistill/ run the trainer program as a child process and preload faults into it.
