@@ -123,15 +123,11 @@ void require_applicable(const options& o) {
   if (o.command == "eval") require_applicable_to_eval(o);
   if (o.command == "export") require_applicable_to_export(o);
   if (o.command == "bench") require_applicable_to_bench(o);
-<<<<<<< HEAD
+  if (o.command == "serve") return require_applicable_to_serve(o);
   if (o.command == "embed" && o.json)
     refuse(o, {"--out"}, "does not apply with --json, which prints the embeddings");
   if (o.command != "generate" && o.command != "embed" && o.command != "export")
     require_applicable_to_task(o);
-=======
-  if (o.command == "serve") return require_applicable_to_serve(o);
-  if (o.command != "generate" && o.command != "export") require_applicable_to_task(o);
->>>>>>> serve
   require_output_names(o);
 }
 
