@@ -12,6 +12,8 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/kernel/matmul.hpp"
 #include "tern/pack/base3.hpp"
+#include "tern/pack/eight_bit.hpp"
+#include "tern/pack/four_bit.hpp"
 #include "tern/pack/two_bit.hpp"
 #include "tests/levels.hpp"
 #include "tests/support.hpp"
@@ -181,7 +183,8 @@ TEMPLATE_TEST_CASE("rescale adds groups in order, rounding after each operation"
   CHECK(std::memcmp(y.data(), expected.data(), y.size() * sizeof(T)) == 0);
 }
 
-TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", "", two_bit, base3) {
+TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", "", two_bit, base3,
+                   four_bit, eight_bit) {
   struct row {
     const char* name;
     std::size_t m, n, k, scale_cols;
