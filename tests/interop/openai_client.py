@@ -109,6 +109,16 @@ def together(client, model):
         assert list(pool.map(ask, range(8))) == alone
 
 
+def embeddings(client, model):
+    def ask(value, **more):
+        return [d.embedding for d in client.embeddings.create(model=model, input=value, **more).data]
+
+    one = ask("a ship", encoding_format="float")[0]
+    assert abs(sum(x * x for x in one) - 1) < 1e-5
+    many = ask(["a ship", "the sea"])  # the client asks for base64
+    assert many[0] == one and many[1] != one
+
+
 def classes(port, key):
     """Asks with curl for classes."""
     def ask(value):
@@ -142,6 +152,7 @@ def main():
         chats(client, model)
         errors(client, model, server.port)
         together(client, model)
+        embeddings(client, model)
         classes(server.port, key)
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(timeout=30) == 0

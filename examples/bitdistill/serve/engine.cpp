@@ -82,14 +82,16 @@ void engine::stop() {
 void engine::run() {
   while (admit()) {
     release();
+    if (!apart_.empty()) run_apart();
     if (batch_.size() > 0) step();
   }
 }
 
 bool engine::admit() {
   std::unique_lock lock(mutex_);
-  if (batch_.size() == 0) work_.wait(lock, [&] { return ended_ || !waiting_.empty(); });
-  if (ended_ && batch_.size() == 0) return false;
+  const bool idle = batch_.size() == 0 && apart_.empty();
+  if (idle) work_.wait(lock, [&] { return ended_ || !waiting_.empty(); });
+  if (ended_ && idle) return false;
   const auto now = serving_clock::now();
   std::erase_if(waiting_, [&](const std::shared_ptr<task>& t) {
     if (!t->abandoned() && now < t->deadline()) return false;
@@ -97,9 +99,13 @@ bool engine::admit() {
     t->fail(late(true));
     return true;
   });
-  while (!batch_.full() && !waiting_.empty()) {
+  while (!waiting_.empty() && (waiting_.front()->prompt().empty() || !batch_.full())) {
     const auto next = std::move(waiting_.front());
     waiting_.pop_front();
+    if (next->prompt().empty()) {
+      apart_.push_back(next);
+      continue;
+    }
     try {
       running_[batch_.join(next->prompt())] = next;
     } catch (const std::exception& e) {
@@ -118,6 +124,9 @@ void engine::release() {
     stopped = stopped_;
   }
   const auto now = serving_clock::now();
+  for (const auto& t : apart_)
+    if (stopped) t->fail(shutting_down());
+  if (stopped) apart_.clear();
   for (std::size_t place = 0; place < running_.size(); ++place) {
     auto& t = running_[place];
     if (!t || (!stopped && !t->abandoned() && now < t->deadline())) continue;
@@ -127,6 +136,19 @@ void engine::release() {
     t.reset();
   }
   figures_.running = batch_.size();
+}
+
+void engine::run_apart() {
+  const auto next = std::move(apart_.front());
+  apart_.pop_front();
+  try {
+    if (next->abandoned())
+      ++figures_.abandoned;
+    else
+      next->run();
+  } catch (const std::exception& e) {
+    next->fail(broken(e));
+  }
 }
 
 void engine::step() {

@@ -46,12 +46,15 @@ class engine {
   /// Frees the places of tasks that nobody waits for.
   void release();
   void step();
+  /// Does the work of the first task that takes no place.
+  void run_apart();
 
   tern::session<>& session_;
   std::size_t most_waiting_;
   metrics& figures_;
   tern::continuous_batch<> batch_;
   std::vector<std::shared_ptr<task>> running_;  ///< by place
+  std::deque<std::shared_ptr<task>> apart_;     ///< tasks that take no place
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <ctime>
 #include <random>
 #include <string_view>
@@ -49,6 +50,20 @@ std::string token_name(std::string_view text) {
   return name;
 }
 
+std::string base64_text(std::string_view bytes) {
+  constexpr std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t n = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j)
+      group = group << 8 | (j < n ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    for (std::size_t j = 0; j < 4; ++j) text += j <= n ? digits[group >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
@@ -72,6 +87,15 @@ ordered_json usage_json(std::size_t prompt, std::size_t completion) {
   return {{"prompt_tokens", prompt},
           {"completion_tokens", completion},
           {"total_tokens", prompt + completion}};
+}
+
+ordered_json vector_json(std::span<const float> values, bool base64) {
+  if (!base64) return values;
+  std::string bytes;
+  for (const float v : values)
+    for (int shift = 0; shift < 32; shift += 8)
+      bytes += static_cast<char>(std::bit_cast<std::uint32_t>(v) >> shift & 0xFF);
+  return base64_text(bytes);
 }
 
 answer_json::answer_json(bool chat, bool logprobs, std::string model,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ ordered_json error_json(int status, const std::string& message, const std::strin
 
 /// Numbers of tokens, for `usage`.
 ordered_json usage_json(std::size_t prompt, std::size_t completion);
+
+/// A vector as a list of numbers, or as base64 of its floats in little-endian order.
+ordered_json vector_json(std::span<const float> values, bool base64);
 
 /// Makes the parts of one answer in the form of completions or of chats. An object serves one
 /// request.

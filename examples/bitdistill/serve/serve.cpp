@@ -17,6 +17,7 @@
 #include "signals.hpp"
 #include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/pooling_files.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/data/named_task.hpp"
 #include "texts.hpp"
@@ -90,8 +91,9 @@ void serve(const options& o) {
                           pool);
   serving::metrics figures;
   serving::engine engine(session, o.queue, figures);
-  serving::service service(text, model.config(), engine, figures, session,
-                           classes ? &*classes : nullptr,
+  const serving::embedder vectors{model, tern::read_pooling(o.model).value_or(tern::pooling_rule{}),
+                                  pool};
+  serving::service service(text, vectors, engine, figures, session, classes ? &*classes : nullptr,
                            {.name = name_of(o),
                             .api_key = o.api_key,
                             .max_tokens = o.most_answer_tokens,

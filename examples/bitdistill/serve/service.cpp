@@ -80,11 +80,12 @@ std::shared_ptr<void> while_wanted(std::shared_ptr<task> t) {
 
 }  // namespace
 
-service::service(const tern::model_text& text, const tern::model_config& config, engine& runner,
+service::service(const tern::model_text& text, const embedder& vectors, engine& runner,
                  metrics& figures, const tern::session<>& session, const classifier* classes,
                  service_options options)
     : text_(text),
-      config_(config),
+      embedder_(vectors),
+      config_(vectors.model.config()),
       engine_(runner),
       metrics_(figures),
       session_(session),
@@ -94,7 +95,7 @@ service::service(const tern::model_text& text, const tern::model_config& config,
   for (const bool chat : {false, true}) {
     token_sets& sets = chat ? chat_ : plain_;
     sets.ends = ends_of(text, options_.end_tokens, chat);
-    sets.never = tern::ids_without_text(*text.tokenizer, config.vocab_size, sets.ends);
+    sets.never = tern::ids_without_text(*text.tokenizer, config_.vocab_size, sets.ends);
   }
   try {
     const tern::chat_message sample{"user", "a"};
@@ -106,13 +107,14 @@ service::service(const tern::model_text& text, const tern::model_config& config,
 }
 
 std::span<const service::endpoint> service::endpoints() {
-  static constexpr std::array<endpoint, 9> all{{
+  static constexpr std::array<endpoint, 10> all{{
       {"GET", "/health", &service::health},
       {"GET", "/metrics", &service::show_metrics},
       {"GET", "/v1/models", &service::models},
       {"GET", "/v1/models/", &service::model},
       {"POST", "/v1/completions", &service::completion},
       {"POST", "/v1/chat/completions", &service::chat},
+      {"POST", "/v1/embeddings", &service::embeddings},
       {"POST", "/v1/classify", &service::classify},
       {"POST", "/tokenize", &service::tokenize},
       {"POST", "/detokenize", &service::detokenize},
@@ -217,14 +219,20 @@ http_response service::detokenize(const http_request& request) {
       {{"content", text_.tokenizer->decode(parse_detokenize(request.body).tokens)}});
 }
 
+std::vector<std::int32_t> service::tokens_of(const text_or_tokens& input) const {
+  if (const auto* const text = std::get_if<std::string>(&input))
+    return text_.tokenizer->encode(*text, tern::added_text::recognise, tern::special_tokens::add);
+  const auto& tokens = std::get<std::vector<std::int32_t>>(input);
+  for (const std::int32_t token : tokens)
+    if (static_cast<std::size_t>(token) >= config_.vocab_size)
+      throw refusal(400, fmt::format("the model has no token {}", token), "invalid_value");
+  return tokens;
+}
+
 http_response service::completion(const http_request& request) {
   const completion_request r = parse_completion(request.body);
   require_model(r.model);
-  const auto* const text = std::get_if<std::string>(&r.prompt);
-  auto prompt = text != nullptr ? text_.tokenizer->encode(*text, tern::added_text::recognise,
-                                                          tern::special_tokens::add)
-                                : std::get<std::vector<std::int32_t>>(r.prompt);
-  return generate(request, r, std::move(prompt), false);
+  return generate(request, r, tokens_of(r.prompt), false);
 }
 
 http_response service::chat(const http_request& request) {
@@ -273,9 +281,6 @@ tern::generation_options service::options_of(const generation_request& request, 
 
 http_response service::generate(const http_request& http, const generation_request& request,
                                 std::vector<std::int32_t> prompt, bool chat) {
-  for (const std::int32_t token : prompt)
-    if (static_cast<std::size_t>(token) >= config_.vocab_size)
-      throw refusal(400, fmt::format("prompt: the model has no token {}", token));
   const std::size_t prompt_tokens = prompt.size();
   const auto options = options_of(request, prompt_tokens, chat);
   const auto work = std::make_shared<answer_task>(
@@ -319,6 +324,40 @@ http_response service::generate(const http_request& http, const generation_reque
     if (open) send("data: [DONE]\n\n");
   };
   return response;
+}
+
+http_response service::embeddings(const http_request& request) {
+  const embedding_request r = parse_embedding(request.body);
+  require_model(r.model);
+  constexpr std::size_t most_together = 1024;  // tokens of one task, between two steps
+  std::vector<tern::token_batch> batches(1);
+  std::size_t tokens = 0;
+  for (const auto& input : r.input) {
+    const auto ids = tokens_of(input);
+    require_fits(ids.size(), 0);
+    if (!batches.back().tokens.empty() && batches.back().tokens.size() + ids.size() > most_together)
+      batches.emplace_back();
+    batches.back().add(ids);
+    tokens += ids.size();
+  }
+  const auto deadline = serving_clock::now() + options_.timeout;
+  const std::size_t width = config_.hidden_size;
+  auto data = ordered_json::array();
+  for (auto& batch : batches) {
+    const auto work = std::make_shared<embedding_task>(std::move(batch), deadline, embedder_);
+    const auto wanted = while_wanted(work);
+    engine_.submit({work});
+    const std::vector<float>* found = nullptr;
+    wait_for(request.gone, [&] { return (found = work->vectors(look_after)) != nullptr; });
+    for (std::size_t at = 0; at < found->size(); at += width)
+      data.push_back({{"object", "embedding"},
+                      {"index", data.size()},
+                      {"embedding", vector_json(std::span(*found).subspan(at, width), r.base64)}});
+  }
+  return json_response({{"object", "list"},
+                        {"model", options_.name},
+                        {"data", std::move(data)},
+                        {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}});
 }
 
 http_response service::classify(const http_request& request) {

@@ -13,6 +13,7 @@
 
 #include "serve/answer_task.hpp"
 #include "serve/classifier.hpp"
+#include "serve/embedding_task.hpp"
 #include "serve/engine.hpp"
 #include "serve/http_server.hpp"
 #include "serve/metrics.hpp"
@@ -35,9 +36,8 @@ struct service_options {
 class service {
  public:
   /// All arguments must outlive the service. `classes` may be null.
-  service(const tern::model_text& text, const tern::model_config& config, engine& runner,
-          metrics& figures, const tern::session<>& session, const classifier* classes,
-          service_options options);
+  service(const tern::model_text& text, const embedder& vectors, engine& runner, metrics& figures,
+          const tern::session<>& session, const classifier* classes, service_options options);
 
   /// Answers a request. Any thread; throws nothing.
   http_response answer(const http_request& request);
@@ -66,8 +66,10 @@ class service {
   http_response detokenize(const http_request& request);
   http_response completion(const http_request& request);
   http_response chat(const http_request& request);
+  http_response embeddings(const http_request& request);
   http_response classify(const http_request& request);
 
+  [[nodiscard]] std::vector<std::int32_t> tokens_of(const text_or_tokens& input) const;
   /// Generates an answer to a prompt, which is sent whole or as it grows.
   http_response generate(const http_request& http, const generation_request& request,
                          std::vector<std::int32_t> prompt, bool chat);
@@ -78,6 +80,7 @@ class service {
   void require_fits(std::size_t prompt, std::size_t added) const;
 
   const tern::model_text& text_;
+  const embedder& embedder_;
   const tern::model_config& config_;
   engine& engine_;
   metrics& metrics_;

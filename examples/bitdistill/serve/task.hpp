@@ -21,7 +21,8 @@ using serving_clock = std::chrono::steady_clock;  ///< clock of deadlines
 /// The base class of tasks. Functions say which thread may call them.
 class task {
  public:
-  /// The engine refuses or ends the task when the deadline has passed.
+  /// The engine refuses or ends the task when the deadline has passed. A task without a prompt
+  /// takes no place: the engine calls run() between two steps.
   task(std::vector<std::int32_t> prompt, serving_clock::time_point deadline)
       : prompt_(std::move(prompt)), deadline_(deadline) {}
   virtual ~task() = default;
@@ -36,6 +37,9 @@ class task {
   /// Takes the logits that follow all tokens so far, and returns the next token, or nothing where
   /// the task is done. `room`: whether the sequence can take in another token. Engine's thread.
   virtual std::optional<std::int32_t> take(tern::row_view<const float> logits, bool room) = 0;
+
+  /// Does the whole work of a task without a prompt. Engine's thread.
+  virtual void run() {}
 
   /// Ends the task with an error, unless it has ended. Engine's thread.
   void fail(refusal why) {
