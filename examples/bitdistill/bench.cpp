@@ -5,10 +5,14 @@
 #include <chrono>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "commands.hpp"
+#include "kernel_limits.hpp"
+#include "known_shape.hpp"
 #include "machine.hpp"
 #include "system.hpp"
 #include "tern/checkpoint/load_model.hpp"
@@ -22,40 +26,70 @@ namespace bitdistill {
 namespace {
 
 namespace fs = std::filesystem;
-using tern::model_config;
 
 struct result {
   std::string format;
   std::size_t threads;
   double prefill_tokens_per_second, decode_tokens_per_second, resident_megabytes, file_megabytes,
       load_ms;
+  /// Bytes of weights that a new token reads, divided by the measured bandwidth and by the time
+  /// that the token took. Without a value where the level of the CPU has no loop that measures it.
+  std::optional<double> decode_of_bandwidth;
+  /// Multiply-adds of the packed linears of the layers for the prompt, divided by the measured rate
+  /// of dot products of int8 and by the time that the prompt took. Without a value where there is
+  /// no loop, too, and where no linear is packed.
+  std::optional<double> prefill_of_peak;
 };
+
+/// What a token costs at least.
+struct token_work {
+  std::size_t bytes = 0;          ///< weights that a new token reads
+  std::size_t multiply_adds = 0;  ///< those of the packed linears of the layers
+};
+
+token_work work_of(tern::decoder<>& model) {
+  using projection = tern::projection<tern::matrix<float>>;
+  token_work work;
+  const auto read = [&](const projection& p) {
+    const auto [rows, cols] = p.weight.shape;
+    work.bytes += p.packed ? p.packed->size_bytes() : sizeof(float) * rows * cols;
+  };
+  for (auto& layer : model.layers())
+    layer.for_each_projection([&](const projection& p) {
+      read(p);
+      if (p.packed) work.multiply_adds += p.weight.shape.rows * p.weight.shape.cols;
+    });
+  read(model.head_projection());
+  return work;
+}
+
+/// What the machine can do at best with the threads of a pool.
+struct machine_limits {
+  double bytes_per_second = 0;          ///< of reading memory
+  double multiply_adds_per_second = 0;  ///< of int8 numbers in registers
+};
+
+/// Measures the limits; `bytes` is the size of the memory that is read. They are 0 where the level
+/// has no loops for them.
+machine_limits measure_limits(std::size_t bytes, tern::thread_pool& pool) {
+  const tern::isa::level level = tern::isa::active();
+  if (bench::loops.at(level).read == nullptr) return {};
+  constexpr std::size_t least = std::size_t{1} << 26, most = std::size_t{1} << 30;
+  const std::vector<std::uint8_t> memory(std::clamp(bytes, least, most), 1);
+  if (memory.size() / pool.threads() < 4096) return {};
+  return {1e9 * bench::read_bandwidth(level, memory, pool), 0.5e9 * bench::dot_peak(level, pool)};
+}
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
 }
 
-model_config shape(const std::string& name, bool ternary) {
-  model_config c;
-  c.vocab_size = 151936;
-  c.max_position_embeddings = 40960;
-  c.head_dim = 128;
-  c.num_key_value_heads = 8;
-  c.num_attention_heads = name == "qwen3-4b" ? 32 : 16;
-  c.num_hidden_layers = name == "qwen3-4b" ? 36 : 28;
-  c.hidden_size = name == "qwen3-0.6b" ? 1024 : name == "qwen3-1.7b" ? 2048 : 2560;
-  c.intermediate_size = name == "qwen3-0.6b" ? 3072 : name == "qwen3-1.7b" ? 6144 : 9728;
-  c.ternary = ternary;
-  if (ternary) c.sub_ln = tern::norm_placement::subln;
-  return c;
-}
-
 /// A model with random weights. They are made one matrix at a time, so that a large model never
 /// exists in full precision.
 tern::decoder<> random_model(const options& o, const std::string& format, tern::executor_ref ex) {
   const bool ternary = format != "f32";
-  tern::decoder<> model(shape(o.shape, ternary), false);
+  tern::decoder<> model(known_shape(o.shape, ternary), false);
   std::uint64_t stream = 0;
   model.for_each_projection([&](tern::projection<tern::matrix<float>>& p) {
     p.weight.allocate();
@@ -121,7 +155,7 @@ result measure(const options& o, const fs::path& model_path, std::string format,
                std::size_t threads) {
   const auto start = std::chrono::steady_clock::now();
   auto model = tern::load_model<>(model_path);
-  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start)};
+  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start), {}, {}};
   r.file_megabytes = static_cast<double>(bytes_of(model_path)) / 1e6;
   const std::size_t most = model.config().max_position_embeddings;
   for (const auto& [option, tokens] :
@@ -146,6 +180,15 @@ result measure(const options& o, const fs::path& model_path, std::string format,
     for (const std::int32_t& token : next) s.append({&token, 1});
   });
   r.resident_megabytes = resident_megabytes();
+  const token_work work = work_of(model);
+  const machine_limits limits = measure_limits(work.bytes, pool);
+  const auto share = [](double tokens_per_second, std::size_t each, double limit) {
+    const double used = tokens_per_second * static_cast<double>(each) / limit;
+    return limit > 0 && each > 0 ? std::optional(used) : std::nullopt;
+  };
+  r.decode_of_bandwidth = share(r.decode_tokens_per_second, work.bytes, limits.bytes_per_second);
+  r.prefill_of_peak =
+      share(r.prefill_tokens_per_second, work.multiply_adds, limits.multiply_adds_per_second);
   return r;
 }
 
@@ -194,6 +237,10 @@ std::vector<result> all_cases(const options& o) {
   return results;
 }
 
+nlohmann::ordered_json or_null(const std::optional<double>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
 void print_json(const options& o, const std::vector<result>& results) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const result& r : results)
@@ -202,6 +249,8 @@ void print_json(const options& o, const std::vector<result>& results) {
                     {"threads", r.threads},
                     {"prefill_tokens_per_second", r.prefill_tokens_per_second},
                     {"decode_tokens_per_second", r.decode_tokens_per_second},
+                    {"prefill_of_peak", or_null(r.prefill_of_peak)},
+                    {"decode_of_bandwidth", or_null(r.decode_of_bandwidth)},
                     {"resident_megabytes", r.resident_megabytes},
                     {"file_megabytes", r.file_megabytes},
                     {"load_ms", r.load_ms}});
@@ -211,12 +260,17 @@ void print_json(const options& o, const std::vector<result>& results) {
 void print_table(const options& o, const std::vector<result>& results) {
   fmt::print("{}, prompt of {} tokens, {} new ones\n", o.shape.empty() ? o.model : o.shape,
              o.prompt_tokens, o.new_tokens);
-  fmt::print("{:<10} {:>7} {:>14} {:>14} {:>12} {:>9} {:>9}\n", "Format", "Threads",
-             "Prefill tok/s", "Decode tok/s", "Resident MB", "File MB", "Load ms");
+  fmt::print("{:<10} {:>7} {:>14} {:>8} {:>14} {:>13} {:>12} {:>9} {:>9}\n", "Format", "Threads",
+             "Prefill tok/s", "of peak", "Decode tok/s", "of bandwidth", "Resident MB", "File MB",
+             "Load ms");
+  const auto percent = [](const std::optional<double>& share) {
+    return share ? fmt::format("{:.0f} %", 100 * *share) : std::string("-");
+  };
   for (const result& r : results)
-    fmt::print("{:<10} {:>7} {:>14.1f} {:>14.1f} {:>12.1f} {:>9.1f} {:>9.1f}\n", r.format,
-               r.threads, r.prefill_tokens_per_second, r.decode_tokens_per_second,
-               r.resident_megabytes, r.file_megabytes, r.load_ms);
+    fmt::print("{:<10} {:>7} {:>14.1f} {:>8} {:>14.1f} {:>13} {:>12.1f} {:>9.1f} {:>9.1f}\n",
+               r.format, r.threads, r.prefill_tokens_per_second, percent(r.prefill_of_peak),
+               r.decode_tokens_per_second, percent(r.decode_of_bandwidth), r.resident_megabytes,
+               r.file_megabytes, r.load_ms);
 }
 
 }  // namespace

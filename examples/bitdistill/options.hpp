@@ -20,7 +20,7 @@ struct options {
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
   std::size_t vocab_size = 4096;
-  bool resume = false, fresh = false, quick = false, ternary = false;
+  bool resume = false, fresh = false, quick = false, no_speed = false, ternary = false;
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
   std::size_t calibration_tokens = 16384;
   std::string part = "reported";   ///< part of the task that eval measures

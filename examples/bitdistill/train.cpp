@@ -10,6 +10,7 @@
 #include "commands.hpp"
 #include "console.hpp"
 #include "format.hpp"
+#include "known_shape.hpp"
 #include "recipes.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
@@ -189,6 +190,8 @@ void train(const options& o) {
   try {
     tern::pipeline<> pipeline(s.recipe, input.data, *input.text.tokenizer, directory, show, pool);
     finish(directory, s, pipeline.run());
+    if (o.command == "demo" && !o.no_speed)
+      fmt::print("{}\n", speed_beside_f32(pool, pool.threads()));
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +
                   o.out + (o.command == "demo" ? " (and the same options)" : " --resume"));

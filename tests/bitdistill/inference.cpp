@@ -102,6 +102,7 @@ TEST_CASE("exported models answer as the masters do") {
                        "bench");
   CHECK(of_file.at(0).at("file_megabytes").get<double>() ==
         Approx(static_cast<double>(fs::file_size(gguf)) / 1e6));
+  CHECK(of_file.at(0).at("prefill_of_peak").is_null());  // no linear is packed
 
   const auto cases = tern::parse_json(good({"bench", "--model", at("base3"), "--threads", "1,2",
                                             "--prompt-tokens", "8", "--new-tokens", "4", "--json"})
@@ -112,6 +113,9 @@ TEST_CASE("exported models answer as the masters do") {
     for (const char* key : {"prefill_tokens_per_second", "decode_tokens_per_second",
                             "resident_megabytes", "file_megabytes", "load_ms"})
       CHECK(one.at(key).get<double>() > 0);
+  for (const auto& one : cases)
+    for (const char* key : {"prefill_of_peak", "decode_of_bandwidth"})
+      CHECK((one.at(key).is_null() || one.at(key).get<double>() > 0));  // null: no loop measures it
   CHECK(cases[1].at("threads") == 2);
 
   refused({"export", "--model", masters, "--out", at("base3")}, "exists already");

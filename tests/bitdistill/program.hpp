@@ -208,7 +208,7 @@ inline words tiny_stages() { return words{"--threads", "1", "--set"} + short_set
 
 /// Arguments of a small demo in the directory `run`.
 inline words tiny_demo(const fs::path& run) {
-  return words{"demo", "--out", run.string()} + tiny() + tiny_steps() +
+  return words{"demo", "--no-speed", "--out", run.string()} + tiny() + tiny_steps() +
          words{"data.train_examples=32", "data.documents=200", "data.dev_examples=16",
                "data.test_examples=48"};
 }

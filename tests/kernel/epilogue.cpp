@@ -2,6 +2,8 @@
 #include "tern/kernel/epilogue.hpp"
 
 #include <mutex>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "tern/core/random.hpp"
@@ -109,4 +111,76 @@ TEST_CASE("rescale refuses operands of other shapes") {
   CHECK_THROWS_AS(make(four, 4, four), shape_error);
   CHECK_THROWS_AS(make(three, 3, four), shape_error);
   CHECK_THROWS_AS(make(three, 4, three), shape_error);
+}
+
+TEST_CASE("a product without a place for its sums has the same epilogue") {
+  using row = std::tuple<std::string, std::size_t, std::size_t, std::size_t>;
+  const auto [name, m, n, k] = GENERATE(table<std::string, std::size_t, std::size_t, std::size_t>({
+      row("one token", 200, 1, 96),
+      row("a few tokens", 70, 5, 33),
+      row("several tasks of tokens", 130, 500, 64),
+      row("no columns", 20, 3, 0),
+      row("no rows", 0, 3, 10),
+  }));
+  INFO(name);
+  visited_product p(m, n, k);
+  p.multiply(no_epilogue{});
+  const matrix_view<const std::int8_t> x(p.x.data(), n, k);
+  std::vector<std::byte> workspace(ternary_matmul_workspace(p.w, x));
+  for (const isa::level level : isa::levels) {
+    if (!isa::supported(level)) continue;
+    INFO(isa::name(level));
+    std::vector<std::int32_t> seen(n * m);
+    const auto keep = [&](const sum_block& b) {
+      for (std::size_t i = 0; i < b.sums.rows; ++i)
+        for (std::size_t j = 0; j < b.sums.cols; ++j)
+          seen[(b.token + i) * m + b.row + j] = b.sums(i, j);
+    };
+    thread_pool pool(2);
+    const ternary_product<two_bit, decltype(keep)> one{p.w, {}, keep};
+    ternary_matmul(std::span(&one, 1), x, p.row_sums, workspace, pool, level);
+    CHECK(seen == p.out);
+  }
+}
+
+TEST_CASE("blocks of sums are scaled alike at every level") {
+  using row = std::tuple<std::string, bool, bool, bool>;
+  const auto [name, many, has_bias, has_addend] = GENERATE(table<std::string, bool, bool, bool>({
+      row("one scale", false, false, false),
+      row("a scale for each column", true, false, false),
+      row("bias", true, true, false),
+      row("addend", false, false, true),
+      row("bias and addend", true, true, true),
+  }));
+  INFO(name);
+  constexpr std::size_t rows = 3, cols = 45;
+  philox random(5);
+  std::vector<std::int32_t> sums(rows * cols);
+  for (auto& each : sums) each = static_cast<std::int32_t>(random.below(1u << 27)) - (1 << 26);
+  const auto floats = [&](std::size_t size) {
+    std::vector<float> all(size);
+    for (float& each : all) each = static_cast<float>(random.uniform() * 2 - 1);
+    return all;
+  };
+  const auto x_scales = floats(rows), w_scales = floats(cols), bias = floats(cols),
+             addend = floats(rows * cols);
+  std::vector<float> expected(rows * cols);
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < cols; ++c) {
+      volatile float v = x_scales[r] * w_scales[many ? c : 0];  // each operation rounds
+      v = static_cast<float>(sums[r * cols + c]) * v;
+      if (has_bias) v = v + bias[c];
+      if (has_addend) v = v + addend[r * cols + c];
+      expected[r * cols + c] = v;
+    }
+  for (const isa::level level : isa::levels) {
+    if (!isa::supported(level) || kernel::rescale_blocks.at(level) == nullptr) continue;
+    INFO(isa::name(level));
+    std::vector<float> y(rows * cols);
+    kernel::rescale_blocks.at(level)({sums.data(), cols, rows, cols, x_scales.data(), 1,
+                                      w_scales.data(), many ? 1u : 0u,
+                                      has_bias ? bias.data() : nullptr,
+                                      has_addend ? addend.data() : nullptr, cols, y.data(), cols});
+    CHECK(y == expected);
+  }
 }

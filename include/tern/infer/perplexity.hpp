@@ -51,9 +51,9 @@ perplexity_result perplexity(Model& model, std::span<const std::int32_t> text,
       for (std::size_t i = 0; i < n; ++i) {
         const auto target = static_cast<std::size_t>(batch.tokens[r + i + 1]);
         const T own = logits(i, target);
-        T ignored;
-        sum +=
-            static_cast<double>(exponentials<T>(logits.row(i), ignored)) - static_cast<double>(own);
+        T total;
+        const T top = exponentials<T>(logits.row(i), total);
+        sum += static_cast<double>(top + std::log(total)) - static_cast<double>(own);
       }
     }
     result.tokens += predicted;

@@ -1,6 +1,6 @@
 // Epilogues: functors that ternary_matmul calls with each part of the result while its sums are
-// still in cache. They are ordinary code of the translation unit. Real numbers come out the same at
-// every instruction-set level, since each operation is rounded by itself.
+// still in cache. Real numbers come out the same at every instruction-set level, since no operation
+// is fused with another one.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,9 @@
 #include <cstring>
 
 #include "tern/core/tensor.hpp"
+#include "tern/isa/level.hpp"
 #include "tern/kernel/group_scaling.hpp"
+#include "tern/kernel/rescale_block.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -81,17 +83,14 @@ class rescale {
   void operator()(const sum_block& b) const {
     if (b.group != 0 && b.group >= w_scales_.cols)
       throw shape_error("rescale: more groups of columns than columns of w_scales");
+    if constexpr (std::same_as<T, float>)
+      if (const auto whole = kernel::rescale_blocks.at(isa::active());
+          whole != nullptr && b.sums.rows != 0 && b.sums.cols != 0 && dense(b))
+        return whole(arguments(b));
     for (std::size_t i = 0; i < b.sums.rows; ++i) {
       const std::size_t n = b.token + i;
       const row_view<const std::int32_t> sums = b.sums.row(i);
       const row_view<T> y = y_.block(n, b.row, 1, sums.size).row(0);
-      if (sums.stride == 1 && y.stride == 1 && scales_alone()) {
-        if (w_scales_.rows == 1)
-          scale(sums, x_scales_[n] * w_scales_(0, 0), y.data);
-        else
-          scale(sums, x_scales_[n], &w_scales_(b.row, 0), y.data);
-        continue;
-      }
       T products[chunk];
       for (std::size_t c = 0; c < sums.size; c += chunk) {
         const std::size_t end = std::min(chunk, sums.size - c);
@@ -114,41 +113,31 @@ class rescale {
   static constexpr auto multiply = [](auto& a, const auto& b) { a *= b; };
   static constexpr auto add = [](auto& a, const auto& b) { a += b; };
 
-  /// Whether y is the sums times one scale, or times one scale for each weight row that lie side by
-  /// side. These are the commonest cases in training.
-  [[nodiscard]] bool scales_alone() const {
-    const bool side_by_side = scale_rows_ == 1 && w_scales_.row_stride == 1;
-    return w_scales_.cols == 1 && (w_scales_.rows == 1 || side_by_side) && !bias_ && !residual_;
+  /// Whether every row is dense, and the scales of the weights are one or stand side by side.
+  [[nodiscard]] bool dense(const sum_block& b) const {
+    return b.sums.col_stride == 1 && y_.col_stride == 1 && w_scales_.cols != 0 &&
+           (w_scales_.rows == 1 || (scale_rows_ == 1 && w_scales_.row_stride == 1)) &&
+           (!bias_ || bias_.stride == 1) && (!residual_ || residual_.col_stride == 1);
   }
 
-  /// y[k] = T(sums[k]) * factor
-  static void scale(row_view<const std::int32_t> sums, T factor, T* y) {
-    using given [[gnu::vector_size(8 * sizeof(std::int32_t))]] = std::int32_t;
-    using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
-    std::size_t k = 0;
-    for (; k + 8 <= sums.size; k += 8) {
-      given a;
-      std::memcpy(&a, sums.data + k, sizeof a);
-      const reals b = __builtin_convertvector(a, reals) * factor;
-      std::memcpy(y + k, &b, sizeof b);
-    }
-    for (; k < sums.size; ++k) y[k] = static_cast<T>(sums.data[k]) * factor;
-  }
-
-  /// y[k] = T(sums[k]) * (x_scale * w_scales[k])
-  static void scale(row_view<const std::int32_t> sums, T x_scale, const T* w_scales, T* y) {
-    using given [[gnu::vector_size(8 * sizeof(std::int32_t))]] = std::int32_t;
-    using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
-    std::size_t k = 0;
-    for (; k + 8 <= sums.size; k += 8) {
-      given a;
-      reals f;
-      std::memcpy(&a, sums.data + k, sizeof a);
-      std::memcpy(&f, w_scales + k, sizeof f);
-      const reals b = __builtin_convertvector(a, reals) * (x_scale * f);
-      std::memcpy(y + k, &b, sizeof b);
-    }
-    for (; k < sums.size; ++k) y[k] = static_cast<T>(sums.data[k]) * (x_scale * w_scales[k]);
+  [[nodiscard]] kernel::rescale_arguments arguments(const sum_block& b) const
+    requires std::same_as<T, float>
+  {
+    const bool first = b.group == 0, one = w_scales_.rows == 1;
+    const matrix_view<const T> addend = first ? residual_ : matrix_view<const T>(y_);
+    return {b.sums.data,
+            b.sums.row_stride,
+            b.sums.rows,
+            b.sums.cols,
+            &x_scales_[b.token],
+            x_scales_.stride,
+            &w_scales_(one ? 0 : b.row, b.group),
+            one ? 0u : 1u,
+            first && bias_ ? &bias_[b.row] : nullptr,
+            addend ? &addend(b.token, b.row) : nullptr,
+            addend.row_stride,
+            &y_(b.token, b.row),
+            y_.row_stride};
   }
 
   /// op(to[k], T(from[k])), written with vectors that are used at every optimisation level.

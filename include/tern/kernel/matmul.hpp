@@ -80,9 +80,11 @@ struct ternary_product {
   static_assert(std::invocable<const Epilogue&, const sum_block&>,
                 "an epilogue needs: void operator()(const tern::sum_block&) const");
 
-  packed_view<Format> weights;    ///< (M, K)
-  matrix_view<std::int32_t> out;  ///< (N, M), receives the sums; its rows are dense
-  Epilogue epilogue;              ///< is called with each finished sum_block
+  packed_view<Format> weights;  ///< (M, K)
+  /// (N, M), receives the sums; its rows are dense. Null where only the epilogue needs them: then
+  /// the sums of each part stay in a small buffer of the thread that computes them.
+  matrix_view<std::int32_t> out;
+  Epilogue epilogue;  ///< is called with each finished sum_block
 };
 
 namespace kernel {
@@ -93,7 +95,8 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
                      matrix_view<const std::int8_t> x, std::size_t workspace) {
   const packed_view<Format>& w = p.weights;
   require_shape(x, x.rows, w.cols, "ternary_matmul: x");
-  require_shape(p.out, x.rows, w.rows, "ternary_matmul: out");
+  if (p.out || std::same_as<Epilogue, no_epilogue>)
+    require_shape(p.out, x.rows, w.rows, "ternary_matmul: out");
   if (w.scale_cols != first.scale_cols)
     throw shape_error(
         "ternary_matmul: products of the same x with groups of columns of different lengths");
@@ -108,17 +111,40 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
         "ternary_matmul: several groups of columns need an epilogue that takes each one's sums");
 }
 
+/// The place where sum (0, 0) of a result would stand of which `part`, from token and row on, is
+/// in memory. It is computed as a number, since there may be nothing at that place.
+inline std::int32_t* whole_of_part(matrix_view<std::int32_t> part, std::size_t token,
+                                   std::size_t row) {
+  const std::size_t before = (token * part.row_stride + row) * sizeof(std::int32_t);
+  return reinterpret_cast<std::int32_t*>(reinterpret_cast<std::uintptr_t>(part.data) - before);
+}
+
+/// The product where x has no columns: all sums are 0.
+template <class Format, class Epilogue>
+void without_columns(const ternary_product<Format, Epilogue>& p, std::size_t tokens) {
+  const std::size_t rows = p.weights.rows;
+  if (rows == 0) return;
+  const thread_scratch memory(rows * sizeof(std::int32_t));
+  for (std::size_t n = 0; n < tokens; ++n) {
+    const matrix_view<std::int32_t> sums(p.out ? p.out.row(n).data : memory.data<std::int32_t>(), 1,
+                                         rows);
+    std::fill_n(sums.data, rows, 0);
+    p.epilogue({n, 0, sums});
+  }
+}
+
 }  // namespace kernel
 
 /// Computes out = x (N, K) * w (M, K) transposed in int32 for each of the products. row_sums (N)
 /// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
-/// during the call only; besides, each thread uses up to 64 KB of thread_scratch. `level` must be
-/// supported by this CPU. epilogue(sum_block) is called once for each part of the result, on the
-/// thread that has just computed it. Where w has several groups of columns, it is called for each
-/// group of a part in order, and the sums of all groups have the same place in `out`; with
-/// rescale<float> kernels may scale them instead, and then `out` has no sums. Throws shape_error
-/// where shapes disagree, the workspace is too small or a group of columns exceeds matmul_max_cols;
-/// config_error where w has several groups and there is no epilogue.
+/// during the call only; besides, each thread uses up to 64 KB of thread_scratch, and as much again
+/// for a product without `out`. `level` must be supported by this CPU. epilogue(sum_block) is
+/// called once for each part of the result, on the thread that has just computed it. Where w has
+/// several groups of columns, it is called for each group of a part in order, and the sums of all
+/// groups have the same place in `out`; with rescale<float> kernels may scale them instead, and
+/// then `out` has no sums. Throws shape_error where shapes disagree, the workspace is too small or
+/// a group of columns exceeds matmul_max_cols; config_error where w has several groups and there is
+/// no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -131,10 +157,7 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     kernel::require_product(p, products[0].weights, x, workspace.size());
   if (products.empty() || x.rows == 0) return;
   if (x.cols == 0) {
-    for (const auto& p : products) {
-      for (std::size_t n = 0; n < p.out.rows; ++n) std::fill_n(p.out.row(n).data, p.out.cols, 0);
-      if (p.out.cols != 0) p.epilogue({0, 0, p.out});
-    }
+    for (const auto& p : products) kernel::without_columns(p, x.rows);
     return;
   }
 
@@ -158,9 +181,11 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
                                              ex);
   const auto task = [&](const ternary_product<Format, Epilogue>& p,
-                        const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes) {
+                        const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes,
+                        std::int32_t* buffer) {
     const auto [row, rows, token, tokens] = mine.part(i);
-    const auto sums = p.out.block(token, row, tokens, rows);
+    const auto sums = p.out ? p.out.block(token, row, tokens, rows)
+                            : matrix_view<std::int32_t>(buffer, tokens, rows);
     std::size_t alone = groups.size();  // groups whose sums leave the kernel
     kernel::group_scaling scaling;
     if constexpr (std::same_as<Epilogue, rescale<float>>)
@@ -168,8 +193,8 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
         alone = p.epilogue.begin({token, row, sums}, alone, scaling);
     for (std::size_t g = 0; g < alone; ++g) {
       kernel::problem<Format> group = groups.one(p.weights, g);
-      group.out = p.out.data;
-      group.out_stride = p.out.row_stride;
+      group.out = kernel::whole_of_part(sums, token, row);
+      group.out_stride = sums.row_stride;
       kernel.compute(group, i, i + 1, bytes);
       p.epilogue({token, row, sums, g});
     }
@@ -178,23 +203,30 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
     rest.scaling = scaling;
     kernel.compute(rest, i, i + 1, bytes);
   };
-  std::size_t tasks = 0;
-  for (const auto& p : products) tasks += whole(p).tasks();
+  std::size_t tasks = 0, buffered = 0;
+  for (const auto& p : products) {
+    const kernel::problem<Format> mine = whole(p);
+    tasks += mine.tasks();
+    if (p.out || mine.tasks() == 0) continue;
+    const auto first = mine.part(0);  // no other part is larger
+    buffered = std::max(buffered, first.rows * first.tokens);
+  }
   // A chunk of about 4M multiply-adds is worth a thread. Reading and unpacking the weights takes as
   // long as the multiply-adds of eight tokens.
   const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
-  ex.parallel_for(tasks, (std::size_t{1} << 22) / work + 1,
-                  [&](std::size_t begin, std::size_t end) {
-                    const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
-                    for (const auto& p : products) {
-                      const kernel::problem<Format> mine = whole(p);
-                      const std::size_t count = mine.tasks();
-                      for (std::size_t i = begin; i < std::min(end, count); ++i)
-                        task(p, mine, i, unpacked.data<std::uint8_t>());
-                      begin -= std::min(begin, count);
-                      end -= std::min(end, count);
-                    }
-                  });
+  ex.parallel_for(
+      tasks, (std::size_t{1} << 22) / work + 1, [&](std::size_t begin, std::size_t end) {
+        const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
+        const thread_scratch buffer(sizeof(std::int32_t) * buffered);
+        for (const auto& p : products) {
+          const kernel::problem<Format> mine = whole(p);
+          const std::size_t count = mine.tasks();
+          for (std::size_t i = begin; i < std::min(end, count); ++i)
+            task(p, mine, i, unpacked.data<std::uint8_t>(), buffer.data<std::int32_t>());
+          begin -= std::min(begin, count);
+          end -= std::min(end, count);
+        }
+      });
 }
 
 /// The same for a single product.

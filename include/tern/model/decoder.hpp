@@ -282,12 +282,14 @@ class decoder {
     return gain ? normalize(t, x, *gain) : x;
   }
 
-  variable<T> project(tape<T>& t, projection_type& p, variable<T> x, auto&& hook) {
+  /// Packed weights add their result to `onto`, unless it is null, and return that.
+  variable<T> project(tape<T>& t, projection_type& p, variable<T> x, auto&& hook,
+                      variable<T> onto = {}) {
     const variable<T> bias = p.bias_variable();
     if (p.packed)
       return graph::packed_linear(
           t, x, std::array{graph::packed_operand<T>{*p.packed, bias}}, activation_quantizer(),
-          {p.norm ? p.norm->variable() : variable<T>{}, config_.sub_ln_eps})[0];
+          {p.norm ? p.norm->variable() : variable<T>{}, config_.sub_ln_eps}, onto)[0];
     if (p.norm) {
       hook.before_norm(p, x);
       x = graph::rms_norm(t, x, p.norm->variable(), config_.sub_ln_eps);
@@ -332,15 +334,16 @@ class decoder {
       seen->fill(t, {index, tap_point::v}, v);
     }
     const variable<T> y = attend(index, q, k, v, shape);
-    return normalize(t, project(t, l.o, y, hook), l.attention_output_norm);
+    if (!l.attention_output_norm) return project(t, l.o, y, hook, x);
+    return normalize(t, project(t, l.o, y, hook), *l.attention_output_norm);
   }
 
   template <class Hook>
   variable<T> feed_forward(tape<T>& t, layer& l, variable<T> x, Hook&& hook) {
     const auto [gate, up] = project_all(t, x, l.feed_forward_norm, hook, l.gate, l.up);
-    const variable<T> y =
-        project(t, l.down, graph::gated_activation(t, config_.hidden_act, gate, up), hook);
-    return normalize(t, y, l.feed_forward_output_norm);
+    const variable<T> activated = graph::gated_activation(t, config_.hidden_act, gate, up);
+    if (!l.feed_forward_output_norm) return project(t, l.down, activated, hook, x);
+    return normalize(t, project(t, l.down, activated, hook), *l.feed_forward_output_norm);
   }
 
   model_config config_;

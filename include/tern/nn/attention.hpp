@@ -43,7 +43,7 @@ struct attention_shape {
 /// the precision of the products; the softmax is always computed in T.
 template <class T>
 struct attention {
-  /// Computes y and lse. Throws shape_error.
+  /// Computes y and, unless it is null, lse. Throws shape_error.
   static void forward(matrix_view<const T> q, matrix_view<const T> k, matrix_view<const T> v,
                       std::span<const std::size_t> offsets, const attention_shape& shape,
                       matrix_view<T> y, matrix_view<T> lse, arena& scratch, executor_ref ex = {},
@@ -52,7 +52,7 @@ struct attention {
     y = with_plain_strides(y);
     check(q, k, v, shape);
     require_rows(y, q.rows, q.cols, "attention: y");
-    require_shape(lse, q.rows, shape.q_heads, "attention: lse");
+    if (lse) require_shape(lse, q.rows, shape.q_heads, "attention: lse");
     const std::size_t d = shape.head_dim, longest = longest_sequence(offsets, q.rows, "attention");
     const sequence_tasks tasks(offsets, shape.kv_heads);
     const arena_scope temporaries(scratch);
@@ -69,8 +69,10 @@ struct attention {
                                out = y.block(first + r, h * d, b.rows, d);
           b.score(factor, q.block(first + r, h * d, b.rows, d), keys, p, products);
           std::array<T, score_band::most_rows> total;
-          for (std::size_t i = 0; i < b.rows; ++i)
-            lse(first + r + i, h) = exponentials(p.row(i), total[i]);
+          for (std::size_t i = 0; i < b.rows; ++i) {
+            const T top = exponentials(p.row(i), total[i]);
+            if (lse) lse(first + r + i, h) = top + std::log(total[i]);
+          }
           detail::gemm_block<T>(T(1), p.col_block(0, b.cols), values.row_block(b.begin, b.cols),
                                 out, false, products);
           for (std::size_t i = 0; i < b.rows; ++i) scale_row(out.row(i), 1 / total[i]);

@@ -60,7 +60,7 @@ struct bit_linear {
   }
 
   /// x: (N, K), w: (M, K), bias: M elements or null, y: (N, M). `scratch` holds about K (M / 4 + N)
-  /// + 4 N M bytes during the call. Throws shape_error.
+  /// bytes during the call. Throws shape_error.
   static void forward(matrix_view<const T> x, matrix_view<const T> w, row_view<const T> bias,
                       matrix_view<T> y, const saved& s, arena& scratch, executor_ref ex = {},
                       const WeightQ& weight_quantizer = {}, const ActQ& activation_quantizer = {}) {

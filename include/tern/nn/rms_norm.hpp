@@ -4,12 +4,15 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 
 #include "tern/core/executor.hpp"
 #include "tern/core/is_finite.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/isa/level.hpp"
+#include "tern/nn/norm_rows.hpp"
 #include "tern/nn/rowwise.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -24,15 +27,30 @@ struct rms_norm {
     require_shape(y, x.rows, x.cols, "rms_norm: y");
     if (inv_rms) require_size(inv_rms.size, x.rows, "rms_norm: inv_rms");
     const T one(1);
+    const bool dense = x.col_stride == 1 && y.col_stride == 1 && (!gain || gain.stride == 1);
+    const T* const factors = gain.data;
     gain = or_ones(gain, x.cols, one);
-    for_each_row(x.rows, x.cols, ex, [&](std::size_t r) {
+    const auto one_row = [&](std::size_t r) {
       const T mean = simd::dot(x.row(r), x.row(r)) / static_cast<T>(x.cols);
       const T inv = T(1) / (is_finite(mean) ? std::sqrt(mean + eps) : root_mean(x.row(r)));
       if (inv_rms) inv_rms[r] = inv;
       const simd::batch<T> factor(inv);
       simd::transform(
           y.row(r), [&](const auto& v, const auto& g) { return v * factor * g; }, x.row(r), gain);
-    });
+    };
+    if constexpr (std::same_as<T, float>)
+      if (const auto normalize = norm::rows.at(isa::active()).normalize;
+          normalize != nullptr && dense)
+        return ex.parallel_for(
+            x.rows, rows_per_chunk(x.cols), [&](std::size_t begin, std::size_t end) {
+              for (std::size_t r = begin; r < end; ++r) {
+                r += normalize({x.row(r).data, x.row_stride, end - r, x.cols, factors, eps},
+                               y.row(r).data, y.row_stride, inv_rms ? &inv_rms[r] : nullptr,
+                               inv_rms.stride);
+                if (r < end) one_row(r);
+              }
+            });
+    for_each_row(x.rows, x.cols, ex, one_row);
   }
 
   /// With u = x inv_rms: dx += inv_rms (dy gain - u mean(dy gain u)), dgain += sum over rows of

@@ -23,8 +23,8 @@ T log_sum_exp(row_view<const T> z, T factor = T(1)) {
 }
 
 /// Replaces z[i] by exp(z[i] - m), where m is the maximum, stores the sum of the new elements in
-/// `sum`, and returns m + log(sum). Elements of -infinity become 0; at least one element must be
-/// finite.
+/// `sum`, and returns m. So log_sum_exp(z) is m + log(sum). Elements of -infinity become 0; at
+/// least one element must be finite.
 template <class T>
 T exponentials(row_view<T> z, T& sum) {
   const T top = simd::fold(
@@ -34,7 +34,7 @@ T exponentials(row_view<T> z, T& sum) {
   simd::transform(
       z, [&](const auto& a) { return simd::exp(a - shift); }, row_view<const T>(z));
   sum = simd::sum(row_view<const T>(z));
-  return top + std::log(sum);
+  return top;
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -29,6 +29,18 @@ struct integers {
   TERN_INLINE static reg fill(std::int32_t v) { return _mm256_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_epi32(a, b); }
   TERN_INLINE static reg max(reg a, reg b) { return _mm256_max_epi32(a, b); }
+  /// The sum of the numbers.
+  TERN_INLINE static std::int32_t total(reg a) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
+  }
+  /// The largest of the numbers.
+  TERN_INLINE static std::int32_t largest(reg a) {
+    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    s = _mm_max_epi32(s, _mm_unpackhi_epi64(s, s));
+    return _mm_cvtsi128_si32(_mm_max_epi32(s, _mm_shuffle_epi32(s, 1)));
+  }
   TERN_INLINE static reg add_words(reg a, reg b) { return _mm256_add_epi16(a, b); }
   TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm256_add_epi8(a, b); }
   TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm256_sub_epi8(a, b); }
@@ -110,6 +122,13 @@ struct floats {
       store(p, a);
     else
       _mm256_maskstore_ps(p, first(n), a);
+  }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm256_add_ps(a, b); }
+  /// a b, rounded: no addition is fused with it.
+  TERN_INLINE static reg multiply(reg a, reg b) {
+    reg product = _mm256_mul_ps(a, b);
+    __asm__("" : "+x"(product));
+    return product;
   }
   /// a b + c, rounded once.
   TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tern/isa/registers/avx2.hpp"
 #include "tern/isa/target.hpp"
 #include "tern/version.hpp"
 
@@ -25,6 +26,14 @@ struct integers {
   TERN_INLINE static reg fill(std::int32_t v) { return _mm512_set1_epi32(v); }
   TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_epi32(a, b); }
   TERN_INLINE static reg max(reg a, reg b) { return _mm512_maskz_max_epi32(0xFFFF, a, b); }
+  /// The sum of the numbers.
+  TERN_INLINE static std::int32_t total(reg a) {
+    return avx2::integers::total(_mm256_add_epi32(half<0>(a), half<1>(a)));
+  }
+  /// The largest of the numbers.
+  TERN_INLINE static std::int32_t largest(reg a) {
+    return avx2::integers::largest(_mm256_max_epi32(half<0>(a), half<1>(a)));
+  }
   TERN_INLINE static reg add_words(reg a, reg b) { return _mm512_add_epi16(a, b); }
   TERN_INLINE static reg add_bytes(reg a, reg b) { return _mm512_add_epi8(a, b); }
   TERN_INLINE static reg sub_bytes(reg a, reg b) { return _mm512_sub_epi8(a, b); }
@@ -69,6 +78,12 @@ struct integers {
     __asm__("" : "+v"(product));  // rounds here: no addition is fused with the product
     _mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), product));
   }
+
+ private:
+  template <int i>
+  TERN_INLINE static __m256i half(reg a) {
+    return _mm512_maskz_extracti32x8_epi32(0xFF, a, i);
+  }
 };
 
 /// 16 floats.
@@ -101,8 +116,20 @@ struct floats {
   TERN_INLINE static void store(float* p, reg a, std::size_t n) {
     _mm512_mask_storeu_ps(p, first(n), a);
   }
+  TERN_INLINE static reg add(reg a, reg b) { return _mm512_add_ps(a, b); }
+  /// a b, rounded: no addition is fused with it.
+  TERN_INLINE static reg multiply(reg a, reg b) {
+    reg product = _mm512_mul_ps(a, b);
+    __asm__("" : "+v"(product));
+    return product;
+  }
   /// a b + c, rounded once.
   TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
+  /// The sums of elements i and 8 + i.
+  TERN_INLINE static __m256 add_halves(reg a) {
+    return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xFF, a, 0),
+                         _mm512_maskz_extractf32x8_ps(0xFF, a, 1));
+  }
   /// Stores the sums of the elements of a, b, c and d to p[0] ... p[3].
   TERN_INLINE static void store_totals(float* p, reg a, reg b, reg c, reg d) {
     const __m256 four = _mm256_hadd_ps(_mm256_hadd_ps(add_halves(a), add_halves(b)),
@@ -133,10 +160,6 @@ struct floats {
   }
 
  private:
-  TERN_INLINE static __m256 add_halves(reg a) {
-    return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xFF, a, 0),
-                         _mm512_maskz_extractf32x8_ps(0xFF, a, 1));
-  }
   TERN_INLINE static __m512d low_pairs(reg a, reg b) {
     return _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, a, b));
   }

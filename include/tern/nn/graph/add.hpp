@@ -31,12 +31,14 @@ variable<T> add(tape<T>& t, variable<T> a, variable<T> b) {
 }
 
 /// Returns x + branch(x). On a tape that does not record, the sum overwrites x and the memory that
-/// the branch took is released, so a model of many layers needs no more memory than one of them.
+/// the branch took is released, so a model of many layers needs no more memory than one of them. A
+/// branch that returns x itself has already added its result to it.
 template <class T, class F>
 variable<T> residual(tape<T>& t, variable<T> x, F&& branch) {
   if (t.recording()) return add(t, x, branch(x));
   const arena_scope temporaries(t.memory());
-  accumulate<T>(branch(x).value, x.value, t.executor());
+  const variable<T> y = branch(x);
+  if (y.value.data != x.value.data) accumulate<T>(y.value, x.value, t.executor());
   return x;
 }
 

@@ -14,7 +14,8 @@ template <class T>
 variable<T> attention(tape<T>& t, variable<T> q, variable<T> k, variable<T> v,
                       std::span<const std::size_t> offsets, attention_shape shape) {
   variable<T> y = t.make(q.rows(), q.cols());
-  const matrix_view<T> lse = t.memory().template matrix<T>(q.rows(), shape.q_heads);
+  const matrix_view<T> lse =
+      t.recording() ? t.memory().template matrix<T>(q.rows(), shape.q_heads) : matrix_view<T>{};
   tern::attention<T>::forward(q.value, k.value, v.value, offsets, shape, y.value, lse, t.memory(),
                               t.executor(), t.products());
   t.record([=, &t] {

@@ -29,17 +29,19 @@ struct norm_operand {
 
 /// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i, with the same bits as bit_linear. x is
 /// quantized once, each row directly after its norm, while it is still in the cache. Neighbouring
-/// products of the same format are computed in one call. For inference only: throws config_error on
-/// a tape that records.
+/// products of the same format are computed in one call. With `onto` the first y is added to that
+/// variable, which then is the result. For inference only: throws config_error on a tape that
+/// records.
 template <class T, class ActQ, std::size_t N>
 std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
                                          const std::array<packed_operand<T>, N>& operands,
                                          const ActQ& activation_quantizer = {},
-                                         const norm_operand<T>& norm = {}) {
+                                         const norm_operand<T>& norm = {}, variable<T> onto = {}) {
   using op = tern::packed_linear<T, ActQ>;
   if (t.recording()) throw config_error("packed weights cannot be trained");
   std::array<variable<T>, N> y;
-  for (std::size_t i = 0; i < N; ++i) y[i] = t.make(x.rows(), operands[i].w.rows());
+  for (std::size_t i = 0; i < N; ++i)
+    y[i] = i == 0 && onto.value ? onto : t.make(x.rows(), operands[i].w.rows());
   const arena_scope temporaries(t.memory());
   const auto tokens = norm.gain.value
                           ? op::quantize_normed(x.value, norm_factors(t, norm.gain, norm.offset),
@@ -53,8 +55,9 @@ std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
       for (; done < N; ++done, ++n) {
         const auto* const w = operands[done].w.template view_if<Format>();
         if (w == nullptr || w->packed.scale_cols != first.packed.scale_cols) break;
-        to[n] = {w->packed, w->scales(), w->scale_rows, vector_of(operands[done].bias.value),
-                 y[done].value};
+        to[n] = {w->packed,     w->scales(),
+                 w->scale_rows, vector_of(operands[done].bias.value),
+                 y[done].value, done == 0 ? onto.value : matrix_view<T>{}};
       }
       op::template multiply<Format>(tokens, std::span(to).first(n), t.memory(), t.executor());
     });

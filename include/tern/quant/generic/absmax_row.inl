@@ -24,10 +24,7 @@ inline float max_abs(const float* x, std::size_t n) {
     c = ops::max(c, ops::magnitude(from + 2 * ops::lanes));
     d = ops::max(d, ops::magnitude(from + 3 * ops::lanes));
   }
-  alignas(64) std::int32_t bits[ops::lanes];
-  ops::store(bits, ops::max(ops::max(a, b), ops::max(c, d)));
-  std::int32_t most = 0;
-  for (const std::int32_t each : bits) most = each > most ? each : most;
+  const std::int32_t most = ops::largest(ops::max(ops::max(a, b), ops::max(c, d)));
   float g;
   std::memcpy(&g, &most, sizeof g);
   return g;
@@ -53,9 +50,5 @@ inline std::int32_t store_codes(const float* x, std::size_t n, float factor, std
       std::memcpy(codes + i, last, n - i);
     }
   }
-  alignas(64) std::int32_t lane[ops::lanes];
-  ops::store(lane, sums);
-  std::int32_t sum = 0;
-  for (const std::int32_t each : lane) sum += each;
-  return sum;
+  return ops::total(sums);
 }
