@@ -55,19 +55,21 @@ TERN_INLINE void for_each_register(std::size_t size, F f) {
 /// y[i] = x[i] * factor * gain[i].
 TERN_INLINE void scale(const float* x, const float* gain, std::size_t n, float factor, float* y) {
   const ops::reg factors = ops::fill(factor);
-  for_each_register(n, [&](std::size_t i, std::size_t here) __attribute__((always_inline)) {
-    ops::store(y + i, scaled(x + i, gain == nullptr ? gain : gain + i, factors, here), here);
-  });
+  for_each_register(
+      n, [&](std::size_t i, std::size_t here) __attribute__((always_inline)) {
+        ops::store(y + i, scaled(x + i, gain == nullptr ? gain : gain + i, factors, here), here);
+      });
 }
 
 /// The largest magnitude of the row that scale() makes; it is not finite where a value is not.
 TERN_INLINE float max_scaled(const float* x, const float* gain, std::size_t n, float factor) {
   const ops::reg factors = ops::fill(factor);
   ops::codes::reg most = ops::codes::fill(0);
-  for_each_register(n, [&](std::size_t i, std::size_t here) __attribute__((always_inline)) {
-    most = ops::codes::max(most, ops::magnitude(scaled(
-                                     x + i, gain == nullptr ? gain : gain + i, factors, here)));
-  });
+  for_each_register(
+      n, [&](std::size_t i, std::size_t here) __attribute__((always_inline)) {
+        most = ops::codes::max(
+            most, ops::magnitude(scaled(x + i, gain == nullptr ? gain : gain + i, factors, here)));
+      });
   const std::int32_t bits = ops::codes::largest(most);
   float g;
   std::memcpy(&g, &bits, sizeof g);
@@ -81,8 +83,8 @@ TERN_INLINE std::int32_t store_codes(const float* x, const float* gain, std::siz
   constexpr std::size_t lanes = ops::lanes, group = 4 * lanes;
   const ops::reg factors = ops::fill(factor), bys = ops::fill(by);
   const auto code = [&](std::size_t i, std::size_t here) __attribute__((always_inline)) {
-    return ops::round(ops::multiply(
-        scaled(x + i, gain == nullptr ? gain : gain + i, factors, here), bys));
+    return ops::round(
+        ops::multiply(scaled(x + i, gain == nullptr ? gain : gain + i, factors, here), bys));
   };
   ops::codes::reg sums = ops::codes::fill(0);
   const auto join = [&](ops::codes::reg a, ops::codes::reg b, ops::codes::reg c, ops::codes::reg d)
