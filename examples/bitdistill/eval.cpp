@@ -140,9 +140,9 @@ void evaluate(const options& o) {
   if (source.task.empty()) throw tern::config_error("eval needs --task");
   if (source.task != "microworld" && source.directory.empty())
     throw tern::config_error("task " + source.task + " needs --data");
+  if (!o.predictions.empty()) require_place_for_predictions(o.predictions);
   const auto texts = load_part(source, o.part);
   if (texts.task.classifies()) say(label_text(texts.task));
-  if (!o.predictions.empty()) require_place_for_predictions(o.predictions);
   tern::thread_pool pool(o.threads);
   const auto text = make_text(s, texts);
   const auto& tokenizer = *text.tokenizer;

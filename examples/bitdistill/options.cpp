@@ -5,8 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -678,7 +678,9 @@ parsed parse_command_line(const std::vector<std::string>& arguments) {
     require_applicable(result.values);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {
-      result.exit_code = line.app.exit(e);
+      std::ostringstream help;
+      result.exit_code = line.app.exit(e, help, help);
+      put(help.str());
     } else {
       say(fmt::format("bitdistill: error: {} (see --help)", e.what()));
       result.exit_code = 2;
