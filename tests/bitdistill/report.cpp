@@ -22,7 +22,7 @@ void write_run(const fs::path& run, int seed, double first, double second,
   write_text(run / "metrics.jsonl",
              R"({"stage": "base", "step": 1, "loss": 4.5, "cross_entropy": 4.5, "flips": 0.01}
 {"stage": "base", "step": 50, "loss": null, "cross_entropy": 2.5, "flips": 0}
-{"stage": "base", "step": 100, "loss": 1.5, "cross_entropy": 1.5, "flips": 0.001}
+{"stage": "base", "step": 100, "steps": 200, "loss": 1.5, "cross_entropy": 1.5, "learning_rate": 0.001, "seconds": 2, "tokens": 100, "flips": 0.001}
 {"stage": "ba)");
 }
 
@@ -118,4 +118,19 @@ TEST_CASE("inspect prints means with their errors and paired differences") {
   REQUIRE(shown.code == 0);
   CHECK(has(shown.out, "accuracy 96.00 +- 0.58"));
   CHECK(has(shown.out, "accuracy 89.33 +- 0.44 (-6.67 +- 0.17)"));
+}
+
+TEST_CASE("watch shows how far each stage is") {
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run";
+  write_run(run, 1, 97, 90);
+  fs::remove(run / "table.json");
+  auto shown = run_bitdistill({"watch", run.string()});
+  REQUIRE(shown.code == 0);
+  CHECK(has(shown.out, "base  step 100/200 | loss 1.500 █▁ | lr 1.0e-3 | 2000 ms | "));
+  CHECK(has(shown.out, "tok/s | flips 0.100% | eta 200s"));
+  write_text(run / "stages" / "base" / "config.json", "{}");
+  shown = run_bitdistill({"watch", run.string()});
+  CHECK(has(shown.out, "base  done in 200 steps | loss 1.500 █▁\n"));
+  CHECK(run_bitdistill({"watch", scratch.path().string()}).code == 2);
 }
