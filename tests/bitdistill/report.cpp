@@ -128,7 +128,7 @@ TEST_CASE("watch shows how far each stage is") {
   auto shown = run_bitdistill({"watch", run.string()});
   REQUIRE(shown.code == 0);
   CHECK(has(shown.out, "base  step 100/200 | loss 1.500 █▁ | lr 1.0e-3 | 2000 ms | "));
-  CHECK(has(shown.out, "tok/s | flips 0.100% | eta 200s"));
+  CHECK(has(shown.out, "tok/s | flips 0.100% | eta 3m"));
   write_text(run / "stages" / "base" / "config.json", "{}");
   shown = run_bitdistill({"watch", run.string()});
   CHECK(has(shown.out, "base  done in 200 steps | loss 1.500 █▁\n"));
