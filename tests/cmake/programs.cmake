@@ -60,7 +60,7 @@ set(adapted $<TARGET_NAME_IF_EXISTS:OpenMP::OpenMP_CXX> $<TARGET_NAME_IF_EXISTS:
 file(GLOB folders CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" */*.cpp)
 list(TRANSFORM folders REPLACE "/.*" "")
 list(REMOVE_DUPLICATES folders)
-list(REMOVE_ITEM folders odr fuzz consume compile windows)  # fuzz/ and windows/ are other builds
+list(REMOVE_ITEM folders odr fuzz consume compile other_systems)  # fuzz/ and other_systems/ are other builds
 if(NOT TARGET bitdistill)
   list(REMOVE_ITEM folders bitdistill serve)
 endif()
