@@ -29,6 +29,7 @@ struct broken_run {
 words tiny_run(const fs::path& run) {
   words arguments = tiny_demo(run) + words{"--task", "microworld"};
   arguments[0] = "run";
+  std::erase(arguments, "--no-speed");
   return arguments;
 }
 

@@ -282,7 +282,7 @@ class decoder {
     return gain ? normalize(t, x, *gain) : x;
   }
 
-  /// Packed weights add their result to `onto`, unless it is null, and return that.
+  /// Packed weights may add their result to `onto`, unless it is null, and then return that.
   variable<T> project(tape<T>& t, projection_type& p, variable<T> x, auto&& hook,
                       variable<T> onto = {}) {
     const variable<T> bias = p.bias_variable();

@@ -30,8 +30,9 @@ struct norm_operand {
 /// y_i = Qa(norm(x)) W_i^T + b_i with packed ternary W_i, with the same bits as bit_linear. x is
 /// quantized once, each row directly after its norm, while it is still in the cache. Neighbouring
 /// products of the same format are computed in one call. With `onto` the first y is added to that
-/// variable, which then is the result. For inference only: throws config_error on a tape that
-/// records.
+/// variable, which then is the result. Where groups of columns have scales it is not, because the
+/// sum over them must be complete before anything is added to it. For inference only: throws
+/// config_error on a tape that records.
 template <class T, class ActQ, std::size_t N>
 std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
                                          const std::array<packed_operand<T>, N>& operands,
@@ -39,6 +40,7 @@ std::array<variable<T>, N> packed_linear(tape<T>& t, variable<T> x,
                                          const norm_operand<T>& norm = {}, variable<T> onto = {}) {
   using op = tern::packed_linear<T, ActQ>;
   if (t.recording()) throw config_error("packed weights cannot be trained");
+  if (!operands[0].w.visit([](const auto& w) { return w.packed.groups() == 1; })) onto = {};
   std::array<variable<T>, N> y;
   for (std::size_t i = 0; i < N; ++i)
     y[i] = i == 0 && onto.value ? onto : t.make(x.rows(), operands[i].w.rows());
