@@ -60,7 +60,7 @@ using namespace tern::kernel::avx512vbmi;
 #  include "kernel_limits.inl"
 }  // namespace bench::avx512vbmi
 TERN_TARGET_END
-#  if defined(__x86_64__)
+#  if TERN_X86_TILES
 TERN_TARGET_BEGIN("amx-tile,amx-int8")
 namespace bench::amx {
 /// Products of tiles, four sums at once; returns the multiply-adds done.
@@ -92,7 +92,7 @@ inline constexpr tern::isa::dispatch_table<limit_loops> loops{
     {tern::isa::level::avx512bw, {avx512bw::dots, avx512bw::read}},
     {tern::isa::level::avx512vnni, {avx512vnni::dots, avx512vnni::read}},
     {tern::isa::level::avx512vbmi, {avx512vbmi::dots, avx512vbmi::read}},
-#  if defined(__x86_64__)
+#  if TERN_X86_TILES
     {tern::isa::level::amx, {amx::dots, avx512vbmi::read}},
 #  endif
 #endif

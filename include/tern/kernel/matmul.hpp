@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -116,7 +117,7 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
 inline std::int32_t* whole_of_part(matrix_view<std::int32_t> part, std::size_t token,
                                    std::size_t row) {
   const std::size_t before = (token * part.row_stride + row) * sizeof(std::int32_t);
-  return reinterpret_cast<std::int32_t*>(reinterpret_cast<std::uintptr_t>(part.data) - before);
+  return std::bit_cast<std::int32_t*>(std::bit_cast<std::uintptr_t>(part.data) - before);
 }
 
 /// The product where x has no columns: all sums are 0.
