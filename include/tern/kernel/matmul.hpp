@@ -1,6 +1,7 @@
 // Packed weights times int8 activations, with the best kernel of the CPU that the program runs on,
 // whatever flags it was compiled with. Sums are exact, so every level and any number of threads
-// give the same integers. An epilogue outside of the kernels makes real numbers of them.
+// give the same integers. An epilogue makes real numbers of them, or, where groups of columns have
+// scales, the kernel in its place.
 #pragma once
 
 #include <algorithm>
