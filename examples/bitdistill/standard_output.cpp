@@ -1,5 +1,7 @@
 #include "standard_output.hpp"
 
+#include <fmt/core.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <string>
@@ -35,8 +37,10 @@ void require_output() {
 }
 
 void say(std::string_view line) {
-  std::fwrite(line.data(), 1, line.size(), stderr);
-  std::fputc('\n', stderr);
+  try {
+    fmt::print(stderr, "{}\n", line);   // fmt writes whole lines to a console of Windows
+  } catch (const std::system_error&) {  // nobody can be told
+  }
 }
 
 }  // namespace bitdistill
