@@ -42,5 +42,5 @@ for system; do
   cmake -S tests/other_systems -B "$at/$system" -G Ninja --toolchain "${toolchain[@]}" \
     "-DSOURCES=$at/sources" -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=$flags"
   cmake --build "$at/$system" -j "$(build_jobs)"
-  [[ $system == macos ]] || ctest --test-dir "$at/$system" --output-on-failure
+  [[ $system == macos ]] || ctest --test-dir "$at/$system" -j 2 --output-on-failure
 done
