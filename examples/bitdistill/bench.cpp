@@ -33,11 +33,12 @@ struct result {
   double prefill_tokens_per_second, decode_tokens_per_second, resident_megabytes, file_megabytes,
       load_ms;
   /// Bytes of weights that a new token reads, divided by the measured bandwidth and by the time
-  /// that the token took. Without a value where the level of the CPU has no loop that measures it.
+  /// that the token took. There is no value where the level of the CPU has no loop that measures
+  /// it.
   std::optional<double> decode_of_bandwidth;
   /// Multiply-adds of the packed linears of the layers for the prompt, divided by the measured rate
-  /// of dot products of int8 and by the time that the prompt took. Without a value where there is
-  /// no loop, too, and where no linear is packed.
+  /// of dot products of int8 and by the time that the prompt took. There is no value where
+  /// there is no loop, too, and where no linear is packed.
   std::optional<double> prefill_of_peak;
 };
 
@@ -65,8 +66,8 @@ token_work work_of(tern::decoder<>& model) {
 
 /// What the machine can do at best with the threads of a pool.
 struct machine_limits {
-  double bytes_per_second = 0;          ///< of reading memory
-  double multiply_adds_per_second = 0;  ///< of int8 numbers in registers
+  double bytes_per_second = 0;          ///< bytes read from memory
+  double multiply_adds_per_second = 0;  ///< products of int8 numbers in registers
 };
 
 /// Measures the limits; `bytes` is the size of the memory that is read. They are 0 where the level

@@ -16,9 +16,9 @@ namespace bitdistill {
 bool can_skip_thoughts(const tern::model_text& text);
 
 /// Puts the messages into the chat template of the model, or into the format of the Qwen family
-/// where the model has no template but the tokens of this format. Whether the tokenizer knows the
-/// tokens of a template is for tern::require_control_tokens(). Throws config_error where the
-/// template cannot be used.
+/// if the model has no template but the tokens of this format. It does not check that the tokenizer
+/// knows the tokens of a template: see tern::require_control_tokens(). Throws config_error where
+/// the template cannot be used.
 std::string chat_text(const tern::model_text& text, std::span<const tern::chat_message> messages,
                       bool enable_thinking, const std::string& model_type);
 

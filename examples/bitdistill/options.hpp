@@ -24,12 +24,12 @@ struct options {
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
   std::size_t calibration_tokens = 16384;
   std::string part = "reported";   ///< part of the task that eval measures
-  std::vector<std::string> paths;  ///< what inspect, report and watch show
+  std::vector<std::string> paths;  ///< arguments of inspect, report and watch
 
   // The options of commands that run models: generate, embed, bench, eval --perplexity and export.
   std::vector<std::string> stop, formats{"base3"};
   std::string system, shape, shape_scale = "tensor", type, kv = "f16", to = "packed";
-  std::string pooling, norm;  ///< what embed does instead of what the model's files say
+  std::string pooling, norm;  ///< options of embed; empty: the model's files decide
   bool chat = false, no_think = false, perplexity = false, json = false;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
   std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;

@@ -17,7 +17,7 @@ namespace bitdistill {
 /// The lines of metrics.jsonl about one stage, as curves over its steps.
 struct stage_log {
   std::string stage;                                      ///< name of the stage
-  std::map<std::string, std::vector<svg::point>> curves;  ///< by the key of the lines
+  std::map<std::string, std::vector<svg::point>> curves;  ///< curves under the keys of the lines
 };
 
 /// One run.
@@ -27,7 +27,7 @@ struct run_record {
   std::uint64_t seed = 0;
   nlohmann::json config;               ///< its config.json
   std::vector<tern::result_row> rows;  ///< its table; empty while it is under way
-  std::vector<stage_log> logs;         ///< in the order of the recipe's stages
+  std::vector<stage_log> logs;         ///< one for each stage, in the recipe's order
 };
 
 /// Reads a run. Throws io_error, format_error or config_error where the directory is not one.

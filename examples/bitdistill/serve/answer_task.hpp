@@ -21,7 +21,7 @@ struct scored_token {
 /// A token of an answer with the most probable tokens at its place.
 struct token_logprobs {
   scored_token chosen;
-  std::vector<scored_token> top;  ///< in descending order
+  std::vector<scored_token> top;  ///< the most probable tokens, best first
 };
 
 /// What was added to an answer.

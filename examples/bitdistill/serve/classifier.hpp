@@ -49,8 +49,8 @@ class score_task : public task {
 
 class classifier {
  public:
-  /// Throws config_error where the template is broken, where there are not two words at least, and
-  /// where the tokenizer does not know a word or the separator.
+  /// Throws config_error where the template is broken, if there are not at least two words, and if
+  /// the tokenizer does not know one of them or the separator.
   classifier(const task_description& description, const tern::model_text& text);
 
   /// The names of the classes.
