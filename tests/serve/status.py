@@ -86,6 +86,19 @@ def main():
             got = {r.status for r, _ in pool.map(lambda _: ask(server.port, "POST", "/v1/completions", JSON, long), range(48))}
         if got != {200, 429}:
             failures.append(f"a full queue: expected 200 and 429, got {got}")
+
+    # The answer of this model goes on for more than a second, since it is always the most probable token.
+    folder = folder.parent / "patient"
+    tiny_model.write(PROGRAM, folder, positions=1 << 20)
+    with tiny_model.Server(PROGRAM, folder, "--timeout", "1", "--context", str(1 << 20)) as server:
+        long = {"prompt": "a", "temperature": 0}
+        response, text = ask(server.port, "POST", "/v1/completions", JSON, json.dumps(long))
+        if response.status != 504:
+            failures.append(f"too long an answer: expected 504, got {response.status} {text[:200]}")
+        response, text = ask(server.port, "POST", "/v1/completions", JSON, json.dumps(long | {"stream": True}))
+        *_, last, end = [line for line in text.split("\n") if line.startswith("data: ")]
+        if response.status != 200 or end != "data: [DONE]" or json.loads(last[6:])["error"]["code"] != "timeout":
+            failures.append(f"too long a stream: {response.status} {last} {end}")
     if failures:
         sys.exit("\n".join(failures))
 

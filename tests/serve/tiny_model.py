@@ -17,8 +17,8 @@ A third one counts: one two three four five six seven eight nine ten.
 CHAT = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant] "
 
 
-def write(program, folder):
-    """Makes the model in `folder`, which must not exist."""
+def write(program, folder, positions=512):
+    """Makes the model in `folder`, which must not exist. It reads up to `positions` tokens."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
     (folder / "corpus.txt").write_text(CORPUS)
@@ -29,7 +29,7 @@ def write(program, folder):
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": vocabulary + 1,
               "hidden_size": hidden, "intermediate_size": middle, "num_hidden_layers": layers,
               "num_attention_heads": heads, "num_key_value_heads": 2, "head_dim": hidden // heads,
-              "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+              "max_position_embeddings": positions, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
               "hidden_act": "silu", "tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHAT, "eos_token": "<|endoftext|>"}))
