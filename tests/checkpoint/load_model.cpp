@@ -333,6 +333,17 @@ TEST_CASE("a quantization_config beside masters is refused") {
   check_says(deployed, "q_proj.weight': is not packed, but");
 }
 
+TEST_CASE("a config.json without head_dim means that of its family, as in transformers") {
+  const auto [type, expected] = GENERATE(table<std::string, std::size_t>(
+      {{"qwen3", 128}, {"gemma3_text", 256}, {"llama", 16}, {"qwen2", 16}}));
+  INFO(type);
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "config.json";
+  std::ofstream(path) << R"({"model_type": ")" << type << R"(", "vocab_size": 8, "hidden_size": 64,
+      "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 4})";
+  CHECK(read_model_config(path).head_dim == expected);
+}
+
 TEST_CASE("real configurations are understood") {
   const auto path = tern_test::data_file("configs/Qwen3-1.7B/config.json");
   if (path.empty()) return;

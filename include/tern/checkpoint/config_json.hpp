@@ -94,7 +94,7 @@ inline void read_windows(const json_fields& f, const model_family& family, model
   c.sliding_layers = std::move(sliding);
 }
 
-inline void read_sizes(const json_fields& f, model_config& c) {
+inline void read_sizes(const json_fields& f, const model_family& family, model_config& c) {
   c.vocab_size = f.positive("vocab_size");
   c.hidden_size = f.positive("hidden_size");
   c.intermediate_size = f.positive("intermediate_size");
@@ -106,7 +106,8 @@ inline void read_sizes(const json_fields& f, model_config& c) {
            std::to_string(c.num_hidden_layers));
   c.num_attention_heads = f.positive("num_attention_heads");
   c.num_key_value_heads = f.positive_or("num_key_value_heads", c.num_attention_heads);
-  c.head_dim = f.positive_or("head_dim", c.hidden_size / c.num_attention_heads);
+  c.head_dim = f.positive_or(
+      "head_dim", family.head_dim != 0 ? family.head_dim : c.hidden_size / c.num_attention_heads);
   c.max_position_embeddings = f.positive_or("max_position_embeddings", c.max_position_embeddings);
 }
 
@@ -115,7 +116,7 @@ inline model_config hugging_face_config(const json_fields& f) {
   const model_family& family = family_of(f);
   model_config c = family.defaults;
   refuse_unsupported(f);
-  read_sizes(f, c);
+  read_sizes(f, family, c);
   c.rms_norm_eps = f.get_or<double>("rms_norm_eps", c.rms_norm_eps);
   if (!(c.rms_norm_eps >= 0)) f.fail("rms_norm_eps", "0 or more", f.shown("rms_norm_eps"));
   if (c.sub_ln != norm_placement::none) c.sub_ln_eps = c.rms_norm_eps;  // the family has sub-norms

@@ -20,6 +20,7 @@ struct model_family {
   /// Which layers have a window, where "layer_types" does not say it: all but every n-th layer. 0:
   /// all but the first "max_window_layers".
   std::size_t full_every = 0;
+  std::size_t head_dim = 0;  ///< where no key says it; 0: hidden_size / num_attention_heads
 };
 
 /// All families that can be read. No two have the same `architecture`.
@@ -29,7 +30,10 @@ inline const std::vector<model_family>& model_families() {
        {.model_type = "qwen3",
         .max_position_embeddings = 32768,
         .rope_theta = 1e4,
-        .tie_word_embeddings = false}},
+        .tie_word_embeddings = false},
+       "hidden_act",
+       0,
+       128},
       {"Qwen2ForCausalLM",
        {.model_type = "qwen2",
         .max_position_embeddings = 32768,
@@ -50,7 +54,8 @@ inline const std::vector<model_family>& model_families() {
         .sliding_window = 4096,
         .query_pre_attn_scalar = 256},
        "hidden_activation",
-       6},
+       6,
+       256},
       {"BitNetForCausalLM",
        {.model_type = "bitnet",
         .rms_norm_eps = 1e-5,
