@@ -63,12 +63,12 @@ void require_applicable_to_task(const options& o) {
   const bool embedded = o.command == "demo" || o.task == "microworld";
   if (embedded)
     refuse(o,
-           {"--data", "--corpus", "--calibration", "--prompt", "--answer", "--labels",
-            "--label-words"},
+           {"--data", "--unlabelled", "--corpus", "--calibration", "--prompt", "--answer",
+            "--labels", "--label-words"},
            "does not apply to the task microworld, whose texts the program makes");
   const bool task = !o.task.empty() || (!o.prompt.empty() && !o.answer.empty());
   if (!task && o.recipe.empty() && !o.resume)
-    refuse(o, {"--data", "--prompt", "--answer", "--labels", "--label-words"},
+    refuse(o, {"--data", "--unlabelled", "--prompt", "--answer", "--labels", "--label-words"},
            "applies only with --task, or with both --prompt and --answer");
   if (!o.model.empty())
     refuse(o, {"--config"}, "does not apply with --model, which has an architecture of its own");

@@ -115,6 +115,10 @@ class command_line {
     c->add_option("--print-recipe", o.print_recipe, "Print a shipped recipe, and do nothing else")
         ->type_name("NAME");
     add_task(c);
+    c->add_option("--unlabelled", o.unlabelled,
+                  "Files of further inputs of the task without labels, for stages that distil: "
+                  "rows with the columns of --prompt, or a line of text for each")
+        ->type_name("FILE...");
     add_corpus(c);
     add_model(c,
               "Folder or file *.gguf of a pretrained model to start from; without it a base is "

@@ -16,7 +16,7 @@ struct options {
   std::set<std::string> given;  ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
   std::string data, prompt, answer, predictions, separator, pictures;
-  std::vector<std::string> corpus, labels, label_words, set, end_tokens;
+  std::vector<std::string> corpus, unlabelled, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;  ///< number of threads; 0: all of the machine
   std::size_t vocab_size = 4096;

@@ -132,6 +132,7 @@ void apply_options(const options& o, tern::recipe_file& f) {
   set("labels", o.labels);
   set("label_words", o.label_words);
   set("corpus", o.corpus);
+  set("unlabelled", o.unlabelled);
   set("tokenizer", o.tokenizer);
   set("separator", o.separator);
   set("end_tokens", o.end_tokens);

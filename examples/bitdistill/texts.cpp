@@ -26,7 +26,11 @@ tern::task_texts embedded_texts(const tern::data_source& d, bool with_corpus) {
 
 tern::task_texts load_texts(const tern::recipe& r) {
   const bool corpus = learns_from(r, tern::stage_data::corpus);
-  if (r.data.task == "microworld") return embedded_texts(r.data, corpus);
+  if (r.data.task == "microworld") {
+    if (!r.data.unlabelled.empty())
+      throw tern::config_error("data.unlabelled: the task microworld makes its own inputs");
+    return embedded_texts(r.data, corpus);
+  }
   tern::task_texts texts;
   const bool measured = has_rows(r);
   if (learns_from(r, tern::stage_data::task) || measured)

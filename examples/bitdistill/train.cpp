@@ -140,6 +140,7 @@ void require_usable(const settings& s, const tern::bpe_tokenizer& tokenizer,
   require_rows(tokenizer, data.stream, rows);
   for (const auto* part : {&data.train, &data.dev, &data.test})
     for (const auto& example : part->examples) require_rows(tokenizer, example.tokens, rows);
+  for (const auto& example : data.unlabelled) require_rows(tokenizer, example.tokens, rows);
   for (const tern::stage& each : s.recipe.stages) {
     if (tern::is_model_path(each.teacher)) require_same_vocabulary(each.teacher, tokenizer);
     for (const auto& origin : {each.from, each.teacher})

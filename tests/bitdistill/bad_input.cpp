@@ -149,6 +149,16 @@ TEST_CASE("recipes that could not run to their end") {
   refused(R"({"extends": "text", "stages": [{"name": "a", "like": "finetuning"},
               {"name": "b", "like": "finetuning", "from": "./model"}]})",
           task + corpus, "own.json: stages start from 'new' and from './model'");
+  const auto distilled = [](const std::string& losses) {
+    return R"({"extends": "text", "data": {"unlabelled": ["more.txt"]}, "stages": [
+              {"name": "a", "like": "pretraining"}, {"name": "b", "like": "few_tokens", "from": "a",
+               "teacher": "a", "losses": )" +
+           losses + "}]}";
+  };
+  refused(distilled("{}"), task + corpus, "stage b: 'unlabelled': the loss cross_entropy needs");
+  refused(distilled(R"({"cross_entropy": null})"), task + corpus, "more.txt': No such file");
+  refused(R"({"extends": "demo", "data": {"unlabelled": ["more.txt"]}})", {"--task", "microworld"},
+          "data.unlabelled: the task microworld makes its own inputs");
   refused(R"({"extends": "demo", "data": {"dev_examples": 0, "test_examples": 0}})",
           {"--task", "microworld"}, "data.dev_examples must be positive, since 0 means all");
 }

@@ -90,6 +90,43 @@ TEST_CASE("qnli") {
   check_run(scratch, {"--task", "qnli", "--data", data.string()}, 2);
 }
 
+TEST_CASE("distillation learns from inputs without labels, and again where they changed") {
+  const scratch_dir scratch;
+  const auto data = scratch.path() / "data", more = scratch.path() / "more.txt",
+             run = scratch.path() / "run";
+  write_text(data / "train.tsv", "sentence\tlabel\nit is a good film\t1\nno\t0\n");
+  write_text(data / "dev.tsv", "sentence\tlabel\nso bad\t0\na good film\t1\n");
+  write_gzip(scratch.path() / "corpus.txt.gz", small_corpus());
+  const auto weights = [&](const std::string& inputs) {
+    write_text(more, inputs);
+    words command{"run",
+                  "--recipe",
+                  "few-tokens",
+                  "--out",
+                  run.string(),
+                  "--task",
+                  "sst2",
+                  "--data",
+                  data.string(),
+                  "--unlabelled",
+                  more.string(),
+                  "--corpus",
+                  (scratch.path() / "corpus.txt.gz").string()};
+    if (fs::exists(run)) command = {"run", "--out", run.string(), "--resume"};
+    const auto result = run_bitdistill(
+        fs::exists(run) ? command
+                        : command + tiny() +
+                              words{"stages.steps=2", "stages.sequences=4", "data.vocab_size=400",
+                                    "quantize.edits.calibrate.tokens=200", "quantize.steps=0"});
+    INFO(result.err);
+    REQUIRE(result.code == 0);
+    return bytes_of(run / "stages/few-tokens/model.safetensors");
+  };
+  const auto first = weights("a long film\nand another one\n");
+  CHECK(weights("a long film\nand another one\n") == first);
+  CHECK(weights("a long film\nand a third one\n") != first);
+}
+
 TEST_CASE("a task of one's own") {
   const scratch_dir scratch;
   const auto data = scratch.path() / "data";

@@ -30,6 +30,19 @@ TEST_CASE("a stage uses the first examples that are long enough") {
   CHECK(chosen(9, 4) == list{{0, 3, 4, 5}});
 }
 
+TEST_CASE("a stage that wants them has all long enough examples without labels, too") {
+  stage s;
+  s.examples = 1, s.min_tokens = 3;
+  const std::vector<token_example> more{{{0, 8}, 1, 0}, {{0, 9, 9}, 2, 0}, {{0, 9, 8}, 2, 0}};
+  CHECK(stage_examples(s, given, more).size() == 1);
+  s.unlabelled = true;
+  const auto all = stage_examples(s, given, more);
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].tokens == given[0].tokens);
+  CHECK(all[1].tokens == more[1].tokens);
+  CHECK(all[2].tokens == more[2].tokens);
+}
+
 TEST_CASE("a stage for which no example is long enough is refused by name") {
   stage s;
   s.name = "few-tokens";

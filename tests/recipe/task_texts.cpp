@@ -115,3 +115,28 @@ TEST_CASE("as many documents are kept as the data source wants") {
   CHECK(read_documents({.corpus = {file.string()}, .documents = 2}) ==
         std::vector<std::string>{"one", "two"});
 }
+
+TEST_CASE("inputs without labels are read for a task with labels, and refused for another one") {
+  const tern_test::scratch_dir scratch;
+  const auto write = [&](const char* name, const char* content) {
+    std::ofstream(scratch.path() / name) << content;
+    return (scratch.path() / name).string();
+  };
+  write("train.tsv", "sentence\tlabel\na film\t1\n");
+  const data_source source{.task = "sst2",
+                           .directory = scratch.path().string(),
+                           .unlabelled = {write("a", "one\ntwo\n"), write("b", "three\n")}};
+  const auto texts = read_task_texts(source, false);
+  CHECK(texts.train.size() == 1);
+  REQUIRE(texts.unlabelled.size() == 3);
+  CHECK(texts.unlabelled[2].prompt == "three it was");
+  CHECK(texts.unlabelled[2].label == 0);
+
+  const summary_files files;
+  files.write("train", 1);
+  data_source summaries = files.source();
+  summaries.unlabelled = source.unlabelled;
+  CHECK(tern_test::message_of<config_error>([&] {
+          read_task_texts(summaries, false);
+        }).find("data.unlabelled: expected a task with labels") == 0);
+}

@@ -27,6 +27,7 @@ struct data_source {
   std::vector<std::string> label_words{};  ///< what the model says instead of each label
   std::vector<std::string> metrics{};      ///< what is measured on the answers
   std::vector<std::string> corpus{};       ///< files of general text
+  std::vector<std::string> unlabelled{};   ///< files of inputs of the task without answers
   /// Where the tokenizer comes from: a tokenizer.json, a folder with one, or a file *.gguf. Empty:
   /// it is that of the model, or is trained on the corpus for a new model.
   std::string tokenizer{};
@@ -55,6 +56,7 @@ constexpr void describe(V& v, data_source& d) {
   v.value("label_words", d.label_words);
   v.value("metrics", d.metrics);
   v.value("corpus", d.corpus);
+  v.value("unlabelled", d.unlabelled);
   v.value("tokenizer", d.tokenizer);
   v.value("separator", d.separator);
   v.value("end_tokens", d.end_tokens);

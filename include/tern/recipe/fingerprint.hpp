@@ -69,7 +69,9 @@ inline std::string checksum_of(std::span<const std::int32_t> stream, std::int32_
 /// Checksum of the data that a stage learns from or calibrates on.
 inline std::string checksum_of_data(const stage& s, const task_data& data) {
   const auto corpus = [&] { return checksum_of(data.stream, data.separator); };
-  const auto examples = [&] { return checksum_of(stage_examples(s, data.train.examples)); };
+  const auto examples = [&] {
+    return checksum_of(stage_examples(s, data.train.examples, data.unlabelled));
+  };
   if (s.edits.calibrate) return examples() + " " + corpus();
   return s.data == stage_data::corpus ? corpus() : examples();
 }

@@ -136,7 +136,7 @@ class pipeline {
     observer_.on_begin(s, model.config(), 0);
     calibrate_model(
         model,
-        calibration_tokens(data_.stream, stage_examples(s, data_.train.examples),
+        calibration_tokens(data_.stream, stage_examples(s, data_.train.examples, data_.unlabelled),
                            *s.edits.calibrate, model.config().vocab_size, s.seed),
         calibration_options_of(s.edits), directory_.calibration(s.name),
         fingerprints_.at(s.name).dump(),
@@ -176,7 +176,8 @@ class pipeline {
       layers.teacher = teacher->config().num_hidden_layers;
     }
     std::vector<token_example> examples;
-    if (s.data == stage_data::task) examples = stage_examples(s, data_.train.examples);
+    if (s.data == stage_data::task)
+      examples = stage_examples(s, data_.train.examples, data_.unlabelled);
     stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s, examples),
                            make_objective<T>(s.losses, layers), ex_);
     if (loss.teacher() != nullptr) keep_teacher(s, examples, *loss.teacher());

@@ -46,6 +46,16 @@ inline void require_stage_name(const std::string& name) {
                        name + "'");
 }
 
+/// A stage that learns from inputs without labels must not ask for labels.
+inline void require_no_labels(const stage& s) {
+  const auto fail = [&](const char* what) {
+    throw config_error("stage " + s.name + ": 'unlabelled': " + what);
+  };
+  if (s.data != stage_data::task) fail("expected \"data\": \"task\"");
+  if (s.losses.of<cross_entropy_options>())
+    fail("the loss cross_entropy needs labels, which the files of data.unlabelled do not have");
+}
+
 }  // namespace detail
 
 /// Throws config_error where there is no stage, or where a stage has no good name, starts or learns
@@ -79,6 +89,7 @@ inline void validate(const recipe& r) {
     if (s.steps > 0) {
       if (!any_loss) fail("'losses': expected at least one loss term");
       if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
+      if (s.unlabelled && !r.data.unlabelled.empty()) detail::require_no_labels(s);
       static_cast<void>(trainer_options_of(s));
     }
     known.push_back(s.name);

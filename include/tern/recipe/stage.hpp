@@ -57,6 +57,7 @@ struct stage {
   stage_data data = stage_data::task;  ///< what the stage learns from
   std::size_t examples = 0;            ///< largest number of the task's examples; 0: all
   std::size_t min_tokens = 0;   ///< fewest tokens of an example that is used, answer included
+  bool unlabelled = false;      ///< the stage learns from the inputs without labels, too
   loss_options losses;          ///< what is minimised
   optimizer_choice optimizer;   ///< rule that updates the weights
   std::size_t steps = 0;        ///< number of optimizer steps
@@ -123,6 +124,7 @@ constexpr void describe(V& v, stage& s) {
            enum_names<stage_data>{{"corpus", stage_data::corpus}, {"task", stage_data::task}});
   v.value("examples", s.examples);
   v.value("min_tokens", s.min_tokens);
+  v.value("unlabelled", s.unlabelled);
   v.object("losses", s.losses);
   v.object("optimizer", s.optimizer);
   v.value("steps", s.steps);

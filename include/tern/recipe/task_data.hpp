@@ -35,6 +35,7 @@ struct task_data {
   text_task task;                                      ///< what the examples are
   std::vector<std::vector<std::int32_t>> label_words;  ///< tokens by class; empty for free text
   task_examples train, dev, test;                      ///< parts of the task; they may be empty
+  std::vector<token_example> unlabelled;               ///< inputs whose answer means nothing
   std::vector<std::int32_t> stream;                    ///< documents, each followed by a separator
   std::int32_t separator = 0;      ///< token after each document and before each prompt
   std::vector<std::int32_t> ends;  ///< tokens that end an answer in free text, beside `separator`
@@ -104,6 +105,7 @@ inline task_data tokenize_task(const task_texts& texts, const bpe_tokenizer& tok
   part(texts.train, data.train);
   part(texts.dev, data.dev);
   part(texts.test, data.test);
+  for (const text_example& e : texts.unlabelled) data.unlabelled.push_back(encode(e));
   const auto make_encoder = [&] {
     return [encoder = tokenizer.encoder()](std::string_view text,
                                            std::vector<std::int32_t>& ids) mutable {

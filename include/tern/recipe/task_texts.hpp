@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/data/corpus.hpp"
 #include "tern/data/named_task.hpp"
+#include "tern/data/read_inputs.hpp"
 #include "tern/data/read_task.hpp"
 #include "tern/data/text_task.hpp"
 #include "tern/recipe/data_source.hpp"
@@ -19,7 +21,9 @@ namespace tern::inline TERN_ABI {
 struct task_texts {
   text_task task;  ///< what the examples are; empty where no stage needs a task
   std::vector<text_example> train, dev, test;  ///< parts of the task; they may be empty
-  std::vector<std::string> documents;          ///< documents of the corpus
+  /// Inputs without labels. The first label stands in the place of theirs.
+  std::vector<text_example> unlabelled;
+  std::vector<std::string> documents;  ///< documents of the corpus
 };
 
 /// The task that a data source describes. It is the task of that name, or an empty one where the
@@ -49,9 +53,28 @@ void keep_first(std::vector<T>& list, std::size_t most) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// The inputs of the files that the source names.
+inline std::vector<text_example> read_unlabelled(const data_source& d, const text_task& task) {
+  std::vector<text_example> examples;
+  if (!d.unlabelled.empty() && !task.classifies())
+    throw config_error(
+        "data.unlabelled: expected a task with labels, since a teacher is not asked to write "
+        "answers in free text");
+  for (const std::string& file : d.unlabelled)
+    for (std::string& prompt : read_inputs(file, task))
+      examples.push_back({std::move(prompt), task.label_words.at(0), {}, 0});
+  return examples;
+}
+
+}  // namespace detail
+
 /// Reads the parts of the task that have files, and keeps as many examples of each as the source
-/// wants. A training part must exist. `measured`: whether results are measured, so that a
-/// development part or a test part must exist, too. Throws as task_of() and read_task_part() do.
+/// wants, and the inputs without labels. A training part must exist. `measured`: whether results
+/// are measured, so that a development part or a test part must exist, too. Throws as task_of(),
+/// read_task_part() and read_inputs() do, and config_error where inputs without labels belong to a
+/// task of free text.
 inline task_texts read_task_texts(const data_source& d, bool measured = true) {
   task_texts texts;
   texts.task = with_labels(task_of(d), d.directory);
@@ -65,6 +88,7 @@ inline task_texts read_task_texts(const data_source& d, bool measured = true) {
     texts.test = read(task_part::test, d.test_examples);
   if ((measured && texts.test.empty()) || has_task_part(d.directory, texts.task, task_part::dev))
     texts.dev = read(task_part::dev, d.dev_examples);
+  texts.unlabelled = detail::read_unlabelled(d, texts.task);
   return texts;
 }
 
