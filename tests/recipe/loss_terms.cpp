@@ -51,7 +51,7 @@ TEST_CASE("options of loss terms come back from JSON as they were written") {
   const nlohmann::json text = nlohmann::json::parse(R"({
       "logits": {"weight": 2, "tau": 3, "tau_squared": true, "tokens": "answer",
                  "prompt_weight": 0.5},
-      "relations": {"weight": 4, "layer": 0, "teacher_layer": 2, "split_heads": 8,
+      "relations": {"weight": 4, "layer": 0, "teacher_layer": 2, "every": 2, "split_heads": 8,
                     "temperature": 0.5, "form": "scaled_dot", "mask": "causal",
                     "normaliser": "official", "n_layers": 2, "clamp": 0.25, "alpha_q": 1, "alpha_k": 2, "alpha_v": 3},
       "balance": true})");

@@ -37,13 +37,8 @@ class hidden_state_term final : public loss_term<T> {
  public:
   using options = hidden_state_term_options;  ///< what a recipe can set
   /// Throws config_error where a model has no such layer.
-  hidden_state_term(const options& o, const layer_counts& counts) : options_(o) {
-    const layer_pair last = resolve_layers(o.layers, counts, options::name);
-    for (std::size_t back = 0; back <= std::min(last.student, last.teacher); back += o.every) {
-      layers_.push_back({last.student - back, last.teacher - back});
-      if (o.every == 0) break;
-    }
-  }
+  hidden_state_term(const options& o, const layer_counts& counts)
+      : options_(o), layers_(resolve_layers(o.layers, o.every, counts, options::name)) {}
 
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "hs"; }

@@ -1,9 +1,11 @@
 // The choice of the layers of student and teacher that a loss term compares.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tern/core/error.hpp"
 
@@ -47,6 +49,18 @@ inline layer_pair resolve_layers(const layer_choice& choice, const layer_counts&
     return {student, index(*choice.teacher_layer, counts.teacher, "teacher")};
   const std::size_t behind = counts.student - 1 - student;
   return {student, counts.teacher > behind ? counts.teacher - 1 - behind : 0};
+}
+
+/// The layers that `choice` names and, where `every` is positive, every `every`-th pair of layers
+/// before them that both models have. Throws as resolve_layers() does.
+inline std::vector<layer_pair> resolve_layers(const layer_choice& choice, std::size_t every,
+                                              const layer_counts& counts, const std::string& term) {
+  const layer_pair last = resolve_layers(choice, counts, term);
+  std::vector<layer_pair> layers{last};
+  if (every == 0) return layers;
+  for (std::size_t back = every; back <= std::min(last.student, last.teacher); back += every)
+    layers.push_back({last.student - back, last.teacher - back});
+  return layers;
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -20,6 +20,9 @@ struct relation_term_options {
   relation_options form;                            ///< heads, temperature, mask, normaliser
   std::array<double, 3> alpha{1, 1, 1};             ///< weights of the relations of Q, K and V
   layer_choice layers;                              ///< layers whose activations are compared
+  /// Compare the layer that `layers` names and every n-th one before it, with the mean of their
+  /// values; 0: that layer alone, as in the paper.
+  std::size_t every = 0;
 };
 
 /// The term that relation_term_options describe.
@@ -29,16 +32,17 @@ class relation_term final : public loss_term<T> {
   using options = relation_term_options;  ///< what a recipe can set
   /// Throws config_error where a model has no such layer.
   relation_term(const options& o, const layer_counts& counts)
-      : options_(o), layers_(resolve_layers(o.layers, counts, options::name)) {}
+      : options_(o), layers_(resolve_layers(o.layers, o.every, counts, options::name)) {}
 
   [[nodiscard]] const char* name() const override { return options::name; }
   [[nodiscard]] const char* label() const override { return "ad"; }
   [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   void request(taps<T>& student, taps<T>& teacher) const override {
-    for (const tap_point p : points) {
-      student.request({layers_.student, p});
-      teacher.request({layers_.teacher, p});
-    }
+    for (const layer_pair& l : layers_)
+      for (const tap_point p : points) {
+        student.request({l.student, p});
+        teacher.request({l.teacher, p});
+      }
   }
 
   void sizes(const loss_inputs<T>& in, std::vector<double>& sizes) const override {
@@ -46,29 +50,36 @@ class relation_term final : public loss_term<T> {
   }
   double forward(tape<T>& t, const loss_inputs<T>& in) override {
     double sum = 0;
-    for (std::size_t j = 0; j < points.size(); ++j) {
-      const double alpha = options_.alpha[j];
-      if (alpha == 0) continue;
-      const variable<T> student = in.student_taps->at({layers_.student, points[j]});
-      const matrix_view<const T> teacher = in.teacher_taps->at({layers_.teacher, points[j]}).value;
-      const auto offsets = in.offsets;
-      const matrix_view<T> saved = t.memory().template matrix<T>(
-          student.rows(), relation_loss<T>::stats_columns(options_.form));
-      sum += alpha * relation_loss<T>::forward(student.value, teacher, offsets, {}, options_.form,
-                                               saved, t.memory(), t.executor());
-      t.record([=, this, &t] {
-        relation_loss<T>::backward(student.value, teacher, offsets, {}, options_.form, saved,
-                                   static_cast<T>(alpha * this->factor() * this->share()),
-                                   student.grad, t.memory(), t.executor());
-      });
-    }
-    return sum * this->share();
+    for (const layer_pair& l : layers_)
+      for (std::size_t j = 0; j < points.size(); ++j)
+        if (options_.alpha[j] != 0) sum += compare(t, in, l, j);
+    return sum * this->share() / static_cast<double>(layers_.size());
   }
 
  private:
+  /// Records the backward of the relations of Q, K or V in one pair of layers, and returns their
+  /// value times alpha.
+  double compare(tape<T>& t, const loss_inputs<T>& in, const layer_pair& l, std::size_t j) {
+    const double alpha = options_.alpha[j];
+    const variable<T> student = in.student_taps->at({l.student, points[j]});
+    const matrix_view<const T> teacher = in.teacher_taps->at({l.teacher, points[j]}).value;
+    const auto offsets = in.offsets;
+    const matrix_view<T> saved = t.memory().template matrix<T>(
+        student.rows(), relation_loss<T>::stats_columns(options_.form));
+    const double value = relation_loss<T>::forward(student.value, teacher, offsets, {},
+                                                   options_.form, saved, t.memory(), t.executor());
+    t.record([=, this, &t] {
+      const double share = this->share() / static_cast<double>(layers_.size());
+      relation_loss<T>::backward(student.value, teacher, offsets, {}, options_.form, saved,
+                                 static_cast<T>(alpha * this->factor() * share), student.grad,
+                                 t.memory(), t.executor());
+    });
+    return alpha * value;
+  }
+
   static constexpr std::array points{tap_point::q, tap_point::k, tap_point::v};
   options options_;
-  layer_pair layers_;
+  std::vector<layer_pair> layers_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -55,6 +55,7 @@ template <class V>
 constexpr void describe(V& v, relation_term_options& o) {
   v.value("weight", o.weight);
   describe_layers(v, o.layers);
+  v.value("every", o.every);
   v.value("split_heads", o.form.split_heads);
   v.value("temperature", o.form.temperature);
   v.choice("form", o.form.form,
