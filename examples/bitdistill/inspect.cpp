@@ -3,12 +3,14 @@
 
 #include <filesystem>
 #include <map>
-#include <utility>
 
 #include "commands.hpp"
 #include "format.hpp"
+#include "grid/grid.hpp"
 #include "parameter_table.hpp"
-#include "report/pictures.hpp"
+#include "report/means.hpp"
+#include "standard_output.hpp"
+#include "table.hpp"
 #include "tern/checkpoint/load_config.hpp"
 #include "tern/io/safetensors_shards.hpp"
 #include "tern/io/text_file.hpp"
@@ -75,54 +77,71 @@ void print_run(const fs::path& directory, const nlohmann::json& config) {
     fmt::print("\n{}", tern::read_text(directory / "table.txt"));
 }
 
-/// The metric's mean over the runs of a group with its standard error, and how it differs from the
-/// table's first method.
-std::string mean_text(const run_group& group, const std::string& method, const std::string& first,
-                      const std::string& metric) {
-  std::vector<double> values, references;
-  const auto reference = values_of(group, first, metric);
-  for (const auto& [seed, value] : values_of(group, method, metric)) {
-    values.push_back(value);
-    if (const auto at = reference.find(seed); at != reference.end())
-      references.push_back(at->second);
-  }
-  if (values.empty()) return "";
-  const auto s = tern::statistics_of(values);
-  std::string text = fmt::format("  {} {:.2f} +- {:.2f}", metric, s.mean, s.standard_error());
-  if (method == first || references.size() != values.size()) return text;
-  const auto pair = tern::compare_pairs(values, references);
-  return text + fmt::format(" ({:+.2f} +- {:.2f}{})", pair.difference.mean,
-                            pair.difference.standard_error(),
-                            pair.distinguishable ? "" : ", not distinguishable");
+/// The groups of several runs, or of a grid. Runs without a table are refused.
+std::vector<run_group> read_tables(const std::vector<std::string>& paths) {
+  auto groups = read_groups(paths);
+  if (paths.size() > 1)
+    for (const run_group& group : groups)
+      for (const run_record& run : group.runs)
+        if (run.rows.empty())
+          throw tern::config_error("'" + run.directory.string() +
+                                   "' has no table: the run is not finished");
+  return groups;
+}
+
+/// A metric's mean with its standard error, and how it differs from that of the first method.
+std::string mean_text(const metric_mean& m) {
+  if (!m.value) return "";
+  std::string text =
+      fmt::format("  {} {:.2f} +- {:.2f}", m.name, m.value->mean, m.value->standard_error());
+  if (!m.to_first || m.to_first->difference.count != m.value->count) return text;
+  return text + fmt::format(" ({:+.2f} +- {:.2f}{})", m.to_first->difference.mean,
+                            m.to_first->difference.standard_error(),
+                            m.to_first->distinguishable ? "" : ", not distinguishable");
 }
 
 /// Prints the tables of runs that differ only in their seed as means.
-void print_means(const std::vector<std::string>& paths) {
-  std::vector<run_record> runs;
-  for (const auto& path : paths) {
-    runs.push_back(read_run(path));
-    if (runs.back().rows.empty())
-      throw tern::config_error("'" + path + "' has no table: the run is not finished");
-  }
-  const auto groups = group_runs(std::move(runs));
-  const auto metrics = metrics_of(groups);
-  for (const run_group& group : groups) {
-    fmt::print(
-        "{}{} runs: mean +- standard error (difference to the first method, paired by seed)\n",
-        group.name.empty() ? "" : group.name + ": ", group.runs.size());
-    const auto methods = methods_of(group);
-    for (const auto& method : methods) {
-      std::string text = fmt::format("{:<28}", method);
-      for (const auto& metric : metrics) text += mean_text(group, method, methods[0], metric);
-      fmt::print("{}\n", text);
+void print_means(const std::vector<run_group>& groups) {
+  const run_group* group = nullptr;
+  for (const mean_row& row : means_of(groups)) {
+    if (group != row.group) {
+      group = row.group;
+      fmt::print(
+          "{}{} runs: mean +- standard error (difference to the first method, paired by seed)\n",
+          group->name.empty() ? "" : group->name + ": ", group->runs.size());
     }
+    std::string text = fmt::format("{:<28}", row.method);
+    for (const metric_mean& m : row.metrics) text += mean_text(m);
+    fmt::print("{}\n", text);
   }
+}
+
+void print_grid(const fs::path& directory, const nlohmann::json& config) {
+  const auto groups = read_groups({directory.string()});
+  std::size_t points = 0, finished = 0;
+  for (const run_group& group : groups)
+    for (const run_record& run : group.runs) {
+      ++points;
+      finished += fs::exists(run.directory / "table.json") ? 1 : 0;
+    }
+  fmt::print("{}: {}, grid, {} of {} points are finished\n", directory.string(),
+             config.value("title", std::string("run")), finished, points);
+  fmt::print("mean +- standard error; differences are paired by seed\n\n{}",
+             means_text(means_of(groups)));
+}
+
+/// Prints the table of a run, the means of several, or those of a grid.
+void print_csv(const std::vector<std::string>& paths) {
+  const auto groups = read_tables(paths);
+  const bool one = paths.size() == 1 && !is_grid(paths[0]);
+  put(one ? table_csv(groups.front().runs.front().rows) : means_csv(means_of(groups)));
 }
 
 }  // namespace
 
 void inspect(const options& o) {
-  if (o.paths.size() > 1) return print_means(o.paths);
+  if (o.csv) return print_csv(o.paths);
+  if (o.paths.size() > 1) return print_means(read_tables(o.paths));
   const fs::path path = o.paths[0];
   if (!fs::exists(path)) throw tern::io_error("'" + path.string() + "' does not exist");
   if (tern::is_gguf(path)) return print_model(path);
@@ -134,7 +153,8 @@ void inspect(const options& o) {
     throw tern::config_error("'" + path.string() +
                              "' is neither a run nor a model: it has no config.json");
   const auto config = tern::read_json(path / "config.json");
-  config.contains("model_type") ? print_model(path) : print_run(path, config);
+  if (config.contains("model_type")) return print_model(path);
+  config.contains("grid") ? print_grid(path, config) : print_run(path, config);
 }
 
 }  // namespace bitdistill

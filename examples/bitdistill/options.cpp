@@ -109,6 +109,7 @@ class command_line {
         "      --label-words bad,good --corpus text.txt --set bitdistill.steps=500 --out "
         "runs/mine\n"
         "  bitdistill run --recipe table5 --task microworld --out runs/table5\n"
+        "  bitdistill run --recipe grid-layers --task microworld --parallel 2 --out runs/layers\n"
         "  bitdistill run --print-recipe text > mine.json\n"
         "  bitdistill run --out runs/sst2 --resume");
     c->add_option("--out", o.out, "Directory of the run; it is made if it is missing");
@@ -127,6 +128,10 @@ class command_line {
     add_separator(c);
     add_end_tokens(c);
     add_machine(c);
+    whole(c, "--parallel", o.parallel,
+          "Stages of a grid that run at a time; they share the threads, and results do not depend "
+          "on it",
+          {1, most_threads});
     add_settings(c);
     add_resume(c);
   }
@@ -242,11 +247,14 @@ class command_line {
                          "  bitdistill inspect runs/demo\n"
                          "  bitdistill inspect runs/demo/models/bitdistill\n"
                          "  bitdistill inspect runs/demo/stages/base.state\n"
-                         "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3");
+                         "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3\n"
+                         "  bitdistill inspect --csv runs/grid > table.csv");
     c->add_option("path", o.paths,
-                  "Directory of a run or a model, or a .gguf, .safetensors or .state file; for "
-                  "several runs the means of their tables are shown")
+                  "Directory of a run, a grid or a model, or a .gguf, .safetensors or .state file; "
+                  "for several runs, and for a grid, the means of their tables are shown")
         ->required();
+    c->add_flag("--csv", o.csv,
+                "Print the table of runs as comma-separated values (RFC 4180) with all digits");
   }
 
   void add_report() {

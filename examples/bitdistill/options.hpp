@@ -18,7 +18,8 @@ struct options {
   std::string data, prompt, answer, predictions, separator, pictures;
   std::vector<std::string> corpus, unlabelled, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
-  std::size_t threads = 0;  ///< number of threads; 0: all of the machine
+  std::size_t threads = 0;   ///< number of threads; 0: all of the machine
+  std::size_t parallel = 1;  ///< stages of a grid that run at a time
   std::size_t vocab_size = 4096;
   bool resume = false, fresh = false, quick = false, no_speed = false, ternary = false;
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
@@ -30,6 +31,7 @@ struct options {
   std::vector<std::string> stop, formats{"base3"};
   std::string system, shape, shape_scale = "tensor", type, kv = "f16", to = "packed";
   std::string pooling, norm;  ///< options of embed; empty: the model's files decide
+  bool csv = false;           ///< inspect prints tables as comma-separated values
   bool chat = false, no_think = false, perplexity = false, json = false;
   double temperature = 0, top_p = 1, min_p = 0, repetition_penalty = 1;
   std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;

@@ -32,14 +32,20 @@ std::array<group, 5> groups_of(const tern::model_config& c) {
 
 }  // namespace
 
+std::size_t count_parameters(const tern::model_config& c) {
+  std::size_t total = 0;
+  for (const group& g : groups_of(c)) total += g.count;
+  return total;
+}
+
 void print_parameter_table(const tern::model_config& c) {
   fmt::print("  {} layers, hidden {}, feed-forward {}, heads {}/{} x {}, vocabulary {}\n",
              c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.num_attention_heads,
              c.num_key_value_heads, c.head_dim, c.vocab_size);
-  std::size_t total = 0, ternary = 0;
+  const std::size_t total = count_parameters(c);
+  std::size_t ternary = 0;
   for (const group& g : groups_of(c)) {
     if (g.count == 0) continue;
-    total += g.count;
     ternary += g.projection ? g.count : 0;
     fmt::print("  {:<30} {:>13}  {}\n", g.name, grouped(g.count),
                !g.projection ? ""

@@ -141,9 +141,7 @@ void apply_options(const options& o, tern::recipe_file& f) {
     r.model = tern::read_model_config(o.config);
     f.json["model"] = tern::write_fields(r).at("model");
   }
-  if (!o.seed) return;
-  f.json["data"]["seed"] = *o.seed;
-  for (json& s : f.json["stages"]) s["seed"] = *o.seed;
+  if (o.seed) tern::set_seed(f, *o.seed);
 }
 
 /// The model that stages start from: the first path that one of them names.
@@ -170,19 +168,20 @@ void use_model(tern::recipe& r, const std::string& model) {
       if (!origin->empty() && std::ranges::count(replaced, *origin) != 0) *origin = as_path(model);
 }
 
-/// Takes the command of a run out of its config.json. Null where the file is another recipe.
-json take_command(tern::recipe_file& f) {
+/// Takes a key that only the config.json of a run has out of the file. Null where it is missing.
+json take(tern::recipe_file& f, const char* key) {
   if (!f.json.is_object()) return {};
-  json command = f.json.value("command", json());
-  f.json.erase("command");
-  return command;
+  json value = f.json.value(key, json());
+  f.json.erase(key);
+  return value;
 }
 
 /// Merges the file into what it extends and fills in all stages. The config.json of a run is
 /// complete. Another file that uses templates and has none, also not from what it extends, takes
 /// those of the preset of its task.
-tern::recipe_file filled(tern::recipe_file file, const options& o) {
-  const json command = take_command(file);
+tern::recipe_file filled(tern::recipe_file file, options& o) {
+  const json command = take(file, "command"), start = take(file, "start");
+  if (o.model.empty() && start.is_string()) o.model = start.get<std::string>();
   if (o.recipe.empty() && !saved_recipe(o).empty())
     need(command == o.command,
          "'" + o.out + "' holds a run of the command " + command.dump() + ", not of " + o.command);
@@ -197,10 +196,20 @@ tern::recipe_file filled(tern::recipe_file file, const options& o) {
 
 }  // namespace
 
-settings make_settings(const options& o) {
+tern::recipe_file make_recipe_file(options& o) {
   tern::recipe_file file = filled(named_recipe(o), o);
   apply_options(o, file);
   for (const auto& text : o.set) tern::apply_setting(file, tern::parse_setting(text));
+  return file;
+}
+
+settings make_settings(options o) {
+  const tern::recipe_file file = make_recipe_file(o);
+  need(!has_grid(file), file.name + ": this is a grid, which only the command run takes");
+  return make_settings(o, file);
+}
+
+settings make_settings(const options& o, const tern::recipe_file& file) {
   settings s{o.command, o.model, tern::read_recipe(file)};
   if (s.model.empty()) {
     s.model = model_of(s.recipe);
@@ -222,6 +231,13 @@ settings make_settings(const options& o) {
 json to_json(const settings& s) {
   json j = tern::write_fields(s.recipe);
   j["command"] = s.command;
+  return j;
+}
+
+json to_json(const options& o, const tern::recipe_file& grid) {
+  json j = grid.json;
+  j["command"] = o.command;
+  if (!o.model.empty()) j["start"] = o.model;
   return j;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "csv.hpp"
 #include "format.hpp"
 
 namespace bitdistill {
@@ -82,6 +83,33 @@ std::string format_table(const std::vector<tern::result_row>& rows) {
     text += fmt::format("  {:>10.3f}  {:>9}\n", row.megabytes, multiple(row.tokens_per_second));
   }
   return text + comparisons(rows);
+}
+
+std::string table_csv(const std::vector<tern::result_row>& rows) {
+  std::vector<std::string> marks, metrics, head{"method"};
+  for (const auto& row : rows) {
+    add_new(marks, row.marks, [](const auto& m) { return m.column; });
+    add_new(metrics, row.metrics, [](const auto& m) { return m.first; });
+  }
+  for (const auto* columns : {&marks, &metrics})
+    head.insert(head.end(), columns->begin(), columns->end());
+  head.insert(head.end(), {"megabytes", "tokens_per_second"});
+  std::string text = csv_record(head);
+  for (const auto& row : rows) {
+    std::vector<std::string> cells{row.method};
+    for (const auto& column : marks) {
+      const auto mark = std::ranges::find(row.marks, column, &tern::table_mark::column);
+      cells.emplace_back(mark == row.marks.end() ? "" : mark->has ? "yes" : "no");
+    }
+    for (const auto& name : metrics) {
+      const auto value =
+          std::ranges::find(row.metrics, name, &tern::metric_values::value_type::first);
+      cells.push_back(value == row.metrics.end() ? "" : csv_number(value->second));
+    }
+    cells.insert(cells.end(), {csv_number(row.megabytes), csv_number(row.tokens_per_second)});
+    text += csv_record(cells);
+  }
+  return text;
 }
 
 }  // namespace bitdistill

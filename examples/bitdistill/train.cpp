@@ -4,22 +4,20 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <span>
-#include <utility>
 
 #include "commands.hpp"
 #include "console.hpp"
 #include "format.hpp"
+#include "grid/grid.hpp"
 #include "known_shape.hpp"
 #include "recipes.hpp"
+#include "run_input.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
-#include "tern/checkpoint/save_model_text.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/recipe/pipeline.hpp"
-#include "texts.hpp"
 
 namespace bitdistill {
 namespace {
@@ -34,25 +32,19 @@ class session : public console {
       : directory_(directory), text_(text) {}
 
   void on_end(const tern::stage& s) override {
-    add_text(directory_.stage(s.name));
+    add_text(text_, directory_.stage(s.name));
     console::on_end(s);
   }
   void on_skip(const tern::stage& s) override {
-    add_text(directory_.stage(s.name));
+    add_text(text_, directory_.stage(s.name));
     console::on_skip(s);
   }
   void on_result(const tern::stage& s, const tern::result_row& row) override {
-    add_text(directory_.model(s.name));
+    add_text(text_, directory_.model(s.name));
     console::on_result(s, row);
   }
 
  private:
-  /// Completes a folder. One that is complete stays as it is, since other runs may start from it
-  /// and know it by its checksum.
-  void add_text(const fs::path& folder) const {
-    if (!fs::exists(folder / "tokenizer.json")) tern::save_model_text(text_, folder);
-  }
-
   const tern::run_directory& directory_;
   const tern::model_text& text_;
 };
@@ -73,6 +65,8 @@ void require_free(const options& o, const settings& s) {
                                  ": choose another --out");
     return;
   }
+  if (is_grid(o.out))
+    throw tern::config_error("'" + o.out + "' holds a grid: choose another --out");
   if (o.resume || o.fresh) return;
   const std::string held = "'" + o.out + "' holds a run ";
   if (o.command != "demo")
@@ -116,71 +110,23 @@ void finish(const tern::run_directory& directory, const settings& s,
   fmt::print("to train on: {}\n", directory.stage(s.recipe.stages.back().name).string());
 }
 
-/// The input of a run, read and checked.
-struct prepared {
-  tern::model_text text;
-  tern::task_data data;
-};
-
-/// Refuses tokens for which the model has no row.
-void require_rows(const tern::bpe_tokenizer& tokenizer, std::span<const std::int32_t> tokens,
-                  std::size_t rows) {
-  for (const std::int32_t token : tokens)
-    if (static_cast<std::size_t>(token) >= rows)
-      throw tern::config_error(
-          fmt::format("the data use the token \"{}\" with the id {}, and the "
-                      "model has {} tokens",
-                      tokenizer.token_text(token), token, rows));
-}
-
-/// Refuses at once what a later stage would refuse only when its turn comes.
-void require_usable(const settings& s, const tern::bpe_tokenizer& tokenizer,
-                    const tern::task_data& data) {
-  const std::size_t rows = s.recipe.model.vocab_size;
-  require_rows(tokenizer, data.stream, rows);
-  for (const auto* part : {&data.train, &data.dev, &data.test})
-    for (const auto& example : part->examples) require_rows(tokenizer, example.tokens, rows);
-  for (const auto& example : data.unlabelled) require_rows(tokenizer, example.tokens, rows);
-  for (const tern::stage& each : s.recipe.stages) {
-    if (tern::is_model_path(each.teacher)) require_same_vocabulary(each.teacher, tokenizer);
-    for (const auto& origin : {each.from, each.teacher})
-      if (tern::is_model_path(origin)) static_cast<void>(tern::load_model<>(origin));
-    if (each.data == tern::stage_data::corpus)
-      static_cast<void>(tern::token_windows(data.stream, each.length, each.seed));
-  }
-  const std::size_t most = s.recipe.model.max_position_embeddings + 1;  // the last is not read
-  for (const auto& [name, part] :
-       {std::pair("training", &data.train), {"dev", &data.dev}, {"test", &data.test}})
-    for (std::size_t i = 0; i < part->examples.size(); ++i)
-      if (const std::size_t tokens = part->examples[i].tokens.size(); tokens > most)
-        throw tern::config_error(fmt::format(
-            "{} example {} has {} tokens with its answer, but the model reads {}: lower "
-            "data.prompt_tokens, since answers are not cut",
-            name, i + 1, tokens, most - 1));
-}
-
-/// Reads and tokenizes all data, and checks that they fit to the recipe. Nothing is written.
-prepared prepare(settings& s, tern::executor_ref ex) {
-  const auto texts = load_texts(s.recipe);
-  auto text = make_text(s, texts);
-  if (s.model.empty()) s.recipe.model.vocab_size = text.tokenizer->vocab_size();
-  auto data = tern::tokenize_task(texts, *text.tokenizer, s.recipe.data, ex, text.conventions);
-  require_usable(s, *text.tokenizer, data);
-  return {std::move(text), std::move(data)};
-}
-
 }  // namespace
 
-void train(const options& o) {
-  if (!o.print_recipe.empty()) return fmt::print("{}", recipe_text(o.print_recipe));
-  if (o.out.empty()) throw tern::config_error("--out is required");
-  settings s = make_settings(o);
+void train(const options& given) {
+  if (!given.print_recipe.empty()) return fmt::print("{}", recipe_text(given.print_recipe));
+  if (given.out.empty()) throw tern::config_error("--out is required");
+  options o = given;
+  const tern::recipe_file file = make_recipe_file(o);
+  if (has_grid(file)) return run_grid(o, file);
+  if (o.has("--parallel"))
+    throw tern::config_error("--parallel applies only to a grid, which the recipe is not");
+  settings s = make_settings(o, file);
   require_free(o, s);
   require_consistent(s);
   if (o.fresh) require_outside(o.out, s);
   const auto config = to_json(s);
   tern::thread_pool pool(o.threads);
-  const prepared input = prepare(s, pool);
+  const run_input input = read_input(s, pool);
   if (o.fresh) remove_run(o.out);
   tern::run_directory directory(o.out, config);
   input.text.tokenizer->save(directory.path() / "tokenizer.json");

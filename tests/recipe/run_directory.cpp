@@ -44,3 +44,39 @@ TEST_CASE("a row comes back as it was written, and only for the same data") {
   REQUIRE(back);
   CHECK(row_to_json(*back) == row_to_json(row));
 }
+
+TEST_CASE("a stage that another run has finished is adopted with weights, row and log") {
+  const tern_test::scratch_dir scratch;
+  run_directory from(scratch.path() / "from", {{"title", "x"}}),
+      to(scratch.path() / "to", {{"title", "y"}});
+  from.write_fingerprint("a", {{"steps", 3}});
+  write_file(from.stage("a") / "config.json", "{}");
+  write_file(from.stage("a") / "model.safetensors", "weights");
+  std::filesystem::create_directories(from.model("a"));
+  from.write_row("a", "sum", {"A", {}, {{"accuracy", 50}}, 3, 4});
+  write_file(from.path() / "metrics.jsonl",
+             "{\"stage\":\"a\",\"step\":1}\n{\"stage\":\"b\",\"step\":2}\n{\"sta");
+  write_file(to.path() / "metrics.jsonl",
+             "{\"stage\":\"other\",\"step\":9}\n{\"stage\":\"mine\",\"step\":8}\n");
+  write_file(to.state("mine"), "");
+  to.adopt("mine", from, "a");
+  CHECK(to.finished("mine") == nlohmann::json{{"steps", 3}});
+  CHECK(std::filesystem::file_size(to.stage("mine") / "model.safetensors") == 7);
+  CHECK(to.measured("mine", "sum")->metrics.at(0).second == 50);
+  std::ifstream in(to.path() / "metrics.jsonl");
+  CHECK(std::string(std::istreambuf_iterator<char>(in), {}) ==
+        "{\"stage\":\"other\",\"step\":9}\n{\"stage\":\"mine\",\"step\":1}\n");
+}
+
+TEST_CASE("what is written after a stage was adopted does not change the other run") {
+  const tern_test::scratch_dir scratch;
+  run_directory from(scratch.path() / "from", {{"title", "x"}}),
+      to(scratch.path() / "to", {{"title", "y"}});
+  from.write_fingerprint("a", {{"steps", 3}});
+  write_file(from.stage("a") / "config.json", "{}");
+  to.adopt("a", from, "a");
+  to.write_fingerprint("a", {{"steps", 4}});
+  CHECK(from.finished("a") == nlohmann::json{{"steps", 3}});
+  to.forget("a");
+  CHECK(from.finished("a") == nlohmann::json{{"steps", 3}});
+}

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "format.hpp"
+#include "report/means.hpp"
 
 namespace bitdistill {
 namespace {
@@ -67,25 +68,16 @@ std::string mean_and_error(const tern::sample_statistics& s) {
 /// The difference to the reference over the seeds that both have.
 std::string difference_cell(const std::map<std::uint64_t, double>& values,
                             const std::map<std::uint64_t, double>& reference) {
-  std::vector<double> first, second;
-  for (const auto& [seed, value] : values)
-    if (const auto at = reference.find(seed); at != reference.end()) {
-      first.push_back(value);
-      second.push_back(at->second);
-    }
-  if (first.empty()) return "<td></td>";
-  const auto pair = tern::compare_pairs(first, second);
-  std::string text = fmt::format("{:+.2f}", pair.difference.mean);
-  if (pair.difference.count > 1)
-    text += fmt::format(" ± {:.2f}{}", pair.difference.standard_error(),
-                        pair.distinguishable ? "" : ", not distinguishable");
-  return cell(pair.difference.mean, text);
+  const auto d = difference_of(values, reference);
+  return d ? cell(d->difference.mean, difference_text(*d, "±")) : "<td></td>";
 }
 
-/// The results: a row for each method of each group. Differences are to the first row of all.
+/// The results: a row for each method of each group. Differences are to the first row of all, and
+/// in a grid also to the same method in its first group.
 std::string results_section(const std::vector<run_group>& groups) {
   const auto metrics = metrics_of(groups);
   if (metrics.empty()) return "<p>No run has a table yet.</p>\n";
+  const bool grid = !groups.front().variants.empty();
   const run_group* reference_group = nullptr;
   std::string reference, head = sort_heading("Method"), body;
   for (const auto& metric : metrics) head += sort_heading(metric);
@@ -95,8 +87,9 @@ std::string results_section(const std::vector<run_group>& groups) {
       if (first) {
         reference_group = &group;
         reference = method;
-        head += sort_heading("to " + label_of(group, method)) + sort_heading("Seeds") +
-                sort_heading("Size, MB") + sort_heading("Tokens/s");
+        head += sort_heading("to " + label_of(group, method));
+        if (grid) head += sort_heading("to " + group.name);
+        head += sort_heading("Seeds") + sort_heading("Size, MB") + sort_heading("Tokens/s");
       }
       body += "<tr><td>" + escaped(label_of(group, method)) + "</td>";
       for (const auto& metric : metrics) {
@@ -111,6 +104,10 @@ std::string results_section(const std::vector<run_group>& groups) {
       const auto values = values_of(group, method, metrics[0]);
       body += first ? "<td></td>"
                     : difference_cell(values, values_of(*reference_group, reference, metrics[0]));
+      if (grid)
+        body += &group == reference_group
+                    ? "<td></td>"
+                    : difference_cell(values, values_of(*reference_group, method, metrics[0]));
       const auto megabytes = in_order(values_of(group, method, "megabytes"));
       const auto speed = in_order(values_of(group, method, "tokens_per_second"));
       body += cell(static_cast<double>(values.size()), std::to_string(values.size())) +

@@ -60,6 +60,11 @@ std::string draw_against(const std::vector<run_group>& groups, const std::string
   return svg::draw(chart);
 }
 
+bool equal_points(const std::vector<svg::point>& a, const std::vector<svg::point>& b) {
+  return std::ranges::equal(
+      a, b, [](const svg::point& p, const svg::point& q) { return p.x == q.x && p.y == q.y; });
+}
+
 /// One curve of a stage for each run that has it.
 svg::chart curve_of(const std::vector<run_group>& groups, const std::string& stage,
                     const std::string& key) {
@@ -71,8 +76,16 @@ svg::chart curve_of(const std::vector<run_group>& groups, const std::string& sta
       const auto log = std::ranges::find(run.logs, stage, &stage_log::stage);
       if (log == run.logs.end() || !log->curves.contains(key)) continue;
       const bool one = groups.size() == 1;
-      chart.all.push_back({one ? fmt::format("seed {}", run.seed) : groups[g].name,
-                           log->curves.at(key), one ? chart.all.size() : g, true});
+      const auto& points = log->curves.at(key);
+      // The points of a grid share stages, whose curves are drawn once.
+      const auto same = std::ranges::find_if(
+          chart.all, [&](const svg::series& other) { return equal_points(other.points, points); });
+      if (!groups[g].variants.empty() && same != chart.all.end()) {
+        if (same->color != g) same->name = "shared";
+        continue;
+      }
+      chart.all.push_back({one ? fmt::format("seed {}", run.seed) : groups[g].name, points,
+                           one ? chart.all.size() : g, true});
     }
   return chart;
 }
@@ -132,7 +145,9 @@ std::vector<std::string> methods_of(const run_group& group) {
 }
 
 std::string label_of(const run_group& group, const std::string& method) {
-  return group.name.empty() ? method : fmt::format("{} ({})", method, group.name);
+  return group.name.empty() || group.shared.contains(method)
+             ? method
+             : fmt::format("{} ({})", method, group.name);
 }
 
 std::vector<picture> draw_runs(const std::vector<run_group>& groups) {

@@ -26,7 +26,7 @@ std::vector<std::string> metrics_of(const std::vector<run_group>& groups);
 /// The methods of a group's tables, in the order in which they appear.
 std::vector<std::string> methods_of(const run_group& group);
 
-/// "BitDistill", or "BitDistill (A)" where there are several groups.
+/// "BitDistill", or "BitDistill (A)" where there are several groups that do not share the row.
 std::string label_of(const run_group& group, const std::string& method);
 
 }  // namespace bitdistill

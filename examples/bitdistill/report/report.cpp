@@ -15,15 +15,15 @@ namespace bitdistill {
 namespace fs = std::filesystem;
 
 void report(const options& o) {
-  std::vector<run_record> runs;
+  std::vector<std::string> runs;
   std::vector<picture> calibrations;
-  for (const fs::path path : o.paths) {
-    if (const auto file = path / "calibration.json"; fs::exists(file))
+  for (const auto& path : o.paths) {
+    if (const auto file = fs::path(path) / "calibration.json"; fs::exists(file))
       calibrations.push_back(draw_calibration(tern::read_json(file)));
     else
-      runs.push_back(read_run(path));
+      runs.push_back(path);
   }
-  const auto groups = group_runs(std::move(runs));
+  const auto groups = read_groups(runs);
   auto pictures = draw_runs(groups);
   for (std::size_t i = 0; i < calibrations.size(); ++i) {
     if (calibrations.size() > 1) calibrations[i].name += fmt::format("-{}", i + 1);

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "grid/grid.hpp"
+#include "report/pictures.hpp"
 #include "tern/core/error.hpp"
 #include "tern/io/text_file.hpp"
 #include "tern/json/read_json.hpp"
+#include "tern/recipe/grid_points.hpp"
 
 namespace bitdistill {
 namespace {
@@ -30,6 +33,54 @@ void add_settings(named_settings& all, const std::string& prefix, const nlohmann
   }
   for (const auto& [key, value] : part.items())
     if (key != "seed") add_settings(all, prefix.empty() ? key : prefix + "." + key, value);
+}
+
+/// The rows of a method in all runs of a group.
+std::vector<nlohmann::ordered_json> rows_of(const run_group& group, const std::string& method) {
+  std::vector<nlohmann::ordered_json> rows;
+  for (const run_record& run : group.runs)
+    for (const tern::result_row& row : run.rows)
+      if (row.method == method) rows.push_back(tern::row_to_json(row));
+  return rows;
+}
+
+/// Leaves rows that are equal in all groups to the first one.
+void share_rows(std::vector<run_group>& groups) {
+  if (groups.size() < 2) return;
+  for (const auto& method : methods_of(groups[0]))
+    if (std::ranges::all_of(groups, [&](const run_group& g) {
+          return rows_of(g, method) == rows_of(groups[0], method);
+        }))
+      groups[0].shared.insert(method);
+  for (std::size_t g = 1; g < groups.size(); ++g)
+    for (run_record& run : groups[g].runs)
+      std::erase_if(run.rows, [&](const tern::result_row& row) {
+        return groups[0].shared.contains(row.method);
+      });
+}
+
+/// The groups of the points of a grid whose directories are there.
+std::vector<run_group> read_grid_groups(const fs::path& directory, const nlohmann::json& config) {
+  const std::string file = (directory / "config.json").string();
+  const tern::recipe_grid grid = tern::read_grid(config.at("grid"), file);
+  std::vector<run_group> groups;
+  for (const tern::grid_point& p : tern::grid_points({config, file})) {
+    const fs::path at = directory / "points" / tern::point_name(grid, p);
+    if (!fs::exists(at / "config.json")) continue;
+    run_record run = read_run(at);
+    const std::string name = tern::variants_text(grid, p.variants);
+    auto group = std::ranges::find(groups, name, &run_group::name);
+    if (group == groups.end()) {
+      groups.push_back({name, settings_of(run.config), {}});
+      group = groups.end() - 1;
+      for (std::size_t i = 0; i < grid.axes.size(); ++i)
+        group->variants.emplace_back(grid.axes[i].name, p.variants[i]);
+    }
+    group->runs.push_back(std::move(run));
+  }
+  if (groups.empty()) throw tern::config_error("'" + directory.string() + "' has no points yet");
+  share_rows(groups);
+  return groups;
 }
 
 }  // namespace
@@ -98,6 +149,33 @@ std::map<std::uint64_t, double> values_of(const run_group& group, const std::str
       if (name == metric) values[run.seed] = value;
   }
   return values;
+}
+
+std::vector<run_group> read_groups(const std::vector<std::string>& paths) {
+  std::vector<run_record> runs;
+  for (const fs::path path : paths) {
+    if (is_grid(path)) {
+      if (paths.size() > 1)
+        throw tern::config_error("'" + path.string() +
+                                 "' is a grid, which is shown by itself: give it alone");
+      return read_grid_groups(path, tern::read_json(path / "config.json"));
+    }
+    runs.push_back(read_run(path));
+  }
+  return group_runs(std::move(runs));
+}
+
+std::optional<tern::paired_difference> difference_of(
+    const std::map<std::uint64_t, double>& values,
+    const std::map<std::uint64_t, double>& reference) {
+  std::vector<double> first, second;
+  for (const auto& [seed, value] : values)
+    if (const auto at = reference.find(seed); at != reference.end()) {
+      first.push_back(value);
+      second.push_back(at->second);
+    }
+  if (first.empty()) return {};
+  return tern::compare_pairs(first, second);
 }
 
 }  // namespace bitdistill

@@ -5,7 +5,10 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "report/svg.hpp"
@@ -41,17 +44,31 @@ named_settings settings_of(const nlohmann::json& config);
 
 /// Runs with the same settings but for the seed.
 struct run_group {
-  std::string name;  ///< "A", "B" ... where there are several groups; else empty
+  std::string name;  ///< "A", "B" ... where there are several groups; variants of a grid; or empty
   named_settings settings;
   std::vector<run_record> runs;
+  /// The axes of the grid that the runs are points of, and the variant on each; empty without one.
+  std::vector<std::pair<std::string, std::string>> variants{};
+  /// Methods of a grid's first group whose rows all other groups share, and therefore do not have.
+  std::set<std::string> shared{};
 };
 
 /// Puts runs together that differ only in their seed, in the order of the arguments.
 std::vector<run_group> group_runs(std::vector<run_record> runs);
 
+/// The groups of runs and grids. The points of a grid that differ in their seed alone are a group.
+/// A method whose rows are the same in all groups of a grid, since its stages were trained once,
+/// stays in the first group only. Throws as read_run() does, and where two of the paths are grids.
+std::vector<run_group> read_groups(const std::vector<std::string>& paths);
+
 /// The values of a metric of a method, by the seed of the run. "megabytes" and "tokens_per_second"
 /// are metrics, too.
 std::map<std::uint64_t, double> values_of(const run_group& group, const std::string& method,
                                           const std::string& metric);
+
+/// The difference between values over the seeds that both have; nothing where they share no seed.
+std::optional<tern::paired_difference> difference_of(
+    const std::map<std::uint64_t, double>& values,
+    const std::map<std::uint64_t, double>& reference);
 
 }  // namespace bitdistill

@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "format.hpp"
+#include "grid/grid.hpp"
 #include "report/run.hpp"
 #include "signals.hpp"
 #include "standard_output.hpp"
@@ -85,6 +86,8 @@ std::vector<std::string> screen(const run_record& run) {
 }  // namespace
 
 void watch(const options& o) {
+  if (is_grid(o.paths[0]))
+    throw tern::config_error("'" + o.paths[0] + "' is a grid: watch one of its points/NAME");
   const bool follow = is_terminal(stdout);
   catch_signals();
   for (std::size_t shown = 0;;) {

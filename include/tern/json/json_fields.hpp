@@ -115,12 +115,17 @@ class json_fields {
   /// A list whose elements are all T.
   template <class T>
   [[nodiscard]] std::vector<T> list(const std::string& key) const {
-    const auto& v = required(key);
-    if (!v.is_array()) fail(key, "a list", show(v));
     std::vector<T> result;
-    for (const auto& item : v)
+    for (const auto& item : any_list(key))
       result.push_back(value<T>(item, key + "[" + std::to_string(result.size()) + "]"));
     return result;
+  }
+
+  /// A list whose elements may be of any type.
+  [[nodiscard]] const nlohmann::json& any_list(const std::string& key) const {
+    const auto& v = required(key);
+    if (!v.is_array()) fail(key, "a list", show(v));
+    return v;
   }
 
   /// The members of an object.
@@ -156,8 +161,11 @@ class json_fields {
   /// Throws the same config_error, for checks that the caller makes.
   [[noreturn]] void fail(const std::string& key, const std::string& expected,
                          const std::string& got) const {
-    throw config_error(file_ + ": key '" + prefix_ + key + "': expected " + expected + ", got " +
-                       got);
+    throw config_error(place(key) + ": expected " + expected + ", got " + got);
+  }
+  /// File and key, as the messages name them.
+  [[nodiscard]] std::string place(const std::string& key) const {
+    return file_ + ": key '" + prefix_ + key + "'";
   }
 
  private:

@@ -83,16 +83,22 @@ class pipeline {
   /// Runs every stage that is missing or changed and returns the rows of the table.
   std::vector<result_row> run() {
     std::vector<result_row> rows;
-    for (const stage& s : recipe_.stages) {
-      if (is_finished(s))
-        skip(s);
-      else
-        train(s);
-      if (s.row.empty()) continue;
-      rows.push_back(measure(s));
-      observer_.on_result(s, rows.back());
-    }
+    for (const stage& s : recipe_.stages)
+      if (auto row = run(s)) rows.push_back(*std::move(row));
     return rows;
+  }
+
+  /// Runs a stage of the recipe where it is missing or changed. The stages that it starts and
+  /// learns from must be finished. Returns its row; nothing where the table has none.
+  std::optional<result_row> run(const stage& s) {
+    if (is_finished(s))
+      skip(s);
+    else
+      train(s);
+    if (s.row.empty()) return {};
+    result_row row = measure(s);
+    observer_.on_result(s, row);
+    return row;
   }
 
  private:

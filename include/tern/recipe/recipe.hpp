@@ -37,7 +37,7 @@ namespace detail {
 /// The name of a stage is a directory of the run, a word of `from`, and the first word of `--set`,
 /// so the words that mean something else there cannot be names.
 inline void require_stage_name(const std::string& name) {
-  for (const char* taken : {"new", "title", "model", "data", "stages"})
+  for (const char* taken : {"new", "title", "model", "data", "grid", "stages"})
     if (name == taken) throw config_error("recipe: '" + name + "' cannot be the name of a stage");
   if (name.empty() ||
       name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") !=

@@ -1,10 +1,12 @@
-// A recipe as a JSON file. Besides the fields of a recipe the file may have three keys:
+// A recipe as a JSON file. Besides the fields of a recipe the file may have four keys:
 //   "extends"    name of a recipe that this one changes: keys of this file replace keys of that one
 //   "defaults"   fields of every stage
 //   "templates"  named groups of fields; a stage with "like": NAME has the fields of that group
+//   "grid"       many runs of the recipe, see grid.hpp
 // A stage's own fields win over those of its template, which win over the defaults.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,6 +16,7 @@
 #include "tern/core/error.hpp"
 #include "tern/json/json_fields.hpp"
 #include "tern/json/read_fields.hpp"
+#include "tern/recipe/grid.hpp"
 #include "tern/recipe/recipe.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -26,6 +29,11 @@ struct recipe_file {
 
 /// Finds the recipe whose name stands in "extends"; throws config_error where there is none.
 using recipe_lookup = std::function<recipe_file(const std::string&)>;
+
+/// Whether the file describes a grid rather than one run.
+inline bool has_grid(const recipe_file& f) {
+  return f.json.is_object() && f.json.contains("grid") && !f.json.at("grid").is_null();
+}
 
 namespace detail {
 
@@ -54,7 +62,7 @@ inline void require_object(const nlohmann::json& value, const std::string& file,
     throw config_error(file + ": key '" + key + "': expected an object, got " + value.dump());
 }
 
-/// Checks the defaults, each template, and the recipe of a file separately.
+/// Checks the defaults, each template, the grid, and the recipe of a file separately.
 inline void check_recipe_file(const recipe_file& f) {
   if (!f.json.is_object())
     throw config_error(f.name + ": expected an object, got " + f.json.dump());
@@ -65,8 +73,9 @@ inline void check_recipe_file(const recipe_file& f) {
   check_stage_fields(defaults, f.name, "defaults.");
   for (const auto& [name, fields] : templates.items())
     check_stage_fields(fields, f.name, "templates." + name + ".");
+  if (has_grid(f)) static_cast<void>(read_grid(f.json.at("grid"), f.name));
   nlohmann::json rest = f.json;
-  for (const char* key : {"extends", "defaults", "templates"}) rest.erase(key);
+  for (const char* key : {"extends", "defaults", "templates", "grid"}) rest.erase(key);
   recipe unused;
   read_fields(unused, json_fields(rest, f.name));
 }
@@ -111,14 +120,15 @@ inline recipe_file fill_stages(recipe_file f) {
 }
 
 /// Changes a file whose stages are filled in. The first word of the setting (see parse_setting) is
-/// "stages" for all stages, the name of a stage or of a template, or a field of the recipe. A name
-/// changes every stage that is called so or was made from a template that is called so. Throws
-/// config_error naming "--set" and the key.
-inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
+/// "stages" for all stages, the name of a stage or of a template, a field of the recipe, or "grid".
+/// A name changes every stage that is called so or was made from a template that is called so.
+/// Throws config_error naming `origin` and the key.
+inline void apply_setting(recipe_file& f, const nlohmann::json& setting,
+                          const std::string& origin = "--set") {
   const auto first = setting.begin();
   const std::string& name = first.key();
   const nlohmann::json& fields = first.value();
-  std::string names = "title, model, data, stages";
+  std::string names = "title, model, data, grid, stages";
   bool found = false;
   if (f.json.contains("stages"))
     for (auto& s : f.json["stages"]) {
@@ -127,17 +137,29 @@ inline void apply_setting(recipe_file& f, const nlohmann::json& setting) {
           detail::string_member(s, "like") != name)
         continue;
       if (!fields.is_object())
-        throw config_error("--set: key '" + name + "': expected an object, got " + fields.dump());
-      detail::check_stage_fields(fields, "--set", name + ".");
+        throw config_error(origin + ": key '" + name + "': expected an object, got " +
+                           fields.dump());
+      detail::check_stage_fields(fields, origin, name + ".");
       s.merge_patch(fields);
       found = true;
     }
   if (found) return;
+  if (name == "grid") {
+    f.json.merge_patch(setting);
+    static_cast<void>(read_grid(f.json.at(name), origin));
+    return;
+  }
   if (name != "title" && name != "model" && name != "data")
-    throw config_error("--set: unknown key '" + name + "', expected one of " + names);
+    throw config_error(origin + ": unknown key '" + name + "', expected one of " + names);
   recipe unused;
-  read_fields(unused, json_fields(setting, "--set"));
+  read_fields(unused, json_fields(setting, origin));
   f.json.merge_patch(setting);
+}
+
+/// Gives the data and all stages of a file the same seed.
+inline void set_seed(recipe_file& f, std::uint64_t seed) {
+  f.json["data"]["seed"] = seed;
+  for (auto& s : f.json["stages"]) s["seed"] = seed;
 }
 
 /// The recipe of a file whose stages are filled in. Throws config_error naming file and key.

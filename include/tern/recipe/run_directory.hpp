@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -21,7 +22,8 @@
 
 namespace tern::inline TERN_ABI {
 
-/// The files of a run by their meaning.
+/// The files of a run by their meaning. Several threads may use one object where each has stages of
+/// its own.
 class run_directory {
  public:
   /// Makes the directory and writes its config.json. Throws io_error.
@@ -112,27 +114,43 @@ class run_directory {
       line["flips"] = r.health.flips;
       line["scale_drift"] = r.health.scale_drift;
     }
-    append(json_text(line, metrics().string()));
+    append(json_text(line, metrics().string()) + "\n");
   }
 
   /// Drops the lines of a stage about steps after `step`. A process that was killed wrote them
   /// after its last saved state, and the process that continues the stage will write them again.
   void rewind_log(const std::string& stage, std::size_t step) {
+    const std::lock_guard lock(log_mutex_);
     if (!path_exists(metrics())) return;
-    std::ifstream in(metrics(), std::ios::binary);
-    if (!in) throw io_error("cannot read '" + metrics().string() + "'");
-    std::string kept, line;
-    while (std::getline(in, line)) {
-      const auto json = nlohmann::json::parse(line, nullptr, false);
-      if (!json.is_object()) continue;  // a process was killed while it wrote the line
-      const auto at = json.find("step");
-      const bool later = json.value("stage", nlohmann::json()) == stage && at != json.end() &&
-                         at->is_number_unsigned() && at->get<std::size_t>() > step;
-      if (!later) kept += line + "\n";
-    }
-    if (in.bad()) throw io_error("cannot read '" + metrics().string() + "'");
-    in.close();  // Windows does not replace a file that is open
+    std::string kept;
+    for_each_log_line([&](const nlohmann::ordered_json& line, const std::string& text) {
+      const auto at = line.find("step");
+      const bool later =
+          at != line.end() && at->is_number_unsigned() && at->get<std::size_t>() > step;
+      if (!later || stage_of(line) != stage) kept += text + "\n";
+    });
     write_file(metrics(), kept);
+  }
+
+  /// Takes over the weights, the deployed model, the row and the log of a stage that another run
+  /// has finished, under the name `name`. Files are linked rather than copied where the disk can
+  /// do that. Throws io_error.
+  void adopt(const std::string& name, const run_directory& other, const std::string& theirs) {
+    forget(name);
+    rewind_log(name, 0);
+    std::string lines;
+    {
+      const std::lock_guard lock(other.log_mutex_);
+      if (path_exists(other.metrics()))
+        other.for_each_log_line([&](nlohmann::ordered_json line, const std::string&) {
+          if (stage_of(line) != theirs) return;
+          line["stage"] = name;
+          lines += line.dump() + "\n";
+        });
+    }
+    if (!lines.empty()) append(lines);
+    if (path_exists(other.model(theirs))) link_folder(other.model(theirs), model(name));
+    link_folder(other.stage(theirs), stage(name));  // last, since it makes the stage finished
   }
 
   /// Writes table.json (a list of rows, see row_to_json) and table.txt (`text`).
@@ -150,12 +168,52 @@ class run_directory {
 
   [[nodiscard]] std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
 
-  void append(const std::string& line) {
+  static std::string stage_of(const nlohmann::ordered_json& line) {
+    const auto at = line.find("stage");
+    return at != line.end() && at->is_string() ? at->get<std::string>() : "";
+  }
+
+  /// Calls f(json, text) for each line of metrics.jsonl that is whole: a process may have been
+  /// killed while it wrote one.
+  template <class F>
+  void for_each_log_line(F&& f) const {
+    std::ifstream in(metrics(), std::ios::binary);
+    if (!in) throw io_error("cannot read '" + metrics().string() + "'");
+    for (std::string line; std::getline(in, line);)
+      if (auto json = nlohmann::ordered_json::parse(line, nullptr, false); json.is_object())
+        f(json, line);
+    if (in.bad()) throw io_error("cannot read '" + metrics().string() + "'");
+  }
+
+  void append(const std::string& lines) {
+    const std::lock_guard lock(log_mutex_);
     std::ofstream out(metrics(), std::ios::app | std::ios::binary);
-    out << line << "\n";
+    out << lines;
     if (!out.flush()) throw io_error("cannot write '" + metrics().string() + "'");
   }
 
+  /// Makes `to`, which must not exist, a folder with the same files. A process that is killed
+  /// leaves no folder of that name.
+  static void link_folder(const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::filesystem::path part = to;
+    part += ".part";
+    try {
+      std::filesystem::remove_all(part);
+      std::filesystem::create_directories(part);
+      for (const auto& file : std::filesystem::directory_iterator(from)) {
+        const auto target = part / file.path().filename();
+        std::error_code cannot_link;
+        std::filesystem::create_hard_link(file.path(), target, cannot_link);
+        if (cannot_link) std::filesystem::copy_file(file.path(), target);
+      }
+      std::filesystem::rename(part, to);
+    } catch (const std::filesystem::filesystem_error& e) {
+      throw io_error("cannot copy '" + from.string() + "' to '" + to.string() +
+                     "': " + e.code().message());
+    }
+  }
+
+  mutable std::mutex log_mutex_;  ///< held while metrics.jsonl is read or written
   std::filesystem::path path_;
 };
 
