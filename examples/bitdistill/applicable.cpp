@@ -124,6 +124,8 @@ void require_applicable(const options& o) {
   if (o.command == "export") require_applicable_to_export(o);
   if (o.command == "bench") require_applicable_to_bench(o);
   if (o.command == "serve") return require_applicable_to_serve(o);
+  if (o.command == "inspect" && o.csv)
+    refuse(o, {"--tensorboard"}, "does not apply with --csv, which prints the tables");
   if (o.command == "embed" && o.json)
     refuse(o, {"--out"}, "does not apply with --json, which prints the embeddings");
   if (o.command != "generate" && o.command != "embed" && o.command != "export")

@@ -9,6 +9,7 @@
 #include "grid/grid.hpp"
 #include "parameter_table.hpp"
 #include "report/means.hpp"
+#include "report/tensorboard.hpp"
 #include "standard_output.hpp"
 #include "table.hpp"
 #include "tern/checkpoint/load_config.hpp"
@@ -141,6 +142,7 @@ void print_csv(const std::vector<std::string>& paths) {
 
 void inspect(const options& o) {
   if (o.csv) return print_csv(o.paths);
+  if (!o.tensorboard.empty()) return write_event_files(o.paths, o.tensorboard);
   if (o.paths.size() > 1) return print_means(read_tables(o.paths));
   const fs::path path = o.paths[0];
   if (!fs::exists(path)) throw tern::io_error("'" + path.string() + "' does not exist");

@@ -248,13 +248,18 @@ class command_line {
                          "  bitdistill inspect runs/demo/models/bitdistill\n"
                          "  bitdistill inspect runs/demo/stages/base.state\n"
                          "  bitdistill inspect runs/demo-1 runs/demo-2 runs/demo-3\n"
-                         "  bitdistill inspect --csv runs/grid > table.csv");
+                         "  bitdistill inspect --csv runs/grid > table.csv\n"
+                         "  bitdistill inspect --tensorboard events runs/demo");
     c->add_option("path", o.paths,
                   "Directory of a run, a grid or a model, or a .gguf, .safetensors or .state file; "
                   "for several runs, and for a grid, the means of their tables are shown")
         ->required();
     c->add_flag("--csv", o.csv,
                 "Print the table of runs as comma-separated values (RFC 4180) with all digits");
+    c->add_option("--tensorboard", o.tensorboard,
+                  "Folder for the curves of runs as event files, which TensorBoard reads; older "
+                  "ones of the same runs are replaced")
+        ->type_name("FOLDER");
   }
 
   void add_report() {

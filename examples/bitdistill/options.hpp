@@ -15,7 +15,7 @@ struct options {
   std::string command;          ///< the subcommand
   std::set<std::string> given;  ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
-  std::string data, prompt, answer, predictions, separator, pictures;
+  std::string data, prompt, answer, predictions, separator, pictures, tensorboard;
   std::vector<std::string> corpus, unlabelled, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;   ///< number of threads; 0: all of the machine

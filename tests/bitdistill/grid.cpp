@@ -305,6 +305,27 @@ TEST_CASE("what a grid cannot do is said in one line") {
   CHECK_FALSE(fs::exists(at / "empty"));
 }
 
+TEST_CASE("curves are written as event files, one for each stage of each run") {
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run", events = scratch.path() / "events";
+  write_text(run / "config.json", R"({"stages": [{"name": "base"}, {"name": "later"}]})");
+  write_text(run / "metrics.jsonl",
+             "{\"stage\": \"base\", \"step\": 20, \"loss\": 2.5, \"seconds\": 0.5}\n"
+             "{\"stage\": \"base\", \"step\": 40, \"loss\": 1.25, \"seconds\": 1}\n{\"sta");
+  const auto made = run_bitdistill({"inspect", "--tensorboard", events.string(), run.string()});
+  INFO(made.err);
+  REQUIRE(made.code == 0);
+  CHECK(contains(made.out, "wrote 1 event files"));
+  const std::string file = bytes_of(events / "run" / "base" / "events.out.tfevents.1.bitdistill");
+  // The first record of every event file, as TensorFlow writes it for a wall time of 10 seconds.
+  CHECK(
+      file.starts_with(std::string("\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09\0\0\0\0\0\0\x24\x40"
+                                   "\x1a\x0d"
+                                   "brain.Event:2",
+                                   36)));
+  CHECK(count_of(file, "loss") == 2);
+}
+
 TEST_CASE("the table of a run is printed as comma-separated values") {
   const scratch_dir scratch;
   const fs::path run = scratch.path() / "run";

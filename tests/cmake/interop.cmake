@@ -32,6 +32,7 @@ endforeach()
 
 if(TARGET bitdistill)
   python_test(interop/openai_client 120 interop/openai_client.py "$<TARGET_FILE:bitdistill>")
+  python_test(interop/tensorboard_reader 60 interop/tensorboard_reader.py "$<TARGET_FILE:bitdistill>")
   python_test(serve/status 60 serve/status.py "$<TARGET_FILE:bitdistill>")
   python_test(serve/load 120 serve/load.py "$<TARGET_FILE:bitdistill>")
 endif()
