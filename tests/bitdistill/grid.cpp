@@ -115,15 +115,18 @@ TEST_CASE("a grid that was killed or interrupted ends as one that was not") {
   const auto expected = timeless_grid(whole);
   const auto [what, call, parallel] = GENERATE(table<const char*, const char*, const char*>({
       {"while a stage is trained", "pwrite points/layer=-1,seed=2/stages/base.state.tmp", "1"},
-      {"while a stage is adopted", "layer=-2,seed=1/stages/base.part", "1"},
+      {"while a stage is adopted", "points/layer=-2,seed=1/stages/base.part", "1"},
+      {"while a stage is measured", "pwrite points/layer=-1,seed=2/models/fp-sft/result.json", "1"},
       {"while two stages are trained", "pwrite points/layer=-1,seed=2/stages/base.state.tmp", "2"},
   }));
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < calls.size(); ++i)
+    if (contains(calls[i], call)) n = i + 1;
+  INFO(what);
+  REQUIRE(n > 0);
   for (const char* fault : {"kill", "interrupt"}) {
-    INFO(what << ", " << fault);
+    INFO(fault);
     fs::remove_all(broken);
-    std::size_t n = calls.size() / 2;
-    for (std::size_t i = 0; i < calls.size(); ++i)
-      if (contains(calls[i], call)) n = i + 1;
     const words command = tiny_grid(broken) + words{"--parallel", parallel};
     const auto first = run_bitdistill(command, with_fault(fault + (":" + std::to_string(n))));
     REQUIRE(first.code == (*fault == 'k' ? -SIGKILL : 130));
@@ -277,6 +280,9 @@ TEST_CASE("what a grid cannot do is said in one line") {
       {"stages at a time without a grid",
        {"run", "--task", "microworld", "--parallel", "2", "--out", "@/empty"},
        "--parallel applies only to a grid"},
+      {"more memory than there is",
+       {"@tiny empty", "model.hidden_size=300000", "model.intermediate_size=300000"},
+       "GB free, but --parallel 1 takes "},
       {"no stage at a time", {"@tiny empty", "--parallel", "0"}, "--parallel"},
       {"a report of two grids",
        {"report", "@/grid", "@/run", "--out", "@/r.html"},

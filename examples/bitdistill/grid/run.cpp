@@ -137,13 +137,13 @@ class grid_run {
   void add_stage(std::size_t i) {
     const planned_stage& s = plan_.stages()[i];
     planned_point& p = *plan_.points()[s.point];
-    // A point that comes later may hold a finished stage: what it starts from is not needed then.
+    // What a finished stage starts from is not needed. Its row may be missing, which other points
+    // take over with it.
     auto after = s.finished ? std::vector<std::size_t>{} : origins_of(p, *s.one);
     task_of_[i] = tasks_.size();
     tasks_.push_back({std::move(after), [this, &s, &p](tern::executor_ref ex) {
-                        if (s.finished) return;
                         work("stage " + s.one->name + " of point " + p.name, [&] {
-                          plan_.adopt_origins(p, *s.one);
+                          if (!s.finished) plan_.adopt_origins(p, *s.one);
                           point_console show(p, count_);
                           pipeline_of(p, show, ex).run(*s.one);
                         });
@@ -222,8 +222,7 @@ void run_grid(const options& o, const tern::recipe_file& grid) {
     return std::make_unique<grid_plan>(o, grid, pool);
   }();
   // A grid that is continued asks for memory, too, before anything is written.
-  require_memory(plan->training_bytes(o.parallel),
-                 fmt::format("training {} stages at a time", o.parallel));
+  require_memory(plan->training_bytes(o.parallel), fmt::format("--parallel {}", o.parallel));
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw tern::io_error("cannot make '" + o.out + "': " + error.message());
