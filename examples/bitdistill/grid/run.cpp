@@ -236,10 +236,16 @@ void run_grid(const options& o, const tern::recipe_file& grid) {
   const std::string again = "bitdistill run --out " + o.out + " --resume";
   try {
     const auto errors = grid_run(*plan).run(o.parallel, threads);
-    finish_grid(directory);
+    try {
+      finish_grid(directory);
+    } catch (const tern::error& e) {
+      if (errors.empty()) throw;
+      say("bitdistill: there is no table: " + std::string(e.what()));
+    }
     if (!errors.empty())
-      throw tern::error(fmt::format("{} tasks failed, the first is {}; continue with: {}",
-                                    errors.size(), errors.front(), again));
+      throw tern::error(
+          fmt::format("{} of the grid's tasks failed, the first is {}; continue with: {}",
+                      errors.size(), errors.front(), again));
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: " + again);
   }
