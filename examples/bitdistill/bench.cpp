@@ -27,6 +27,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// New tokens behind positions that the cache already holds.
+struct context_result {
+  std::size_t positions;
+  double tokens_per_second;
+  double cache_bytes_per_token;  ///< bytes of the cache that a token reads, mean of the new tokens
+  /// Bytes of weights and of the cache that a token reads, divided as in decode_of_bandwidth.
+  std::optional<double> of_bandwidth;
+};
+
 struct result {
   std::string format;
   std::size_t threads;
@@ -40,6 +49,7 @@ struct result {
   /// of dot products of int8 and by the time that the prompt took. There is no value where
   /// there is no loop, too, and where no linear is packed.
   std::optional<double> prefill_of_peak;
+  std::vector<context_result> contexts;  ///< those of --context, ascending
 };
 
 /// What a token costs at least.
@@ -139,6 +149,52 @@ double best_rate(std::size_t tokens, F&& f) {
   return best;
 }
 
+/// Fills a sequence with random keys and values up to so many positions. Reading them takes as long
+/// as reading those of a text, and a text of that length would have to be read first.
+template <class Model>
+void fill_cache(tern::session<Model>& s, std::size_t positions) {
+  const tern::kv_shape shape = s.cache().shape();
+  const std::size_t width = shape.kv_heads * shape.head_dim;
+  std::vector<float> rows(shape.chunk * width);
+  tern::philox random(2);
+  for (float& x : rows) x = static_cast<float>(random.normal());
+  while (s.length() < positions) {
+    const std::size_t n = std::min(shape.chunk, positions - s.length());
+    for (std::size_t l = 0; l < shape.layers; ++l)
+      s.cache().append(l, 0, {rows.data(), n, width}, {rows.data(), n, width});
+    s.cache().advance(0, n);
+  }
+}
+
+/// Measures new tokens behind the positions of --context.
+template <class Model>
+std::vector<context_result> measure_contexts(const options& o, Model& model, tern::executor_ref ex,
+                                             std::size_t weight_bytes, double bytes_per_second) {
+  std::vector<context_result> results;
+  if (o.contexts.empty()) return results;
+  std::vector<std::size_t> contexts = o.contexts;
+  std::ranges::sort(contexts);
+  tern::session s(model, {.capacity = contexts.back() + o.new_tokens, .storage = kv_storage_of(o)},
+                  ex);
+  const auto next = random_tokens(o.new_tokens, model.config().vocab_size);
+  for (const std::size_t positions : contexts) {
+    fill_cache(s, positions);
+    const double rate = best_rate(next.size(), [&] {
+      s.truncate(0, positions);
+      for (const std::int32_t& token : next) s.append({&token, 1});
+    });
+    s.truncate(0, positions);
+    double bytes = 0;
+    for (std::size_t i = 1; i <= next.size(); ++i)
+      bytes += static_cast<double>(s.cache().bytes_read(positions + i));
+    bytes /= static_cast<double>(next.size());
+    const double used = rate * (bytes + static_cast<double>(weight_bytes)) / bytes_per_second;
+    results.push_back(
+        {positions, rate, bytes, bytes_per_second > 0 ? std::optional(used) : std::nullopt});
+  }
+  return results;
+}
+
 /// Size of the files that hold the weights.
 std::uintmax_t bytes_of(const fs::path& model) {
   std::uintmax_t bytes = 0;
@@ -156,7 +212,7 @@ result measure(const options& o, const fs::path& model_path, std::string format,
                std::size_t threads) {
   const auto start = std::chrono::steady_clock::now();
   auto model = tern::load_model<>(model_path);
-  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start), {}, {}};
+  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start), {}, {}, {}};
   r.file_megabytes = static_cast<double>(bytes_of(model_path)) / 1e6;
   const std::size_t most = model.config().max_position_embeddings;
   for (const auto& [option, tokens] :
@@ -165,6 +221,12 @@ result measure(const options& o, const fs::path& model_path, std::string format,
       throw tern::config_error(
           fmt::format("{} {}: the model reads at most {} tokens (max_position_embeddings)", option,
                       tokens, most));
+  for (const std::size_t positions : o.contexts)
+    if (positions + o.new_tokens > most)
+      throw tern::config_error(
+          fmt::format("--context {}: with {} new tokens the model reads at most {} tokens "
+                      "(max_position_embeddings)",
+                      positions, o.new_tokens, most));
   tern::thread_pool pool(threads);
   tern::session s(
       model, {.capacity = std::max(o.prompt_tokens, o.new_tokens), .storage = kv_storage_of(o)},
@@ -190,6 +252,7 @@ result measure(const options& o, const fs::path& model_path, std::string format,
   r.decode_of_bandwidth = share(r.decode_tokens_per_second, work.bytes, limits.bytes_per_second);
   r.prefill_of_peak =
       share(r.prefill_tokens_per_second, work.multiply_adds, limits.multiply_adds_per_second);
+  r.contexts = measure_contexts(o, model, pool, work.bytes, limits.bytes_per_second);
   return r;
 }
 
@@ -244,7 +307,13 @@ nlohmann::ordered_json or_null(const std::optional<double>& value) {
 
 void print_json(const options& o, const std::vector<result>& results) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const result& r : results)
+  for (const result& r : results) {
+    nlohmann::ordered_json contexts = nlohmann::ordered_json::array();
+    for (const context_result& c : r.contexts)
+      contexts.push_back({{"positions", c.positions},
+                          {"decode_tokens_per_second", c.tokens_per_second},
+                          {"cache_bytes_per_token", c.cache_bytes_per_token},
+                          {"decode_of_bandwidth", or_null(c.of_bandwidth)}});
     list.push_back({{"model", o.shape.empty() ? o.model : o.shape},
                     {"format", r.format},
                     {"threads", r.threads},
@@ -254,7 +323,9 @@ void print_json(const options& o, const std::vector<result>& results) {
                     {"decode_of_bandwidth", or_null(r.decode_of_bandwidth)},
                     {"resident_megabytes", r.resident_megabytes},
                     {"file_megabytes", r.file_megabytes},
-                    {"load_ms", r.load_ms}});
+                    {"load_ms", r.load_ms},
+                    {"contexts", std::move(contexts)}});
+  }
   fmt::print("{}\n", list.dump(2));
 }
 
@@ -272,6 +343,15 @@ void print_table(const options& o, const std::vector<result>& results) {
                r.format, r.threads, r.prefill_tokens_per_second, percent(r.prefill_of_peak),
                r.decode_tokens_per_second, percent(r.decode_of_bandwidth), r.resident_megabytes,
                r.file_megabytes, r.load_ms);
+  if (o.contexts.empty()) return;
+  fmt::print("\nNew tokens behind positions that the cache ({}) holds\n", o.kv);
+  fmt::print("{:<10} {:>7} {:>9} {:>14} {:>14} {:>13}\n", "Format", "Threads", "Positions",
+             "Decode tok/s", "Cache MB/token", "of bandwidth");
+  for (const result& r : results)
+    for (const context_result& c : r.contexts)
+      fmt::print("{:<10} {:>7} {:>9} {:>14.1f} {:>14.1f} {:>13}\n", r.format, r.threads,
+                 c.positions, c.tokens_per_second, c.cache_bytes_per_token / 1e6,
+                 percent(c.of_bandwidth));
 }
 
 }  // namespace

@@ -446,6 +446,7 @@ class command_line {
         "bench", "Measure speed and memory of a model, or of a known shape with random weights",
         "  bitdistill bench --shape qwen3-0.6b\n"
         "  bitdistill bench --shape qwen3-1.7b --format base3,two_bit,f32 --threads 1,2 --json\n"
+        "  bitdistill bench --shape qwen3-0.6b --context 4096,16384 --kv int8 --new-tokens 16\n"
         "  bitdistill bench --model deployed");
     add_model(c, "Model folder or file *.gguf, which is run as it is stored");
     c->add_option("--shape", o.shape,
@@ -459,19 +460,12 @@ class command_line {
           {1, 1 << 20});
     whole(c, "--new-tokens", o.new_tokens, "Tokens that are made one by one, from an empty context",
           {1, 1 << 20});
-    c->add_option_function<std::vector<std::string>>(
-         "--threads",
-         [this](const std::vector<std::string>& texts) {
-           o.thread_counts.clear();
-           for (const auto& text : texts)
-             o.thread_counts.push_back(checked("--threads", [&] {
-               return whole_number(text, {1, most_threads});
-             }));
-         },
-         "Numbers of threads; each is measured")
-        ->type_name("N,...")
-        ->delimiter(',')
+    whole_list(c, "--threads", o.thread_counts, "Numbers of threads; each is measured",
+               {1, most_threads})
         ->default_str("1,2");
+    whole_list(c, "--context", o.contexts,
+               "Positions that the cache already holds; new tokens behind each are measured, too",
+               {1, 1 << 24});
     add_kv(c);
     c->add_flag("--json", o.json, "Print a JSON list of cases instead of a table");
   }
@@ -487,6 +481,21 @@ class command_line {
          what)
         ->type_name("N")
         ->default_str(std::to_string(value));
+  }
+  /// Adds an option that is a list of whole numbers.
+  CLI::Option* whole_list(CLI::App* c, const char* name, std::vector<std::size_t>& values,
+                          const char* what, whole_range range) {
+    return c
+        ->add_option_function<std::vector<std::string>>(
+            name,
+            [=, &values](const std::vector<std::string>& texts) {
+              values.clear();
+              for (const auto& text : texts)
+                values.push_back(checked(name, [&] { return whole_number(text, range); }));
+            },
+            what)
+        ->type_name("N,...")
+        ->delimiter(',');
   }
   /// Adds an option that is a number. What `value` holds is the default.
   void real(CLI::App* c, const char* name, double& value, const char* what, real_range range) {

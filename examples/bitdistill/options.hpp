@@ -37,6 +37,7 @@ struct options {
   std::size_t top_k = 0, max_tokens = 256, context = 2048, window = 512;
   std::size_t prompt_tokens = 512, new_tokens = 128, head_bits = 8;
   std::vector<std::size_t> thread_counts{1, 2};
+  std::vector<std::size_t> contexts;  ///< positions behind which bench measures new tokens
 
   // The options of serve.
   std::string host = "127.0.0.1", api_key, name;

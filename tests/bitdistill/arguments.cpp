@@ -132,6 +132,9 @@ TEST_CASE("a limit that the model does not have is refused rather than lowered")
                 "--window 65: the model reads at most 64 tokens");
   check_refused({"bench", "--model", model, "--threads", "1", "--prompt-tokens", "65"},
                 "--prompt-tokens 65: the model reads at most 64 tokens");
+  check_refused({"bench", "--model", model, "--threads", "1", "--prompt-tokens", "2",
+                 "--new-tokens", "5", "--context", "60"},
+                "--context 60: with 5 new tokens the model reads at most 64 tokens");
 }
 
 TEST_CASE("memory follows what an answer needs, not what is allowed") {

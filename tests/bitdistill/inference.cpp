@@ -118,6 +118,20 @@ TEST_CASE("exported models answer as the masters do") {
       CHECK((one.at(key).is_null() || one.at(key).get<double>() > 0));  // null: no loop measures it
   CHECK(cases[1].at("threads") == 2);
 
+  const auto behind = tern::parse_json(good({"bench", "--model", at("base3"), "--threads", "1",
+                                             "--prompt-tokens", "2", "--new-tokens", "3",
+                                             "--context", "20,9", "--kv", "int8", "--json"})
+                                           .out,
+                                       "bench")
+                          .at(0)
+                          .at("contexts");
+  REQUIRE(behind.size() == 2);
+  CHECK(behind[0].at("positions") == 9);
+  CHECK(behind[0].at("decode_tokens_per_second").get<double>() > 0);
+  // A token reads one position more than the one before it: 11 and 22 positions in the mean.
+  CHECK(2 * behind[0].at("cache_bytes_per_token").get<double>() ==
+        behind[1].at("cache_bytes_per_token").get<double>());
+
   refused({"export", "--model", masters, "--out", at("base3")}, "exists already");
   refused({"generate", "--model", at("base3"), "--prompt", ""}, "the prompt is empty");
   refused({"generate", "--model", masters, "--prompt", "a", "--top-p", "2"}, "--top-p");

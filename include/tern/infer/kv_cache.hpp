@@ -95,6 +95,17 @@ class kv_cache {
     return total;
   }
 
+  /// Bytes of keys, values and scales that one new token reads in all layers, where `positions` are
+  /// in its sequence, its own included.
+  [[nodiscard]] std::size_t bytes_read(std::size_t positions) const {
+    std::size_t rows = 0;
+    for (std::size_t l = 0; l < shape_.layers; ++l) {
+      const std::size_t window = shape_.window(l);
+      rows += 2 * shape_.kv_heads * (window == 0 ? positions : std::min(window, positions));
+    }
+    return rows * (row_bytes() + (storage_ == kv_storage::int8 ? sizeof(float) : 0));
+  }
+
   /// Throws config_error unless n more positions can be appended to the sequence at once.
   void require_room(std::size_t sequence, std::size_t n) const {
     const std::size_t now = this->length(sequence);

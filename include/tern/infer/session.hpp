@@ -47,6 +47,8 @@ class session {
 
   [[nodiscard]] Model& model() { return model_; }                 ///< the model it uses
   [[nodiscard]] const kv_cache& cache() const { return cache_; }  ///< cache of all sequences
+  /// The cache, for keys and values that do not come from this session, for example stored ones.
+  [[nodiscard]] kv_cache& cache() { return cache_; }
   /// Number of tokens that the sequence has. Throws config_error if there is no such sequence.
   [[nodiscard]] std::size_t length(std::size_t sequence = 0) const {
     return cache_.length(sequence);
