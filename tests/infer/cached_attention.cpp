@@ -1,6 +1,7 @@
 #include "tern/infer/cached_attention.hpp"
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "tern/core/thread_pool.hpp"
@@ -115,6 +116,59 @@ TEST_CASE("cached attention gives the same bits on any number of threads") {
   thread_pool pool(3);
   for (const std::size_t n : {1u, 90u})
     CHECK(cached(x, 20, kv_storage::f16, {n}) == cached(x, 20, kv_storage::f16, {n}, pool));
+}
+
+namespace {
+
+/// The results of the last of `positions` tokens over a cache of F16 that holds them all, with the
+/// definition's beside them.
+std::pair<std::vector<float>, std::vector<double>> last_of(std::size_t positions,
+                                                           executor_ref ex = {}) {
+  std::vector<float> k(positions * d), q(2 * d), y(q.size());
+  for (std::size_t i = 0; i < k.size(); ++i)
+    k[i] = from_f16(to_f16(std::sin(0.37f * static_cast<float>(i * i % 1021))));
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = 4 * std::cos(static_cast<float>(i));
+  kv_cache cache({.layers = 1,
+                  .kv_heads = 1,
+                  .head_dim = d,
+                  .capacity = positions,
+                  .chunk = positions,
+                  .windows = {}});
+  const matrix_view<const float> rows(k.data(), positions, d);
+  cache.append(0, 0, rows.row_block(0, positions - 1), rows.row_block(0, positions - 1));
+  cache.advance(0, positions - 1);
+  cache.append(0, 0, rows.row_block(positions - 1, 1), rows.row_block(positions - 1, 1));
+  arena scratch;
+  const cached_rows part{0, 0, 1};
+  cached_attention::forward({q.data(), 1, 2 * d}, cache, 0, {&part, 1}, {2, 1, d, 0},
+                            {y.data(), 1, 2 * d}, scratch, ex);
+  std::vector<double> expected(y.size());
+  for (std::size_t h = 0; h < 2; ++h) {
+    double sum = 0;
+    for (std::size_t j = 0; j < positions; ++j) {
+      double s = 0;
+      for (std::size_t c = 0; c < d; ++c) s += double{q[h * d + c]} * k[j * d + c];
+      const double weight = std::exp(s / std::sqrt(double{d}));
+      sum += weight;
+      for (std::size_t c = 0; c < d; ++c) expected[h * d + c] += weight * k[j * d + c];
+    }
+    for (std::size_t c = 0; c < d; ++c) expected[h * d + c] /= sum;
+  }
+  return {y, expected};
+}
+
+}  // namespace
+
+TEST_CASE("a token that sees thousands of positions is computed in spans of them") {
+  const std::size_t positions = GENERATE(1023u, 1024u, 1025u, 5000u);
+  INFO(positions << " positions");
+  const auto [y, expected] = last_of(positions);
+  CHECK(deviation(y, expected) < 2e-6);
+}
+
+TEST_CASE("spans of positions give the same bits on any number of threads") {
+  thread_pool pool(3);
+  CHECK(last_of(5000).first == last_of(5000, pool).first);
 }
 
 namespace {

@@ -8,9 +8,11 @@
 // Values take the same, with a register of sums for each query row and register of columns.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "tern/infer/kv_cache.hpp"
 #include "tern/isa/dispatch_table.hpp"
@@ -37,6 +39,7 @@ struct ops {
   }
   TERN_INLINE static void store(float* p, reg a) { std::memcpy(p, &a, sizeof a); }
   TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return a * b + c; }
+  TERN_INLINE static reg max(reg a, reg b) { return a > b ? a : b; }
   TERN_INLINE static void store_totals(float* p, reg a, reg b, reg c, reg d) {
     const reg all[] = {a, b, c, d};
     for (std::size_t i = 0; i < 4; ++i) p[i] = (all[i][0] + all[i][1]) + (all[i][2] + all[i][3]);
@@ -84,16 +87,19 @@ struct entry {
   /// y[r] = sum_j p[r][j] v[j], or y[r] += that sum.
   void (*mix)(const float* p, std::size_t p_stride, std::size_t rows, const stored_rows<E>& v,
               float* y, std::size_t y_stride, bool add) = nullptr;
+  /// Replaces n scores by exp(score - top), where top becomes the largest of them and of its value
+  /// before. Returns the sum of the new numbers. s has room for n rounded up to a multiple of 64.
+  float (*weigh)(float* s, std::size_t n, float& top) = nullptr;
 };
 
 /// The products of all levels.
 // clang-format off
 template <class E>
 inline constexpr isa::dispatch_table<entry<E>> products{
-    {isa::level::scalar, {portable::scores<E>, portable::mix<E>}},
+    {isa::level::scalar, {portable::scores<E>, portable::mix<E>, portable::weigh}},
 #if TERN_X86
-    {isa::level::avx2, {avx2::scores<E>, avx2::mix<E>}},
-    {isa::level::avx512bw, {avx512bw::scores<E>, avx512bw::mix<E>}},
+    {isa::level::avx2, {avx2::scores<E>, avx2::mix<E>, avx2::weigh}},
+    {isa::level::avx512bw, {avx512bw::scores<E>, avx512bw::mix<E>, avx512bw::weigh}},
 #endif
 };
 // clang-format on

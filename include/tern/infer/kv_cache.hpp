@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,19 +46,6 @@ struct stored_rows {
   std::size_t rows, cols;  ///< number of positions, and head_dim
   const float* scales;     ///< one for each row, or null if all are 1
 };
-
-/// Converts x to floats: to (rows, cols) = x.
-template <class E>
-void to_floats(const stored_rows<E>& x, float* to) {
-  if constexpr (std::same_as<E, float>)
-    std::copy_n(x.data, x.rows * x.cols, to);
-  else if constexpr (std::same_as<E, std::uint16_t>)
-    from_f16(x.data, to, x.rows * x.cols);
-  else
-    for (std::size_t i = 0; i < x.rows; ++i)
-      for (std::size_t c = 0; c < x.cols; ++c)
-        to[i * x.cols + c] = static_cast<float>(x.data[i * x.cols + c]) * x.scales[i];
-}
 
 class kv_cache {
  public:
@@ -153,21 +139,34 @@ class kv_cache {
     lengths_[sequence] = length;
   }
 
-  /// Calls f(at, stored_rows<E>) with the keys of a head for the positions first + at and
+  /// Calls f(at, keys, values) with stored_rows<E> of a head for the positions first + at and
   /// following, in order, until it got all of [first, first + n). There is one call, or two if the
   /// positions wrap around the end of a ring. Positions beyond length() are allowed if they have
   /// been appended.
   template <class F>
-  void visit_keys(std::size_t layer_index, std::size_t sequence, std::size_t head,
-                  std::size_t first, std::size_t n, F&& f) const {
-    visit(layers_[layer_index], sequence, head, first, n, 0, f);
-  }
-  /// Does the same with the values of a head.
-  template <class F>
-  void visit_values(std::size_t layer_index, std::size_t sequence, std::size_t head,
-                    std::size_t first, std::size_t n, F&& f) const {
+  void visit(std::size_t layer_index, std::size_t sequence, std::size_t head, std::size_t first,
+             std::size_t n, F&& f) const {
     const layer& l = layers_[layer_index];
-    visit(l, sequence, head, first, n, l.slots, f);
+    for (std::size_t at = 0; at < n;) {
+      const std::size_t row = index(l, sequence, head, first + at),
+                        piece = std::min(n - at, l.slots - (first + at) % l.slots);
+      const std::byte *const keys = l.data.data() + row * row_bytes(), *const values =
+                                                                           keys +
+                                                                           l.slots * row_bytes();
+      const auto pass = [&]<class E>(E, const float* scales) {
+        const auto rows = [&](const std::byte* data, const float* of_rows) {
+          return stored_rows<E>{reinterpret_cast<const E*>(data), piece, shape_.head_dim, of_rows};
+        };
+        f(at, rows(keys, scales), rows(values, scales == nullptr ? nullptr : scales + l.slots));
+      };
+      if (storage_ == kv_storage::f32)
+        pass(float{}, nullptr);
+      else if (storage_ == kv_storage::f16)
+        pass(std::uint16_t{}, nullptr);
+      else
+        pass(std::int8_t{}, l.scales.data() + row);
+      at += piece;
+    }
   }
 
  private:
@@ -202,26 +201,6 @@ class kv_cache {
       std::int32_t ignored = 0;
       absmax_int8{}.quantize<float>({from, 1, d}, {reinterpret_cast<std::int8_t*>(to), 1, d},
                                     {&l.scales[row], 1}, {&ignored, 1});
-    }
-  }
-
-  template <class F>
-  void visit(const layer& l, std::size_t sequence, std::size_t head, std::size_t first,
-             std::size_t n, std::size_t offset, F& f) const {
-    for (std::size_t at = 0; at < n;) {
-      const std::size_t row = index(l, sequence, head, first + at) + offset,
-                        piece = std::min(n - at, l.slots - (first + at) % l.slots);
-      const std::byte* const data = l.data.data() + row * row_bytes();
-      const auto pass = [&]<class E>(const E* rows, const float* scales) {
-        f(at, stored_rows<E>{rows, piece, shape_.head_dim, scales});
-      };
-      if (storage_ == kv_storage::f32)
-        pass(reinterpret_cast<const float*>(data), nullptr);
-      else if (storage_ == kv_storage::f16)
-        pass(reinterpret_cast<const std::uint16_t*>(data), nullptr);
-      else
-        pass(reinterpret_cast<const std::int8_t*>(data), l.scales.data() + row);
-      at += piece;
     }
   }
 

@@ -6,15 +6,23 @@
 //   most_rows   the largest number of query rows that are computed together
 //   sums        the number of registers for sums of values
 
-/// Loads n elements, at most a register, and zeros behind them. It also prefetches the same place
-/// of the next page, since processors by themselves do not read on past the end of a page.
+#include "tern/infer/generic/exponential.inl"
+
+/// Loads n elements, at most a register, and zeros behind them.
 template <class E>
 TERN_INLINE ops::reg load(const E* p, std::size_t n) {
-  __builtin_prefetch(p + 4096 / sizeof(E));
   if (n == ops::lanes) return ops::load(p);
   E part[ops::lanes] = {};
   std::memcpy(part, p, n * sizeof(E));
   return ops::load(part);
+}
+
+/// Does the same with elements of the cache. It also prefetches the same place of the next page,
+/// since processors by themselves do not read on past the end of a page.
+template <class E>
+TERN_INLINE ops::reg load_stored(const E* p, std::size_t n) {
+  __builtin_prefetch(p + 4096 / sizeof(E));
+  return load(p, n);
 }
 
 /// Adds the products of the next n columns, at most a register, of R rows of q and four of k.
@@ -23,7 +31,7 @@ TERN_INLINE void score_step(ops::reg (&sum)[R][4], const float* q, std::size_t q
                             const E* const (&k)[4], std::size_t c, std::size_t n) {
   ops::reg x[4];
 #pragma GCC unroll 4
-  for (std::size_t i = 0; i < 4; ++i) x[i] = load(k[i] + c, n);
+  for (std::size_t i = 0; i < 4; ++i) x[i] = load_stored(k[i] + c, n);
 #pragma GCC unroll 4
   for (std::size_t r = 0; r < R; ++r) {
     const ops::reg y = load(q + r * q_stride + c, n);
@@ -85,7 +93,7 @@ TERN_INLINE void mix_columns(const float* p, std::size_t p_stride, const stored_
     for (std::size_t r = 0; r < R; ++r) weight[r] = ops::fill(p[r * p_stride + j] * scale);
 #pragma GCC unroll 8
     for (std::size_t i = 0; i < C; ++i) {
-      const ops::reg value = load(x + i * ops::lanes, n);
+      const ops::reg value = load_stored(x + i * ops::lanes, n);
 #pragma GCC unroll 4
       for (std::size_t r = 0; r < R; ++r)
         sum[r][i] = ops::multiply_add(weight[r], value, sum[r][i]);
@@ -116,4 +124,36 @@ inline void mix(const float* p, std::size_t p_stride, std::size_t rows, const st
     if (c < v.cols) mix_columns<R, 1>(p, p_stride, v, c, v.cols - c, y, y_stride, add);
   }
   if constexpr (R > 1) mix<E, R / 2>(p, p_stride, rows, v, y, y_stride, add);
+}
+
+/// Replaces n scores by exp(score - top), where top becomes the largest of them and of its value
+/// before. Returns the sum of the new numbers. s has room for n rounded up to a multiple of 64.
+inline float weigh(float* s, std::size_t n, float& top) {
+  constexpr std::size_t parts = 4, step = parts * ops::lanes;
+  static_assert(64 % step == 0);
+  const std::size_t end = (n + step - 1) / step * step;
+  std::fill(s + n, s + end, -std::numeric_limits<float>::infinity());
+  ops::reg most[parts], sum[parts];
+#pragma GCC unroll 4
+  for (std::size_t k = 0; k < parts; ++k) most[k] = ops::fill(top), sum[k] = ops::fill(0);
+  for (std::size_t i = 0; i < end; i += step)
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < parts; ++k)
+      most[k] = ops::max(ops::load(s + i + k * ops::lanes), most[k]);
+  float each[ops::lanes];
+  ops::store(each, ops::max(ops::max(most[0], most[1]), ops::max(most[2], most[3])));
+  for (const float one : each) top = one > top ? one : top;
+  const ops::reg shift = ops::fill(top);
+  for (std::size_t i = 0; i < end; i += step)
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < parts; ++k) {
+      float* const at = s + i + k * ops::lanes;
+      const ops::reg p = exponential(ops::load(at) - shift);
+      sum[k] += p;
+      ops::store(at, p);
+    }
+  ops::store(each, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  float total = 0;
+  for (const float one : each) total += one;
+  return total;
 }

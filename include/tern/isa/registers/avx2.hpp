@@ -132,6 +132,8 @@ struct floats {
   }
   /// a b + c, rounded once.
   TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
+  /// The larger element in each place, and that of b where one is NaN.
+  TERN_INLINE static reg max(reg a, reg b) { return _mm256_max_ps(a, b); }
   /// Stores the sums of the elements of a, b, c and d to p[0] ... p[3].
   TERN_INLINE static void store_totals(float* p, reg a, reg b, reg c, reg d) {
     const reg four = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));

@@ -125,6 +125,8 @@ struct floats {
   }
   /// a b + c, rounded once.
   TERN_INLINE static reg multiply_add(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
+  /// The larger element in each place, and that of b where one is NaN.
+  TERN_INLINE static reg max(reg a, reg b) { return _mm512_maskz_max_ps(0xFFFF, a, b); }
   /// The sums of elements i and 8 + i.
   TERN_INLINE static __m256 add_halves(reg a) {
     return _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xFF, a, 0),
