@@ -44,7 +44,7 @@ void require_applicable_to_export(const options& o) {
 
 void require_applicable_to_bench(const options& o) {
   if (!o.model.empty())
-    refuse(o, {"--format", "--head-bits"},
+    refuse(o, {"--format", "--head-bits", "--out"},
            "applies only with --shape: a model is run as it is stored");
 }
 

@@ -290,13 +290,15 @@ std::vector<result> all_cases(const options& o) {
     return results;
   }
   for (const std::string& format : o.formats) {
-    const temporary_folder folder;
+    std::optional<temporary_folder> temporary;
+    if (o.out.empty()) temporary.emplace();
+    const fs::path folder = temporary ? temporary->path() : fs::path(o.out);
     {
       tern::thread_pool pool;
       auto model = random_model(o, format, pool);
-      tern::save_packed_model(model, folder.path(), dense_type(o));
+      tern::save_packed_model(model, folder, dense_type(o));
     }
-    add(folder.path(), format);
+    add(folder, format);
   }
   return results;
 }
@@ -359,6 +361,10 @@ void print_table(const options& o, const std::vector<result>& results) {
 void bench(const options& o) {
   if (o.shape.empty() == o.model.empty())
     throw tern::config_error("bench: expected either --shape NAME or --model FOLDER");
+  if (!o.out.empty() && o.formats.size() > 1)
+    throw tern::config_error("bench: --out keeps one model, expected a single --format");
+  if (!o.out.empty() && fs::exists(o.out))
+    throw tern::config_error("'" + o.out + "' exists already");
   const auto results = all_cases(o);
   o.json ? print_json(o, results) : print_table(o, results);
 }

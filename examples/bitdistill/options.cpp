@@ -456,6 +456,7 @@ class command_line {
                   "Ternary weights of the shape that share a scale: tensor, group:64 or group:128")
         ->check(CLI::IsMember({"tensor", "group:64", "group:128"}));
     add_packing(c, {"base3", "two_bit", "f32"})->delimiter(',');
+    c->add_option("--out", o.out, "Folder that keeps the model of the shape, which must be new");
     whole(c, "--prompt-tokens", o.prompt_tokens, "Tokens of the prompt, which are read at once",
           {1, 1 << 20});
     whole(c, "--new-tokens", o.new_tokens, "Tokens that are made one by one, from an empty context",
