@@ -681,6 +681,7 @@ class command_line {
 parsed parse_command_line(const std::vector<std::string>& arguments) {
   parsed result;
   command_line line(result.values);
+  result.values.words = arguments;
   try {
     for (std::size_t i = 0; i < arguments.size(); ++i)  // settings are JSON, which must be UTF-8
       if (tern::find_invalid_utf8(arguments[i]) != arguments[i].size())

@@ -12,8 +12,9 @@ namespace bitdistill {
 
 /// The values of all options. An option that is empty or absent was not given.
 struct options {
-  std::string command;          ///< the subcommand
-  std::set<std::string> given;  ///< names of the options that were given, such as "--model"
+  std::string command;             ///< the subcommand
+  std::vector<std::string> words;  ///< command line as it was given
+  std::set<std::string> given;     ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
   std::string data, prompt, answer, predictions, separator, pictures, tensorboard;
   std::vector<std::string> corpus, unlabelled, labels, label_words, set, end_tokens;

@@ -96,5 +96,7 @@ if(TARGET test_bitdistill)
   add_dependencies(test_bitdistill bitdistill test_faults)
   target_compile_definitions(test_bitdistill PRIVATE
     "BITDISTILL_PROGRAM=\"$<TARGET_FILE:bitdistill>\""
-    "BITDISTILL_FAULTS=\"$<TARGET_FILE:test_faults>\"")
+    "BITDISTILL_FAULTS=\"$<TARGET_FILE:test_faults>\""
+    # Launches ranks; empty where the program was built without MPI.
+    "BITDISTILL_MPIEXEC=\"$<$<TARGET_EXISTS:tern_mpi>:${MPIEXEC_EXECUTABLE}>\"")
 endif()
