@@ -9,6 +9,7 @@ namespace bitdistill {
 bool trains(const options& o);
 
 void train(const options& o);         ///< the commands that train
+void plan(const options& o);          ///< plan
 void tokenizer(const options& o);     ///< tokenizer
 void evaluate(const options& o);      ///< eval
 void inspect(const options& o);       ///< inspect

@@ -22,6 +22,7 @@ void dispatch(const bitdistill::options& o) {
   if (const std::size_t ranks = bitdistill::launched_ranks(); ranks > 1)
     throw tern::config_error(o.command + " runs in one process, but it was started as one of " +
                              std::to_string(ranks) + " ranks: leave out mpirun");
+  if (o.command == "plan") return bitdistill::plan(o);
   if (o.command == "tokenizer") return bitdistill::tokenizer(o);
   if (o.command == "eval") return bitdistill::evaluate(o);
   if (o.command == "inspect") return bitdistill::inspect(o);

@@ -21,6 +21,7 @@ struct options {
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;   ///< number of threads; 0: all of the machine
   std::size_t parallel = 1;  ///< stages of a grid that run at a time
+  std::size_t ranks = 1;     ///< number of ranks of plan
   std::size_t vocab_size = 4096;
   bool resume = false, fresh = false, quick = false, no_speed = false, ternary = false;
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize
