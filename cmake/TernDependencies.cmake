@@ -11,6 +11,7 @@ set(TERN_DEPENDENCY_nlohmann_json nlohmann_json::nlohmann_json 3.11 nlohmann-jso
 set(TERN_DEPENDENCY_ZLIB ZLIB::ZLIB 1.2 zlib1g-dev zlib zlib)
 set(TERN_DEPENDENCY_PCRE2 PCRE2::8BIT 10.40 libpcre2-dev pcre2 pcre2)
 set(TERN_DEPENDENCY_utf8proc utf8proc 2.7 libutf8proc-dev utf8proc utf8proc)
+set(TERN_DEPENDENCY_MPI MPI::MPI_CXX 3.0 libopenmpi-dev openmpi openmpi)
 set(TERN_DEPENDENCY_Catch2 Catch2::Catch2 2.13 catch2 catch2 catch2)
 set(TERN_DEPENDENCY_fmt fmt::fmt 9.1 libfmt-dev fmt fmt)
 set(TERN_DEPENDENCY_CLI11 CLI11::CLI11 2.1 libcli11-dev cli11 cli11)
@@ -58,6 +59,12 @@ function(tern_find name out_problem)
   if(name MATCHES "^(Threads|ZLIB)$")  # CMake itself has the find module
     find_package(${name} QUIET)
     set(version "${ZLIB_VERSION_STRING}")
+  elseif(name STREQUAL "MPI")
+    set(MPI_CXX_SKIP_MPICXX ON)
+    if(NOT CMAKE_CROSSCOMPILING)  # the compiler wrappers of this machine are for its own processor
+      find_package(MPI QUIET COMPONENTS CXX)
+    endif()
+    set(version "${MPI_CXX_VERSION}")
   else()
     if(name STREQUAL "xsimd")
       find_package(xtl QUIET CONFIG)  # Debian's xsimd links it without looking for it

@@ -5,7 +5,11 @@
 
 namespace bitdistill {
 
-void train(const options& o);         ///< demo, run, pretrain, finetune, distill
+/// Whether the command trains: demo, run, pretrain, finetune or distill.
+bool trains(const options& o);
+
+void train(const options& o);         ///< the commands that train
+void plan(const options& o);          ///< plan
 void tokenizer(const options& o);     ///< tokenizer
 void evaluate(const options& o);      ///< eval
 void inspect(const options& o);       ///< inspect

@@ -12,8 +12,8 @@
 
 namespace bitdistill {
 
-/// Prints version, command, seed, threads, kernels, model and stages of a run.
-void print_header(const settings& s, std::size_t threads);
+/// Prints version, command, seed, ranks, threads of a rank, kernels, model and stages of a run.
+void print_header(const settings& s, std::size_t threads, std::size_t ranks = 1);
 
 /// Shows the progress of a run on the standard output.
 class console : public tern::run_observer {

@@ -9,13 +9,20 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "standard_output.hpp"
 #include "stopped.hpp"
 #include "system.hpp"
+#include "tern/core/error.hpp"
 
 namespace {
 
 void dispatch(const bitdistill::options& o) {
+  if (bitdistill::trains(o)) return bitdistill::train(o);
+  if (const std::size_t ranks = bitdistill::launched_ranks(); ranks > 1)
+    throw tern::config_error(o.command + " runs in one process, but it was started as one of " +
+                             std::to_string(ranks) + " ranks: leave out mpirun");
+  if (o.command == "plan") return bitdistill::plan(o);
   if (o.command == "tokenizer") return bitdistill::tokenizer(o);
   if (o.command == "eval") return bitdistill::evaluate(o);
   if (o.command == "inspect") return bitdistill::inspect(o);
@@ -26,8 +33,7 @@ void dispatch(const bitdistill::options& o) {
   if (o.command == "export") return bitdistill::export_model(o);
   if (o.command == "report") return bitdistill::report(o);
   if (o.command == "watch") return bitdistill::watch(o);
-  if (o.command == "serve") return bitdistill::serve(o);
-  bitdistill::train(o);
+  bitdistill::serve(o);
 }
 
 int fail(const char* what) {
@@ -46,6 +52,8 @@ int main(int argc, char** argv) {
     if (!line.exit_code) dispatch(line.values);
     bitdistill::require_output();
     return line.exit_code.value_or(0);
+  } catch (const bitdistill::said_by_rank_0& e) {
+    return e.exit_code;
   } catch (const bitdistill::stopped& e) {
     bitdistill::say(std::string("bitdistill: ") + e.what());
     return 130;

@@ -46,6 +46,7 @@ class command_line {
     app.footer("Each subcommand has its own --help with examples.");
     add_demo();
     add_run();
+    add_plan();
     add_tokenizer();
     add_pretrain();
     add_finetune();
@@ -134,6 +135,19 @@ class command_line {
           {1, most_threads});
     add_settings(c);
     add_resume(c);
+  }
+
+  void add_plan() {
+    auto* c = subcommand(
+        "plan", "Say what a run will take: memory by part, time of a step, speed, total time",
+        "  bitdistill plan --recipe few-tokens --model SmolLM2-135M --task sst2\n"
+        "  bitdistill plan --recipe text --task sst2 --set stages.parts=8 --ranks 8");
+    add_task(c);
+    add_model(c, "Folder or file *.gguf of the pretrained model that the run starts from");
+    add_new_model(c);
+    whole(c, "--ranks", o.ranks, "Number of ranks of the run", {1, 1 << 16});
+    add_machine(c);
+    add_settings(c);
   }
 
   void add_tokenizer() {
@@ -691,6 +705,7 @@ class command_line {
 parsed parse_command_line(const std::vector<std::string>& arguments) {
   parsed result;
   command_line line(result.values);
+  result.values.words = arguments;
   try {
     for (std::size_t i = 0; i < arguments.size(); ++i)  // settings are JSON, which must be UTF-8
       if (tern::find_invalid_utf8(arguments[i]) != arguments[i].size())

@@ -12,14 +12,16 @@ namespace bitdistill {
 
 /// The values of all options. An option that is empty or absent was not given.
 struct options {
-  std::string command;          ///< the subcommand
-  std::set<std::string> given;  ///< names of the options that were given, such as "--model"
+  std::string command;             ///< the subcommand
+  std::vector<std::string> words;  ///< command line as it was given
+  std::set<std::string> given;     ///< names of the options that were given, such as "--model"
   std::string out, task, model, teacher, tokenizer, config, recipe, print_recipe;
   std::string data, prompt, answer, predictions, separator, pictures, tensorboard;
   std::vector<std::string> corpus, unlabelled, labels, label_words, set, end_tokens;
   std::optional<std::uint64_t> seed;
   std::size_t threads = 0;   ///< number of threads; 0: all of the machine
   std::size_t parallel = 1;  ///< stages of a grid that run at a time
+  std::size_t ranks = 1;     ///< number of ranks of plan
   std::size_t vocab_size = 4096;
   bool resume = false, fresh = false, quick = false, no_speed = false, ternary = false;
   std::string scale = "row", sub_ln = "none";  ///< scales and norms of quantize

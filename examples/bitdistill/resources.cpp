@@ -30,15 +30,20 @@ void require_disk(const fs::path& path, std::size_t bytes, const std::string& wh
   if (!error) require(space.available, bytes, "the disk of '" + path.string() + "'", what);
 }
 
-void require_memory(std::size_t bytes, const std::string& what) {
+std::size_t available_memory() {
   std::ifstream file("/proc/meminfo");  // where there is no such file, nothing is known
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
     std::string key;
     std::size_t kilobytes = 0;
-    if (words >> key >> kilobytes && key == "MemAvailable:")
-      require(1024 * kilobytes, bytes, "this machine", what);
+    if (words >> key >> kilobytes && key == "MemAvailable:") return 1024 * kilobytes;
   }
+  return 0;
+}
+
+void require_memory(std::size_t bytes, const std::string& what) {
+  if (const std::size_t free = available_memory(); free > 0)
+    require(free, bytes, "this machine", what);
 }
 
 }  // namespace bitdistill

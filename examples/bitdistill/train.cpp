@@ -4,20 +4,32 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
 
 #include "commands.hpp"
 #include "console.hpp"
 #include "format.hpp"
 #include "grid/grid.hpp"
 #include "known_shape.hpp"
+#include "ranks.hpp"
 #include "recipes.hpp"
 #include "run_input.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
+#include "standard_output.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
+#include "tern/checkpoint/load_config.hpp"
+#include "tern/core/mapped_file.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/io/checksum.hpp"
+#include "tern/isa/level.hpp"
 #include "tern/recipe/pipeline.hpp"
+#include "tern/recipe/recipe_file.hpp"
+#include "tern/train/together.hpp"
 
 namespace bitdistill {
 namespace {
@@ -110,38 +122,145 @@ void finish(const tern::run_directory& directory, const settings& s,
   fmt::print("to train on: {}\n", directory.stage(s.recipe.stages.back().name).string());
 }
 
-}  // namespace
+/// What a rank must have in common with rank 0: the program with its options, and the kernels,
+/// since others round otherwise. The number of threads may differ.
+void require_same_program(tern::reducer& ranks, const options& o) {
+  if (ranks.ranks() == 1) return;
+  std::string program = fmt::format("{}.{}.{}", TERN_VERSION_MAJOR, TERN_VERSION_MINOR,
+                                    TERN_VERSION_PATCH),
+              words;
+  together(ranks, [&] {
+    const fs::path self = "/proc/self/exe";
+    if (!fs::exists(self)) return;  // not on Linux: the version must do
+    tern::checksum sum;
+    sum.update(tern::mapped_file(self).bytes());
+    program += " " + std::to_string(sum.value());
+  });
+  for (std::size_t i = 0; i < o.words.size(); ++i) {
+    if (o.words[i] == "--threads")
+      ++i;
+    else if (!o.words[i].starts_with("--threads="))
+      words += o.words[i] + '\n';
+  }
+  require_same(ranks, "version or build of the program", program);
+  require_same(ranks, "kernels (TERN_ISA)", std::string(tern::isa::name(tern::isa::active())));
+  require_same(ranks, "command-line options", words);
+}
 
-void train(const options& given) {
-  if (!given.print_recipe.empty()) return fmt::print("{}", recipe_text(given.print_recipe));
-  if (given.out.empty()) throw tern::config_error("--out is required");
-  options o = given;
-  const tern::recipe_file file = make_recipe_file(o);
-  if (has_grid(file)) return run_grid(o, file);
-  if (o.has("--parallel"))
-    throw tern::config_error("--parallel applies only to a grid, which the recipe is not");
-  settings s = make_settings(o, file);
-  require_free(o, s);
-  require_consistent(s);
-  if (o.fresh) require_outside(o.out, s);
+/// The settings of the run, which rank 0 makes and checks; the others get them from there.
+settings settings_of_ranks(const options& o, tern::reducer& ranks) {
+  settings s;
+  std::string text;
+  together(ranks, [&] {
+    if (ranks.rank() != 0) return;
+    s = make_settings(o);
+    require_free(o, s);
+    require_consistent(s);
+    if (o.fresh) require_outside(o.out, s);
+    text = nlohmann::json{{"model", s.model}, {"recipe", tern::write_fields(s.recipe)}}.dump();
+  });
+  tern::broadcast_text(ranks, text);
+  together(ranks, [&] {
+    if (ranks.rank() == 0) return;
+    const auto sent = tern::parse_json(text, "rank 0");
+    s.command = o.command;
+    s.model = sent.at("model").get<std::string>();
+    s.recipe = tern::read_recipe({sent.at("recipe"), "rank 0"});
+    if (!s.model.empty()) s.recipe.model = tern::load_config(s.model);
+  });
+  return s;
+}
+
+/// The number of threads of this rank. Ranks of one machine share its processors evenly.
+std::size_t threads_of(const options& o, const tern::reducer& ranks) {
+  if (o.threads != 0 || ranks.ranks() == 1) return o.threads;
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency() / ranks.ranks_here());
+}
+
+/// The observer of a rank that shows nothing.
+struct silent : tern::run_observer {
+  bool stop_requested() override { return bitdistill::stop_requested(); }
+};
+
+void train_on(const options& o, tern::reducer& ranks) {
+  const bool leads = ranks.rank() == 0;
+  require_same_program(ranks, o);
+  settings s = settings_of_ranks(o, ranks);
   const auto config = to_json(s);
-  tern::thread_pool pool(o.threads);
-  const run_input input = read_input(s, pool);
-  if (o.fresh) remove_run(o.out);
-  tern::run_directory directory(o.out, config);
-  input.text.tokenizer->save(directory.path() / "tokenizer.json");
-  print_header(s, pool.threads());
-  if (input.data.task.classifies()) fmt::print("  {}\n", label_text(input.data.task));
-  session show(directory, input.text);
+  std::optional<tern::thread_pool> pool;
+  std::optional<run_input> input;
+  std::optional<tern::run_directory> directory;
+  together(ranks, [&] {
+    pool.emplace(threads_of(o, ranks));
+    input.emplace(read_input(s, *pool));
+  });
+  together(ranks, [&] {
+    if (!leads) return;
+    if (o.fresh) remove_run(o.out);
+    directory.emplace(o.out, config);
+    input->text.tokenizer->save(directory->path() / "tokenizer.json");
+    print_header(s, pool->threads(), ranks.ranks());
+    if (input->data.task.classifies()) fmt::print("  {}\n", label_text(input->data.task));
+  });
+  std::unique_ptr<tern::run_observer> show;
+  if (leads)
+    show = std::make_unique<session>(*directory, input->text);
+  else
+    show = std::make_unique<silent>();
   catch_signals();
   try {
-    tern::pipeline<> pipeline(s.recipe, input.data, *input.text.tokenizer, directory, show, pool);
-    finish(directory, s, pipeline.run());
-    if (o.command == "demo" && !o.no_speed)
-      fmt::print("{}\n", speed_beside_f32(pool, pool.threads()));
+    tern::pipeline<> pipeline(s.recipe, input->data, *input->text.tokenizer,
+                              directory ? &*directory : nullptr, *show, *pool, ranks);
+    const auto rows = pipeline.run();
+    together(ranks, [&] {
+      if (!leads) return;
+      finish(*directory, s, rows);
+      if (o.command == "demo" && !o.no_speed)
+        fmt::print("{}\n", speed_beside_f32(*pool, pool->threads()));
+    });
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: bitdistill " + o.command + " --out " +
                   o.out + (o.command == "demo" ? " (and the same options)" : " --resume"));
+  }
+}
+
+}  // namespace
+
+bool trains(const options& o) {
+  for (const char* command : {"demo", "run", "pretrain", "finetune", "distill"})
+    if (o.command == command) return true;
+  return false;
+}
+
+void train(const options& o) {
+  if (!o.print_recipe.empty()) return fmt::print("{}", recipe_text(o.print_recipe));
+  if (o.out.empty()) throw tern::config_error("--out is required");
+  const auto ranks = connect_ranks();
+  if (ranks->ranks() == 1) {
+    options changed = o;
+    const tern::recipe_file file = make_recipe_file(changed);
+    if (has_grid(file)) return run_grid(changed, file);
+    if (o.has("--parallel"))
+      throw tern::config_error("--parallel applies only to a grid, which the recipe is not");
+    return train_on(o, *ranks);
+  }
+  // Launchers kill the other ranks when the first one has ended with an error. So rank 0 says the
+  // error before the ranks part.
+  const auto end = [&](int code, const std::string& text) {
+    std::fflush(stdout);
+    if (ranks->rank() == 0) say("bitdistill: " + text);
+    throw said_by_rank_0(code);
+  };
+  try {
+    train_on(o, *ranks);
+  } catch (const stopped& e) {  // on every rank
+    end(130, e.what());
+  } catch (const tern::rank_error& e) {  // on every rank
+    end(2, std::string("error: ") + e.what());
+  } catch (const std::exception& e) {  // on this rank alone
+    std::fflush(stdout);
+    say("bitdistill: error: " + ranks->name() + ": " + e.what());
+    ranks->abandon();
   }
 }
 

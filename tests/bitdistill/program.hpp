@@ -41,9 +41,10 @@ inline int wait_for(pid_t child) {
   return code_of(status);
 }
 
-/// Turns this process into the program. `environment` holds "NAME=value" for variables to set and
+/// Turns this process into a program. `environment` holds "NAME=value" for variables to set and
 /// "NAME" for variables to unset.
-[[noreturn]] inline void become_program(const words& arguments, const words& environment) {
+[[noreturn]] inline void become_program(const words& arguments, const words& environment,
+                                        const char* program = BITDISTILL_PROGRAM) {
   ::signal(SIGINT, SIG_DFL);
   for (const auto& entry : environment) {
     const auto equals = entry.find('=');
@@ -52,18 +53,20 @@ inline int wait_for(pid_t child) {
     else
       ::setenv(entry.substr(0, equals).c_str(), entry.substr(equals + 1).c_str(), 1);
   }
-  std::vector<char*> argv{const_cast<char*>(BITDISTILL_PROGRAM)};
+  std::vector<char*> argv{const_cast<char*>(program)};
   for (const auto& word : arguments) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  ::execv(BITDISTILL_PROGRAM, argv.data());
+  ::execv(program, argv.data());
   ::_exit(127);
 }
 
 /// Runs the program to its end, in the directory where one is given. Its standard output goes into
-/// the file `output` where one is given, and its standard input is the file `input`.
+/// the file `output` where one is given, and its standard input is the file `input`. `program` is
+/// another program to run.
 inline outcome run_bitdistill(const words& arguments, const words& environment = {},
                               const fs::path& directory = {}, const char* output = nullptr,
-                              const char* input = nullptr) {
+                              const char* input = nullptr,
+                              const char* program = BITDISTILL_PROGRAM) {
   std::array<int, 2> out{}, err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0)
     throw std::runtime_error("pipe2 failed");
@@ -73,7 +76,7 @@ inline outcome run_bitdistill(const words& arguments, const words& environment =
     ::dup2(err[1], 2);
     if (input != nullptr) ::dup2(::open(input, O_RDONLY), 0);
     if (!directory.empty() && ::chdir(directory.c_str()) != 0) ::_exit(127);
-    become_program(arguments, environment);
+    become_program(arguments, environment, program);
   }
   ::close(out[1]);
   ::close(err[1]);

@@ -19,6 +19,9 @@ endif()
 if(NOT TARGET tern_torch)
   list(REMOVE_ITEM headers tern/adapt/torch.hpp)
 endif()
+if(NOT TARGET tern_mpi)
+  list(FILTER headers EXCLUDE REGEX "^tern/mpi/")
+endif()
 # Half of the headers share a unit with another one, because parsing them is what costs time: a header
 # may follow one that it includes itself, for it then sees no more than what it includes. So each unit
 # is a chain, in which each header includes the one before it, and each header is in one chain.
@@ -62,7 +65,7 @@ list(JOIN includes "" all)
 file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/headers/all.cpp" CONTENT "${all}" @ONLY)
 list(APPEND units "${CMAKE_CURRENT_BINARY_DIR}/headers/all.cpp")
 add_executable(test_headers headers/main.cxx ${units})
-target_link_libraries(test_headers PRIVATE tern::train tern_own_build ${adapted}
+target_link_libraries(test_headers PRIVATE tern::train $<TARGET_NAME_IF_EXISTS:tern_mpi> tern_own_build ${adapted}
                                            $<TARGET_NAME_IF_EXISTS:tern_torch>)
 target_compile_options(test_headers PRIVATE -O0 -g0)
 add_test(NAME headers COMMAND test_headers)

@@ -94,7 +94,12 @@ if(TARGET test_bitdistill)
   add_library(test_faults MODULE bitdistill/faults/faults.cpp)
   target_link_libraries(test_faults PRIVATE tern_own_build)
   add_dependencies(test_bitdistill bitdistill test_faults)
+  set(launcher "")  # of ranks; empty where there is none, or the program was built without MPI
+  if(TARGET tern_mpi AND MPIEXEC_EXECUTABLE)
+    set(launcher "${MPIEXEC_EXECUTABLE}")
+  endif()
   target_compile_definitions(test_bitdistill PRIVATE
     "BITDISTILL_PROGRAM=\"$<TARGET_FILE:bitdistill>\""
-    "BITDISTILL_FAULTS=\"$<TARGET_FILE:test_faults>\"")
+    "BITDISTILL_FAULTS=\"$<TARGET_FILE:test_faults>\""
+    "BITDISTILL_MPIEXEC=\"${launcher}\"")
 endif()

@@ -11,7 +11,7 @@ set(floors
     "gguf 4 io" "data 4 train" "nn 4 tern"
     "distill 5 tern" "model 5 tern"
     "calibrate 6 train" "train 6 tern" "checkpoint 6 train" "infer 6 tern"
-    "recipe 7 train")
+    "recipe 7 train" "mpi 7 mpi")
 foreach(line IN LISTS floors)
   string(REGEX MATCH "([a-z]+) ([0-9]) ([a-z]+)" line "${line}")
   set(floor_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
@@ -25,12 +25,14 @@ set(links_tern tern)
 set(links_io io tern)
 set(links_text text io tern)
 set(links_train train text io tern)
+set(links_mpi mpi tern)
 set(outside_Eigen adapt)
 set(outside_xsimd core)
 set(outside_nlohmann json io text data recipe)
 set(outside_zlib io)
 set(outside_pcre2 text)
 set(outside_utf8proc text)
+set(outside_mpi mpi)
 set(outside_fmt "")
 set(outside_CLI "")
 

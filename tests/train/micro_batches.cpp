@@ -49,6 +49,7 @@ uneven_step step_of(const loss_options& losses, std::size_t micro_batches) {
       make_objective<double>(losses, {2, 2}));
   tape<double> t;
   t.begin_step({0, micro_batches});
+  loss.begin_step(t, {micro_batches});
   uneven_step result;
   const double share = 1 / static_cast<double>(micro_batches);
   for (std::size_t i = 0; i < micro_batches; ++i) {

@@ -52,17 +52,28 @@ struct faulty_stage {
     training.emplace(student, plan);
   }
 
-  step_report advance(fault f) {
-    return training->advance([&](tape<double>& t, std::size_t micro) {
-      recorded_loss recorded = (*loss)(t, micro);
+  step_report advance(fault f) { return training->advance(faulty_loss{*this, f}); }
+
+  /// The loss with that fault.
+  struct faulty_loss {
+    faulty_stage& stage;
+    fault f;
+
+    void begin_step(tape<double>& t, const step_deal& deal, reducer& ranks) {
+      stage.loss->begin_step(t, deal, ranks);
+    }
+    recorded_loss operator()(tape<double>& t, std::size_t micro) {
+      recorded_loss recorded = (*stage.loss)(t, micro);
       if (micro != 1) return recorded;
       if (f == fault::loss) recorded.loss.total = std::numeric_limits<double>::quiet_NaN();
       if (f == fault::gradient)
-        t.record([this] { student.head().grad(0, 0) = std::numeric_limits<double>::infinity(); });
+        t.record([&s = stage.student] {
+          s.head().grad(0, 0) = std::numeric_limits<double>::infinity();
+        });
       if (f == fault::exception) throw std::logic_error("no data");
       return recorded;
-    });
-  }
+    }
+  };
 };
 
 struct one_parameter {

@@ -40,6 +40,7 @@ class arena {
   /// A position of the arena that rewind() can return to.
   struct position {
     std::size_t chunk = 0, used = 0;  ///< index of the chunk, and bytes of it in use
+    std::size_t total = 0;            ///< bytes that are in use in all chunks
   };
   /// Returns the current position, which rewind() takes.
   [[nodiscard]] position mark() const { return at_; }
@@ -49,6 +50,8 @@ class arena {
   void rewind() { at_ = {}; }
 
   [[nodiscard]] std::size_t system_allocations() const { return chunks_.size(); }  ///< chunks taken
+  /// The most bytes that were in use at once. What the arena holds beyond that was never touched.
+  [[nodiscard]] std::size_t peak() const { return peak_; }
   /// Bytes that the arena holds.
   [[nodiscard]] std::size_t capacity() const {
     std::size_t total = 0;
@@ -68,7 +71,7 @@ class arena {
   void* bytes(std::size_t n) {
     n = (n + alignment - 1) / alignment * alignment;
     while (at_.chunk < chunks_.size() && at_.used + n > chunks_[at_.chunk].size)
-      at_ = {at_.chunk + 1, 0};
+      at_ = {at_.chunk + 1, 0, at_.total};
     if (at_.chunk == chunks_.size()) {
       const std::size_t size = std::max({n, first_, capacity()});
       chunks_.push_back({std::unique_ptr<std::byte, release>(static_cast<std::byte*>(
@@ -77,12 +80,15 @@ class arena {
     }
     std::byte* p = chunks_[at_.chunk].memory.get() + at_.used;
     at_.used += n;
+    at_.total += n;
+    peak_ = std::max(peak_, at_.total);
     return p;
   }
 
   std::size_t first_;
   std::vector<chunk> chunks_;
   position at_;
+  std::size_t peak_ = 0;
 };
 
 /// Rewinds an arena at the end of a scope, which frees the temporaries of one op.

@@ -117,6 +117,7 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
     for (const char* key : {"name", "like", "row", "marks", "log_every", "save_every",
                             "teacher_cache", "from", "teacher"})
       text.erase(key);
+    if (s.parts == 1) text.erase("parts");  // as in runs from before there were parts
     const nlohmann::json made = {
         {"stage", std::move(text)},
         {"from", origin(s.from)},

@@ -1,6 +1,7 @@
 // Runs the stages of a recipe in a run directory. A run that was killed at any moment can be
 // continued: a finished stage whose fingerprint is unchanged is skipped, a stage that is under way
-// goes on from its last state, and a stage that is missing or has changed is trained.
+// goes on from its last state, and a stage that is missing or has changed is trained. Several ranks
+// share the steps of stages; rank 0 alone does everything else.
 #pragma once
 
 #include <algorithm>
@@ -30,10 +31,13 @@
 #include "tern/recipe/recipe.hpp"
 #include "tern/recipe/result_row.hpp"
 #include "tern/recipe/run_directory.hpp"
+#include "tern/recipe/share_model.hpp"
 #include "tern/recipe/stage_examples.hpp"
 #include "tern/recipe/stage_loss.hpp"
 #include "tern/recipe/task_data.hpp"
 #include "tern/recipe/training_state.hpp"
+#include "tern/train/reducer.hpp"
+#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -72,15 +76,28 @@ class pipeline {
   /// io_error where a model that a stage names cannot be read.
   pipeline(const recipe& r, const task_data& data, const bpe_tokenizer& tokenizer,
            run_directory& directory, run_observer& observer, executor_ref ex = {})
+      : pipeline(r, data, tokenizer, &directory, observer, ex, one_rank()) {}
+
+  /// The same for a rank of several, which all have the same recipe and data. Rank 0 has the
+  /// directory, and its observer sees the run. The others have none, and of their observers only
+  /// stop_requested() is called. Where a rank fails, every rank throws rank_error.
+  pipeline(const recipe& r, const task_data& data, const bpe_tokenizer& tokenizer,
+           run_directory* directory, run_observer& observer, executor_ref ex, reducer& ranks)
       : recipe_((validate(r), r)),
         data_(data),
         tokenizer_(tokenizer),
         directory_(directory),
         observer_(observer),
         ex_(ex),
-        fingerprints_(stage_fingerprints(r, data)) {}
+        ranks_(ranks) {
+    together(ranks_, [&] { fingerprints_ = stage_fingerprints(r, data); });
+    for (const stage& s : r.stages)
+      require_same(ranks_, "settings, models or data of stage " + s.name,
+                   fingerprints_.at(s.name).dump());
+  }
 
-  /// Runs every stage that is missing or changed and returns the rows of the table.
+  /// Runs every stage that is missing or changed and returns the rows of the table; other ranks
+  /// than rank 0 return none.
   std::vector<result_row> run() {
     std::vector<result_row> rows;
     for (const stage& s : recipe_.stages)
@@ -89,22 +106,47 @@ class pipeline {
   }
 
   /// Runs a stage of the recipe where it is missing or changed. The stages that it starts and
-  /// learns from must be finished. Returns its row; nothing where the table has none.
+  /// learns from must be finished. Returns its row; nothing where the table has none, and on other
+  /// ranks than rank 0.
   std::optional<result_row> run(const stage& s) {
-    if (is_finished(s))
-      skip(s);
-    else
-      train(s);
-    if (s.row.empty()) return {};
-    result_row row = measure(s);
-    observer_.on_result(s, row);
+    bool finished = false;
+    lead([&] {
+      finished = is_finished(s);
+      if (finished) skip(s);
+    });
+    if (!any_rank(ranks_, finished)) train(s);
+    std::optional<result_row> row;
+    if (s.row.empty()) return row;
+    lead([&] {
+      row = measure(s);
+      observer_.on_result(s, *row);
+    });
     return row;
   }
 
  private:
+  /// Calls f() on rank 0 while the others wait. Every rank throws where f() does.
+  template <class F>
+  void lead(F&& f) {
+    std::string stop;
+    together(ranks_, [&] {
+      if (ranks_.rank() != 0) return;
+      try {
+        f();
+      } catch (const interrupted& e) {
+        stop = e.what();
+      }
+    });
+    broadcast_text(ranks_, stop);
+    if (!stop.empty()) throw interrupted(stop);
+  }
+
+  /// The directory, which only rank 0 has.
+  [[nodiscard]] run_directory& directory() const { return *directory_; }
+
   /// Whether a stage is finished and unchanged.
   bool is_finished(const stage& s) {
-    const auto found = directory_.finished(s.name);
+    const auto found = directory().finished(s.name);
     if (!found) return false;
     const std::string difference = first_difference(*found, fingerprints_.at(s.name));
     if (difference.empty()) return true;
@@ -113,7 +155,7 @@ class pipeline {
   }
 
   [[nodiscard]] std::filesystem::path weights_of(const std::string& origin) const {
-    return is_model_path(origin) ? std::filesystem::path(origin) : directory_.stage(origin);
+    return is_model_path(origin) ? std::filesystem::path(origin) : directory().stage(origin);
   }
 
   /// The model from which the first step of a stage starts.
@@ -144,7 +186,7 @@ class pipeline {
         model,
         calibration_tokens(data_.stream, stage_examples(s, data_.train.examples, data_.unlabelled),
                            *s.edits.calibrate, model.config().vocab_size, s.seed),
-        calibration_options_of(s.edits), directory_.calibration(s.name),
+        calibration_options_of(s.edits), directory().calibration(s.name),
         fingerprints_.at(s.name).dump(),
         [&](const layer_calibration& report, std::size_t layers, bool restored) {
           observer_.on_layer(s, report, layers);
@@ -157,37 +199,58 @@ class pipeline {
 
   std::unique_ptr<batch_source> batches_of(const stage& s,
                                            std::span<const token_example> examples) const {
+    const std::size_t sequences = sequences_of_micro_batch(s);
     if (s.data == stage_data::corpus)
-      return std::make_unique<corpus_batches>(data_.stream, s.sequences, s.length, s.seed,
+      return std::make_unique<corpus_batches>(data_.stream, sequences, s.length, s.seed,
                                               data_.separator);
-    return std::make_unique<example_batches>(examples, s.sequences, s.seed,
-                                             s.sort_by_length ? s.accumulate : 1);
+    return std::make_unique<example_batches>(examples, sequences, s.seed,
+                                             s.sort_by_length ? micro_batches_of_step(s) : 1);
   }
 
   void train(const stage& s) {
-    directory_.forget(s.name);
-    Model model = start_of(s);
-    if (s.steps > 0) train_steps(s, model);
-    directory_.write_fingerprint(s.name, fingerprints_.at(s.name));
-    save_model(model, directory_.stage(s.name), storage::master);
-    remove_state(s);
-    observer_.on_end(s);
+    std::optional<Model> model;
+    lead([&] {
+      directory().forget(s.name);
+      model.emplace(start_of(s));
+    });
+    share_model(ranks_, model);
+    if (s.steps > 0) train_steps(s, *model);
+    lead([&] {
+      directory().write_fingerprint(s.name, fingerprints_.at(s.name));
+      save_model(*model, directory().stage(s.name), storage::master);
+      remove_state(s);
+      observer_.on_end(s);
+    });
+  }
+
+  /// The teacher of a stage, on every rank.
+  std::optional<Model> teacher_of(const stage& s) {
+    std::optional<Model> teacher;
+    if (s.teacher.empty()) return teacher;
+    const bool of_user = is_model_path(s.teacher);  // every rank can read it, and it may be packed
+    together(ranks_, [&] {
+      if (of_user || ranks_.rank() == 0) teacher.emplace(load_model<Model>(weights_of(s.teacher)));
+    });
+    if (!of_user) share_model(ranks_, teacher);
+    return teacher;
   }
 
   void train_steps(const stage& s, Model& model) {
-    std::optional<Model> teacher;
+    std::optional<Model> teacher = teacher_of(s);
     layer_counts layers{model.config().num_hidden_layers, 0};
-    if (!s.teacher.empty()) {
-      teacher.emplace(load_model<Model>(weights_of(s.teacher)));
-      layers.teacher = teacher->config().num_hidden_layers;
-    }
+    if (teacher) layers.teacher = teacher->config().num_hidden_layers;
     std::vector<token_example> examples;
-    if (s.data == stage_data::task)
-      examples = stage_examples(s, data_.train.examples, data_.unlabelled);
-    stage_loss<Model> loss(model, teacher ? &*teacher : nullptr, batches_of(s, examples),
-                           make_objective<T>(s.losses, layers), ex_);
-    if (loss.teacher() != nullptr) keep_teacher(s, examples, *loss.teacher());
-    advance(s, model, loss);
+    std::optional<stage_loss<Model>> loss;
+    together(ranks_, [&] {
+      if (s.data == stage_data::task)
+        examples = stage_examples(s, data_.train.examples, data_.unlabelled);
+      loss.emplace(model, teacher ? &*teacher : nullptr, batches_of(s, examples),
+                   make_objective<T>(s.losses, layers), ex_);
+    });
+    lead([&] {
+      if (loss->teacher() != nullptr) keep_teacher(s, examples, *loss->teacher());
+    });
+    advance(s, model, *loss);
   }
 
   /// Gives the teacher a cache where the stage sees examples of the task again.
@@ -199,7 +262,7 @@ class pipeline {
     std::vector<std::size_t> sizes;
     for (const token_example& e : examples)
       sizes.push_back(teacher.record_size(e.tokens.size() - 1));
-    const auto file = directory_.teacher_cache(s.name);
+    const auto file = directory().teacher_cache(s.name);
     std::error_code unknown;
     const auto disk = std::filesystem::space(file.parent_path(), unknown);
     std::uint64_t limit = std::uint64_t{s.teacher_cache} << 20;
@@ -211,21 +274,27 @@ class pipeline {
 
   /// Does the steps of a stage, beginning at its saved state where that is of the same stage.
   void advance(const stage& s, Model& model, stage_loss<Model>& loss) {
-    const auto file = directory_.state(s.name);
     const state_identity identity{s.name, fingerprints_.at(s.name).dump()};
     trainer<Model> t(model, trainer_options_of(s),
-                     make_optimizer<typename Model::owner>(s.optimizer), ex_);
-    if (path_exists(file) && is_state_of(file, identity))
-      load_training_state(t, loss.terms(), s.name, file);
-    directory_.rewind_log(s.name, t.step());
-    observer_.on_begin(s, model.config(), t.step());
+                     make_optimizer<typename Model::owner>(s.optimizer), ex_, ranks_);
+    lead([&] {
+      const auto file = directory().state(s.name);
+      if (path_exists(file) && is_state_of(file, identity))
+        load_training_state(t, loss.terms(), s.name, file);
+      directory().rewind_log(s.name, t.step());
+      observer_.on_begin(s, model.config(), t.step());
+    });
+    if (any_rank(ranks_, t.step() > 0)) share_training_state(ranks_, t, loss.terms());
     while (!t.done()) {
       const step_report report = t.advance(loss);
-      if (report.logged) directory_.log(s.name, report);
-      observer_.on_step(s, report);
-      const bool stop = observer_.stop_requested();
+      together(ranks_, [&] {
+        if (ranks_.rank() != 0) return;
+        if (report.logged) directory().log(s.name, report);
+        observer_.on_step(s, report);
+      });
+      const bool stop = any_rank(ranks_, observer_.stop_requested());
       if (stop || (t.step() % s.save_every == 0 && !t.done()))
-        save_training_state(t, loss.terms(), identity, file);
+        lead([&] { save_training_state(t, loss.terms(), identity, directory().state(s.name)); });
       if (stop)
         throw interrupted("stopped at step " + std::to_string(t.step()) + " of stage " + s.name);
     }
@@ -240,9 +309,9 @@ class pipeline {
 
   void remove_state(const stage& s) const {
     std::error_code ignored;
-    std::filesystem::remove(directory_.state(s.name), ignored);
-    std::filesystem::remove(directory_.teacher_cache(s.name), ignored);
-    std::filesystem::remove_all(directory_.calibration(s.name), ignored);
+    std::filesystem::remove(directory().state(s.name), ignored);
+    std::filesystem::remove(directory().teacher_cache(s.name), ignored);
+    std::filesystem::remove_all(directory().calibration(s.name), ignored);
   }
 
   /// A text of all that the row of a stage depends on.
@@ -259,14 +328,14 @@ class pipeline {
 
   /// Measures metrics, size and speed of the deployed model, which is read back from disk.
   result_row measure(const stage& s) {
-    if (auto before = directory_.measured(s.name, row_checksum(s))) {
+    if (auto before = directory().measured(s.name, row_checksum(s))) {
       before->method = s.row;
       before->marks = s.marks;
       return *std::move(before);
     }
-    const auto folder = directory_.model(s.name);
+    const auto folder = directory().model(s.name);
     if (!path_exists(folder / "config.json")) {
-      Model master = load_model<Model>(directory_.stage(s.name));
+      Model master = load_model<Model>(directory().stage(s.name));
       save_deployed(master, folder, ex_);
     }
     Model model = load_model<Model>(folder);
@@ -289,7 +358,7 @@ class pipeline {
     result_row row{s.row, s.marks, best.metrics,
                    static_cast<double>(file_bytes(folder / "model.safetensors")) / 1e6,
                    best.tokens_per_second};
-    directory_.write_row(s.name, row_checksum(s), row);
+    directory().write_row(s.name, row_checksum(s), row);
     return row;
   }
 
@@ -303,9 +372,10 @@ class pipeline {
   const recipe& recipe_;
   const task_data& data_;
   const bpe_tokenizer& tokenizer_;
-  run_directory& directory_;
+  run_directory* directory_;
   run_observer& observer_;
   executor_ref ex_;
+  reducer& ranks_;
   std::map<std::string, nlohmann::json> fingerprints_;
 };
 

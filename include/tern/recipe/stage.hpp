@@ -3,6 +3,7 @@
 // influence it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,14 +57,18 @@ struct stage {
   stage_edits edits;         ///< changes of the weights before the first step
   stage_data data = stage_data::task;  ///< what the stage learns from
   std::size_t examples = 0;            ///< largest number of the task's examples; 0: all
-  std::size_t min_tokens = 0;   ///< fewest tokens of an example that is used, answer included
-  bool unlabelled = false;      ///< the stage learns from the inputs without labels, too
-  loss_options losses;          ///< what is minimised
-  optimizer_choice optimizer;   ///< rule that updates the weights
-  std::size_t steps = 0;        ///< number of optimizer steps
-  std::size_t sequences = 16;   ///< windows or examples in a micro-batch
-  std::size_t length = 128;     ///< tokens of a window of the corpus
-  std::size_t accumulate = 1;   ///< micro-batches in an optimizer step
+  std::size_t min_tokens = 0;  ///< fewest tokens of an example that is used, answer included
+  bool unlabelled = false;     ///< the stage learns from the inputs without labels, too
+  loss_options losses;         ///< what is minimised
+  optimizer_choice optimizer;  ///< rule that updates the weights
+  std::size_t steps = 0;       ///< number of optimizer steps
+  std::size_t sequences = 16;  ///< windows or examples in a micro-batch
+  std::size_t length = 128;    ///< tokens of a window of the corpus
+  std::size_t accumulate = 1;  ///< micro-batches in an optimizer step
+  /// Parts of a step whose gradients are computed for themselves and added up in a tree; ranks
+  /// share the parts. More parts than micro-batches cut the micro-batches. The bits of the weights
+  /// depend on it, but not on the number of ranks.
+  std::size_t parts = 1;
   bool sort_by_length = false;  ///< micro-batches of a step hold examples of similar lengths
   precision products = precision::exact;       ///< how precisely products of floats are computed
   double learning_rate = 1e-3;                 ///< peak learning rate
@@ -131,6 +136,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("sequences", s.sequences);
   v.value("length", s.length);
   v.value("accumulate", s.accumulate);
+  v.value("parts", s.parts);
   v.value("sort_by_length", s.sort_by_length);
   v.choice("precision", s.products, precision_names);
   v.value("learning_rate", s.learning_rate);
@@ -167,6 +173,14 @@ inline bool is_model_path(std::string_view origin) {
   return origin.find('/') != origin.npos || origin.ends_with(".gguf");
 }
 
+/// Number of the micro-batches into which a step is cut.
+inline std::size_t micro_batches_of_step(const stage& s) { return std::max(s.accumulate, s.parts); }
+
+/// Number of the sequences of one of these micro-batches.
+inline std::size_t sequences_of_micro_batch(const stage& s) {
+  return s.accumulate * s.sequences / micro_batches_of_step(s);
+}
+
 /// The stage's options as the trainer takes them. Throws config_error, naming the stage, where an
 /// option of the trainer or of the optimizer is out of range.
 inline trainer_options trainer_options_of(const stage& s) {
@@ -176,13 +190,17 @@ inline trainer_options trainer_options_of(const stage& s) {
   require(s.warmup >= 0 && s.warmup <= 1, "warmup must lie between 0 and 1");
   require(s.sequences > 0 && s.length > 0, "sequences and length must be positive");
   require(s.save_every > 0, "save_every must be positive");
+  require(s.parts > 0 && (s.parts <= s.accumulate ? s.accumulate % s.parts == 0
+                                                  : s.accumulate * s.sequences % s.parts == 0),
+          "parts must divide accumulate, or, where it is larger, accumulate * sequences");
   trainer_options o;
   o.learning_rate = s.learning_rate;
   o.rates = s.rates;
   o.plan.kind = s.plan;
   o.plan.steps = s.steps;
   o.plan.warmup_steps = static_cast<std::size_t>(s.warmup * static_cast<double>(s.steps));
-  o.accumulate = s.accumulate;
+  o.accumulate = micro_batches_of_step(s);
+  o.parts = s.parts;
   o.clip = s.clip;
   o.products = s.products;
   o.log_every = s.log_every;

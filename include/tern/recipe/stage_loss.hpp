@@ -16,6 +16,9 @@
 #include "tern/nn/taps.hpp"
 #include "tern/recipe/micro_batches.hpp"
 #include "tern/recipe/teacher_outputs.hpp"
+#include "tern/train/reducer.hpp"
+#include "tern/train/step_deal.hpp"
+#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -48,33 +51,71 @@ class stage_loss {
   [[nodiscard]] teacher_outputs<Teacher>* teacher() { return teacher_ ? &*teacher_ : nullptr; }
   [[nodiscard]] objective<T>& terms() { return objective_; }  ///< terms with running means
 
-  /// Records the loss of micro-batch `number`. trainer::advance calls this.
+  /// Finds what all micro-batches of a step have together, where it has several. trainer::advance
+  /// calls this before the first of them, on every rank; each rank looks at its own micro-batches.
+  /// Where the weights of terms depend on their values, the student goes through the step twice.
+  void begin_step(tape<T>& t, const step_deal& deal, reducer& ranks = one_rank()) {
+    if (t.step().count > 1) look_ahead(t, deal, ranks);
+    begun_ = t.step().first;
+  }
+
+  /// Records the loss of micro-batch `number`. trainer::advance calls this. Throws config_error
+  /// where a step has several micro-batches and begin_step() was not called.
   recorded_loss operator()(tape<T>& t, std::size_t number) {
     const step_position step = t.step();
-    if (step.count > 1 && number == step.first) look_ahead(t, step);
+    if (step.count > 1 && begun_ != step.first)
+      throw config_error("stage_loss: begin_step() must come before the micro-batches of a step");
     const loss_inputs<T> in = inputs(t, number, step.count > 1 ? &step_ : nullptr);
     return {objective_.record(t, in), batch_.tokens.tokens.size()};
   }
 
  private:
-  /// Finds what all micro-batches of a step have together. Where the weights of terms depend on
-  /// their values, the student goes through the step twice.
-  void look_ahead(tape<T>& t, step_position step) {
-    const double share = 1.0 / static_cast<double>(step.count);
-    step_.sizes.clear();
-    for (std::size_t i = 0; i < step.count; ++i) {
-      objective_.sizes(sizes_inputs(t, step.first + i), sizes_);
-      step_.sizes.resize(sizes_.size());
-      for (std::size_t k = 0; k < sizes_.size(); ++k) step_.sizes[k] += sizes_[k];
-    }
+  void look_ahead(tape<T>& t, const step_deal& deal, reducer& ranks) {
+    const double share = 1.0 / static_cast<double>(t.step().count);
+    std::vector<std::vector<double>> all;
+    const auto for_all = [&](auto&& numbers_of) {  // those of each micro-batch of the step
+      std::vector<double> mine;
+      together(ranks, [&] {
+        for (std::size_t i = deal.begin(); i < deal.end(); ++i) {
+          const auto& numbers = numbers_of(t.step().first + i);
+          mine.insert(mine.end(), numbers.begin(), numbers.end());
+        }
+      });
+      all = in_rows(gather_all<double>(ranks, mine), deal.micro_batches);
+    };
+    for_all([&](std::size_t number) -> const std::vector<double>& {
+      objective_.sizes(sizes_inputs(t, number), sizes_);
+      return sizes_;
+    });
+    step_.sizes.assign(all.front().size(), 0);
+    for (const auto& sizes : all)
+      for (std::size_t k = 0; k < sizes.size(); ++k) step_.sizes[k] += sizes[k];
     for (double& size : step_.sizes) size *= share;
     if (!objective_.balanced()) return;
-    loss_values values;
-    for (std::size_t i = 0; i < step.count; ++i) {
-      values.add(objective_.measure(t, inputs(t, step.first + i, &step_)), share);
+    for_all([&](std::size_t number) {
+      const loss_values values = objective_.measure(t, inputs(t, number, &step_));
       t.reset();
-    }
+      std::vector<double> numbers;
+      for (const loss_value& term : values.list()) numbers.push_back(term.value);
+      return numbers;
+    });
+    loss_values values;
+    values.count = all.front().size();
+    for (const auto& terms : all)
+      for (std::size_t k = 0; k < terms.size(); ++k) values.terms[k].value += share * terms[k];
     objective_.observe(t, values);
+  }
+
+  /// The numbers of all ranks, in the order of the ranks, as `rows` rows of equal length.
+  static std::vector<std::vector<double>> in_rows(const std::vector<std::vector<double>>& ranks,
+                                                  std::size_t rows) {
+    std::vector<double> flat;
+    for (const auto& list : ranks) flat.insert(flat.end(), list.begin(), list.end());
+    std::vector<std::vector<double>> result;
+    const std::size_t width = flat.size() / rows;
+    for (auto at = flat.begin(); result.size() < rows; at += static_cast<std::ptrdiff_t>(width))
+      result.emplace_back(at, at + static_cast<std::ptrdiff_t>(width));
+    return result;
   }
 
   /// What the sizes of a micro-batch depend on.
@@ -117,6 +158,7 @@ class stage_loss {
   std::optional<teacher_outputs<Teacher>> teacher_;
   step_means step_;
   std::vector<double> sizes_;
+  std::optional<std::size_t> begun_;  // first micro-batch of the step that was begun last
   bool every_token_ = false;
 };
 

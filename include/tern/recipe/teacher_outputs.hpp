@@ -52,6 +52,9 @@ class teacher_outputs {
   /// The activations of the last micro-batch.
   [[nodiscard]] const taps<T>& activations() const { return taps_; }
 
+  /// The most bytes that the model's activations have taken.
+  [[nodiscard]] std::size_t peak_bytes() { return tape_ ? tape_->memory().peak() : 0; }
+
   /// Finds what the teacher says about a micro-batch, with products of this precision. Returns
   /// logits (rows of the batch, vocabulary), or null where they are not wanted.
   matrix_view<const T> ask(const micro_batch& batch, precision products) {

@@ -7,8 +7,11 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "tern/core/is_finite.hpp"
 #include "tern/distill/objective.hpp"
@@ -16,9 +19,13 @@
 #include "tern/linalg/precision.hpp"
 #include "tern/train/adamw.hpp"
 #include "tern/train/gradient_norm.hpp"
+#include "tern/train/gradient_sum.hpp"
 #include "tern/train/optimizer.hpp"
+#include "tern/train/reducer.hpp"
 #include "tern/train/schedule.hpp"
+#include "tern/train/step_deal.hpp"
 #include "tern/train/ternary_health.hpp"
+#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -28,8 +35,11 @@ struct trainer_options {
   schedule plan;                ///< number of optimizer steps, and rates by step
   rate_factors rates;           ///< factors on the learning rate by kind of parameter
   std::size_t accumulate = 1;   ///< micro-batches per optimizer step
-  double clip = 1.0;            ///< largest global gradient norm; 0: no clipping
-  std::size_t log_every = 20;   ///< steps between two reports that are logged
+  /// Parts of a step, a divisor of `accumulate`: the gradients of each part are computed for
+  /// themselves and added up in a tree, so that ranks can share the parts.
+  std::size_t parts = 1;
+  double clip = 1.0;           ///< largest global gradient norm; 0: no clipping
+  std::size_t log_every = 20;  ///< steps between two reports that are logged
   /// Precision of the products of floats. Weights, sums, norms, softmax and the optimizer keep the
   /// type of the model's elements.
   precision products = precision::exact;
@@ -43,6 +53,9 @@ struct trainer_options {
       throw config_error("trainer: warmup_steps (" + std::to_string(plan.warmup_steps) +
                          ") exceed steps (" + std::to_string(plan.steps) + ")");
     if (accumulate == 0) throw config_error("trainer: accumulate must be positive");
+    if (parts == 0 || accumulate % parts != 0)
+      throw config_error("trainer: parts must be a divisor of accumulate (" +
+                         std::to_string(accumulate) + "), got " + std::to_string(parts));
     require_in_range(plan.min_ratio, unbounded, "trainer: min_ratio");
     require_in_range(plan.second_stage_ratio, unbounded, "trainer: second_stage_ratio");
     if (!(clip >= 0)) throw config_error("trainer: clip must not be negative");
@@ -64,7 +77,8 @@ struct step_report {
   ternary_health health;  ///< measured where the step is logged and the model is ternary
 };
 
-/// Trains a model step by step.
+/// Trains a model step by step. The ranks of a reducer have the same model, options and optimizer,
+/// and share the parts of every step; each of them ends the step with the same bits.
 template <class Model>
 class trainer {
  public:
@@ -77,18 +91,22 @@ class trainer {
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
       : trainer(model, options, std::make_unique<adamw<owner>>(), ex) {}
 
-  /// The same with an optimizer of the caller's choice.
+  /// The same with an optimizer of the caller's choice, and with ranks that share the steps. The
+  /// reducer must outlive this object.
   trainer(Model& model, const trainer_options& options,
-          std::unique_ptr<tern::optimizer<owner>> rule, executor_ref ex = {})
+          std::unique_ptr<tern::optimizer<owner>> rule, executor_ref ex = {},
+          reducer& ranks = one_rank())
       : model_(model),
         options_((options.validate(), options)),
         optimizer_(std::move(rule)),
+        ranks_(ranks),
         tape_(ex, true, options.products) {
     optimizer_->attach(model_);
     model_.train(true);
     model_.for_each_parameter([&](auto& p) {
       if (options_.rates.of(p.kind) == 0) p.grad = tensor_traits<owner>::make(0, 0);
     });
+    sum_.emplace(model_, ex);
     initial_scale_ = measure_scale(model_);  // NOLINT: after train()
   }
   trainer(const trainer&) = delete;
@@ -109,28 +127,31 @@ class trainer {
   void restore_initial_scale(double s) { initial_scale_ = s; }
 
   /// Does one optimizer step. `record(tape, micro)` builds micro-batch number `micro` (counted from
-  /// the start of the stage), records its loss on the tape and returns a recorded_loss. Throws
-  /// numeric_error if the loss or the gradient is not finite. Then, and where `record` throws, the
-  /// step leaves no trace: weights, moments and running means are as before, and gradients are
-  /// zero, so that the next call does what it would have done without the refused one.
+  /// the start of the stage), records its loss on the tape and returns a recorded_loss. Where
+  /// `record` has it, `record.begin_step(tape, deal, ranks)` is called before, on every rank.
+  /// Throws numeric_error if the loss or the gradient is not finite, and rank_error where another
+  /// rank threw. Then, and where `record` throws, the step leaves no trace: weights, moments and
+  /// running means are as before, and gradients are zero, so that the next call does what it would
+  /// have done without the refused one.
   template <class Record>
   step_report advance(Record&& record) {
     const auto start = std::chrono::steady_clock::now();
     step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}};
     const double share = 1.0 / static_cast<double>(options_.accumulate);
-    const step_position micro{step() * options_.accumulate, options_.accumulate};
-    tape_.begin_step(micro);
+    const step_deal deal{options_.accumulate, options_.parts, ranks_.ranks(), ranks_.rank()};
+    tape_.begin_step({step() * options_.accumulate, options_.accumulate});
     try {
-      for (std::size_t i = 0; i < micro.count; ++i) {
-        tape_.reset();
-        const recorded_loss recorded = record(tape_, micro.first + i);
-        report.loss.add(recorded.loss, share);
-        report.tokens += recorded.tokens;
-        require_finite(recorded.loss.total, "loss", report.step);
-        tape_.backward();
+      if constexpr (requires { record.begin_step(tape_, deal, ranks_); })
+        record.begin_step(tape_, deal, ranks_);
+      together(ranks_, [&] { compute(record, deal, report.step); });
+      share_losses();
+      for (const recorded_loss& each : losses_) {
+        report.loss.add(each.loss, share);
+        report.tokens += each.tokens;
       }
+      sum_->finish(ranks_);
       report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
-      require_finite(report.gradient_norm, "gradient norm", report.step);
+      require_finite_gradient(report);
     } catch (...) {
       tape_.refuse_step();
       zero_gradients();
@@ -151,6 +172,48 @@ class trainer {
     if (!is_finite(x))
       throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
                           "; lower the learning rate or check the data");
+  }
+
+  /// The gradient is the same on every rank, so all of them throw.
+  void require_finite_gradient(const step_report& report) const {
+    try {
+      require_finite(report.gradient_norm, "gradient norm", report.step);
+    } catch (const numeric_error& e) {
+      if (ranks_.ranks() > 1) throw rank_error(e.what());
+      throw;
+    }
+  }
+
+  /// Computes the losses and the gradients of this rank's parts.
+  template <class Record>
+  void compute(Record& record, const step_deal& deal, std::size_t step) {
+    losses_.clear();
+    sum_->begin(deal);
+    for (std::size_t i = deal.begin(); i < deal.end(); ++i) {
+      tape_.reset();
+      losses_.push_back(record(tape_, tape_.step().first + i));
+      require_finite(losses_.back().loss.total, "loss", step);
+      tape_.backward();
+      if ((i + 1) % deal.part_size() == 0) sum_->part_done();
+    }
+  }
+
+  /// Makes `losses_` those of all micro-batches of the step. Only rank 0 knows the names of terms
+  /// where a rank has no micro-batch of its own.
+  void share_losses() {
+    if (ranks_.ranks() == 1) return;
+    static_assert(std::is_trivially_copyable_v<recorded_loss>);
+    const recorded_loss named = losses_.empty() ? recorded_loss{} : losses_.front();
+    const auto all = gather_all<recorded_loss>(ranks_, losses_);
+    losses_.clear();
+    for (const auto& list : all)
+      for (recorded_loss each : list) {
+        for (std::size_t i = 0; i < each.loss.count; ++i) {  // addresses of another process
+          each.loss.terms[i].name = named.loss.terms[i].name;
+          each.loss.terms[i].label = named.loss.terms[i].label;
+        }
+        losses_.push_back(each);
+      }
   }
 
   void zero_gradients() {
@@ -180,7 +243,10 @@ class trainer {
   Model& model_;
   trainer_options options_;
   std::unique_ptr<tern::optimizer<owner>> optimizer_;
+  reducer& ranks_;
   tape<T> tape_;
+  std::optional<gradient_sum<T>> sum_;  // made when the gradients are there
+  std::vector<recorded_loss> losses_;
   double initial_scale_ = 0;
 };
 

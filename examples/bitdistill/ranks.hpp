@@ -1,0 +1,26 @@
+// The ranks of a run: the processes that a launcher such as mpirun started together.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+
+#include "tern/train/reducer.hpp"
+
+namespace bitdistill {
+
+/// Number of the processes that a launcher of MPI started together with this one, as its
+/// environment variables say; 1 where there was no launcher.
+std::size_t launched_ranks();
+
+/// Connects with the other ranks; there is one rank where no launcher started the program. Throws
+/// config_error where there was a launcher but the program was built without MPI.
+std::unique_ptr<tern::reducer> connect_ranks();
+
+/// Every rank ends for the same reason, which rank 0 has said.
+struct said_by_rank_0 : std::exception {
+  explicit said_by_rank_0(int code) : exit_code(code) {}
+  int exit_code;  ///< exit code of the program
+};
+
+}  // namespace bitdistill

@@ -1,0 +1,92 @@
+// Rank 0 alone reads and writes the directory of a run. What the other ranks need of it they get
+// from rank 0: models with master weights, and the state of a stage that goes on.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/core/error.hpp"
+#include "tern/core/tensor.hpp"
+#include "tern/distill/objective.hpp"
+#include "tern/json/json_fields.hpp"
+#include "tern/json/read_fields.hpp"
+#include "tern/json/read_json.hpp"
+#include "tern/json/write_fields.hpp"
+#include "tern/model/config_fields.hpp"
+#include "tern/train/reducer.hpp"
+#include "tern/train/together.hpp"
+#include "tern/train/trainer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// Every rank gets the elements of rank 0. All of them have the shape of `m`.
+template <class T>
+void share_matrix(reducer& ranks, matrix_view<T> m) {
+  constexpr std::size_t most = std::size_t{1} << 22;  // elements that are sent at once
+  const std::size_t rows = std::max<std::size_t>(1, most / std::max<std::size_t>(1, m.cols));
+  std::vector<T> buffer;
+  for (std::size_t first = 0; first < m.rows; first += rows) {
+    const matrix_view<T> part = m.row_block(first, std::min(rows, m.rows - first));
+    buffer.resize(part.size());
+    const matrix_view<T> dense(buffer.data(), part.rows, part.cols);
+    const auto copy = [](matrix_view<T> from, matrix_view<T> to) {
+      for (std::size_t r = 0; r < from.rows; ++r)
+        for (std::size_t c = 0; c < from.cols; ++c) to(r, c) = from(r, c);
+    };
+    if (ranks.rank() == 0) copy(part, dense);
+    ranks.broadcast(std::as_writable_bytes(std::span(buffer)));
+    if (ranks.rank() != 0) copy(dense, part);
+  }
+}
+
+/// Every rank gets the model of rank 0, which has master weights; the others give nothing. Throws
+/// rank_error where a rank has no memory for it, or its weights are packed.
+template <class Model>
+void share_model(reducer& ranks, std::optional<Model>& model) {
+  if (ranks.ranks() == 1) return;
+  std::string config;
+  together(ranks, [&] {
+    if (ranks.rank() != 0) return;
+    config = write_fields(model->config()).dump();
+    model->for_each_parameter([](auto& p) {
+      if (p.view().rows != p.shape.rows)
+        throw config_error(p.name + ": packed weights cannot be shared by ranks");
+    });
+  });
+  broadcast_text(ranks, config);
+  together(ranks, [&] {
+    if (ranks.rank() == 0) return;
+    const nlohmann::json json = parse_json(config, "rank 0");
+    model_config c;
+    read_fields(c, json_fields(json, "rank 0"));
+    model.emplace(c);
+  });
+  model->for_each_parameter([&](auto& p) { share_matrix(ranks, p.view()); });
+}
+
+/// Every rank gets the state of rank 0: weights, moments, the step and the running means.
+template <class Model>
+void share_training_state(reducer& ranks, trainer<Model>& t,
+                          objective<typename Model::scalar>& loss) {
+  using T = typename Model::scalar;
+  std::size_t index = 0;
+  t.model().for_each_parameter([&](auto& p) {
+    share_matrix(ranks, p.view());
+    for (auto& moment : t.optimizer().moments()[index]) share_matrix<T>(ranks, moment);
+    ++index;
+  });
+  std::vector<double> numbers{static_cast<double>(t.step()), t.initial_scale()};
+  numbers.insert(numbers.end(), loss.means().begin(), loss.means().end());
+  ranks.broadcast(std::as_writable_bytes(std::span(numbers)));
+  t.optimizer().restore_steps(static_cast<std::size_t>(numbers[0]));
+  t.restore_initial_scale(numbers[1]);
+  loss.restore({numbers.begin() + 2, numbers.end()});
+}
+
+}  // namespace tern::inline TERN_ABI

@@ -1,0 +1,188 @@
+// Runs of several ranks, which mpirun starts: they write the files of one process bit for bit, go
+// on with another number of ranks, and end everywhere where one rank fails.
+#include "program.hpp"
+
+using namespace tern_test;
+
+namespace {
+
+/// Whether there is a launcher; says why a test does nothing where there is none.
+bool can_launch() {
+  if (*BITDISTILL_MPIEXEC != '\0') return true;
+  WARN("skipped: MPI (package libopenmpi-dev) is missing");
+  return false;
+}
+
+/// Words that start the program through env, which sets variables or goes to another directory.
+words with_env(const words& changes, const words& arguments,
+               const std::string& program = BITDISTILL_PROGRAM) {
+  return words{"env"} + changes + words{program} + arguments;
+}
+
+words faulty(const std::string& fault, const fs::path& below, const words& arguments) {
+  return with_env(with_fault(fault) + words{"TERN_FAULT_BELOW=" + below.string()}, arguments);
+}
+
+/// Runs the launcher. The variables let Open MPI run as root, with more ranks than processors, and
+/// without a way between processes that containers often forbid.
+outcome launch(const words& arguments) {
+  return run_bitdistill(arguments,
+                        {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                         "OMPI_MCA_rmaps_base_oversubscribe=1",
+                         "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
+                         "OMPI_MCA_btl_vader_single_copy_mechanism=none"},
+                        {}, nullptr, nullptr, BITDISTILL_MPIEXEC);
+}
+
+outcome run_ranks(std::size_t n, const words& arguments) {
+  return launch(words{"-n", std::to_string(n), BITDISTILL_PROGRAM} + arguments);
+}
+
+/// Two ranks, each of which has a command of its own.
+outcome run_two(const words& rank_0, const words& rank_1) {
+  return launch(words{"-n", "1"} + rank_0 + words{":", "-n", "1"} + rank_1);
+}
+
+/// How often a text occurs.
+std::size_t times_in(const std::string& text, const std::string& part) {
+  std::size_t n = 0;
+  for (auto at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+/// A stage of 200 steps in four parts, with a state behind every twentieth step.
+words long_stage(const fs::path& run, const std::string& corpus) {
+  return words{"pretrain", "--out", run.string(), "--corpus", corpus} + tiny() +
+         words{"base.steps=200", "data.vocab_size=400", "base.parts=4", "base.save_every=20"};
+}
+
+}  // namespace
+
+TEST_CASE("any number of ranks writes the files of one process") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const auto arguments = [&](const std::string& name) {
+    return tiny_demo(scratch.path() / name) +
+           words{"stages.parts=4", "bitdistill.losses.balance=true"};
+  };
+  REQUIRE(run_bitdistill(arguments("alone")).code == 0);
+  const auto expected = timeless(scratch.path() / "alone");
+  CHECK(expected.contains("models/bitdistill/model.safetensors"));
+  for (const std::size_t ranks : {2, 4}) {
+    const std::string name = std::to_string(ranks) + " ranks";
+    const auto ran = run_ranks(ranks, arguments(name));
+    INFO(name << ran.err);
+    REQUIRE(ran.code == 0);
+    CHECK(differences(timeless(scratch.path() / name), expected) == words{});
+  }
+}
+
+TEST_CASE("ranks without a part change nothing") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  REQUIRE(run_bitdistill(tiny_demo(scratch.path() / "alone")).code == 0);
+  const auto ran = run_ranks(2, tiny_demo(scratch.path() / "ranks"));
+  REQUIRE(ran.code == 0);
+  CHECK(ran.out.find("fewer parts than there are ranks leave ranks idle: base (1), ") !=
+        std::string::npos);
+  CHECK(differences(timeless(scratch.path() / "ranks"), timeless(scratch.path() / "alone")) ==
+        words{});
+}
+
+TEST_CASE("a run whose rank is killed goes on with another number of ranks") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const std::string corpus = (scratch.path() / "corpus.txt").string();
+  write_text(corpus, small_corpus());
+  REQUIRE(run_bitdistill(long_stage(scratch.path() / "whole", corpus)).code == 0);
+  const fs::path run = scratch.path() / "broken", state = run / "stages" / "base.state";
+  const words arguments = long_stage(run, corpus), program = words{BITDISTILL_PROGRAM} + arguments;
+  outcome killed;
+  SECTION("rank 0") {
+    killed = run_two(faulty("kill:120", run, arguments), program);
+    CHECK(killed.err.find("rank 0") != std::string::npos);
+  }
+  SECTION("rank 1") {
+    const std::string kill =
+        "(while [ ! -e \"$0\" ]; do sleep 0.02; done; kill -9 $$) & exec \"$@\"";
+    killed = run_two(program, words{"sh", "-c", kill, state.string()} + program);
+    CHECK(killed.err.find("rank 1") != std::string::npos);
+  }
+  INFO(killed.err);
+  CHECK(killed.code != 0);
+  REQUIRE(fs::exists(state));
+  const auto resumed = run_ranks(3, arguments + words{"--resume"});
+  INFO(resumed.err);
+  REQUIRE(resumed.code == 0);
+  CHECK(resumed.out.find("continued at step") != std::string::npos);
+  CHECK(differences(timeless(run), timeless(scratch.path() / "whole")) == words{});
+}
+
+TEST_CASE("rank 1 does not write below the directory of the run") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run", list = scratch.path() / "calls";
+  const words arguments = tiny_demo(run) + words{"stages.parts=2"};
+  const auto ran = run_two(words{BITDISTILL_PROGRAM} + arguments,
+                           faulty("list:" + list.string(), run, arguments));
+  REQUIRE(ran.code == 0);
+  CHECK(fs::exists(list));
+  CHECK(bytes_of(list).empty());
+}
+
+TEST_CASE("a full disk on rank 0 ends the run with one message") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run";
+  const words arguments = tiny_demo(run) + words{"stages.parts=2"};
+  const auto ran =
+      run_two(faulty("full:40", run, arguments), words{BITDISTILL_PROGRAM} + arguments);
+  INFO(ran.err);
+  CHECK(ran.code == 2);
+  CHECK(times_in(ran.err, "bitdistill: error: rank 0 on ") == 1);
+  CHECK(times_in(ran.err, "bitdistill: error: ") == 1);
+  CHECK(times_in(ran.err, "No space left on device") == 1);
+}
+
+TEST_CASE("a rank that differs from rank 0 ends the run before its first step") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const fs::path run = scratch.path() / "run", here = scratch.path() / "a",
+                 there = scratch.path() / "b";
+  write_text(here / "corpus.txt", small_corpus());
+  write_text(there / "corpus.txt", small_corpus() + "One more.\n");
+  const words arguments = long_stage(run, "corpus.txt");
+  const words rank_0 = with_env({"-C", here.string()}, arguments);
+  words rank_1;
+  std::string difference;
+  SECTION("in an option") {
+    rank_1 = with_env({"-C", here.string()}, arguments + words{"base.seed=2"});
+    difference = "its command-line options differ";
+  }
+  SECTION("in its program") {
+    const fs::path other = scratch.path() / "bitdistill";
+    fs::copy_file(BITDISTILL_PROGRAM, other);
+    std::ofstream(other, std::ios::app) << "x";
+    rank_1 = with_env({"-C", here.string()}, arguments, other.string());
+    difference = "its version or build of the program differ";
+  }
+  SECTION("in its data") {
+    rank_1 = with_env({"-C", there.string()}, arguments);
+    difference = "its settings, models or data of stage base differ";
+  }
+  const auto ran = run_two(rank_0, rank_1);
+  INFO(ran.err);
+  CHECK(ran.code == 2);
+  CHECK(times_in(ran.err, "bitdistill: error: rank 1 on ") == 1);
+  CHECK(times_in(ran.err, difference) == 1);
+  CHECK(times_in(ran.err, "bitdistill: error: ") == 1);
+  CHECK(!fs::exists(run / "stages" / "base.state"));
+}
+
+TEST_CASE("commands that use one process refuse several ranks") {
+  if (!can_launch()) return;
+  const auto ran = run_ranks(2, {"inspect", "nothing"});
+  CHECK(ran.code == 2);
+  CHECK(ran.err.find("inspect runs in one process, but it was started as one of 2 ranks") !=
+        std::string::npos);
+}
