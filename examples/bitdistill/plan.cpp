@@ -48,7 +48,7 @@ struct step_cost {
 };
 
 /// A stage with the models that take part in it.
-struct planned_stage {
+struct stage_models {
   const stage& settings;
   model_config student, teacher;  ///< the teacher's has no layers where there is none
   std::size_t length = 0;         ///< tokens of a sequence
@@ -72,7 +72,7 @@ tern::loss_options any_layers(tern::loss_options losses) {
   return losses;
 }
 
-std::vector<tern::token_example> random_examples(const planned_stage& p, const step_size& size) {
+std::vector<tern::token_example> random_examples(const stage_models& p, const step_size& size) {
   std::vector<tern::token_example> list(2 * size.sequences);
   tern::philox random(1);
   for (auto& e : list) {
@@ -85,7 +85,7 @@ std::vector<tern::token_example> random_examples(const planned_stage& p, const s
 }
 
 /// Measures the fastest of three steps behind one that takes the memory.
-step_cost measure_step(const planned_stage& p, const step_size& size, tern::executor_ref ex) {
+step_cost measure_step(const stage_models& p, const step_size& size, tern::executor_ref ex) {
   model_config config = resized(p.student, size);
   config.learned_scales = tern::scale_granularity::none;
   tern::decoder<> student(config);
@@ -129,7 +129,7 @@ std::vector<std::pair<std::size_t, double>> samples(std::size_t real, std::size_
 }
 
 /// The cost of a micro-batch of the stage.
-step_cost cost_of(const planned_stage& p, tern::executor_ref ex) {
+step_cost cost_of(const stage_models& p, tern::executor_ref ex) {
   const auto share_of = [](std::size_t layers, const model_config& c) {  // of one and two layers
     const auto real = static_cast<double>(c.num_hidden_layers);
     return layers == 1 ? 2 - real : real - 1;
@@ -173,7 +173,7 @@ std::size_t kept_sums(std::size_t computed, std::size_t ranks) {
   return static_cast<std::size_t>(std::bit_width(computed)) - 1 + (ranks > 1 ? 1 : 0);
 }
 
-void print_stage(const planned_stage& p, std::size_t ranks, tern::executor_ref ex) {
+void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex) {
   const stage& s = p.settings;
   const std::size_t micro = micro_batches_of_step(s), sequences = sequences_of_micro_batch(s);
   fmt::print("\n{}: {}{}, {} steps of {}x{} sequences of {}{} tokens\n", s.name,
@@ -241,7 +241,7 @@ model_config edited(model_config c, const tern::stage_edits& e) {
 }
 
 /// Sets the lengths of sequences; for a task the greatest that an example can have.
-void set_lengths(planned_stage& p, const tern::data_source& d) {
+void set_lengths(stage_models& p, const tern::data_source& d) {
   p.length = p.settings.length;
   if (p.settings.data == tern::stage_data::corpus) return;
   const bool one_token = d.task == "microworld" || !d.label_words.empty() ||
@@ -271,7 +271,7 @@ void plan(const options& o) {
     return tern::is_model_path(origin) ? tern::load_config(origin) : models.at(origin);
   };
   for (const stage& each : s.recipe.stages) {
-    planned_stage p{each, edited(config_of(each.from), each.edits), {}};
+    stage_models p{each, edited(config_of(each.from), each.edits), {}};
     models[each.name] = p.student;
     p.teacher.num_hidden_layers = 0;
     if (!each.teacher.empty()) p.teacher = config_of(each.teacher);
