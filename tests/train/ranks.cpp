@@ -106,8 +106,8 @@ TEST_CASE("parts only change how gradients are rounded") {
 }
 
 TEST_CASE("every micro-batch is dealt to one rank, and rank 0 has the first") {
-  const std::size_t ranks = GENERATE(1, 2, 3, 4, 5, 6, 7, 13);
-  const std::size_t parts = GENERATE(1, 2, 3, 6);
+  const std::size_t ranks = GENERATE(as<std::size_t>{}, 1, 2, 3, 4, 5, 6, 7, 13);
+  const std::size_t parts = GENERATE(as<std::size_t>{}, 1, 2, 3, 6);
   INFO(ranks << " ranks, " << parts << " parts");
   std::vector<std::size_t> dealt;
   for (std::size_t r = 0; r < ranks; ++r) {
@@ -128,7 +128,7 @@ TEST_CASE("a tree over the parts is cut into whole subtrees") {
 }
 
 TEST_CASE("parts that do not divide the micro-batches are refused") {
-  const std::size_t parts = GENERATE(0, 4, 7);
+  const std::size_t parts = GENERATE(as<std::size_t>{}, 0, 4, 7);
   CHECK_THROWS_WITH(
       six_micro_batches(parts).validate(),
       "trainer: parts must be a divisor of accumulate (6), got " + std::to_string(parts));

@@ -2,8 +2,8 @@
 #pragma once
 
 // The C++ bindings that MPI-3 removed are not wanted, also where an implementation still has them.
-#define OMPI_SKIP_MPICXX 1
-#define MPICH_SKIP_MPICXX 1
+#define OMPI_SKIP_MPICXX 1   ///< for Open MPI
+#define MPICH_SKIP_MPICXX 1  ///< for MPICH
 #include <mpi.h>
 
 #include "tern/core/error.hpp"
