@@ -136,7 +136,7 @@ step_cost cost_of(const stage_models& p, tern::executor_ref ex) {
   };
   step_cost total;
   double longest = 0;  // beside other programs, what times grow by may even seem negative
-  for (const std::size_t layers : {1, 2})
+  for (const auto layers : {std::size_t{1}, std::size_t{2}})
     for (const auto& [sequences, by_sequences] : samples(sequences_of_micro_batch(p.settings), 1))
       for (const auto& [vocabulary, by_vocabulary] : samples(p.student.vocab_size, 4096)) {
         const step_cost cost = measure_step(p, {layers, sequences, vocabulary}, ex);

@@ -105,6 +105,7 @@ inline std::vector<grid_variant> read_variants(const json_fields& axis) {
 template <class List>
 std::vector<std::string> names_of(const List& list) {
   std::vector<std::string> names;
+  names.reserve(list.size());
   for (const auto& item : list) names.push_back(item.name);
   return names;
 }
@@ -140,6 +141,7 @@ inline recipe_grid read_grid(const nlohmann::json& json, const std::string& file
   if (fields.has("seeds")) {
     grid.seeds = fields.list<std::uint64_t>("seeds");
     std::vector<std::string> texts;
+    texts.reserve(grid.seeds.size());
     for (const std::uint64_t seed : grid.seeds) texts.push_back(std::to_string(seed));
     detail::require_different(std::move(texts), fields, "seeds");
   }

@@ -81,11 +81,12 @@ TERN_INLINE void weigh(float* s, std::size_t from, std::size_t to, float* tops, 
     top[v] = ops::load(tops + v * ops::lanes);
     sum[v] = ops::fill(0);
   }
-  for (std::size_t j = from; j < to; ++j)
+  for (std::size_t j = from; j < to; ++j) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < 2; ++v)
       top[v] = ops::max(ops::load(s + j * panel + v * ops::lanes), top[v]);
-  for (std::size_t j = from; j < to; ++j)
+  }
+  for (std::size_t j = from; j < to; ++j) {
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < 2; ++v) {
       float* const at = s + j * panel + v * ops::lanes;
@@ -93,6 +94,7 @@ TERN_INLINE void weigh(float* s, std::size_t from, std::size_t to, float* tops, 
       sum[v] += p;
       ops::store(at, p);
     }
+  }
 #pragma GCC unroll 2
   for (std::size_t v = 0; v < 2; ++v) {
     const std::size_t at = v * ops::lanes;
