@@ -146,6 +146,17 @@ void for_each_json_row(std::string_view text, text_form form, const std::string&
 
 }  // namespace detail
 
+/// for_each_data_row() for a file whose content, `text`, has been read. Messages name the path.
+template <class F>
+void for_each_data_row(const std::filesystem::path& path, const std::string& text,
+                       const data_columns& columns, F&& f) {
+  const text_form form = text_form_of(path, text);
+  if (form == text_form::plain)
+    detail::for_each_tsv_row(text, path.string(), columns, f);
+  else
+    detail::for_each_json_row(text, form, path.string(), columns, f);
+}
+
 /// Calls f(const data_row&) for each row of a file. text_form_of() tells whether the file is JSON
 /// lines or JSON; else it is tab-separated with a header line. Throws io_error, or format_error
 /// "<path>:<line>: expected ..., got ..." where a required column is missing (the message names
@@ -153,12 +164,7 @@ void for_each_json_row(std::string_view text, text_form form, const std::string&
 /// not UTF-8 or has no row.
 template <class F>
 void for_each_data_row(const std::filesystem::path& path, const data_columns& columns, F&& f) {
-  const std::string text = read_text(path);
-  const text_form form = text_form_of(path, text);
-  if (form == text_form::plain)
-    detail::for_each_tsv_row(text, path.string(), columns, f);
-  else
-    detail::for_each_json_row(text, form, path.string(), columns, f);
+  for_each_data_row(path, read_text(path), columns, f);
 }
 
 }  // namespace tern::inline TERN_ABI

@@ -44,7 +44,7 @@ inline std::vector<std::string> read_inputs(const std::filesystem::path& path,
   if (form != text_form::plain || prompt.columns().size() != 1 ||
       detail::has_header(text, prompt.columns())) {
     const detail::row_texts texts({prompt}, "");
-    for_each_data_row(path, texts.columns(),
+    for_each_data_row(path, text, texts.columns(),
                       [&](const data_row& row) { inputs.push_back(texts.joined(row, 0)); });
     return inputs;
   }
