@@ -40,9 +40,11 @@ list(JOIN lines "" lines)
 set(all_headers "${CMAKE_CURRENT_BINARY_DIR}/headers/plain.cpp")
 file(CONFIGURE OUTPUT "${all_headers}" CONTENT "${lines}" @ONLY)
 set(all_includes "-I${PROJECT_SOURCE_DIR}/include")
-foreach(target Eigen3::Eigen xsimd nlohmann_json::nlohmann_json PCRE2::8BIT utf8proc)
-  list(APPEND all_includes -idirafter
-       "$<JOIN:$<TARGET_PROPERTY:${target},INTERFACE_INCLUDE_DIRECTORIES>,;-idirafter;>")
+foreach(target Eigen3::Eigen xsimd nlohmann_json::nlohmann_json PCRE2::8BIT utf8proc MPI::MPI_CXX)
+  if(TARGET ${target})
+    list(APPEND all_includes -idirafter
+         "$<JOIN:$<TARGET_PROPERTY:${target},INTERFACE_INCLUDE_DIRECTORIES>,;-idirafter;>")
+  endif()
 endforeach()
 add_test(NAME headers/strict_warnings
          COMMAND "${CMAKE_COMMAND}" -D "COMPILER=${CMAKE_CXX_COMPILER}" -D "SOURCE=${all_headers}"

@@ -84,7 +84,7 @@ TEST_CASE("the gradient of relations of several layers agrees with central diffe
   p.value(options, 0.7);
   const auto gradient = p.gradient;
   CHECK(gradient[1][0].isZero());
-  for (const std::size_t l : {0, 2})
+  for (const std::size_t l : {std::size_t{0}, std::size_t{2}})
     for (std::size_t j = 0; j < 3; ++j) {
       INFO("layer " << l << ", projection " << j);
       check_gradient([&] { return 0.7 * p.value(options); }, p.student[l][j], gradient[l][j]);
