@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 
+#include "tern/core/huge_pages.hpp"
 #include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -36,7 +37,11 @@ struct tensor_traits<M> {
   static M make(std::size_t rows, std::size_t cols)
     requires std::derived_from<M, Eigen::PlainObjectBase<M>>
   {
-    return M::Zero(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(cols));
+    M m;
+    m.resize(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(cols));
+    prefer_huge_pages(m.data(), rows * cols * sizeof(scalar));
+    m.setZero();
+    return m;
   }
 };
 

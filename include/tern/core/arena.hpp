@@ -8,8 +8,10 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "tern/core/huge_pages.hpp"
 #include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -61,7 +63,8 @@ class arena {
 
  private:
   struct release {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{alignment}); }
+    std::align_val_t aligned;
+    void operator()(std::byte* p) const { ::operator delete(p, aligned); }
   };
   struct chunk {
     std::unique_ptr<std::byte, release> memory;
@@ -74,9 +77,11 @@ class arena {
       at_ = {at_.chunk + 1, 0, at_.total};
     if (at_.chunk == chunks_.size()) {
       const std::size_t size = std::max({n, first_, capacity()});
-      chunks_.push_back({std::unique_ptr<std::byte, release>(static_cast<std::byte*>(
-                             ::operator new(size, std::align_val_t{alignment}))),
-                         size});
+      const std::align_val_t aligned{size < 2 * huge_page_bytes ? alignment : huge_page_bytes};
+      std::unique_ptr<std::byte, release> memory(
+          static_cast<std::byte*>(::operator new(size, aligned)), release{aligned});
+      prefer_huge_pages(memory.get(), size);
+      chunks_.push_back({std::move(memory), size});
     }
     std::byte* p = chunks_[at_.chunk].memory.get() + at_.used;
     at_.used += n;
