@@ -19,7 +19,7 @@ TERN_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 namespace tern::inline TERN_ABI::kernel::avx512vnni {
 
 struct ops : isa::avx512::integers {
-  static constexpr std::size_t tile_tokens = 12, matvec_tokens = 2, matvec_panels = 4;
+  static constexpr std::size_t tile_tokens = 12, matvec_tokens = 2, matvec_sums = 8;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 255;
 

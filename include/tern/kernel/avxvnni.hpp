@@ -18,7 +18,7 @@ TERN_TARGET_BEGIN("avx2,avxvnni")
 namespace tern::inline TERN_ABI::kernel::avxvnni {
 
 struct ops : isa::avx2::integers {
-  static constexpr std::size_t tile_tokens = 6, matvec_tokens = 2, matvec_panels = 1;
+  static constexpr std::size_t tile_tokens = 6, matvec_tokens = 2, matvec_sums = 8;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 255;
 

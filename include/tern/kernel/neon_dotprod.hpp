@@ -24,7 +24,7 @@ TERN_TARGET_BEGIN(TERN_TARGET_DOTPROD)
 namespace tern::inline TERN_ABI::kernel::neon_dotprod {
 
 struct ops : isa::neon::integers {
-  static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_panels = 1;
+  static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_sums = 4;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 127;
 

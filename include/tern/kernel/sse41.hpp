@@ -23,7 +23,7 @@ using registers = isa::sse41::integers;
 #  include "tern/kernel/generic/int16_sums.inl"
 
 struct ops : int16_sums {
-  static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_panels = 1;
+  static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_sums = 4;
 };
 
 #  include "tern/kernel/generic/all.inl"

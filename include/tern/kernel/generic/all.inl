@@ -10,7 +10,7 @@
 //   max_dots         the number of dot products that may be added before `widen`
 //   tile_tokens      tokens of a tile; their sums stay in registers
 //   matvec_tokens    up to this number of tokens each has a matvec of its own
-//   matvec_panels    panels that a matvec reads side by side
+//   matvec_sums      accumulators that a matvec needs to hide how long a dot product takes
 
 #include "tern/kernel/generic/two_bit.inl"
 

@@ -21,7 +21,7 @@ struct packed_digits {
     }
   };
   TERN_INLINE line take() {
-    __builtin_prefetch(w + 1024);  // for the reason that matvec_tile() gives
+    __builtin_prefetch(w + 1024);  // for the reason that matvec_line() gives
     if constexpr (tile_rows > Format::rows) __builtin_prefetch(w + reg_stride + 1024);
     const line taken{{format::decode(ops::load(w)), format::decode(ops::load(w + reg_stride))}};
     w += sizeof(packed_line);

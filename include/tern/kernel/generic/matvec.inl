@@ -52,41 +52,93 @@ TERN_INLINE auto columns(const std::int8_t* x) {
   }
 }
 
-/// Adds the products of a plane, for n registers of weights.
-template <class Format, std::size_t plane, std::size_t n, class Digits, class X, std::size_t... r>
-TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n], X x,
-                             std::index_sequence<r...>) {
+/// Adds the products of a plane of a line.
+template <class Format, std::size_t plane, class Digits, class X, std::size_t... r>
+TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][line_regs],
+                             const Digits (&q)[line_regs], X x, std::index_sequence<r...>) {
   using format = digit_reader<Format>;
-  sum(&a)[n] = sums[plane % format::sums];
+  sum(&a)[line_regs] = sums[plane % format::sums];
   ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
-/// Adds the products of the columns of a line, for n registers of weights.
-template <class Format, std::size_t n, class Digits, std::size_t... plane>
-TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][n], const Digits (&q)[n],
-                             const std::int8_t* x, std::index_sequence<plane...>) {
-  (matvec_step<Format, plane>(sums, q, columns<plane>(x), std::make_index_sequence<n>{}), ...);
+/// Adds the products of the line at w and its columns of a token at x.
+template <class Format, std::size_t... r, std::size_t... plane>
+TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][line_regs],
+                             const std::uint8_t* w, const std::int8_t* x,
+                             std::index_sequence<r...> regs, std::index_sequence<plane...>) {
+  // Processors by themselves do not read far enough ahead. One thread of a Zen 5 reads faster with
+  // 96 lines than with 64, and as fast with 128.
+  __builtin_prefetch(w + 96 * sizeof(packed_line));
+  using digits = decltype(digit_reader<Format>::decode(ops::zero()));
+  const digits q[line_regs] = {digit_reader<Format>::decode(ops::load(w + r * ops::bytes))...};
+  (matvec_step<Format, plane>(sums, q, columns<plane>(x), regs), ...);
+}
+
+/// Adds the products of lines that follow each other, which have sums of their own.
+template <class Format, std::size_t... line>
+TERN_INLINE void matvec_lines(sum (&sums)[sizeof...(line)][digit_reader<Format>::sums][line_regs],
+                              const std::uint8_t* w, const std::int8_t* x,
+                              std::index_sequence<line...>) {
+  (matvec_line<Format>(sums[line], w + line * sizeof(packed_line), x + line * Format::cols,
+                       std::make_index_sequence<line_regs>{}, plane_indices<Format>{}),
+   ...);
 }
 
 /// Adds what the accumulators hold to the totals.
-template <class Format, std::size_t n, std::size_t... s>
-TERN_INLINE void add_sums(ops::reg (&total)[n], const sum (&sums)[digit_reader<Format>::sums][n],
+template <class Format, std::size_t... s>
+TERN_INLINE void add_sums(ops::reg (&total)[line_regs],
+                          const sum (&sums)[digit_reader<Format>::sums][line_regs],
                           std::index_sequence<s...>) {
-  for (std::size_t r = 0; r < n; ++r)
+  for (std::size_t r = 0; r < line_regs; ++r)
     ((total[r] =
           ops::add(total[r], digit_reader<Format>::template unscale<s>(widen<Format>(sums[s][r])))),
      ...);
 }
 
-/// What a matvec of one token leaves for some panels: their sums, or, where y is not null, real
-/// numbers that it adds to y.
+/// The rest of a panel's line after line, and of the token's columns.
+struct line_reader {
+  const std::uint8_t* w;
+  const std::int8_t* x;
+};
+
+/// Lines that a matvec multiplies at once, so that it has as many accumulators as the level needs.
+template <class Format, class level = ops>
+inline constexpr std::size_t lines_at_once =
+    level::matvec_sums < 2 * digit_reader<Format>::sums * line_regs
+        ? 1
+        : level::matvec_sums / (digit_reader<Format>::sums * line_regs);
+
+/// Adds the products of the next `lines` lines, `side` at once. They are read in the order in which
+/// they lie in memory: that is faster than several panels side by side.
+template <class Format, std::size_t side = lines_at_once<Format>>
+TERN_INLINE void add_lines(ops::reg (&total)[line_regs], line_reader& at, std::size_t lines) {
+  using format = digit_reader<Format>;
+  constexpr std::size_t dots = max_dots<Format> / format::most_scaled,
+                        chunk = dots / ((Format::cols / 4 + format::sums - 1) / format::sums);
+  while (lines >= side) {
+    std::size_t steps = lines / side < chunk ? lines / side : chunk;
+    lines -= steps * side;
+    sum a[side][format::sums][line_regs] = {};
+    for (; steps > 0; --steps) {
+      matvec_lines<Format>(a, at.w, at.x, std::make_index_sequence<side>{});
+      at.w += side * sizeof(packed_line);
+      at.x += side * Format::cols;
+    }
+    for (std::size_t i = 0; i < side; ++i)
+      add_sums<Format>(total, a[i], std::make_index_sequence<format::sums>{});
+  }
+  if constexpr (side > 1) add_lines<Format, side / 2>(total, at, lines);
+}
+
+/// What a matvec of one token leaves for a panel: its sums, or, where y is not null, real numbers
+/// that it adds to y.
 struct matvec_result {
   std::int32_t* sums;
   float* y;
   const float* w_scales;  ///< those of the first group, side by side; else null
 };
 
-/// Adds the scaled sums of a group of columns to y, for panels from `row` on. `rows` rows of the
+/// Adds the scaled sums of a group of columns to y, for the panel at `row`. `rows` rows of the
 /// weights are left there.
 template <std::size_t... r>
 TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::size_t row,
@@ -106,75 +158,45 @@ TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::si
   (ops::add_scaled(to.y + r * lanes, sums[r], x_scale, ops::load_reals(scales + r * lanes)), ...);
 }
 
-/// Multiplies some panels side by side with the token n; r are the indices of their registers.
+/// Multiplies a panel with a token; r are the indices of a line's registers.
 template <class Format, std::size_t... r>
-inline void matvec_tile(const problem<Format>& p, std::size_t panel, std::size_t token,
-                        const matvec_result& to, std::index_sequence<r...> regs) {
-  constexpr std::size_t n = sizeof...(r), planes = Format::cols / 4;
-  constexpr std::size_t sums_each = digit_reader<Format>::sums;
-  const std::size_t lines = p.weights.panel_lines(), group_lines = p.group_lines(),
-                    stride = p.weights.panel_stride * sizeof(packed_line);
-  const auto* w = p.weights.panel(panel)->bytes.data();
-  const std::int8_t* x = p.x + token * p.x_stride + p.x_first;
+inline void matvec_panel(const problem<Format>& p, std::size_t panel, std::size_t token,
+                         const matvec_result& to, std::index_sequence<r...> regs) {
+  const std::size_t lines = p.weights.panel_lines(), group_lines = p.group_lines();
+  line_reader at{p.weights.panel(panel)->bytes.data(), p.x + token * p.x_stride + p.x_first};
   const std::int32_t* starts = p.starts + token;
   const std::size_t row = panel * Format::rows;
-  constexpr std::size_t dots = max_dots<Format> / digit_reader<Format>::most_scaled,
-                        chunk = dots / ((planes + sums_each - 1) / sums_each);
-  for (std::size_t done = 0, group = 0; done < lines; ++group, starts += p.starts_step) {
-    const std::size_t end = lines - done < group_lines ? lines : done + group_lines;
+  for (std::size_t left = lines, group = 0; left > 0; ++group, starts += p.starts_step) {
+    const std::size_t now = left < group_lines ? left : group_lines;
+    left -= now;
     const ops::reg start = ops::fill(*starts);
-    ops::reg total[n] = {(static_cast<void>(r), start)...};
-    while (done < end) {
-      const std::size_t stop = end - done < chunk ? end : done + chunk;
-      sum a[sums_each][n] = {};
-      for (; done < stop; ++done, w += sizeof(packed_line), x += Format::cols) {
-        // Processors by themselves do not read far enough ahead in several panels at once. At the
-        // end of these panels the next ones are fetched. One thread of a Zen 5 reads faster with 32
-        // lines than with 16 or 48.
-        constexpr std::size_t distance = 32;
-        const std::size_t ahead = (done + distance < lines ? 0 : (n / line_regs - 1) * stride) +
-                                  distance * sizeof(packed_line);
-        ((r % line_regs == 0 ? __builtin_prefetch(w + r / line_regs * stride + ahead) : void()),
-         ...);
-        const decltype(digit_reader<Format>::decode(start)) q[n] = {digit_reader<Format>::decode(
-            ops::load(w + r / line_regs * stride + r % line_regs * ops::bytes))...};
-        matvec_line<Format>(a, q, x, plane_indices<Format>{});
-      }
-      add_sums<Format>(total, a, std::make_index_sequence<sums_each>{});
-    }
-    if (to.y == nullptr) {
+    ops::reg total[line_regs] = {(static_cast<void>(r), start)...};
+    add_lines<Format>(total, at, now);
+    if (to.y == nullptr)
       (ops::store(to.sums + r * (ops::bytes / 4), total[r]), ...);
-    } else {
-      const std::size_t left = p.weights.rows - row;
-      add_scaled(p.scaling, p.scaling.x_scales[token], row, left, group, to, total, regs);
-    }
+    else
+      add_scaled(p.scaling, p.scaling.x_scales[token], row, p.weights.rows - row, group, to, total,
+                 regs);
   }
 }
 
 /// Computes the results of token n for the rows of panels [begin, end).
 template <class Format>
 inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end, std::size_t n) {
-  constexpr std::size_t wide = ops::matvec_panels;
-  std::int32_t sums[wide * Format::rows];
-  float edge[wide * Format::rows];
-  while (begin < end) {
-    const std::size_t panels = end - begin >= wide ? wide : 1;
-    const std::size_t row = begin * Format::rows, left = p.weights.rows - row;
-    const std::size_t rows = left < panels * Format::rows ? left : panels * Format::rows;
+  std::int32_t sums[Format::rows];
+  float edge[Format::rows];
+  for (std::size_t panel = begin; panel < end; ++panel) {
+    const std::size_t row = panel * Format::rows, left = p.weights.rows - row,
+                      rows = left < Format::rows ? left : Format::rows;
     float* const y = p.scaling.y == nullptr ? nullptr : p.scaling.y + n * p.scaling.y_stride + row;
-    const bool direct = y == nullptr || rows == panels * Format::rows;
+    const bool direct = y == nullptr || rows == Format::rows;
     if (!direct) std::memcpy(edge, y, rows * sizeof *y);
-    const matvec_result to{
-        sums, direct ? y : edge,
-        y == nullptr ? nullptr : p.scaling.dense(row, left, panels * Format::rows)};
-    if (panels == wide)
-      matvec_tile(p, begin, n, to, std::make_index_sequence<wide * line_regs>{});
-    else
-      matvec_tile(p, begin, n, to, std::make_index_sequence<line_regs>{});
+    const matvec_result to{sums, direct ? y : edge,
+                           y == nullptr ? nullptr : p.scaling.dense(row, left, Format::rows)};
+    matvec_panel(p, panel, n, to, std::make_index_sequence<line_regs>{});
     if (!direct)
       std::memcpy(y, edge, rows * sizeof *y);
     else if (y == nullptr)
       std::memcpy(p.out + n * p.out_stride + row, sums, rows * sizeof *sums);
-    begin += panels;
   }
 }
