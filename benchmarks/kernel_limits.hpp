@@ -125,14 +125,17 @@ inline double dot_peak(tern::isa::level level, tern::thread_pool& pool) {
   return 2e-9 * static_cast<double>(done * pool.threads()) / seconds;
 }
 
+/// Most bytes that are read at once. The distance of the streams in them is no power of two.
+inline constexpr std::size_t read_slice = 2048 * 2161;
+
 /// GB/s of reading `memory` again and again, where each thread has its own part. The next 4 MiB of
 /// every part are timed at once: a longer read would always be disturbed.
 inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint8_t>& memory,
                              tern::thread_pool& pool) {
-  constexpr std::size_t most = 2048 * 2161;  // the distance of streams is no power of two
   const limit_loops& best = loops.at(level);
   const std::size_t part = memory.size() / pool.threads() / 2048 * 2048;
-  const std::size_t slice = std::min(part, most), slices = part / slice, times = most / slice;
+  const std::size_t slice = std::min(part, read_slice), slices = part / slice,
+                    times = read_slice / slice;
   std::size_t turn = 0;
   const double seconds = fastest(std::max<std::size_t>(50, 4 * slices), [&] {
     const std::size_t at = turn++ % slices * slice;
@@ -141,6 +144,44 @@ inline double read_bandwidth(tern::isa::level level, const std::vector<std::uint
     });
   });
   return 1e-9 * static_cast<double>(times * slice * pool.threads()) / seconds;
+}
+
+/// The mean rate of `step` while it is repeated for this time; `step` returns what it has done.
+template <class F>
+double mean_rate(double seconds, F&& step) {
+  using clock = std::chrono::steady_clock;
+  double done = 0, passed = 0;
+  for (const auto start = clock::now(); passed < seconds || done == 0;
+       passed = std::chrono::duration<double>(clock::now() - start).count())
+    done += step();
+  return done / passed;
+}
+
+/// Operations a second of all threads together over this time, two for a multiply-add.
+inline double mean_dots(tern::isa::level level, tern::thread_pool& pool, double seconds) {
+  const limit_loops& best = loops.at(level);
+  return mean_rate(seconds, [&] {
+    std::size_t done = 0;
+    pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
+      const std::size_t n = best.dots(40000);
+      if (begin == 0) done = n;
+    });
+    return 2.0 * static_cast<double>(done * pool.threads());
+  });
+}
+
+/// Bytes a second of all threads together that read `memory` again and again for this time.
+inline double mean_reading(tern::isa::level level, const std::vector<std::uint8_t>& memory,
+                           tern::thread_pool& pool, double seconds) {
+  const limit_loops& best = loops.at(level);
+  const std::size_t part = memory.size() / pool.threads() / 2048 * 2048;
+  return mean_rate(seconds, [&] {
+    pool.parallel_for(pool.threads(), 1, [&](std::size_t begin, std::size_t) {
+      for (std::size_t at = 0; at < part; at += read_slice)
+        best.read(memory.data() + begin * part + at, std::min(read_slice, part - at));
+    });
+    return static_cast<double>(part * pool.threads());
+  });
 }
 
 }  // namespace bench

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <numeric>
+#include <limits>
 #include <optional>
 #include <random>
 #include <utility>
@@ -32,7 +32,7 @@ struct context_result {
   std::size_t positions;
   double tokens_per_second;
   double cache_bytes_per_token;  ///< bytes of the cache that a token reads, mean of the new tokens
-  /// Bytes of weights and of the cache that a token reads, divided as in decode_of_bandwidth.
+  /// The same as decode_of_bandwidth.
   std::optional<double> of_bandwidth;
 };
 
@@ -41,9 +41,9 @@ struct result {
   std::size_t threads;
   double prefill_tokens_per_second, decode_tokens_per_second, resident_megabytes, file_megabytes,
       load_ms;
-  /// Bytes of weights that a new token reads, divided by the measured bandwidth and by the time
-  /// that the token took. There is no value where the level of the CPU has no loop that measures
-  /// it.
+  /// Bytes of weights and of the cache that a new token reads, divided by the measured bandwidth
+  /// and by the time that the token took. There is no value where the level of the CPU has no loop
+  /// that measures it.
   std::optional<double> decode_of_bandwidth;
   /// Multiply-adds of the packed linears of the layers for the prompt, divided by the measured rate
   /// of dot products of int8 and by the time that the prompt took. There is no value where
@@ -74,22 +74,32 @@ token_work work_of(tern::decoder<>& model) {
   return work;
 }
 
-/// What the machine can do at best with the threads of a pool.
-struct machine_limits {
-  double bytes_per_second = 0;          ///< bytes read from memory
-  double multiply_adds_per_second = 0;  ///< products of int8 numbers in registers
-};
+/// Measures what the machine can do at best with the threads of a pool, at any time.
+class machine_limits {
+ public:
+  /// `bytes` is the size of the memory that is read.
+  machine_limits(std::size_t bytes, tern::thread_pool& pool) : pool_(pool) {
+    constexpr std::size_t least = std::size_t{1} << 26, most = std::size_t{1} << 30;
+    if (bench::loops.at(level_).read == nullptr) return;
+    const std::size_t size = std::clamp(bytes, least, most);
+    if (size / pool.threads() >= 4096) memory_.assign(size, 1);
+  }
 
-/// Measures the limits; `bytes` is the size of the memory that is read. They are 0 where the level
-/// has no loops for them.
-machine_limits measure_limits(std::size_t bytes, tern::thread_pool& pool) {
-  const tern::isa::level level = tern::isa::active();
-  if (bench::loops.at(level).read == nullptr) return {};
-  constexpr std::size_t least = std::size_t{1} << 26, most = std::size_t{1} << 30;
-  const std::vector<std::uint8_t> memory(std::clamp(bytes, least, most), 1);
-  if (memory.size() / pool.threads() < 4096) return {};
-  return {1e9 * bench::read_bandwidth(level, memory, pool), 0.5e9 * bench::dot_peak(level, pool)};
-}
+  /// Bytes a second that are read from memory in so many seconds. It is 0 where the level of the
+  /// CPU has no loop for it.
+  double bytes_per_second(double seconds) {
+    return memory_.empty() ? 0 : bench::mean_reading(level_, memory_, pool_, seconds);
+  }
+  /// Multiply-adds a second of int8 numbers in registers, or 0.
+  double multiply_adds_per_second(double seconds) {
+    return memory_.empty() ? 0 : bench::mean_dots(level_, pool_, seconds) / 2;
+  }
+
+ private:
+  tern::isa::level level_ = tern::isa::active();
+  tern::thread_pool& pool_;
+  std::vector<std::uint8_t> memory_;
+};
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -137,14 +147,27 @@ std::vector<std::int32_t> random_tokens(std::size_t n, std::size_t vocabulary) {
   return tokens;
 }
 
-/// Tokens per second of the fastest of three calls, since other programs can only slow a call down.
-template <class F>
-double best_rate(std::size_t tokens, F&& f) {
-  double best = 0;
+/// The fastest of three calls, and the limit beside it.
+struct best_turn {
+  double seconds;  ///< that the call took
+  double limit;    ///< a second, or 0
+  /// Which share of the limit a call reaches that does so much work.
+  [[nodiscard]] std::optional<double> share(double work) const {
+    return limit > 0 && work > 0 ? std::optional(work / seconds / limit) : std::nullopt;
+  }
+};
+
+/// Calls f three times. After each call `limit(seconds)` measures the limit for as long as the call
+/// took. The best of both count, since other programs can only slow them down; they slow both
+/// down alike.
+template <class F, class Limit>
+best_turn best_of_turns(F&& f, Limit&& limit) {
+  best_turn best{std::numeric_limits<double>::infinity(), 0};
   for (int i = 0; i < 3; ++i) {
     const auto start = std::chrono::steady_clock::now();
     f();
-    best = std::max(best, 1e3 * static_cast<double>(tokens) / milliseconds_since(start));
+    const double seconds = milliseconds_since(start) / 1e3;
+    best = {std::min(best.seconds, seconds), std::max(best.limit, limit(seconds))};
   }
   return best;
 }
@@ -166,31 +189,40 @@ void fill_cache(tern::session<Model>& s, std::size_t positions) {
   }
 }
 
+/// Bytes of the cache that new tokens behind these positions read together.
+template <class Model>
+double cache_bytes(const tern::session<Model>& s, std::size_t positions, std::size_t new_tokens) {
+  double bytes = 0;
+  for (std::size_t i = 1; i <= new_tokens; ++i)
+    bytes += static_cast<double>(s.cache().bytes_read(positions + i));
+  return bytes;
+}
+
 /// Measures new tokens behind the positions of --context.
 template <class Model>
-std::vector<context_result> measure_contexts(const options& o, Model& model, tern::executor_ref ex,
-                                             std::size_t weight_bytes, double bytes_per_second) {
+std::vector<context_result> measure_contexts(const options& o, Model& model,
+                                             tern::thread_pool& pool, std::size_t weight_bytes,
+                                             machine_limits& limits) {
   std::vector<context_result> results;
   if (o.contexts.empty()) return results;
   std::vector<std::size_t> contexts = o.contexts;
   std::ranges::sort(contexts);
   tern::session s(model, {.capacity = contexts.back() + o.new_tokens, .storage = kv_storage_of(o)},
-                  ex);
+                  pool);
   const auto next = random_tokens(o.new_tokens, model.config().vocab_size);
   for (const std::size_t positions : contexts) {
     fill_cache(s, positions);
-    const double rate = best_rate(next.size(), [&] {
-      s.truncate(0, positions);
-      for (const std::int32_t& token : next) s.append({&token, 1});
-    });
+    const double bytes = cache_bytes(s, positions, next.size());
+    const best_turn best = best_of_turns(
+        [&] {
+          s.truncate(0, positions);
+          for (const std::int32_t& token : next) s.append({&token, 1});
+        },
+        [&](double seconds) { return limits.bytes_per_second(seconds); });
     s.truncate(0, positions);
-    double bytes = 0;
-    for (std::size_t i = 1; i <= next.size(); ++i)
-      bytes += static_cast<double>(s.cache().bytes_read(positions + i));
-    bytes /= static_cast<double>(next.size());
-    const double used = rate * (bytes + static_cast<double>(weight_bytes)) / bytes_per_second;
-    results.push_back(
-        {positions, rate, bytes, bytes_per_second > 0 ? std::optional(used) : std::nullopt});
+    const auto tokens = static_cast<double>(next.size());
+    results.push_back({positions, tokens / best.seconds, bytes / tokens,
+                       best.share(bytes + tokens * static_cast<double>(weight_bytes))});
   }
   return results;
 }
@@ -234,25 +266,32 @@ result measure(const options& o, const fs::path& model_path, std::string format,
   const std::size_t vocabulary = model.config().vocab_size;
   const auto prompt = random_tokens(o.prompt_tokens, vocabulary),
              next = random_tokens(o.new_tokens, vocabulary);
-  r.prefill_tokens_per_second = best_rate(prompt.size(), [&] {
-    s.truncate(0, 0);
-    s.append(prompt);
-  });
-  r.decode_tokens_per_second = best_rate(next.size(), [&] {
-    s.truncate(0, 0);
-    for (const std::int32_t& token : next) s.append({&token, 1});
-  });
+  // One pass touches all of the model's memory, before memory is taken to measure the limits with.
+  s.append(prompt);
+  s.truncate(0, 0);
+  for (const std::int32_t& token : next) s.append({&token, 1});
   r.resident_megabytes = resident_megabytes();
   const token_work work = work_of(model);
-  const machine_limits limits = measure_limits(work.bytes, pool);
-  const auto share = [](double tokens_per_second, std::size_t each, double limit) {
-    const double used = tokens_per_second * static_cast<double>(each) / limit;
-    return limit > 0 && each > 0 ? std::optional(used) : std::nullopt;
-  };
-  r.decode_of_bandwidth = share(r.decode_tokens_per_second, work.bytes, limits.bytes_per_second);
-  r.prefill_of_peak =
-      share(r.prefill_tokens_per_second, work.multiply_adds, limits.multiply_adds_per_second);
-  r.contexts = measure_contexts(o, model, pool, work.bytes, limits.bytes_per_second);
+  machine_limits limits(work.bytes, pool);
+  const best_turn prefill = best_of_turns(
+      [&] {
+        s.truncate(0, 0);
+        s.append(prompt);
+      },
+      [&](double seconds) { return limits.multiply_adds_per_second(seconds); });
+  const best_turn decode = best_of_turns(
+      [&] {
+        s.truncate(0, 0);
+        for (const std::int32_t& token : next) s.append({&token, 1});
+      },
+      [&](double seconds) { return limits.bytes_per_second(seconds); });
+  const auto read = static_cast<double>(prompt.size()), made = static_cast<double>(next.size());
+  r.prefill_tokens_per_second = read / prefill.seconds;
+  r.decode_tokens_per_second = made / decode.seconds;
+  r.prefill_of_peak = prefill.share(read * static_cast<double>(work.multiply_adds));
+  r.decode_of_bandwidth =
+      decode.share(made * static_cast<double>(work.bytes) + cache_bytes(s, 0, next.size()));
+  r.contexts = measure_contexts(o, model, pool, work.bytes, limits);
   return r;
 }
 
