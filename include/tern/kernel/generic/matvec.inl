@@ -69,7 +69,7 @@ TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][line_regs],
   // Processors by themselves do not read far enough ahead. One thread of a Zen 5 reads faster with
   // 96 lines than with 64, and as fast with 128.
   __builtin_prefetch(w + 96 * sizeof(packed_line));
-  using digits = decltype(digit_reader<Format>::decode(ops::zero()));
+  using digits = decltype(digit_reader<Format>::decode(ops::load(w)));
   const digits q[line_regs] = {digit_reader<Format>::decode(ops::load(w + r * ops::bytes))...};
   (matvec_step<Format, plane>(sums, q, columns<plane>(x), regs), ...);
 }
