@@ -78,7 +78,7 @@ class machine {
       case place::l3:
         return std::min(l3 / 4, 4 * l2);
       default:
-        return std::min<std::size_t>(2 * l3, std::size_t{1} << 30);
+        return std::min<std::size_t>(8 * l3, std::size_t{1} << 30);
     }
   }
 
