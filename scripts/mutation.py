@@ -112,6 +112,14 @@ TABLE = {
     ("distill/relation_term.hpp", "train/trainer"): [
         ("static_cast<T>(alpha * this->factor())", "static_cast<T>(-alpha * this->factor())"),
     ],
+    ("recipe/choose_layers.hpp", "recipe/choose_layers"): [
+        ("gradient.clear();", ""),
+        ("gradient.keep();", ""),
+        ("kept_.data() + at, g.size", "kept_.data(), g.size"),
+        (">= term.layers[term.chosen].mean", "> term.layers[term.chosen].mean"),
+        ("if (rates.of(p.kind) == 0) p.grad", "if (false) p.grad"),
+        ("o.weight = 1;", ""),
+    ],
     ("linalg/cholesky.hpp", "linalg/cholesky"): [
         ("x[i] - simd::dot(known, factors)", "x[i] + simd::dot(known, factors)"),
         ("simd::axpy<T>(-x[i]", "simd::axpy<T>(x[i]"),

@@ -2,9 +2,11 @@
 #include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "settings.hpp"
 #include "tern/checkpoint/load_config.hpp"
+#include "tern/recipe/choose_layers.hpp"
 
 namespace bitdistill {
 namespace {
@@ -88,7 +90,8 @@ void require_distillation(const settings& s, const stage& each) {
   if (each.teacher.empty()) return;
   const auto student = config_of(s, each.from), teacher = config_of(s, each.teacher);
   const tern::layer_counts layers{student.num_hidden_layers, teacher.num_hidden_layers};
-  static_cast<void>(tern::make_objective<float>(each.losses, layers));
+  const std::vector<std::size_t> any_layer(tern::open_terms(each.losses));
+  static_cast<void>(tern::make_objective<float>(tern::with_layers(each.losses, any_layer), layers));
   if (each.losses.of<tern::hidden_state_term_options>())
     require(student.hidden_size == teacher.hidden_size,
             "hidden_states: student and teacher have hidden sizes of " +

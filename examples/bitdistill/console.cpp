@@ -32,6 +32,14 @@ std::string terms_text(const tern::loss_values& loss) {
 
 }  // namespace
 
+std::string choice_text(const tern::layer_agreement& term) {
+  std::string cosines;
+  for (const tern::sample_statistics& s : term.layers)
+    cosines += fmt::format("{}{:.3f}", cosines.empty() ? "" : " ", s.mean);
+  return fmt::format("{}: layer {} of 0..{} agrees best with the other losses (cosines {})",
+                     term.term, term.chosen, term.layers.size() - 1, cosines);
+}
+
 console::console() : bar_(stdout), colour_(bar_.possible() && !environment_has("NO_COLOR")) {}
 
 bool console::stop_requested() { return bitdistill::stop_requested(); }
@@ -60,6 +68,10 @@ void console::on_layer(const tern::stage& s, const tern::layer_calibration& r, s
                      layers, r.hidden));
   else
     bar_.show(s.name + ": calibration", r.layer + 1, layers);
+}
+
+void console::on_choice(const tern::stage& s, const std::vector<tern::layer_agreement>& choice) {
+  for (const tern::layer_agreement& term : choice) line(s.name + ": " + choice_text(term));
 }
 
 void console::on_step(const tern::stage& s, const tern::step_report& r) {

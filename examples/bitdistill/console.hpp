@@ -15,6 +15,10 @@ namespace bitdistill {
 /// Prints version, command, seed, ranks, threads of a rank, kernels, model and stages of a run.
 void print_header(const settings& s, std::size_t threads, std::size_t ranks = 1);
 
+/// What was found about the layers of a term, such as "relations: layer 1 of 0..2 agrees best with
+/// the other losses (cosines -0.010 0.213 0.107)".
+std::string choice_text(const tern::layer_agreement& term);
+
 /// Shows the progress of a run on the standard output.
 class console : public tern::run_observer {
  public:
@@ -24,6 +28,7 @@ class console : public tern::run_observer {
                 std::size_t first_step) override;
   void on_layer(const tern::stage& s, const tern::layer_calibration& r,
                 std::size_t layers) override;
+  void on_choice(const tern::stage& s, const std::vector<tern::layer_agreement>& choice) override;
   void on_step(const tern::stage& s, const tern::step_report& r) override;
   void on_end(const tern::stage& s) override;
   void on_skip(const tern::stage& s) override;

@@ -97,6 +97,8 @@ TEST_CASE("settings that are wrong or contradict themselves") {
   set("bitdistill.warmup=2", "stage bitdistill: warmup must lie between 0 and 1");
   set("bitdistill.losses.relations.layer=2",
       "relations: layer 2 is not one of the 2 layers of the student");
+  set("bitdistill.losses.relations.layer=last",
+      "losses.relations.layer': expected an integer or \"auto\", got \"last\"");
   set("bitdistill.losses.relations.split_heads=3", "split_heads 3 does not divide");
   set("bitdistill.losses.relations.n_layers=0", "relations.n_layers must be positive");
   set("bitdistill.losses.relations.clamp=-1", "relations.clamp must not be negative");

@@ -62,8 +62,9 @@ TEST_CASE("any number of ranks writes the files of one process") {
   if (!can_launch()) return;
   const scratch_dir scratch;
   const auto arguments = [&](const std::string& name) {
-    return tiny_demo(scratch.path() / name) +
-           words{"stages.parts=4", "bitdistill.losses.balance=true"};
+    return tiny_demo(scratch.path() / name) + words{"stages.parts=4",
+                                                    "bitdistill.losses.balance=true",
+                                                    "bitdistill.losses.relations.layer=auto"};
   };
   REQUIRE(run_bitdistill(arguments("alone")).code == 0);
   const auto expected = timeless(scratch.path() / "alone");

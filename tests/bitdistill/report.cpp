@@ -67,6 +67,25 @@ TEST_CASE("a report has means over seeds, paired differences, pictures and setti
   CHECK(count(bytes_of(at / "p" / "base-cross_entropy.svg"), "<polyline") == 3);
 }
 
+TEST_CASE("a report shows which layers were chosen, and passes over a broken line") {
+  const scratch_dir scratch;
+  const fs::path at = scratch.path();
+  write_run(at / "1", 1, 97, 90);
+  const std::string lines =
+      R"({"stage": "base", "layers": {"relations": {"chosen": 1, "agreement": [0.1, 0.25], "error": [0.01, 0.02]}}}
+)";
+  write_text(at / "1" / "metrics.jsonl", lines + bytes_of(at / "1" / "metrics.jsonl"));
+  const words command{"report", (at / "1").string(), "--out", (at / "r.html").string()};
+  REQUIRE(run_bitdistill(command).code == 0);
+  const std::string page = bytes_of(at / "r.html");
+  CHECK(has(page, "<h2>Chosen layers</h2>"));
+  CHECK(has(page, "<td>base, seed 1</td><td>relations</td><td>1</td>"));
+  CHECK(has(page, "0.100 ± 0.010, 0.250 ± 0.020"));
+  write_text(at / "1" / "metrics.jsonl", R"({"stage": "base", "layers": {"relations": 1}})");
+  REQUIRE(run_bitdistill(command).code == 0);
+  CHECK_FALSE(has(bytes_of(at / "r.html"), "Chosen layers"));
+}
+
 TEST_CASE("a report of runs with other settings shows which") {
   const scratch_dir scratch;
   const fs::path at = scratch.path();

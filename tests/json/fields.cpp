@@ -1,6 +1,8 @@
 // Reading and writing described structs as JSON.
+#include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "tern/core/differing_fields.hpp"
 #include "tern/json/read_fields.hpp"
@@ -26,6 +28,22 @@ everything changed() {
 everything read(const json& from, everything into = {}) {
   tern::read_fields(into, tern::json_fields(from, "f"));
   return into;
+}
+
+/// A number, or a word where there is none.
+struct place {
+  std::optional<int> layer = -2;
+};
+template <class V>
+constexpr void describe(V& v, place& p) {
+  v.optional("layer", p.layer, "auto");
+}
+static_assert(tern::describes_all_members<place>());
+
+place read_place(const json& layer) {
+  place p{5};
+  tern::read_fields(p, tern::json_fields(json{{"layer", layer}}, "f"));
+  return p;
 }
 
 }  // namespace
@@ -81,4 +99,15 @@ TEST_CASE("what no field can hold is refused with its path") {
        {json{{"terms", 1}}, "f: key 'terms': expected a list of objects, got 1"}}));
   INFO(object);
   CHECK(tern_test::message_of<tern::config_error>([&, &from = object] { read(from); }) == message);
+}
+
+TEST_CASE("a word stands for a value that is not there") {
+  CHECK(tern::write_fields(place{}) == json{{"layer", -2}});
+  CHECK(tern::write_fields(place{std::nullopt}) == json{{"layer", "auto"}});
+  CHECK(read_place(3).layer == 3);
+  CHECK(read_place("auto").layer == std::nullopt);
+  CHECK(read_place(nullptr).layer == 5);
+  CHECK(tern::differing_fields(place{}, place{std::nullopt}) == std::vector<std::string>{"layer"});
+  CHECK(tern_test::message_of<tern::config_error>([] { read_place("last"); }) ==
+        "f: key 'layer': expected an integer or \"auto\", got \"last\"");
 }

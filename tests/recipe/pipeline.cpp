@@ -2,9 +2,11 @@
 #include "tern/recipe/pipeline.hpp"
 
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/message.hpp"
 #include "tests/recipe/byte_tokenizer.hpp"
 #include "tests/support.hpp"
 
@@ -232,4 +234,75 @@ TEST_CASE("a stage that was stopped goes on, unless it has changed") {
   run(changed, scratch.path() / "fresh");
   CHECK(bytes_of(path / "stages/tuned/model.safetensors") ==
         bytes_of(scratch.path() / "fresh/stages/tuned/model.safetensors"));
+}
+
+namespace {
+
+/// Three stages; the last learns from the second, at this layer, or at one that is to be chosen.
+recipe with_student(std::optional<int> layer) {
+  auto r = two_stages();
+  r.stages.push_back(tiny_stage("student", "base", stage_data::task));
+  r.stages[2].teacher = "tuned";
+  r.stages[2].log_every = 1;
+  relation_term_options relations;
+  relations.form.split_heads = 2;
+  relations.layers.layer = layer;
+  r.stages[2].losses.terms = {cross_entropy_options{}, {}, relations, {}};
+  return r;
+}
+
+/// The lines of a run's log that say which layers were chosen.
+std::vector<nlohmann::json> choices_in(const std::filesystem::path& run) {
+  std::vector<nlohmann::json> found;
+  std::ifstream in(run / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);)
+    if (auto json = nlohmann::json::parse(line); json.contains("layers")) found.push_back(json);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("a stage trains at the layer that was chosen before, and goes on at it") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "auto";
+  CHECK(run(with_student({}), path, 6 + 2).notes ==
+        words{"base trains", "tuned trains", "student trains"});
+  CHECK(run(with_student({}), path).notes == words{"base stays", "tuned stays", "student goes on"});
+  const auto lines = choices_in(path);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].at("stage") == "student");
+  const auto& found = lines[0].at("layers").at("relations");
+  const auto agreement = found.at("agreement").get<std::vector<double>>();
+  const auto chosen = found.at("chosen").get<std::size_t>();
+  REQUIRE(agreement.size() == 2);
+  CHECK(found.at("error").size() == 2);
+  CHECK(agreement[chosen] >= agreement[1 - chosen]);
+  const auto weights = [&](std::optional<int> layer, const char* name) {
+    run(with_student(layer), scratch.path() / name);
+    return bytes_of(scratch.path() / name / "stages/student/model.safetensors");
+  };
+  const std::string trained = bytes_of(path / "stages/student/model.safetensors");
+  CHECK(trained == weights(static_cast<int>(chosen), "chosen"));
+  CHECK(trained != weights(static_cast<int>(1 - chosen), "other"));
+  // A finished stage is not chosen for again.
+  CHECK(run(with_student({}), path).notes == words{"base stays", "tuned stays", "student stays"});
+  CHECK(choices_in(path).size() == 1);
+}
+
+TEST_CASE("a stage that begins anew has the lines of the new choice alone") {
+  const tern_test::scratch_dir scratch;
+  const auto path = scratch.path() / "run";
+  run(with_student({}), path);
+  auto changed = with_student({});
+  changed.stages[2].seed = 7;
+  run(changed, path);
+  CHECK(choices_in(path).size() == 1);
+}
+
+TEST_CASE("a layer that no other loss can choose is refused") {
+  auto r = with_student({});
+  std::get<0>(r.stages[2].losses.terms).reset();
+  CHECK(tern_test::message_of<config_error>([&] { validate(r); }) ==
+        "stage student: losses.relations.layer: \"auto\" compares the layers by another loss, and "
+        "there is none");
 }

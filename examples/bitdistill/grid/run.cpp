@@ -48,6 +48,9 @@ class point_console : public tern::run_observer {
     if (first_step > 0) text += fmt::format(", continued at step {}", first_step);
     line(s, text);
   }
+  void on_choice(const tern::stage& s, const std::vector<tern::layer_agreement>& choice) override {
+    for (const tern::layer_agreement& term : choice) line(s, choice_text(term));
+  }
   void on_end(const tern::stage& s) override {
     add_text(point_.input->text, point_.directory->stage(s.name));
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;

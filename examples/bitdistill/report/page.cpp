@@ -124,6 +124,32 @@ std::string results_section(const std::vector<run_group>& groups) {
          "confidence interval of 95 %. A click on a heading sorts.</p>\n";
 }
 
+/// The layers that were chosen before stages, and how well each layer agreed with the other losses.
+/// Points of a grid share stages, which are shown once.
+std::string layers_section(const std::vector<run_group>& groups) {
+  std::string rows;
+  std::set<std::string> shown;
+  for (const run_group& group : groups)
+    for (const run_record& run : group.runs)
+      for (const stage_log& log : run.logs)
+        for (const layer_log& term : log.layers) {
+          std::string cosines;
+          for (std::size_t l = 0; l < std::min(term.agreement.size(), term.error.size()); ++l)
+            cosines += fmt::format("{}{:.3f} ± {:.3f}", l == 0 ? "" : ", ", term.agreement[l],
+                                   term.error[l]);
+          std::string row =
+              fmt::format("<td>{}, seed {}</td><td>{}</td><td>{}</td>", escaped(log.stage),
+                          run.seed, escaped(term.term), term.chosen);
+          row = "<tr>" + row + "<td class=\"text\">" + cosines + "</td></tr>\n";
+          if (shown.insert(row).second) rows += row;
+        }
+  if (rows.empty()) return "";
+  return "<h2>Chosen layers</h2>\n<div class=\"wide\"><table><thead><tr><th>Stage</th><th>Loss</th>"
+         "<th>Layer</th><th>Cosine with the other losses, from layer 0 "
+         "on</th></tr></thead><tbody>\n" +
+         rows + "</tbody></table></div>\n";
+}
+
 std::string runs_section(const std::vector<run_group>& groups) {
   std::string out = "<ul>\n";
   for (const run_group& group : groups)
@@ -186,7 +212,8 @@ std::string report_page(const std::vector<run_group>& groups,
   const std::string title = groups.empty() ? "Calibration" : groups.front().runs.front().title;
   std::string body = "<h1>" + escaped(title) + "</h1>\n";
   if (!groups.empty())
-    body += runs_section(groups) + "<h2>Results</h2>\n" + results_section(groups);
+    body += runs_section(groups) + "<h2>Results</h2>\n" + results_section(groups) +
+            layers_section(groups);
   body += "<h2>Pictures</h2>\n<div class=\"pictures\">\n";
   for (const picture& p : pictures) body += p.svg;
   body += "</div>\n";

@@ -15,11 +15,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Reads the choices of layers in a line of metrics.jsonl. One that is not as it should be counts
+/// as none.
+std::vector<layer_log> layers_in(const nlohmann::json& line) {
+  std::vector<layer_log> all;
+  try {
+    for (const auto& [term, found] : line.at("layers").items())
+      all.push_back({term, found.at("chosen").get<std::size_t>(),
+                     found.at("agreement").get<std::vector<double>>(),
+                     found.at("error").get<std::vector<double>>()});
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
+  return all;
+}
+
 /// Adds the numbers of a line of metrics.jsonl to the curves of its stage.
 void add_line(std::vector<stage_log>& logs, const nlohmann::json& line) {
   if (!line.is_object()) return;  // a process was killed while it wrote the line
   const auto log = std::ranges::find(logs, line.value("stage", std::string()), &stage_log::stage);
   const auto step = line.find("step");
+  if (log != logs.end() && line.contains("layers")) log->layers = layers_in(line);
   if (log == logs.end() || step == line.end() || !step->is_number()) return;
   for (const auto& [key, value] : line.items())
     if (value.is_number()) log->curves[key].push_back({step->get<double>(), value.get<double>()});

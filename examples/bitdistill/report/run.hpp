@@ -1,6 +1,7 @@
 // What the directory of a run says about it, and runs that differ only in their seed.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -17,10 +18,18 @@
 
 namespace bitdistill {
 
+/// What was found about the layers of a loss term before a stage.
+struct layer_log {
+  std::string term;
+  std::size_t chosen = 0;
+  std::vector<double> agreement, error;  ///< for each layer: mean cosine and its standard error
+};
+
 /// The lines of metrics.jsonl about one stage, as curves over its steps.
 struct stage_log {
   std::string stage;                                      ///< name of the stage
   std::map<std::string, std::vector<svg::point>> curves;  ///< curves under the keys of the lines
+  std::vector<layer_log> layers{};                        ///< choices of layers
 };
 
 /// One run.

@@ -10,6 +10,7 @@
 //     v.object("loss", [&](auto& inner) { inner.value("tau", s.tau); });  // or a group of fields
 //     v.objects("terms", s.terms);                       // a list of such structs
 //     v.optional("teacher", s.teacher);                  // a value or struct that may be missing
+//     v.optional("layer", s.layer, "auto");              // a value, or a word where there is none
 //   }
 //   static_assert(describes_all_members<stage_options>());
 #pragma once
@@ -59,6 +60,7 @@ concept field_visitor = requires(
   v.objects("key", objects);
   v.optional("key", maybe);
   v.optional("key", maybe_object);
+  v.optional("key", maybe, "word");
 };
 
 /// A struct that has a `describe` function.
@@ -100,7 +102,7 @@ struct field_counter {
     ++count;
   }
   template <class T>
-  constexpr void optional(const char*, std::optional<T>&) {
+  constexpr void optional(const char*, std::optional<T>&, const char* = nullptr) {
     ++count;
   }
 };

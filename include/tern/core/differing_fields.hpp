@@ -62,6 +62,10 @@ class field_collector {
     else
       value(key, *x);
   }
+  template <class T>
+  void optional(const char* key, std::optional<T>& x, const char* /*word*/) {
+    value(key, x);
+  }
 
  private:
   std::string prefix_;

@@ -20,7 +20,7 @@ struct layer_counts {
 /// A layer of the student and one of the teacher. Layers are counted from 0, or from the end where
 /// the number is negative: -1 is the last layer. The paper distils one late layer.
 struct layer_choice {
-  int layer = -2;  ///< layer of the student
+  std::optional<int> layer = -2;  ///< layer of the student; none: to be chosen before training
   std::optional<int>
       teacher_layer{};  ///< layer of the teacher; none: equally far from its last one
 };
@@ -33,7 +33,7 @@ struct layer_pair {
 
 /// The layers that `choice` names. Where the teacher's layer follows from the student's and the
 /// teacher has too few layers, it is the teacher's first one. Throws config_error, naming `term`,
-/// where a model has no such layer.
+/// where a model has no such layer or the student's has not been chosen yet.
 inline layer_pair resolve_layers(const layer_choice& choice, const layer_counts& counts,
                                  const std::string& term) {
   const auto index = [&](int layer, std::size_t count, const char* whose) {
@@ -44,7 +44,8 @@ inline layer_pair resolve_layers(const layer_choice& choice, const layer_counts&
                          std::to_string(count) + " layers of the " + whose);
     return static_cast<std::size_t>(i);
   };
-  const std::size_t student = index(choice.layer, counts.student, "student");
+  if (!choice.layer) throw config_error(term + ": the layer has not been chosen yet");
+  const std::size_t student = index(*choice.layer, counts.student, "student");
   if (choice.teacher_layer)
     return {student, index(*choice.teacher_layer, counts.teacher, "teacher")};
   const std::size_t behind = counts.student - 1 - student;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,6 +82,15 @@ class json_fields {
   template <class T>
   [[nodiscard]] T get(const std::string& key) const {
     return value<T>(required(key), key);
+  }
+  /// The value of a key; nothing where the text `word` stands there instead.
+  template <class T>
+  [[nodiscard]] std::optional<T> get_unless(const std::string& key, const std::string& word) const {
+    const auto& v = required(key);
+    if (v.is_string() && v.get<std::string>() == word) return {};
+    if (const auto expected = detail::json_mismatch<T>(v); !expected.empty())
+      fail(key, expected + " or \"" + word + '"', show(v));
+    return v.get<T>();
   }
   /// The value of a key, or `fallback` where it is missing or null.
   template <class T>

@@ -56,6 +56,12 @@ class field_reader {
     }
   }
 
+  /// The same for a value; `word` in its place says that there is none.
+  template <class T>
+  void optional(const char* key, std::optional<T>& x, const char* word) {
+    if (has(key)) x = fields_.get_unless<T>(key, word);
+  }
+
   /// Refuses keys of the object that were not shown. To be called when all fields were shown.
   void finish() const { fields_.require_known(known_); }
 

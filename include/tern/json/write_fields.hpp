@@ -41,6 +41,11 @@ class field_writer {
     else
       json[key] = *x;
   }
+  /// Writes `word` where there is no value.
+  template <class T>
+  void optional(const char* key, const std::optional<T>& x, const char* word) {
+    json[key] = x ? nlohmann::json(*x) : nlohmann::json(word);
+  }
 
   nlohmann::json json = nlohmann::json::object();  ///< the fields so far
 

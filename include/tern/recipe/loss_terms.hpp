@@ -46,7 +46,7 @@ constexpr void describe(V& v, logits_term_options& o) {
 /// Shows the fields of layer_choice; see core/describe.hpp.
 template <class V>
 constexpr void describe_layers(V& v, layer_choice& c) {
-  v.value("layer", c.layer);
+  v.optional("layer", c.layer, "auto");
   v.optional("teacher_layer", c.teacher_layer);
 }
 

@@ -26,6 +26,7 @@
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/calibration_run.hpp"
 #include "tern/recipe/calibration_tokens.hpp"
+#include "tern/recipe/choose_layers.hpp"
 #include "tern/recipe/evaluate.hpp"
 #include "tern/recipe/fingerprint.hpp"
 #include "tern/recipe/recipe.hpp"
@@ -56,6 +57,8 @@ class run_observer {
   virtual void on_begin(const stage&, const model_config&, std::size_t /*first_step*/) {}
   /// A stage has calibrated one of its `layers`.
   virtual void on_layer(const stage&, const layer_calibration&, std::size_t /*layers*/) {}
+  /// Layers were chosen for terms of the stage, before its first step; also where it goes on.
+  virtual void on_choice(const stage&, const std::vector<layer_agreement>&) {}
   virtual void on_step(const stage&, const step_report&) {}   ///< A stage has done a step.
   virtual void on_end(const stage&) {}                        ///< A stage is done.
   virtual void on_skip(const stage&) {}                       ///< A stage was done before.
@@ -240,17 +243,44 @@ class pipeline {
     layer_counts layers{model.config().num_hidden_layers, 0};
     if (teacher) layers.teacher = teacher->config().num_hidden_layers;
     std::vector<token_example> examples;
-    std::optional<stage_loss<Model>> loss;
     together(ranks_, [&] {
       if (s.data == stage_data::task)
         examples = stage_examples(s, data_.train.examples, data_.unlabelled);
+    });
+    std::vector<layer_agreement> choice;
+    const loss_options losses = losses_of(s, model, teacher, examples, choice);
+    std::optional<stage_loss<Model>> loss;
+    together(ranks_, [&] {
       loss.emplace(model, teacher ? &*teacher : nullptr, batches_of(s, examples),
-                   make_objective<T>(s.losses, layers), ex_);
+                   make_objective<T>(losses, layers), ex_);
     });
     lead([&] {
       if (loss->teacher() != nullptr) keep_teacher(s, examples, *loss->teacher());
     });
-    advance(s, model, *loss);
+    advance(s, model, *loss, choice);
+  }
+
+  /// The losses of a stage, with a layer for each term that leaves it open. A stage that goes on
+  /// starts from the same weights and examples, so it finds the same layers. Rank 0 gets `choice`.
+  loss_options losses_of(const stage& s, Model& model, std::optional<Model>& teacher,
+                         std::span<const token_example> examples,
+                         std::vector<layer_agreement>& choice) {
+    constexpr std::size_t wanted = 256;  // examples or windows
+    std::vector<std::size_t> layers(open_terms(s.losses));
+    if (layers.empty()) return s.losses;
+    const std::size_t sequences = sequences_of_micro_batch(s);
+    lead([&] {
+      choice = choose_layers<Model, Model>(
+          model, teacher ? &*teacher : nullptr, batches_of(s, examples), s.losses,
+          {std::max<std::size_t>(2, (wanted + sequences - 1) / sequences), s.rates, s.products, ex_,
+           [&] {
+             if (observer_.stop_requested())
+               throw interrupted("stopped before the first step of stage " + s.name);
+           }});
+      std::ranges::transform(choice, layers.begin(), &layer_agreement::chosen);
+    });
+    ranks_.broadcast(std::as_writable_bytes(std::span(layers)));
+    return with_layers(s.losses, layers);
   }
 
   /// Gives the teacher a cache where the stage sees examples of the task again.
@@ -273,7 +303,8 @@ class pipeline {
   }
 
   /// Does the steps of a stage, beginning at its saved state where that is of the same stage.
-  void advance(const stage& s, Model& model, stage_loss<Model>& loss) {
+  void advance(const stage& s, Model& model, stage_loss<Model>& loss,
+               const std::vector<layer_agreement>& choice) {
     const state_identity identity{s.name, fingerprints_.at(s.name).dump()};
     trainer<Model> t(model, trainer_options_of(s),
                      make_optimizer<typename Model::owner>(s.optimizer), ex_, ranks_);
@@ -282,7 +313,9 @@ class pipeline {
       if (path_exists(file) && is_state_of(file, identity))
         load_training_state(t, loss.terms(), s.name, file);
       directory().rewind_log(s.name, t.step());
+      if (!choice.empty() && t.step() == 0) directory().log(s.name, choice);
       observer_.on_begin(s, model.config(), t.step());
+      if (!choice.empty()) observer_.on_choice(s, choice);
     });
     if (any_rank(ranks_, t.step() > 0)) share_training_state(ranks_, t, loss.terms());
     while (!t.done()) {

@@ -46,6 +46,23 @@ inline void require_stage_name(const std::string& name) {
                        name + "'");
 }
 
+/// A layer is chosen by what the other terms say about it.
+inline void require_other_terms(const stage& s) {
+  bool any = false;
+  std::string open;
+  s.losses.for_each([&](const auto& o) {
+    if constexpr (requires { o.layers; })
+      if (!o.layers.layer) {
+        open = o.name;
+        return;
+      }
+    any = true;
+  });
+  if (!open.empty() && !any)
+    throw config_error("stage " + s.name + ": losses." + open +
+                       ".layer: \"auto\" compares the layers by another loss, and there is none");
+}
+
 /// A stage that learns from inputs without labels must not ask for labels.
 inline void require_no_labels(const stage& s) {
   const auto fail = [&](const char* what) {
@@ -89,6 +106,7 @@ inline void validate(const recipe& r) {
     if (s.steps > 0) {
       if (!any_loss) fail("'losses': expected at least one loss term");
       if (needs_teacher && s.teacher.empty()) fail("its losses need a teacher");
+      detail::require_other_terms(s);
       if (s.unlabelled && !r.data.unlabelled.empty()) detail::require_no_labels(s);
       static_cast<void>(trainer_options_of(s));
     }

@@ -17,6 +17,7 @@
 #include "tern/core/os_error.hpp"
 #include "tern/json/read_json.hpp"
 #include "tern/json/write_json.hpp"
+#include "tern/recipe/layer_agreement.hpp"
 #include "tern/recipe/result_row.hpp"
 #include "tern/train/trainer.hpp"
 
@@ -117,16 +118,30 @@ class run_directory {
     append(json_text(line, metrics().string()) + "\n");
   }
 
-  /// Drops the lines of a stage about steps after `step`. A process that was killed wrote them
-  /// after its last saved state, and the process that continues the stage will write them again.
+  /// Appends what was found about the layers of a stage's terms to metrics.jsonl.
+  void log(const std::string& stage, const std::vector<layer_agreement>& terms) {
+    nlohmann::ordered_json line = {{"stage", stage}};
+    for (const layer_agreement& term : terms) {
+      auto& of_term = line["layers"][term.term] = {{"chosen", term.chosen}};
+      for (const sample_statistics& s : term.layers) {
+        of_term["agreement"].push_back(s.mean);
+        of_term["error"].push_back(s.standard_error());
+      }
+    }
+    append(json_text(line, metrics().string()) + "\n");
+  }
+
+  /// Drops the lines of a stage about steps after `step`, and all of them where it is 0. A process
+  /// that was killed wrote them after its last saved state, and the process that continues the
+  /// stage will write them again.
   void rewind_log(const std::string& stage, std::size_t step) {
     const std::lock_guard lock(log_mutex_);
     if (!path_exists(metrics())) return;
     std::string kept;
     for_each_log_line([&](const nlohmann::ordered_json& line, const std::string& text) {
       const auto at = line.find("step");
-      const bool later =
-          at != line.end() && at->is_number_unsigned() && at->get<std::size_t>() > step;
+      const bool later = step == 0 || (at != line.end() && at->is_number_unsigned() &&
+                                       at->get<std::size_t>() > step);
       if (!later || stage_of(line) != stage) kept += text + "\n";
     });
     write_file(metrics(), kept);

@@ -1,21 +1,17 @@
-// The loss of a stage in the form that the trainer calls: a micro-batch goes through the student,
-// and through the teacher where there is one.
+// The loss of a stage in the form that the trainer calls.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <string>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "tern/core/error.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
-#include "tern/model/decoder.hpp"
-#include "tern/nn/taps.hpp"
-#include "tern/recipe/micro_batches.hpp"
-#include "tern/recipe/teacher_outputs.hpp"
+#include "tern/recipe/batch_inputs.hpp"
 #include "tern/train/reducer.hpp"
 #include "tern/train/step_deal.hpp"
 #include "tern/train/together.hpp"
@@ -28,27 +24,14 @@ class stage_loss {
  public:
   using T = typename Model::scalar;  ///< type of an element
 
-  /// `teacher` has the student's tokenizer and any width; it may be null where no term needs one.
-  /// The numbers of ids may differ, since models pad their vocabularies. Both models must outlive
-  /// this object. Throws config_error where a term needs a teacher that is missing.
+  /// The arguments are those of batch_inputs. Throws config_error as its constructor does.
   stage_loss(Model& model, Teacher* teacher, std::unique_ptr<batch_source> batches,
              objective<T> terms, executor_ref ex = {})
-      : model_(model), batches_(std::move(batches)), objective_(std::move(terms)) {
-    taps<T> teacher_taps;
-    bool teacher_logits = false;
-    for (const auto& [term, weight] : objective_.terms()) {
-      if (term->needs_teacher() && teacher == nullptr)
-        throw config_error(std::string(term->name()) + ": needs a teacher");
-      every_token_ |= term->needs_every_token();
-      teacher_logits |= term->needs_teacher_logits();
-      term->request(student_taps_, teacher_taps);
-    }
-    if (teacher == nullptr) return;
-    teacher_.emplace(*teacher, teacher_taps, teacher_logits, model.config().vocab_size, ex);
-  }
+      : objective_(std::move(terms)),
+        inputs_(model, teacher, std::move(batches), std::span(&objective_, 1), ex) {}
 
   /// The teacher's part of the loss; null where there is no teacher.
-  [[nodiscard]] teacher_outputs<Teacher>* teacher() { return teacher_ ? &*teacher_ : nullptr; }
+  [[nodiscard]] teacher_outputs<Teacher>* teacher() { return inputs_.teacher(); }
   [[nodiscard]] objective<T>& terms() { return objective_; }  ///< terms with running means
 
   /// Finds what all micro-batches of a step have together, where it has several. trainer::advance
@@ -66,7 +49,7 @@ class stage_loss {
     if (step.count > 1 && begun_ != step.first)
       throw config_error("stage_loss: begin_step() must come before the micro-batches of a step");
     const loss_inputs<T> in = inputs(t, number, step.count > 1 ? &step_ : nullptr);
-    return {objective_.record(t, in), batch_.tokens.tokens.size()};
+    return {objective_.record(t, in), inputs_.tokens()};
   }
 
  private:
@@ -84,7 +67,7 @@ class stage_loss {
       all = in_rows(gather_all<double>(ranks, mine), deal.micro_batches);
     };
     for_all([&](std::size_t number) -> const std::vector<double>& {
-      objective_.sizes(sizes_inputs(t, number), sizes_);
+      objective_.sizes(inputs_.for_sizes(t, number), sizes_);
       return sizes_;
     });
     step_.sizes.assign(all.front().size(), 0);
@@ -118,48 +101,17 @@ class stage_loss {
     return result;
   }
 
-  /// What the sizes of a micro-batch depend on.
-  loss_inputs<T> sizes_inputs(const tape<T>& t, std::size_t number) {
-    batches_->fill(batch_, number, every_token_);
-    require_ids(batch_, model_.config().vocab_size);
-    loss_inputs<T> in;
-    in.targets = batch_.targets;
-    in.offsets = batch_.tokens.offsets;
-    if (objective_.sizes_need_teacher()) ask_teacher(t, in);
-    return in;
-  }
-
-  /// Sends a micro-batch through both models.
   loss_inputs<T> inputs(tape<T>& t, std::size_t number, const step_means* step) {
-    batches_->fill(batch_, number, every_token_);
-    require_ids(batch_, model_.config().vocab_size);
-    loss_inputs<T> in;
-    in.hidden = model_.hidden(t, batch_.tokens, batch_.rows,
-                              student_taps_.empty() ? nullptr : &student_taps_);
-    in.table = model_.head().variable();
-    in.targets = batch_.targets;
-    in.offsets = batch_.tokens.offsets;
-    in.student_taps = &student_taps_;
+    loss_inputs<T> in = inputs_.forward(t, number);
     in.step = step;
-    if (teacher_) ask_teacher(t, in);
     return in;
   }
 
-  void ask_teacher(const tape<T>& t, loss_inputs<T>& in) {
-    in.teacher_logits = teacher_->ask(batch_, t.products());
-    in.teacher_taps = &teacher_->activations();
-  }
-
-  Model& model_;
-  std::unique_ptr<batch_source> batches_;
   objective<T> objective_;
-  micro_batch batch_;
-  taps<T> student_taps_;
-  std::optional<teacher_outputs<Teacher>> teacher_;
+  batch_inputs<Model, Teacher> inputs_;
   step_means step_;
   std::vector<double> sizes_;
   std::optional<std::size_t> begun_;  // first micro-batch of the step that was begun last
-  bool every_token_ = false;
 };
 
 }  // namespace tern::inline TERN_ABI
