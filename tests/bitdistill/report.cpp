@@ -102,6 +102,28 @@ TEST_CASE("a report of runs with other settings shows which") {
   CHECK(has(page, "-3.00 ± 4.00, not distinguishable</td>"));
 }
 
+TEST_CASE("pictures have room for the names of many runs, and marks that tell them apart") {
+  const scratch_dir scratch;
+  words command{"report"};
+  for (int i = 1; i <= 5; ++i) {
+    const fs::path run = scratch.path() / std::to_string(i);
+    write_run(run, 1, 97, 90 + i, "0.00" + std::to_string(i));
+    command.push_back(run.string());
+  }
+  const fs::path pictures = scratch.path() / "p";
+  REQUIRE(run_bitdistill(command + words{"--out", (scratch.path() / "r.html").string(),
+                                         "--pictures", pictures.string()})
+              .code == 0);
+  for (const char* name : {"accuracy", "size"}) {
+    CAPTURE(name);
+    const std::string picture = bytes_of(pictures / (std::string(name) + ".svg"));
+    CHECK(has(picture, ">BitNet-SFT (E)<"));
+    CHECK(count(picture, "class=\"s0 open\"") == 2);  // the seventh mark, and its name
+    CHECK_FALSE(has(picture, "viewBox=\"0 0 440 292\""));
+  }
+  CHECK(has(bytes_of(pictures / "base-loss.svg"), "viewBox=\"0 0 440 292\""));
+}
+
 TEST_CASE("a report can be made of a run that is under way, and anew") {
   const scratch_dir scratch;
   write_run(scratch.path() / "run", 1, 97, 90);

@@ -24,7 +24,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 th button { all: unset; cursor: pointer; font-weight: 600 } th button:focus-visible { outline: 2px solid #56b4e9 }
-tr.differs td { background: var(--differs) } td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
+tr.differs td { background: var(--differs) } td.text, th.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 14px }
 pre { overflow-x: auto; padding: .7rem; border: 1px solid var(--line); border-radius: 6px; font-size: .85rem }
 @media print { body { max-width: none } .pictures { grid-template-columns: 1fr 1fr } svg { break-inside: avoid } details { display: block } }
@@ -145,20 +145,25 @@ std::string layers_section(const std::vector<run_group>& groups) {
         }
   if (rows.empty()) return "";
   return "<h2>Chosen layers</h2>\n<div class=\"wide\"><table><thead><tr><th>Stage</th><th>Loss</th>"
-         "<th>Layer</th><th>Cosine with the other losses, from layer 0 "
+         "<th>Layer</th><th class=\"text\">Cosine with the other losses, from layer 0 "
          "on</th></tr></thead><tbody>\n" +
          rows + "</tbody></table></div>\n";
 }
 
 std::string runs_section(const std::vector<run_group>& groups) {
   std::string out = "<ul>\n";
+  std::size_t runs = 0;
   for (const run_group& group : groups)
-    for (const run_record& run : group.runs)
+    for (const run_record& run : group.runs) {
+      ++runs;
       out += fmt::format("<li>{}<code>{}</code>: {}, task {}, seed {}{}</li>\n",
                          group.name.empty() ? "" : group.name + ": ",
                          escaped(run.directory.string()), escaped(run.title), escaped(run.task),
                          run.seed, run.rows.empty() ? ", under way" : "");
-  return out + "</ul>\n";
+    }
+  out += "</ul>\n";
+  return runs <= 8 ? out
+                   : fmt::format("<details><summary>{} runs</summary>\n{}</details>\n", runs, out);
 }
 
 /// The settings, those that differ between groups first and marked.

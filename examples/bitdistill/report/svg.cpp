@@ -27,13 +27,26 @@ std::string line(double x1, double y1, double x2, double y2, const char* kind) {
       y2, kind);
 }
 
-std::string framed(const std::string& title, const std::string& inside) {
+/// The class of a filled shape. Where all colours are used, shapes of the same colours are open.
+std::string shape_class(std::size_t color) {
+  const std::size_t number = color % colors;
+  return color / colors % 2 == 0 ? fmt::format("f{}", number) : fmt::format("s{} open", number);
+}
+
+/// Where text of so many small characters stands so that it does not leave the picture.
+double inside_x(double middle, std::size_t characters) {
+  const double half = 3.2 * static_cast<double>(characters);
+  return std::clamp(middle, half + 2, width - half - 2);
+}
+
+/// A picture of a height that has room for what stands below its chart.
+std::string framed(const std::string& title, const std::string& inside, double tall = height) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" "
       "role=\"img\" "
       "aria-label=\"{2}\">\n<rect width=\"{0}\" height=\"{1}\" rx=\"6\" class=\"paper\"/>\n{3}{4}"
       "</svg>\n",
-      width, height, escaped(title), words(12, 20, title, "title"), inside);
+      width, tall, escaped(title), words(12, 20, title, "title"), inside);
 }
 
 /// One axis: the values that it shows and how they are placed.
@@ -99,41 +112,56 @@ std::string grid(const axis& x, const axis& y) {
   for (const double tick : y.ticks())
     out += line(left, y.at(tick), right, y.at(tick), "grid") +
            words(left - 6, y.at(tick) + 4, fmt::format("{:.6g}", tick), "tick", "end");
-  for (const double tick : x.ticks())
-    out += words(x.at(tick), bottom + 15, fmt::format("{:.6g}", tick), "tick", "middle");
+  for (const double tick : x.ticks()) {
+    const std::string text = fmt::format("{:.6g}", tick);
+    out += words(inside_x(x.at(tick), text.size()), bottom + 15, text, "tick", "middle");
+  }
   return out + line(left, bottom, right, bottom, "axis");
 }
 
 std::string drawn(const std::vector<point>& points, const series& s, const axis& x, const axis& y) {
-  const std::size_t color = s.color % colors;
   std::string out;
   if (s.line && points.size() > 1) {
-    out = fmt::format("<polyline class=\"s{}\" points=\"", color);
+    out = fmt::format("<polyline class=\"s{}{}\" points=\"", s.color % colors,
+                      s.color / colors % 2 == 0 ? "" : " dashed");
     for (const point& p : points) out += fmt::format("{:.1f},{:.1f} ", x.at(p.x), y.at(p.y));
     return out + "\"/>\n";
   }
   for (const point& p : points)
-    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"f{}\"/>\n", x.at(p.x),
-                       y.at(p.y), color);
+    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"{}\"/>\n", x.at(p.x),
+                       y.at(p.y), shape_class(s.color));
   return out;
 }
 
-/// The names of the series below the chart, in lines that the picture is wide enough for.
-std::string legend(const std::vector<series>& all) {
+/// Names below a chart, and the height of a picture that has room for them.
+struct legend {
+  std::string text;
+  double tall = height;
+};
+
+/// The names with their colours, in lines that the picture is wide enough for.
+legend legend_of(const std::vector<std::pair<std::string, std::size_t>>& names) {
   std::set<std::pair<std::string, std::size_t>> shown;
-  std::string out;
+  legend all;
   double x = 12, y = height - 26;
-  for (const series& s : all) {
-    if (s.name.empty() || !shown.insert({s.name, s.color % colors}).second) continue;
-    const double room = 24 + 6.4 * static_cast<double>(s.name.size());
+  for (const auto& [name, color] : names) {
+    if (name.empty() || !shown.insert({name, color % (2 * colors)}).second) continue;
+    const double room = 24 + 6.4 * static_cast<double>(name.size());
     if (x > 12 && x + room > width) x = 12, y += 16;
-    out +=
-        fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"10\" height=\"10\" class=\"f{}\"/>\n",
-                    x, y - 9, s.color % colors) +
-        words(x + 14, y, s.name, "name");
+    all.text +=
+        fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"10\" height=\"10\" class=\"{}\"/>\n",
+                    x, y - 9, shape_class(color)) +
+        words(x + 14, y, name, "name");
     x += room;
   }
-  return out;
+  all.tall = std::max(height, y + 12);
+  return all;
+}
+
+legend legend_of(const std::vector<series>& all) {
+  std::vector<std::pair<std::string, std::size_t>> names;
+  for (const series& s : all) names.emplace_back(s.name, s.color);
+  return legend_of(names);
 }
 
 }  // namespace
@@ -169,6 +197,7 @@ std::string_view style() {
 .grid { stroke: #e4e4e4 } .axis { stroke: #777 } .mark { stroke: #888; stroke-dasharray: 4 3 }
 .error { stroke: #222; stroke-width: 1.5 }
 polyline { fill: none; stroke-width: 1.7; stroke-linejoin: round }
+.dashed { stroke-dasharray: 5 3 } .open { fill: none; stroke-width: 2 }
 .s0 { stroke: #0072b2 } .s1 { stroke: #d55e00 } .s2 { stroke: #009e73 } .s3 { stroke: #b8609a }
 .s4 { stroke: #c08400 } .s5 { stroke: #56b4e9 }
 .f0 { fill: #0072b2 } .f1 { fill: #d55e00 } .f2 { fill: #009e73 } .f3 { fill: #b8609a }
@@ -199,8 +228,9 @@ std::string draw(const chart& c) {
   for (const double mark : c.marks)
     if (mark > x.low && mark < x.high) out += line(x.at(mark), top, x.at(mark), bottom, "mark");
   for (const series& s : c.all) out += drawn(drawable_points(c, s), s, x, y);
-  out += words((left + right) / 2, bottom + 30, c.x_label, "tick", "middle") + legend(c.all);
-  return framed(c.y_label.empty() ? c.title : c.title + ": " + c.y_label, out);
+  const legend names = legend_of(c.all);
+  out += words((left + right) / 2, bottom + 30, c.x_label, "tick", "middle") + names.text;
+  return framed(c.y_label.empty() ? c.title : c.title + ": " + c.y_label, out, names.tall);
 }
 
 std::string draw(const std::string& title, const std::vector<bar>& bars) {
@@ -210,8 +240,11 @@ std::string draw(const std::string& title, const std::vector<bar>& bars) {
   if (!(highest > 0)) return "";
   const axis y{0, highest * 1.12, false, bottom, top};
   const double step = (right - left) / static_cast<double>(bars.size());
-  const auto shown =
-      static_cast<std::size_t>(step * 1.9 / 6.4);  // characters of two lines of names
+  // Names stand below their bars, in two lines in turn, or where they are too long in a legend.
+  const auto fit = static_cast<std::size_t>(step * 1.9 / 6.4);
+  const bool below = std::ranges::all_of(bars, [&](const bar& b) { return b.name.size() <= fit; });
+  const int digits = step < 28 ? 0 : step < 44 ? 1 : 2;  // as narrow bars have room for
+  std::vector<std::pair<std::string, std::size_t>> names;
   std::string out;
   for (const double tick : y.ticks())
     out += line(left, y.at(tick), right, y.at(tick), "grid") +
@@ -221,20 +254,25 @@ std::string draw(const std::string& title, const std::vector<bar>& bars) {
     if (!std::isfinite(b.value)) continue;
     const double middle = left + step * (static_cast<double>(i) + 0.5);
     out += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" class=\"f{}\"/>\n",
-        middle - step * 0.3, y.at(b.value), step * 0.6, bottom - y.at(b.value), i % colors);
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" class=\"{}\"/>\n",
+        middle - step * 0.3, y.at(b.value), step * 0.6, bottom - y.at(b.value), shape_class(i));
     if (b.error > 0) {
       const double from = y.at(b.value - b.error), to = y.at(b.value + b.error);
       out += line(middle, from, middle, to, "error") +
              line(middle - 5, from, middle + 5, from, "error") +
              line(middle - 5, to, middle + 5, to, "error");
     }
-    out += words(middle, y.at(b.value + b.error) - 5, fmt::format("{:.2f}", b.value), "value",
-                 "middle");
-    std::string name = b.name.size() > shown ? b.name.substr(0, shown - 1) + "…" : b.name;
-    out += words(middle, bottom + (i % 2 == 0 ? 16 : 32), name, "name", "middle");
+    out += words(middle, y.at(b.value + b.error) - 5, fmt::format("{:.{}f}", b.value, digits),
+                 "value", "middle");
+    if (below)
+      out += words(inside_x(middle, b.name.size()), bottom + (i % 2 == 0 ? 16 : 32), b.name, "name",
+                   "middle");
+    else
+      names.emplace_back(b.name, i);
   }
-  return framed(title, out + line(left, bottom, right, bottom, "axis"));
+  const legend long_names = legend_of(names);
+  return framed(title, out + line(left, bottom, right, bottom, "axis") + long_names.text,
+                long_names.tall);
 }
 
 std::string standalone(const std::string& picture) {
