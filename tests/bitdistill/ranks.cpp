@@ -89,7 +89,7 @@ TEST_CASE("any number of ranks writes the files of one process") {
   REQUIRE(run_bitdistill(arguments("alone")).code == 0);
   const auto expected = timeless(scratch.path() / "alone");
   CHECK(expected.contains("models/bitdistill/model.safetensors"));
-  for (const std::size_t ranks : {2, 4}) {
+  for (const std::size_t ranks : {2u, 4u}) {
     const std::string name = std::to_string(ranks) + " ranks";
     const auto ran = run_ranks(ranks, arguments(name));
     INFO(name << ran.err);
