@@ -31,8 +31,11 @@ class thread_reducer final : public tern::reducer {
   [[nodiscard]] std::string name() const override {
     return "rank " + std::to_string(rank_) + " of the test";
   }
-  void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
-                std::span<std::byte> in, std::span<const std::size_t> in_sizes) override {
+  void abandon() noexcept override {}
+
+ private:
+  void do_exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
+                   std::span<std::byte> in, std::span<const std::size_t> in_sizes) override {
     with_all(out.data(), out_sizes, [&] {
       std::size_t at = 0;
       for (std::size_t r = 0; r < ranks(); ++r) {
@@ -43,7 +46,7 @@ class thread_reducer final : public tern::reducer {
       }
     });
   }
-  void gather(std::span<std::byte> all, std::span<const std::size_t> block_sizes) override {
+  void do_gather(std::span<std::byte> all, std::span<const std::size_t> block_sizes) override {
     with_all(all.data(), block_sizes, [&] {
       std::size_t at = 0;
       for (std::size_t r = 0; r < ranks(); ++r) {
@@ -52,14 +55,12 @@ class thread_reducer final : public tern::reducer {
       }
     });
   }
-  void broadcast(std::span<std::byte> bytes) override {
+  void do_broadcast(std::span<std::byte> bytes) override {
     with_all(bytes.data(), {}, [&] {
       if (rank_ != 0) copy(bytes, group_.data[0]);
     });
   }
-  void abandon() noexcept override {}
 
- private:
   /// Calls f() while the data of every rank can be read.
   template <class F>
   void with_all(const std::byte* data, std::span<const std::size_t> sizes, F&& f) {

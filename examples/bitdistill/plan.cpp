@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +24,7 @@
 #include "resources.hpp"
 #include "settings.hpp"
 #include "tern/checkpoint/load_config.hpp"
+#include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/loss_terms.hpp"
@@ -44,7 +47,8 @@ struct step_size {
 /// What a micro-batch takes.
 struct step_cost {
   double activations = 0, teacher = 0;  ///< bytes
-  double seconds = 0;
+  double seconds = 0;                   ///< without the update
+  double update = 0;  ///< seconds of the update for each element that has a gradient
 };
 
 /// A stage with the models that take part in it.
@@ -60,6 +64,30 @@ model_config resized(model_config c, const step_size& size) {
   c.vocab_size = size.vocabulary;
   if (!c.sliding_layers.empty()) c.sliding_layers.resize(size.layers);
   return c;
+}
+
+/// Elements of all parameters, of those that get gradients, of the weights of linears and of the
+/// largest of these; bytes of the moments.
+struct parameter_counts {
+  std::size_t all = 0, trained = 0, linear = 0, largest = 0, moments = 0;
+};
+
+/// Counts what a stage trains, if it trains a model of this architecture.
+parameter_counts count_parameters(const model_config& c, const stage& s) {
+  parameter_counts n;
+  const auto rule = tern::make_optimizer<tern::matrix<float>>(s.optimizer);
+  tern::decoder<> shapes(c, false);
+  shapes.for_each_parameter([&](const auto& p) {
+    const std::size_t size = p.shape.rows * p.shape.cols;
+    n.all += size;
+    if (p.kind == tern::parameter_kind::matrix) {
+      n.linear += size;
+      n.largest = std::max(n.largest, size);
+    }
+    if (s.rates.of(p.kind) != 0) n.trained += size;
+    n.moments += rule->moment_bytes(p);
+  });
+  return n;
 }
 
 /// The loss terms with layers that every model has.
@@ -84,7 +112,7 @@ std::vector<tern::token_example> random_examples(const stage_models& p, const st
   return list;
 }
 
-/// Measures the fastest of three steps behind one that takes the memory.
+/// Measures the fastest of three steps, and of as many updates, behind one that takes the memory.
 step_cost measure_step(const stage_models& p, const step_size& size, tern::executor_ref ex) {
   model_config config = resized(p.student, size);
   config.learned_scales = tern::scale_granularity::none;
@@ -114,8 +142,18 @@ step_cost measure_step(const stage_models& p, const step_size& size, tern::execu
       student, options, tern::make_optimizer<tern::matrix<float>>(p.settings.optimizer), ex);
   training.advance(loss);
   step_cost cost;
-  cost.seconds = training.advance(loss).seconds;
-  for (int i = 0; i < 2; ++i) cost.seconds = std::min(cost.seconds, training.advance(loss).seconds);
+  double update = std::numeric_limits<double>::infinity();
+  cost.seconds = update;
+  for (int i = 0; i < 3; ++i) {
+    cost.seconds = std::min(cost.seconds, training.advance(loss).seconds);
+    const auto start = std::chrono::steady_clock::now();
+    training.optimizer().step(student, 0, 1, 1, ex, p.settings.rates);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    update = std::min(update, taken.count());
+  }
+  cost.seconds = std::max(cost.seconds - update, 0.0);
+  cost.update = update / static_cast<double>(std::max<std::size_t>(
+                             count_parameters(student.config(), p.settings).trained, 1));
   cost.activations = static_cast<double>(training.graph().memory().peak());
   if (loss.teacher() != nullptr) cost.teacher = static_cast<double>(loss.teacher()->peak_bytes());
   return cost;
@@ -145,25 +183,10 @@ step_cost cost_of(const stage_models& p, tern::executor_ref ex) {
         total.activations += share_of(layers, p.student) * factor * cost.activations;
         total.seconds += share_of(layers, p.student) * factor * cost.seconds;
         total.teacher += share_of(layers, p.teacher) * factor * cost.teacher;
+        total.update = cost.update;  // that of the largest of these models
       }
   total.seconds = std::max(total.seconds, longest);
   return total;
-}
-
-/// Elements of all parameters, of those that get gradients, and of the weights of linears.
-struct parameter_counts {
-  std::size_t all = 0, trained = 0, linear = 0;
-};
-
-parameter_counts count_parameters(const model_config& c, const tern::rate_factors& rates) {
-  parameter_counts n;
-  tern::decoder<> shapes(c, false);
-  shapes.for_each_parameter([&](const auto& p) {
-    n.all += p.shape.rows * p.shape.cols;
-    if (p.kind == tern::parameter_kind::matrix) n.linear += p.shape.rows * p.shape.cols;
-    if (rates.of(p.kind) != 0) n.trained += p.shape.rows * p.shape.cols;
-  });
-  return n;
 }
 
 std::string gigabytes(double bytes) { return fmt::format("{:>10.3f} GB", bytes / 1e9); }
@@ -180,9 +203,7 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
              p.student.ternary ? "ternary" : "full precision",
              s.teacher.empty() ? "" : ", teacher " + s.teacher, s.steps, micro, sequences,
              s.data == tern::stage_data::task ? "at most " : "", p.length);
-  const parameter_counts n = count_parameters(p.student, s.rates);
-  const auto moments =
-      tern::make_optimizer<tern::matrix<float>>(s.optimizer)->moment_names().size();
+  const parameter_counts n = count_parameters(p.student, s);
   const std::size_t most_parts = (s.parts + ranks - 1) / ranks;  // of a rank
   const step_cost cost = cost_of(p, ex);
   double total = 0;
@@ -194,13 +215,13 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   const auto floats = [](std::size_t count) { return 4 * static_cast<double>(count); };
   line("masters", floats(n.all));
   line("gradients", floats(n.trained));
-  line("moments", floats(n.all * moments));
+  line("moments", static_cast<double>(n.moments));
   line("sums of parts", floats(n.trained * kept_sums(most_parts, ranks)));
   line("activations", cost.activations);
-  if (p.student.ternary)  // those of before and after a step that is logged
-    line("codes for the log", 2 * static_cast<double>(n.linear));
+  if (p.student.ternary)  // all from before a step that is logged, and those of a linear after it
+    line("codes for the log", static_cast<double>(n.linear + n.largest));
   if (p.teacher.num_hidden_layers > 0) {
-    line("teacher's weights", floats(count_parameters(p.teacher, {}).all));
+    line("teacher's weights", floats(count_parameters(p.teacher, s).all));
     line("teacher's activations", cost.teacher);
   }
   fmt::print("  {:<24}{}{}\n", "memory", gigabytes(total), ranks > 1 ? " on each rank" : "");
@@ -215,7 +236,8 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   // Where the weights of terms depend on their values, the student reads each micro-batch twice.
   const double again = s.losses.balance && micro > 1 ? 4.0 / 3 : 1.0;
   const double seconds = cost.seconds * again * static_cast<double>(micro) *
-                         static_cast<double>(most_parts) / static_cast<double>(s.parts);
+                             static_cast<double>(most_parts) / static_cast<double>(s.parts) +
+                         cost.update * static_cast<double>(n.trained);
   const double tokens = static_cast<double>(micro * sequences * p.length);
   fmt::print("  {:<24}{:>10} ms a step, {} tok/s, {} in all\n", "time", five(1e3 * seconds),
              multiple(tokens / seconds), duration(seconds * static_cast<double>(s.steps)));
@@ -251,15 +273,19 @@ void set_lengths(stage_models& p, const tern::data_source& d) {
   p.answer = std::min(p.answer, p.length);
 }
 
+/// Number of the tokens of a new model.
+std::size_t vocabulary_of(const tern::data_source& d) {
+  if (!d.tokenizer.empty()) return tern::load_tokenizer(d.tokenizer).vocab_size();
+  if (d.task == "microworld") return word_tokenizer(microworld().words()).vocab_size();
+  return d.vocab_size;
+}
+
 }  // namespace
 
 void plan(const options& o) {
   settings s = make_settings(o);
   model_config base = s.recipe.model;
-  if (s.model.empty())
-    base.vocab_size = s.recipe.data.task == "microworld"
-                          ? word_tokenizer(microworld().words()).vocab_size()
-                          : s.recipe.data.vocab_size;
+  if (s.model.empty()) base.vocab_size = vocabulary_of(s.recipe.data);
   validate(s.recipe);
   tern::thread_pool pool(o.threads);
   fmt::print("What each stage takes with {} thread{}{}; the program and the data come on top.\n",

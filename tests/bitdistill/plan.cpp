@@ -38,6 +38,7 @@ double gigabytes(const std::string& text, const std::string& stage, const std::s
 TEST_CASE("the memory of a plan is that of the run within a tenth") {
   const auto [name, fields] = GENERATE(table<std::string, std::string>(
       {{"alone", R"(, "sequences": 12)"},
+       {"eight-bit moments", R"(, "sequences": 12, "optimizer": {"adamw": {"moments": "int8"}})"},
        {"parts", R"(, "accumulate": 4, "sequences": 3, "parts": 4)"},
        {"taught",
         R"(, "sequences": 12, "teacher": "base", "losses": {"cross_entropy": {}, "logits": {}, "relations": {"split_heads": 4}})"}}));
@@ -79,6 +80,9 @@ TEST_CASE("a plan for several ranks says what each of them keeps and sends") {
   CHECK(gigabytes(one, "student", "moments") == Approx(2 * gradients).margin(0.002));
   CHECK(gigabytes(one, "student", "sums of parts") == Approx(2 * gradients).margin(0.002));
   CHECK(gigabytes(one, "student", "sent") == 0);
+  const auto coded = run_bitdistill(
+      {"plan", "--recipe", recipe.string(), "--set", "student.optimizer.adamw.moments=int8"});
+  CHECK(gigabytes(coded.out, "student", "moments") == Approx(gradients / 2).epsilon(0.05));
   CHECK(gigabytes(four, "student", "sums of parts") == Approx(gradients));
   CHECK(gigabytes(four, "student", "sent") == Approx(1.5 * gradients).margin(0.002));
 }

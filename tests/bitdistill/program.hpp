@@ -139,13 +139,14 @@ inline std::map<std::string, std::string> tree(const fs::path& directory) {
   return files;
 }
 
-/// The files of a run without everything that depends on the clock.
+/// The files of a run without everything that depends on the clock, or on the number of ranks.
 inline std::map<std::string, std::string> timeless(const fs::path& run) {
   auto files = tree(run);
   std::string metrics;
   for (const auto& line : lines_of(files["metrics.jsonl"])) {
     auto json = tern::parse_json(line, "metrics.jsonl");
     json.erase("seconds");
+    json.erase("sent");
     metrics += json.dump() + "\n";
   }
   files["metrics.jsonl"] = metrics;

@@ -1,6 +1,11 @@
 // Runs of several ranks, which mpirun starts: they write the files of one process bit for bit, go
 // on with another number of ranks, and end everywhere where one rank fails.
+#include <cstdint>
+#include <cstring>
+#include <random>
+
 #include "program.hpp"
+#include "tern/core/random.hpp"
 
 using namespace tern_test;
 
@@ -38,9 +43,24 @@ outcome run_ranks(std::size_t n, const words& arguments) {
   return launch(words{"-n", std::to_string(n), BITDISTILL_PROGRAM} + arguments);
 }
 
-/// Two ranks, each of which has a command of its own.
-outcome run_two(const words& rank_0, const words& rank_1) {
-  return launch(words{"-n", "1"} + rank_0 + words{":", "-n", "1"} + rank_1);
+/// Ranks, each of which has a command of its own.
+outcome run_each(const std::vector<words>& ranks) {
+  words all;
+  for (const words& rank : ranks) {
+    if (!all.empty()) all.emplace_back(":");
+    all = all + words{"-n", "1"} + rank;
+  }
+  return launch(all);
+}
+
+outcome run_two(const words& rank_0, const words& rank_1) { return run_each({rank_0, rank_1}); }
+
+/// Bytes of the gradients of the first stage, which are those of its weights without the header.
+std::size_t gradient_bytes(const fs::path& run) {
+  const std::string file = bytes_of(run / "stages" / "base" / "model.safetensors");
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  return file.size() - sizeof header - header;
 }
 
 /// How often a text occurs.
@@ -53,7 +73,8 @@ std::size_t times_in(const std::string& text, const std::string& part) {
 /// A stage of 200 steps in four parts, with a state behind every twentieth step.
 words long_stage(const fs::path& run, const std::string& corpus) {
   return words{"pretrain", "--out", run.string(), "--corpus", corpus} + tiny() +
-         words{"base.steps=200", "data.vocab_size=400", "base.parts=4", "base.save_every=20"};
+         words{"base.steps=200", "data.vocab_size=400", "base.parts=4", "base.save_every=20",
+               "base.optimizer.adamw.moments=int8"};
 }
 
 }  // namespace
@@ -69,12 +90,19 @@ TEST_CASE("any number of ranks writes the files of one process") {
   REQUIRE(run_bitdistill(arguments("alone")).code == 0);
   const auto expected = timeless(scratch.path() / "alone");
   CHECK(expected.contains("models/bitdistill/model.safetensors"));
-  for (const std::size_t ranks : {2, 4}) {
+  for (const std::size_t ranks : {2u, 4u}) {
     const std::string name = std::to_string(ranks) + " ranks";
     const auto ran = run_ranks(ranks, arguments(name));
     INFO(name << ran.err);
     REQUIRE(ran.code == 0);
     CHECK(differences(timeless(scratch.path() / name), expected) == words{});
+    // Rank 0 sends its part of all gradients to each other rank, and its range of the sum; and a
+    // little about losses.
+    const auto line = tern::parse_json(
+        lines_of(bytes_of(scratch.path() / name / "metrics.jsonl")).front(), "metrics.jsonl");
+    const std::size_t gradients = 2 * (ranks - 1) * gradient_bytes(scratch.path() / name) / ranks;
+    CHECK(line.at("sent") >= gradients);
+    CHECK(line.at("sent") < gradients + 8192);
   }
 }
 
@@ -116,6 +144,35 @@ TEST_CASE("a run whose rank is killed goes on with another number of ranks") {
   INFO(resumed.err);
   REQUIRE(resumed.code == 0);
   CHECK(resumed.out.find("continued at step") != std::string::npos);
+  CHECK(differences(timeless(run), timeless(scratch.path() / "whole")) == words{});
+}
+
+TEST_CASE("a run whose ranks are killed again and again ends with the bits of an unbroken one") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const std::string corpus = (scratch.path() / "corpus.txt").string();
+  write_text(corpus, small_corpus());
+  REQUIRE(run_bitdistill(long_stage(scratch.path() / "whole", corpus)).code == 0);
+  const fs::path run = scratch.path() / "broken";
+  const words program = words{BITDISTILL_PROGRAM} + long_stage(run, corpus) + words{"--resume"};
+  tern::philox random(std::random_device{}());
+  std::size_t kills = 0;
+  for (int i = 0; i < 6; ++i) {
+    std::vector<words> ranks(2 + random.below(2), program);
+    words& victim = ranks[random.below(static_cast<std::uint32_t>(ranks.size()))];
+    const std::string seconds = std::to_string(0.1 + 0.5 * random.uniform());
+    victim = words{"timeout", "-s", "KILL", seconds} + victim;
+    INFO(ranks.size() << " ranks, one of them killed after " << seconds << " s");
+    const outcome ended = run_each(ranks);
+    if (ended.code == 0) break;  // before the kill
+    INFO(ended.err);
+    CHECK(ended.err.find("bitdistill: error: ") == std::string::npos);
+    ++kills;
+  }
+  CHECK(kills > 0);
+  const outcome last = run_ranks(2, words(program.begin() + 1, program.end()));
+  INFO(last.err);
+  REQUIRE(last.code == 0);
   CHECK(differences(timeless(run), timeless(scratch.path() / "whole")) == words{});
 }
 

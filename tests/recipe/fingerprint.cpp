@@ -64,6 +64,11 @@ TEST_CASE("the fingerprint of a stage changes with all that its weights depend o
       {"an option of the optimizer",
        [](two_stage_run& x) { std::get<0>(x.r.stages[1].optimizer.rules)->beta1 = 0.5; },
        "stage.optimizer.adamw.beta1"},
+      {"eight-bit moments",
+       [](two_stage_run& x) {
+         std::get<0>(x.r.stages[1].optimizer.rules)->moments = moment_format::int8;
+       },
+       "stage.optimizer.adamw.moments"},
       {"a weight of a loss",
        [](two_stage_run& x) { std::get<0>(x.r.stages[1].losses.terms)->weight = 2; },
        "stage.losses.cross_entropy.weight"},
@@ -127,4 +132,11 @@ TEST_CASE("a model that is not there has no fingerprint") {
 TEST_CASE("a fingerprint is equal to itself after it was written and read") {
   const nlohmann::json made = two_stage_run().tuned();
   CHECK(first_difference(nlohmann::json::parse(made.dump(2)), made).empty());
+}
+
+TEST_CASE("fields that came later are no part of a fingerprint while they change nothing") {
+  const nlohmann::json text = two_stage_run().tuned().at("stage");
+  CHECK(!text.contains("parts"));
+  CHECK(text.at("optimizer").at("adamw").contains("beta1"));
+  CHECK(!text.at("optimizer").at("adamw").contains("moments"));
 }

@@ -186,6 +186,21 @@ TEST_CASE("a step that one rank refuses leaves no trace on any") {
   for (const auto& all : gradients) CHECK(all == std::vector<float>(all.size()));
 }
 
+TEST_CASE("a reducer counts what its rank has for each of the others") {
+  std::vector<std::size_t> sent(3);
+  on_ranks(3, [&](reducer& ranks) {
+    const std::vector<std::size_t> out_sizes{1, 2, 4}, in_sizes(3, out_sizes[ranks.rank()]);
+    const std::vector<std::byte> out(7);
+    std::vector<std::byte> in(3 * in_sizes.front()), all(700);
+    ranks.exchange(out, out_sizes, in, in_sizes);
+    ranks.gather(all, std::vector<std::size_t>{100, 200, 400});
+    ranks.broadcast(std::span(all).first(1));
+    sent[ranks.rank()] = ranks.sent();
+  });
+  CHECK(sent == std::vector<std::size_t>{6 + 200 + 2, 5 + 400, 3 + 800});
+  CHECK(one_rank().sent() == 0);
+}
+
 TEST_CASE("ranks that differ are named") {
   std::vector<std::string> messages(3);
   on_ranks(3, [&](reducer& ranks) {

@@ -95,11 +95,16 @@ std::vector<float> weights(decoder<>& model) {
   return all;
 }
 
-std::vector<float> unbroken(executor_ref ex, precision products = precision::exact) {
+std::unique_ptr<optimizer<matrix<float>>> rule_with(moment_format moments) {
+  return std::make_unique<adamw<matrix<float>>>(adamw_options{.moments = moments});
+}
+
+std::vector<float> unbroken(executor_ref ex, precision products = precision::exact,
+                            moment_format moments = moment_format::real) {
   bench<float> b(true, ex);
   trainer_options o = options();
   o.products = products;
-  trainer<decoder<>> t(b.student, o, ex);
+  trainer<decoder<>> t(b.student, o, rule_with(moments), ex);
   while (!t.done()) t.advance(*b.loss);
   return weights(b.student);
 }
@@ -126,19 +131,33 @@ TEST_CASE("a stage with bf16 products stays near the exact one") {
   CHECK((difference > 0) == (isa::active() >= isa::level::avx512bf16));
 }
 
+TEST_CASE("a stage with eight-bit moments stays near the one with floats") {
+  bench<float> start(true);
+  const auto before = weights(start.student), exact = unbroken({}),
+             coded = unbroken({}, precision::exact, moment_format::int8);
+  double difference = 0, moved = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    difference += std::pow(exact[i] - coded[i], 2);
+    moved += std::pow(exact[i] - before[i], 2);
+  }
+  CHECK(difference > 0);
+  CHECK(std::sqrt(difference / moved) < 0.2);
+}
+
 TEST_CASE("a stage resumed at any step ends with the same bits") {
-  const auto want = unbroken({});
+  const moment_format moments = GENERATE(moment_format::real, moment_format::int8);
+  const auto want = unbroken({}, precision::exact, moments);
   const tern_test::scratch_dir scratch;
   const auto file = scratch.path() / "stage.state";
   for (const std::size_t stop : {1u, 3u, 7u}) {
     {
       bench<float> b(true);
-      trainer<decoder<>> t(b.student, options());
+      trainer<decoder<>> t(b.student, options(), rule_with(moments));
       while (t.step() < stop) t.advance(*b.loss);
       save_training_state(t, b.loss->terms(), {"student", "x"}, file);
     }
     bench<float> b(true);
-    trainer<decoder<>> t(b.student, options());
+    trainer<decoder<>> t(b.student, options(), rule_with(moments));
     CHECK_THROWS_AS(load_training_state(t, b.loss->terms(), "teacher", file), format_error);
     load_training_state(t, b.loss->terms(), "student", file);
     CHECK(t.step() == stop);

@@ -45,9 +45,11 @@ class mpi_reducer : public reducer {
   [[nodiscard]] std::string name() const override {
     return "rank " + std::to_string(rank_) + " on " + host_;
   }
+  void abandon() noexcept override { MPI_Abort(all_, 2); }
 
-  void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
-                std::span<std::byte> in, std::span<const std::size_t> in_sizes) override {
+ private:
+  void do_exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
+                   std::span<std::byte> in, std::span<const std::size_t> in_sizes) override {
     const blocks to(out_sizes), from(in_sizes);
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Ialltoallv(out.data(), to.sizes.data(), to.begins.data(), MPI_BYTE, in.data(),
@@ -55,7 +57,7 @@ class mpi_reducer : public reducer {
     wait(request);
   }
 
-  void gather(std::span<std::byte> all, std::span<const std::size_t> sizes) override {
+  void do_gather(std::span<std::byte> all, std::span<const std::size_t> sizes) override {
     const blocks each(sizes);
     MPI_Request request = MPI_REQUEST_NULL;
     MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all.data(), each.sizes.data(),
@@ -63,7 +65,7 @@ class mpi_reducer : public reducer {
     wait(request);
   }
 
-  void broadcast(std::span<std::byte> bytes) override {
+  void do_broadcast(std::span<std::byte> bytes) override {
     constexpr std::size_t most = std::size_t{1} << 26;  // MPI-3 counts bytes with an int
     for (std::size_t first = 0; first < bytes.size(); first += most) {
       const auto part = bytes.subspan(first, std::min(most, bytes.size() - first));
@@ -73,9 +75,6 @@ class mpi_reducer : public reducer {
     }
   }
 
-  void abandon() noexcept override { MPI_Abort(all_, 2); }
-
- private:
   /// Sizes and begins of blocks in the type that MPI-3 counts with.
   struct blocks {
     std::vector<int> sizes, begins;

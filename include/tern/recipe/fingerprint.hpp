@@ -117,7 +117,10 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
     for (const char* key : {"name", "like", "row", "marks", "log_every", "save_every",
                             "teacher_cache", "from", "teacher"})
       text.erase(key);
-    if (s.parts == 1) text.erase("parts");  // as in runs from before there were parts
+    // As in runs from before there were these fields.
+    if (s.parts == 1) text.erase("parts");
+    for (auto& [name, options] : text.at("optimizer").items())
+      if (options.at("moments") == "float") options.erase("moments");
     const nlohmann::json made = {
         {"stage", std::move(text)},
         {"from", origin(s.from)},

@@ -12,6 +12,7 @@
 #include "tern/core/error.hpp"
 #include "tern/recipe/optional_options.hpp"
 #include "tern/train/adamw.hpp"
+#include "tern/train/moment.hpp"
 #include "tern/train/sgd.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -28,6 +29,7 @@ constexpr void describe(V& v, adamw_options& o) {
   v.value("eps", o.eps);
   v.value("weight_decay", o.weight_decay);
   v.value("cautious", o.cautious);
+  v.choice("moments", o.moments, moment_format_names);
 }
 static_assert(describes_all_members<adamw_options>());
 
@@ -36,6 +38,7 @@ template <class V>
 constexpr void describe(V& v, sgd_options& o) {
   v.value("momentum", o.momentum);
   v.value("weight_decay", o.weight_decay);
+  v.choice("moments", o.moments, moment_format_names);
 }
 static_assert(describes_all_members<sgd_options>());
 

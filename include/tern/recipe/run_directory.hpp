@@ -115,6 +115,7 @@ class run_directory {
       line["flips"] = r.health.flips;
       line["scale_drift"] = r.health.scale_drift;
     }
+    if (r.sent > 0) line["sent"] = r.sent;
     append(json_text(line, metrics().string()) + "\n");
   }
 

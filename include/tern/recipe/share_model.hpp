@@ -74,11 +74,11 @@ void share_model(reducer& ranks, std::optional<Model>& model) {
 template <class Model>
 void share_training_state(reducer& ranks, trainer<Model>& t,
                           objective<typename Model::scalar>& loss) {
-  using T = typename Model::scalar;
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
     share_matrix(ranks, p.view());
-    for (auto& moment : t.optimizer().moments()[index]) share_matrix<T>(ranks, moment);
+    for (auto& moment : t.optimizer().moments()[index])
+      moment.for_each_matrix([&](const char*, auto m) { share_matrix(ranks, m); });
     ++index;
   });
   std::vector<double> numbers{static_cast<double>(t.step()), t.initial_scale()};

@@ -49,13 +49,15 @@ void save_training_state(trainer<Model>& t, const objective<typename Model::scal
   file.metadata("format", "tern.training_state");
   file.metadata("stage", identity.stage);
   file.metadata("fingerprint", identity.fingerprint);
-  const auto names = t.optimizer().moment_names();
+  const auto kinds = t.optimizer().moment_kinds();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
-    const auto& moments = t.optimizer().moments()[index++];
+    auto& moments = t.optimizer().moments()[index++];
     file.add_matrix<T>("weight." + p.name, p.value);
-    for (std::size_t i = 0; i < names.size(); ++i)
-      file.add_matrix<T>(names[i] + ("." + p.name), moments[i]);
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+      moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
+        file.add_matrix<U>(kinds[i].name + suffix + "." + p.name, m);
+      });
   });
   const std::array<double, 2> numbers{static_cast<double>(t.step()), t.initial_scale()};
   file.add_row<double>("trainer", numbers);
@@ -83,13 +85,15 @@ void load_training_state(trainer<Model>& t, objective<typename Model::scalar>& l
   using T = typename Model::scalar;
   const safetensors_file file(path);
   detail::require_state_of(file, stage, path);
-  const auto names = t.optimizer().moment_names();
+  const auto kinds = t.optimizer().moment_kinds();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
     auto& moments = t.optimizer().moments()[index++];
     read_matrix<T>(file.at("weight." + p.name), matrix_view<T>(p.value));
-    for (std::size_t i = 0; i < names.size(); ++i)
-      read_matrix<T>(file.at(names[i] + ("." + p.name)), matrix_view<T>(moments[i]));
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+      moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
+        read_matrix<U>(file.at(kinds[i].name + suffix + "." + p.name), m);
+      });
   });
   std::array<double, 2> numbers{};
   read_row<double>(file.at("trainer"), numbers);

@@ -11,6 +11,7 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/simd.hpp"
+#include "tern/train/moment.hpp"
 #include "tern/train/optimizer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -26,6 +27,7 @@ struct adamw_options {
   /// gradient differ in sign, and enlarge the others so that the mean factor is 1 (cautious
   /// optimizers, arXiv 2411.16085).
   bool cautious = false;
+  moment_format moments = moment_format::real;  ///< how both moments are stored
 
   /// Throws config_error where an option is out of the range that PyTorch has for it.
   void validate() const {
@@ -45,7 +47,8 @@ class adamw final : public optimizer<Owner> {
 
   /// Not attached to a model yet; the trainer does that. Throws config_error where an option is out
   /// of range.
-  explicit adamw(const options& o = {}) : options_((o.validate(), o)) {}
+  explicit adamw(const options& o = {})
+      : optimizer<Owner>(o.moments), options_((o.validate(), o)) {}
   /// An optimizer that is attached to `model` already.
   template <class Model>
     requires requires(Model& m) { m.for_each_parameter([](auto&) {}); }
@@ -53,15 +56,15 @@ class adamw final : public optimizer<Owner> {
     this->attach(model);
   }
 
-  [[nodiscard]] std::span<const char* const> moment_names() const override { return names; }
+  [[nodiscard]] std::span<const moment_kind> moment_kinds() const override { return kinds; }
 
  private:
-  static constexpr std::array names{"m", "v"};
+  static constexpr std::array kinds{moment_kind{"m", true}, moment_kind{"v", false}};
 
-  void update(parameter<Owner>& p, std::span<Owner> moments, const update_options& u,
+  void update(parameter<Owner>& p, std::span<moment<Owner>> moments, const update_options& u,
               executor_ref ex) override {
     using batch = simd::batch<T>;
-    const matrix_view<T> w = p.value, g = p.grad, m = moments[0], v = moments[1];
+    const matrix_view<T> w = p.value, g = p.grad;
     const double decay = options_.weight_decay * u.decay;
     const auto n = static_cast<double>(u.step);
     const batch scale(static_cast<T>(u.gradient_scale));
@@ -70,61 +73,49 @@ class adamw final : public optimizer<Owner> {
     const batch lr(static_cast<T>(u.rate / (1 - std::pow(options_.beta1, n))));
     const batch inv_v(static_cast<T>(1 / (1 - std::pow(options_.beta2, n))));
     const batch eps(static_cast<T>(options_.eps)), keep(static_cast<T>(1 - u.rate * decay));
-    const auto step_of = [&](const batch& m1, const batch& v1) {
-      return lr * m1 / (simd::sqrt(v1 * inv_v) + eps);
+    const auto mean_of = [&](const batch& m0, const batch& d) {
+      return b1 * m0 + c1 * (scale * d);
     };
-    const auto moments_of = [&](const batch& m0, const batch& v0, const batch& x) {
-      return std::array{b1 * m0 + c1 * x, b2 * v0 + c2 * (x * x)};
-    };
-    if (!options_.cautious)
-      return for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-        const row_view<T> wr = w.row(r), gr = g.row(r), mr = m.row(r), vr = v.row(r);
+    const auto update_with = [&](auto&& weight_of) {
+      for_each_part<2>(moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
+        const row_view<T> mr = parts[0], vr = parts[1], wr = part_of(w.row(r), first, mr.size),
+                          gr = part_of(g.row(r), first, mr.size);
         simd::transform(
             std::array{mr, vr, wr, gr},
             [&](const batch& m0, const batch& v0, const batch& w0, const batch& d) {
-              const auto [m1, v1] = moments_of(m0, v0, scale * d);
-              return std::array{m1, v1, keep * w0 - step_of(m1, v1), batch(T(0))};
+              const batch x = scale * d, m1 = mean_of(m0, d), v1 = b2 * v0 + c2 * (x * x);
+              const batch step = lr * m1 / (simd::sqrt(v1 * inv_v) + eps);
+              return std::array{m1, v1, weight_of(keep * w0, step, m1, d), batch(T(0))};
             },
             mr, vr, wr, gr);
       });
-
-    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      const row_view<T> mr = m.row(r), vr = v.row(r), gr = g.row(r);
-      simd::transform(
-          std::array{mr, vr},
-          [&](const batch& m0, const batch& v0, const batch& d) {
-            return moments_of(m0, v0, scale * d);
-          },
-          mr, vr, gr);
-    });
-    const batch enlarged(static_cast<T>(1 / std::max(share_of_agreement(m, g, ex), 1e-3)));
-    for_each_row(w.rows, w.cols, ex, [&](std::size_t r) {
-      const row_view<T> wr = w.row(r), gr = g.row(r);
-      simd::transform(
-          std::array{wr, gr},
-          [&](const batch& w0, const batch& d, const batch& m1, const batch& v1) {
-            const batch step = simd::select(m1 * d > batch(T(0)), enlarged, batch(T(0)));
-            return std::array{keep * w0 - step * step_of(m1, v1), batch(T(0))};
-          },
-          wr, gr, m.row(r), v.row(r));
+    };
+    if (!options_.cautious)
+      return update_with([](const batch& kept, const batch& step, const batch& /*mean*/,
+                            const batch& /*gradient*/) { return kept - step; });
+    const double share = share_of_agreement(moments, g, mean_of, ex);
+    const batch enlarged(static_cast<T>(1 / std::max(share, 1e-3)));
+    update_with([&](const batch& kept, const batch& step, const batch& m1, const batch& d) {
+      return kept - simd::select(m1 * d > batch(T(0)), enlarged, batch(T(0))) * step;
     });
   }
 
-  /// The fraction of elements whose momentum and gradient have the same sign.
-  static double share_of_agreement(matrix_view<const T> m, matrix_view<const T> g,
-                                   executor_ref ex) {
-    std::vector<double> counts(m.rows);  // a row has fewer elements than float counts exactly
-    for_each_row(m.rows, m.cols, ex, [&](std::size_t r) {
-      counts[r] = static_cast<double>(simd::fold(
-          T(0), [](const auto& a, const auto& b) { return a + b; },
-          [](const simd::batch<T>& x, const simd::batch<T>& y) {
-            return simd::select(x * y > simd::batch<T>(T(0)), simd::batch<T>(T(1)),
-                                simd::batch<T>(T(0)));
+  /// The fraction of elements whose next momentum, mean_of(momentum, gradient), has the sign of the
+  /// gradient.
+  template <class F>
+  static double share_of_agreement(std::span<moment<Owner>> moments, matrix_view<const T> g,
+                                   F&& mean_of, executor_ref ex) {
+    using batch = simd::batch<T>;
+    std::vector<double> counts(g.rows);  // a row has fewer elements than float counts exactly
+    for_each_part<1, false>(moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
+      counts[r] += static_cast<double>(simd::sum(
+          [&](const batch& m0, const batch& d) {
+            return simd::select(mean_of(m0, d) * d > batch(T(0)), batch(T(1)), batch(T(0)));
           },
-          m.row(r), g.row(r)));
+          row_view<const T>(parts[0]), part_of(g.row(r), first, parts[0].size)));
     });
     const double agreeing = std::accumulate(counts.begin(), counts.end(), 0.0);
-    return m.size() == 0 ? 1 : agreeing / static_cast<double>(m.size());
+    return g.size() == 0 ? 1 : agreeing / static_cast<double>(g.size());
   }
 
   options options_;

@@ -14,6 +14,7 @@
 #include "tern/core/is_finite.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/train/gradient_norm.hpp"
+#include "tern/train/moment.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -71,20 +72,32 @@ struct update_options {
   std::size_t step = 1;       ///< number of the update, counted from 1
 };
 
-/// An optimizer over the parameters of a model. Masters and moments have the scalar of the owner
-/// type (fp32 by default: bf16 masters lose the small updates of ternary training).
+/// An optimizer over the parameters of a model. Masters have the scalar of the owner type (fp32 by
+/// default: bf16 masters lose the small updates of ternary training), and so do moments unless they
+/// are stored as codes.
 template <matrix_owner Owner>
 class optimizer {
  public:
   using T = scalar_of<Owner>;  ///< type of an element
 
-  optimizer() = default;
+  /// Stores the moments of matrices and tables in this format.
+  explicit optimizer(moment_format format = moment_format::real) : format_(format) {}
   optimizer(const optimizer&) = delete;
   optimizer& operator=(const optimizer&) = delete;
   virtual ~optimizer() = default;
 
-  /// Names of the moments that each parameter has. Checkpoints store the moments under these names.
-  [[nodiscard]] virtual std::span<const char* const> moment_names() const = 0;
+  /// The moments that each parameter has.
+  [[nodiscard]] virtual std::span<const moment_kind> moment_kinds() const = 0;
+  /// How the moments of a parameter are stored: those of gains, biases and scales, which are few,
+  /// always as they are.
+  [[nodiscard]] moment_format format_of(parameter_kind kind) const {
+    const bool many = kind == parameter_kind::matrix || kind == parameter_kind::table;
+    return many ? format_ : moment_format::real;
+  }
+  /// Bytes of the moments of a parameter, which needs no value.
+  [[nodiscard]] std::size_t moment_bytes(const parameter<Owner>& p) const {
+    return moment_kinds().size() * moment<Owner>::bytes(p.shape, format_of(p.kind));
+  }
 
   /// Takes zeroed moments for every parameter of `model`. Called once, before the first step.
   template <class Model>
@@ -92,9 +105,9 @@ class optimizer {
     moments_.clear();
     model.for_each_parameter([&](parameter<Owner>& p) {
       const auto s = p.view();
-      std::vector<Owner>& list = moments_.emplace_back();
-      for (std::size_t i = 0; i < moment_names().size(); ++i)
-        list.push_back(tensor_traits<Owner>::make(s.rows, s.cols));
+      std::vector<moment<Owner>>& list = moments_.emplace_back();
+      for (const moment_kind& kind : moment_kinds())
+        list.emplace_back(s.rows, s.cols, format_of(p.kind), kind.has_sign);
     });
   }
 
@@ -122,14 +135,15 @@ class optimizer {
   [[nodiscard]] std::size_t steps() const { return steps_; }
   void restore_steps(std::size_t n) { steps_ = n; }  ///< Sets steps() to that of a checkpoint.
   /// The moments of each parameter, in the order of for_each_parameter.
-  [[nodiscard]] std::vector<std::vector<Owner>>& moments() { return moments_; }
+  [[nodiscard]] std::vector<std::vector<moment<Owner>>>& moments() { return moments_; }
 
  private:
   /// Updates the value of `p`, and its moments, and zeroes its gradient.
-  virtual void update(parameter<Owner>& p, std::span<Owner> moments, const update_options& u,
-                      executor_ref ex) = 0;
+  virtual void update(parameter<Owner>& p, std::span<moment<Owner>> moments,
+                      const update_options& u, executor_ref ex) = 0;
 
-  std::vector<std::vector<Owner>> moments_;
+  moment_format format_;
+  std::vector<std::vector<moment<Owner>>> moments_;
   std::size_t steps_ = 0;
 };
 

@@ -30,16 +30,38 @@ class reducer {
 
   /// Sends a block to every rank. `out` holds the blocks in the order of the ranks, and `in` gets
   /// one from every rank in the same order; the sizes are those of the blocks.
-  virtual void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
-                        std::span<std::byte> in, std::span<const std::size_t> in_sizes) = 0;
+  void exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
+                std::span<std::byte> in, std::span<const std::size_t> in_sizes) {
+    do_exchange(out, out_sizes, in, in_sizes);
+    for (std::size_t r = 0; r < out_sizes.size(); ++r)
+      if (r != rank()) sent_ += out_sizes[r];
+  }
   /// `all` holds a block for each rank, in the order of the ranks. Every rank has filled its own
   /// block, and gets those of all others.
-  virtual void gather(std::span<std::byte> all, std::span<const std::size_t> sizes) = 0;
+  void gather(std::span<std::byte> all, std::span<const std::size_t> sizes) {
+    do_gather(all, sizes);
+    sent_ += sizes[rank()] * (ranks() - 1);
+  }
   /// Every rank gets the bytes of rank 0.
-  virtual void broadcast(std::span<std::byte> bytes) = 0;
+  void broadcast(std::span<std::byte> bytes) {
+    do_broadcast(bytes);
+    if (rank() == 0) sent_ += bytes.size() * (ranks() - 1);
+  }
   /// Ends the run on every rank at once. A rank that cannot go on calls it where the others would
   /// wait for it; it says before what is wrong. Does nothing where there is one rank.
   virtual void abandon() noexcept = 0;
+
+  /// Bytes of the blocks that this rank had for others so far, counted once for each rank that gets
+  /// them. An engine may pass blocks on from rank to rank, so that another one sends them.
+  [[nodiscard]] std::size_t sent() const { return sent_; }
+
+ private:
+  virtual void do_exchange(std::span<const std::byte> out, std::span<const std::size_t> out_sizes,
+                           std::span<std::byte> in, std::span<const std::size_t> in_sizes) = 0;
+  virtual void do_gather(std::span<std::byte> all, std::span<const std::size_t> sizes) = 0;
+  virtual void do_broadcast(std::span<std::byte> bytes) = 0;
+
+  std::size_t sent_ = 0;
 };
 
 /// The reducer of a run that is one process.
@@ -49,13 +71,15 @@ class no_reducer final : public reducer {
   [[nodiscard]] std::size_t ranks() const override { return 1; }
   [[nodiscard]] std::size_t ranks_here() const override { return 1; }
   [[nodiscard]] std::string name() const override { return "the only rank"; }
-  void exchange(std::span<const std::byte> out, std::span<const std::size_t> /*out_sizes*/,
-                std::span<std::byte> in, std::span<const std::size_t> /*in_sizes*/) override {
+  void abandon() noexcept override {}
+
+ private:
+  void do_exchange(std::span<const std::byte> out, std::span<const std::size_t> /*out_sizes*/,
+                   std::span<std::byte> in, std::span<const std::size_t> /*in_sizes*/) override {
     std::ranges::copy(out, in.begin());
   }
-  void gather(std::span<std::byte> /*all*/, std::span<const std::size_t> /*sizes*/) override {}
-  void broadcast(std::span<std::byte> /*bytes*/) override {}
-  void abandon() noexcept override {}
+  void do_gather(std::span<std::byte> /*all*/, std::span<const std::size_t> /*sizes*/) override {}
+  void do_broadcast(std::span<std::byte> /*bytes*/) override {}
 };
 
 /// A reducer for whoever trains in one process.

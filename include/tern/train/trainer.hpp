@@ -75,6 +75,7 @@ struct step_report {
   std::size_t tokens = 0;    ///< number of tokens that went through the model
   bool logged = false;    ///< whether this is a multiple of log_every, the first or the last step
   ternary_health health;  ///< measured where the step is logged and the model is ternary
+  std::size_t sent = 0;   ///< bytes that this rank sent to others
 };
 
 /// Trains a model step by step. The ranks of a reducer have the same model, options and optimizer,
@@ -136,7 +137,8 @@ class trainer {
   template <class Record>
   step_report advance(Record&& record) {
     const auto start = std::chrono::steady_clock::now();
-    step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}};
+    const std::size_t sent_before = ranks_.sent();
+    step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}, 0};
     const double share = 1.0 / static_cast<double>(options_.accumulate);
     const step_deal deal{options_.accumulate, options_.parts, ranks_.ranks(), ranks_.rank()};
     tape_.begin_step({step() * options_.accumulate, options_.accumulate});
@@ -162,6 +164,7 @@ class trainer {
     report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
                     report.step == options_.plan.steps;
     apply(report, share * clip_factor(report.gradient_norm));
+    report.sent = ranks_.sent() - sent_before;
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
