@@ -27,12 +27,11 @@ inline void prefer_huge_pages([[maybe_unused]] void* data,
                               [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   if (bytes < huge_page_bytes) return;
-  constexpr std::uintptr_t page = 4096;  // a system with larger pages refuses, which does no harm
-  const auto first = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t begin = (first + page - 1) / page * page,
-                       end = (first + bytes) / page * page;
+  constexpr std::size_t page = 4096;  // a system with larger pages refuses, which does no harm
+  const std::size_t skip = (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
   const int before = errno;
-  static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE));
+  static_cast<void>(
+      ::madvise(static_cast<std::byte*>(data) + skip, (bytes - skip) / page * page, MADV_HUGEPAGE));
   errno = before;
 #endif
 }
