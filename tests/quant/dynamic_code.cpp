@@ -53,14 +53,14 @@ int search(const std::vector<double>& list, double x) {
 
 /// Numbers in [0, 1] that differ in all bits but the last ones, and the bounds between codes.
 std::vector<float> samples(const std::vector<double>& list) {
-  std::vector<float> all{0, 1};
+  std::vector<float> numbers{0, 1};
   for (std::uint32_t bits = 0; bits < std::bit_cast<std::uint32_t>(1.0f); bits += 3989)
-    all.push_back(std::bit_cast<float>(bits));
+    numbers.push_back(std::bit_cast<float>(bits));
   for (std::size_t i = 0; i + 1 < list.size(); ++i) {
     const auto middle = static_cast<float>(std::abs(list[i] + list[i + 1]) / 2);
-    all.insert(all.end(), {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 2.0f)});
+    numbers.insert(numbers.end(), {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 2.0f)});
   }
-  return all;
+  return numbers;
 }
 
 }  // namespace
