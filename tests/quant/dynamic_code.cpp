@@ -58,7 +58,8 @@ std::vector<float> samples(const std::vector<double>& list) {
     numbers.push_back(std::bit_cast<float>(bits));
   for (std::size_t i = 0; i + 1 < list.size(); ++i) {
     const auto middle = static_cast<float>(std::abs(list[i] + list[i + 1]) / 2);
-    numbers.insert(numbers.end(), {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 2.0f)});
+    numbers.insert(numbers.end(),
+                   {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, 2.0f)});
   }
   return numbers;
 }
