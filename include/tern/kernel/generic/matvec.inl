@@ -66,8 +66,8 @@ template <class Format, std::size_t... r, std::size_t... plane>
 TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][line_regs],
                              const std::uint8_t* w, const std::int8_t* x,
                              std::index_sequence<r...> regs, std::index_sequence<plane...>) {
-  // Processors by themselves do not read far enough ahead. One thread of a Zen 5 reads faster with
-  // 96 lines than with 64, and as fast with 128.
+  // Processors by themselves do not read far enough ahead. On a Zen 5, 96 lines were better than 16
+  // and 32, and not told apart from 64 and 128.
   __builtin_prefetch(w + 96 * sizeof(packed_line));
   using digits = decltype(digit_reader<Format>::decode(ops::load(w)));
   const digits q[line_regs] = {digit_reader<Format>::decode(ops::load(w + r * ops::bytes))...};
