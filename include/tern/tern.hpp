@@ -41,7 +41,7 @@
 #include "tern/grad/ste.hpp"             // ste: a quantizer that gradients pass straight through
 #include "tern/linalg/cholesky.hpp"      // cholesky, multiply_by_inverse
 #include "tern/linalg/gemm.hpp"          // gemm: the float matrix product
-#include "tern/linalg/scaled_codes.hpp"  // add_product: floats times int8 codes with scales
+#include "tern/linalg/scaled_codes.hpp"  // gemm of floats and int8 codes with scales
 #include "tern/nn/attention.hpp"      // attention: causal, grouped queries, memory linear in length
 #include "tern/nn/bit_linear.hpp"     // bit_linear: y = Qa(x) Qw(w)^T + b, with or without SubLN
 #include "tern/nn/cross_entropy.hpp"  // cross_entropy: its gradient in blocks of the vocabulary

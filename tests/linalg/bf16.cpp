@@ -132,40 +132,58 @@ TEST_CASE("bf16 products count subnormal numbers as zero", "[gemm][bf16]") {
   CHECK(c == defined_product(1, a, b, zero, false));
 }
 
-TEST_CASE("add_product with bf16 operands scales a and then rounds it", "[gemm][bf16]") {
+TEST_CASE("bf16 products with codes scale a, or b where its blocks have scales, and then round",
+          "[gemm][bf16]") {
   if (!cpu_has_unit()) {
     WARN("skipped: this CPU has no AVX512-BF16");
     return;
   }
-  constexpr std::size_t m = 70, k = 600, n = 101;
+  constexpr std::size_t m = 70, k = 600, n = 301;
   const auto a = random_matrix<float>(m, k, 1), start = random_matrix<float>(m, n, 3);
   std::vector<std::int8_t> codes(k * n);
   tern::philox random(5, 0);
   for (std::int8_t& c : codes)
     c = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
-  std::vector<float> scales(k);
-  for (std::size_t i = 0; i < k; ++i) scales[i] = 0.01f * static_cast<float>(i % 29 + 1);
   struct row {
     const char* name;
-    std::size_t stride;
+    tern::extents block;
   };
-  const auto s = GENERATE(values<row>({{"a scale for each row", 1}, {"one scale", 0}}));
-  const bool column_major = GENERATE(false, true);
-  DYNAMIC_SECTION(s.name << (column_major ? ", a column-major" : "")) {
-    const tern::scaled_codes<float> b{{codes.data(), k, n}, {scales.data(), k, s.stride}};
+  const auto [name, block] = GENERATE(values<row>({{"a scale for each row", {1, n}},
+                                                   {"one scale", {k, n}},
+                                                   {"groups of 32", {1, 32}},
+                                                   {"groups of 64", {1, 64}},
+                                                   {"groups of 50", {1, 50}},
+                                                   {"blocks of 7 rows", {7, 128}}}));
+  const bool column_major = GENERATE(false, true), accumulate = GENERATE(false, true);
+  DYNAMIC_SECTION(name << (column_major ? ", a column-major" : "")
+                       << (accumulate ? ", added" : "")) {
+    const tern::extents size = tern::scale_extents({k, n}, block);
+    tern::matrix<float> scales(size.rows, size.cols);
+    for (Eigen::Index i = 0; i < scales.size(); ++i)
+      scales.data()[i] = 0.01f * static_cast<float>(i % 29 + 1);
+    const tern::scaled_codes<float> b{{codes.data(), k, n}, scales, block};
+    const auto scale = [&, bh = block.rows, bw = block.cols](std::size_t p, std::size_t j) {
+      return b.scales(p / bh, j / bw);
+    };
+    const bool scales_a = size.cols == 1;
     tern::matrix<float> expected = start, c = start;
     for (std::size_t i = 0; i < m; ++i)
       for (std::size_t j = 0; j < n; ++j) {
         float& at = matrix_view<float>(expected)(i, j);
         at = sum_of(
-            at, true, k,
-            [&](std::size_t p) { return matrix_view<const float>(a)(i, p) * b.scales[p]; },
-            [&](std::size_t p) { return static_cast<float>(b.codes(p, j)); });
+            at, accumulate, k,
+            [&](std::size_t p) {
+              return matrix_view<const float>(a)(i, p) * (scales_a ? scale(p, 0) : 1);
+            },
+            [&](std::size_t p) {
+              return static_cast<float>(b.codes(p, j)) * (scales_a ? 1 : scale(p, j));
+            });
       }
     tern::arena scratch;
     Eigen::MatrixXf memory;
-    tern::add_product<float>(ordered(a, column_major, memory), b, matrix_view<float>(c), scratch,
-                             {}, precision::bf16);
+    tern::thread_pool pool(3);
+    tern::gemm<float>(ordered(a, column_major, memory), b, matrix_view<float>(c), accumulate,
+                      scratch, pool, precision::bf16);
     CHECK(c == expected);
   }
 }

@@ -95,43 +95,55 @@ TEST_CASE("gemm keeps what is not finite in its row and column", "[gemm]") {
       }
 }
 
-TEMPLATE_TEST_CASE("add_product multiplies codes and the scales of their rows", "[gemm]", float,
+TEMPLATE_TEST_CASE("gemm multiplies codes and the scales of their blocks", "[gemm]", float,
                    double) {
   using T = TestType;
   const auto a = random_matrix<T>(c_rows, a_cols, 1), start = random_matrix<T>(c_rows, c_cols, 3);
   const std::vector<std::int8_t> trits = codes_of(a_cols, c_cols, 1),
                                  bytes = codes_of(a_cols, c_cols, 127);
-  std::vector<T> scales(a_cols);
-  for (std::size_t i = 0; i < a_cols; ++i) scales[i] = T(0.01) * static_cast<T>(i % 29 + 1);
   tern::arena scratch;
-  const auto check = [&](const std::vector<std::int8_t>& codes, std::size_t stride) {
-    const tern::scaled_codes<T> b{{codes.data(), a_cols, c_cols}, {scales.data(), a_cols, stride}};
+  const auto check = [&](const std::vector<std::int8_t>& codes, tern::extents block) {
+    const tern::extents n = tern::scale_extents({a_cols, c_cols}, block);
+    tern::matrix<T> scales(n.rows, n.cols);
+    for (Eigen::Index i = 0; i < scales.size(); ++i)
+      scales.data()[i] = T(0.01) * static_cast<T>(i % 29 + 1);
+    const tern::scaled_codes<T> b{{codes.data(), a_cols, c_cols}, scales, block};
     tern::matrix<double> real(a_cols, c_cols);
     const matrix_view<double> at(real);
     for (std::size_t i = 0; i < a_cols; ++i)
       for (std::size_t j = 0; j < c_cols; ++j)
-        at(i, j) = codes[i * c_cols + j] * static_cast<double>(b.scales[i]);
+        at(i, j) =
+            codes[i * c_cols + j] * static_cast<double>(b.scales(i / block.rows, j / block.cols));
     const tern::matrix<double> exact =
         start.template cast<double>() + a.template cast<double>() * real;
     tern::thread_pool pool(3);
-    tern::matrix<T> c = start, d = start;
+    tern::matrix<T> c = start, d = start, e = start;
     const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> left = a;  // column-major
-    tern::add_product<T>(a, b, matrix_view<T>(c), scratch);
-    tern::add_product<T>(left, b, matrix_view<T>(d), scratch, pool);
+    tern::gemm<T>(a, b, matrix_view<T>(c), true, scratch);
+    tern::gemm<T>(left, b, matrix_view<T>(d), true, scratch, pool);
+    tern::gemm<T>(a, b, matrix_view<T>(e), false, scratch);
     const double sizes = (start.template cast<double>().cwiseAbs() +
                           a.template cast<double>().cwiseAbs() * real.cwiseAbs())
                              .maxCoeff();
     const double tolerance = 4 * std::numeric_limits<T>::epsilon() * sizes;
     CHECK((c.template cast<double>() - exact).cwiseAbs().maxCoeff() < tolerance);
     CHECK((d.template cast<double>() - exact).cwiseAbs().maxCoeff() < tolerance);
+    CHECK(
+        (e.template cast<double>() + start.template cast<double>() - exact).cwiseAbs().maxCoeff() <
+        tolerance);
     d = start;
-    tern::add_product<T>(a, b, matrix_view<T>(d), scratch, pool);
+    tern::gemm<T>(a, b, matrix_view<T>(d), true, scratch, pool);
     CHECK(c == d);
   };
-  check(trits, 0);
-  check(bytes, 1);
-  tern::matrix<T> c(c_rows, c_cols);
-  CHECK_THROWS_AS(tern::add_product<T>(a, {{bytes.data(), c_cols, a_cols}, {scales.data(), c_cols}},
-                                       matrix_view<T>(c), scratch),
+  check(trits, {a_cols, c_cols});
+  check(bytes, {1, c_cols});
+  check(trits, {1, 32});
+  check(trits, {7, 50});
+  tern::matrix<T> c(c_rows, c_cols), scales(c_cols, 1);
+  CHECK_THROWS_AS(tern::gemm<T>(a, {{bytes.data(), c_cols, a_cols}, scales, {1, a_cols}},
+                                matrix_view<T>(c), true, scratch),
+                  tern::shape_error);
+  CHECK_THROWS_AS(tern::gemm<T>(a, {{bytes.data(), a_cols, c_cols}, scales, {1, c_cols}},
+                                matrix_view<T>(c), true, scratch),
                   tern::shape_error);
 }

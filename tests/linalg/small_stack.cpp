@@ -120,11 +120,12 @@ TEST_CASE("a thread needs no more than 64 KB of stack") {
          multiply_by_inverse_transposed<double>(a, b);
          multiply_by_inverse<double>(a, b);
        }},
-      {"add_product",
+      {"gemm of codes",
        [](operands& o) {
-         add_product<float>(o.matrix(o.y, o.tokens),
-                            {o.matrix(o.trits, o.out), {o.scales.data(), o.out, 0}},
-                            o.matrix(o.dx, o.tokens), o.memory);
+         const matrix_view<const std::int8_t> codes = o.matrix(o.trits, o.out);
+         gemm<float>(o.matrix(o.y, o.tokens),
+                     {codes, {o.scales.data(), 1, 1}, {codes.rows, codes.cols}},
+                     o.matrix(o.dx, o.tokens), true, o.memory);
        }},
       {"absmax_int8::quantize",
        [](operands& o) {

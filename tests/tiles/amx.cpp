@@ -84,9 +84,10 @@ matrix<B> random_operand(std::size_t rows, std::size_t cols) {
       .template cast<B>();
 }
 
-/// The largest error of c = start + a' b, relative to the sum of the magnitudes of its terms, where
-/// column k of a' is that of a times 0.7 scale[k]. With bf16 operands a' and b are rounded.
-template <precision P, class B>
+/// The largest error of c = start + a' b', relative to the sum of the magnitudes of its terms,
+/// where column k of a' is that of a times 0.7 scale[k], and b' is b, or b times the scales of its
+/// groups of 64 columns. With bf16 operands a' and b' are rounded.
+template <precision P, class B, bool Groups = false>
 double error_of(std::size_t m, std::size_t k, std::size_t n, bool a_columns, bool b_columns) {
   matrix<float> a = random_matrix<float>(m, k, 1), c = random_matrix<float>(m, n, 3);
   matrix<B> b = random_operand<B>(k, n);
@@ -95,13 +96,18 @@ double error_of(std::size_t m, std::size_t k, std::size_t n, bool a_columns, boo
   const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic> left = a;
   const Eigen::Matrix<B, Eigen::Dynamic, Eigen::Dynamic> right = b;
   const matrix<double> start = c.cast<double>();
+  const matrix<float> groups = random_matrix<float>(k, (n + 63) / 64, 4);
+  detail::panel_operand<B> operand{b_columns ? matrix_view<const B>(right)
+                                             : matrix_view<const B>(b)};
+  if (Groups) operand = {operand.values, groups, {1, 64}};
   detail::multiply_panels<detail::amx::unit<P>, B>(
       0.7f, a_columns ? matrix_view<const float>(left) : matrix_view<const float>(a),
-      {scale.data(), k, 1}, b_columns ? matrix_view<const B>(right) : matrix_view<const B>(b), c,
-      true, {});
+      {scale.data(), k, 1}, operand, c, true, {});
   const auto rounded = [](float x) { return from_bf16(to_bf16(x)); };
   for (Eigen::Index i = 0; i < a.cols(); ++i) a.col(i) *= 0.7f * scale[static_cast<std::size_t>(i)];
   matrix<float> real = b.template cast<float>();
+  for (Eigen::Index j = 0; Groups && j < real.cols(); ++j)
+    real.col(j).array() *= groups.col(j / 64).array();
   if (P == precision::bf16) {
     a = a.unaryExpr(rounded);
     real = real.unaryExpr(rounded);
@@ -131,6 +137,7 @@ TEST_CASE("tiles multiply floats and codes, whole or rounded to bf16") {
       {"exact codes", error_of<precision::exact, std::int8_t>, true},
       {"rounded floats", error_of<precision::bf16, float>, false},
       {"rounded floats and codes", error_of<precision::bf16, std::int8_t>, true},
+      {"rounded floats and codes with scales", error_of<precision::bf16, std::int8_t, true>, true},
   }));
   const bool a_columns = GENERATE(false, true), b_columns = GENERATE(false, true);
   if (r.codes && b_columns) return;  // codes are row-major

@@ -232,12 +232,15 @@ struct unit {
                         std::size_t step, const float* factor, std::byte* to) {
     pack_panel<P>(from, rows, line, depth, step, factor, to, true);
   }
+  /// Columns `first`, a multiple of 32, and up of the packed block at `to`.
   template <class B>
   static void pack_columns(const B* from, std::size_t cols, std::size_t line, std::size_t depth,
-                           std::size_t step, std::byte* to) {
+                           std::size_t step, const float* factor, std::size_t first,
+                           std::byte* to) {
+    to += first / panel_lines * panel_bytes<B>(depth);
     for (std::size_t i = 0; i < cols; i += panel_lines, to += panel_bytes<B>(depth))
-      pack_panel<P>(from + i * line, std::min(panel_lines, cols - i), line, depth, step, nullptr,
-                    to, false);
+      pack_panel<P>(from + i * line, std::min(panel_lines, cols - i), line, depth, step, factor, to,
+                    false);
   }
   template <class B>
   static void multiply_strip(const std::byte* a, const std::byte* b, std::size_t depth, float* c,

@@ -71,11 +71,12 @@ struct packed_lines {
   }
 };
 
-/// Packs lines whose elements of one step lie side by side; step k of them is at from + k * step.
-/// All lines of a step are read before the next step, since steps may lie on different pages.
+/// Packs lines whose elements of one step lie side by side to the lines `first` and up; step k of
+/// them is at from + k * step. All lines of a step are read before the next step, since steps may
+/// lie on different pages.
 template <std::size_t Width, class T>
 inline void pack_steps(const T* from, std::size_t lines, std::size_t depth, std::size_t step,
-                       const float* factor, const packed_lines<Width>& to) {
+                       const float* factor, std::size_t first, const packed_lines<Width>& to) {
   for (std::size_t p = 0; p < to.pairs; ++p, from += 2 * step) {
     const bool two = 2 * p + 1 < depth;
     for (std::size_t i = 0; i < lines; i += lanes) {
@@ -87,7 +88,7 @@ inline void pack_steps(const T* from, std::size_t lines, std::size_t depth, std:
         x = _mm512_mul_ps(x, _mm512_set1_ps(factor[2 * p]));
         y = _mm512_mul_ps(y, _mm512_set1_ps(factor[2 * p + 1]));
       }
-      _mm512_storeu_si512(to.line(i) + p * Width, interleave(round(x, y)));
+      _mm512_storeu_si512(to.line(first + i) + p * Width, interleave(round(x, y)));
     }
   }
 }
@@ -124,16 +125,17 @@ inline void pack_contiguous(const T* from, std::size_t lines, std::size_t line, 
 }
 
 /// Packs lines, rows of A or columns of B, with zeros up to the next 16 lines and to a whole pair.
-/// Element k of line i lies at from[i * line + k * step], where `line` or `step` is 1. Where
-/// `factor` is not null, step k is multiplied by factor[k] first; it has elements for whole groups
-/// of 32 steps.
+/// They become the lines `first`, a multiple of 16, and up. Element k of line i lies at
+/// from[i * line + k * step], where `line` or `step` is 1. Where `factor` is not null, step k is
+/// multiplied by factor[k] first; it has elements for whole groups of 32 steps.
 template <std::size_t Width, class T>
 inline void pack(const T* from, std::size_t lines, std::size_t line, std::size_t depth,
-                 std::size_t step, const float* factor, const packed_lines<Width>& to) {
-  if (line == 1) return pack_steps(from, lines, depth, step, factor, to);
+                 std::size_t step, const float* factor, std::size_t first,
+                 const packed_lines<Width>& to) {
+  if (line == 1) return pack_steps(from, lines, depth, step, factor, first, to);
   for (std::size_t i = 0; i < lines; i += lanes)
     pack_contiguous<Width>(from + i * line, std::min(lanes, lines - i), line, depth, factor,
-                           to.line(i));
+                           to.line(first + i));
 }
 
 /// c = a b, or c += a b, for packed operands; c has up to 8 rows and up to V registers of columns.
@@ -193,13 +195,15 @@ struct unit {
 
   static void pack_rows(const float* from, std::size_t rows, std::size_t line, std::size_t depth,
                         std::size_t step, const float* factor, std::byte* to) {
-    pack<lanes>(from, rows, line, depth, step, factor,
+    pack<lanes>(from, rows, line, depth, step, factor, 0,
                 {reinterpret_cast<std::uint32_t*>(to), (depth + 1) / 2});
   }
+  /// Columns `first`, a multiple of 16, and up of the packed block at `to`.
   template <class B>
   static void pack_columns(const B* from, std::size_t cols, std::size_t line, std::size_t depth,
-                           std::size_t step, std::byte* to) {
-    pack<panel_cols>(from, cols, line, depth, step, nullptr,
+                           std::size_t step, const float* factor, std::size_t first,
+                           std::byte* to) {
+    pack<panel_cols>(from, cols, line, depth, step, factor, first,
                      {reinterpret_cast<std::uint32_t*>(to), (depth + 1) / 2});
   }
 

@@ -40,17 +40,18 @@ inline constexpr isa::dispatch_table<gemm_kernel<float>> gemm_kernels<float>{
 
 /// Computes a product of floats on a unit for bf16 numbers: with precision::exact a large
 /// one on tiles, with any other precision every one. False, and nothing is done, where the CPU has
-/// no such unit. b has floats, or codes in row-major order; its row k counts scale[k] times.
-/// `alpha` and `scale` multiply the elements of a before they are rounded.
+/// no such unit. Row k of b counts scale[k] times. `alpha` and `scale` multiply the elements of a
+/// before they are rounded. Codes that have scales in b are only multiplied where they are rounded.
 template <class T, class B>
 bool multiply_on_unit([[maybe_unused]] T alpha, [[maybe_unused]] matrix_view<const T> a,
                       [[maybe_unused]] row_view<const T> scale,
-                      [[maybe_unused]] matrix_view<const B> b, [[maybe_unused]] matrix_view<T> c,
+                      [[maybe_unused]] const panel_operand<B>& b, [[maybe_unused]] matrix_view<T> c,
                       [[maybe_unused]] bool accumulate, [[maybe_unused]] executor_ref ex,
                       [[maybe_unused]] precision p) {
 #if TERN_X86
   if constexpr (std::is_same_v<T, float>) {
     const bool rounded = p != precision::exact;
+    if (b.scales && !rounded) return false;
 #  if TERN_X86_TILES
     if (isa::active() >= isa::level::amx && amx::suits(c.rows, a.cols, c.cols)) {
       (rounded ? multiply_panels<amx::unit<precision::bf16>, B>
@@ -75,7 +76,7 @@ void gemm_block(T alpha, matrix_view<const T> a, matrix_view<const T> b, matrix_
                 bool accumulate, precision p = precision::exact) {
   const T one(1);
   if (p != precision::exact &&
-      multiply_on_unit<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, {}, p))
+      multiply_on_unit<T, T>(alpha, a, {&one, a.cols, 0}, {b}, c, accumulate, {}, p))
     return;
   const gemm_kernel<T>& kernel = gemm_kernels<T>.at(isa::active());
   const thread_scratch buffer(kernel.buffer_size * sizeof(T));
@@ -109,7 +110,8 @@ void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
   a = detail::contiguous(a, "gemm: a");
   b = detail::contiguous(b, "gemm: b");
   const T one(1);
-  if (detail::multiply_on_unit<T>(alpha, a, {&one, a.cols, 0}, b, c, accumulate, ex, p)) return;
+  if (detail::multiply_on_unit<T, T>(alpha, a, {&one, a.cols, 0}, {b}, c, accumulate, ex, p))
+    return;
   // There are at most 8 chunks, or 4 for a short result, since each chunk reads the other operand
   // again. A chunk has at least 2^21 multiply-adds and a multiple of 32 rows or columns.
   const bool by_rows = c.rows >= c.cols;

@@ -84,30 +84,37 @@ struct bit_linear {
   /// codes are exact, and their scales multiply dy before it is rounded, except where a row of
   /// weights has several scales: there Wq is rounded. With precision::int8 each row of dy, times
   /// the scales of the weights, is rounded to 8 bits for dx, unless a row of weights has several
-  /// scales.
+  /// scales. Throws shape_error.
   static void backward(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
                        matrix_view<T> dw, row_view<T> dbias, arena& scratch, executor_ref ex = {},
                        precision p = precision::exact) {
     require_shape(dy, s.x_codes.rows, s.w_codes.rows, "bit_linear: dy");
     if (dx) {
-      const arena_scope temporaries(scratch);
-      if (whole(s) && p == precision::int8)
-        add_integer_product(dy, s, dx, scratch, ex);
-      else if (whole(s))
-        add_product<T>(dy, {s.w_codes, row_scales(s)}, dx, scratch, ex, p);
+      const scaled_codes<T> w{s.w_codes, s.w_scales, s.w_block};
+      if (w.has_row_scales() && p == precision::int8)
+        add_integer_product(dy, w, dx, scratch, ex);
       else
-        gemm<T>(T(1), dy, dequantized_weights(s, scratch, ex), dx, true, ex, p);
+        gemm<T>(dy, w, dx, true, scratch, ex, p);
     }
-    if (dw) add_product<T>(dy.transposed(), {s.x_codes, s.x_scales}, dw, scratch, ex, p);
+    if (dw) weight_gradient(dy, s, dw, true, scratch, ex, p);
     if (dbias) linear<T>::add_column_sums(dy, dbias, ex);
+  }
+
+  /// The part of backward() for the weights: dw = dy^T Xq, or dw += dy^T Xq.
+  static void weight_gradient(matrix_view<const T> dy, const saved& s, matrix_view<T> dw,
+                              bool accumulate, arena& scratch, executor_ref ex = {},
+                              precision p = precision::exact) {
+    const matrix_view<const T> scales(s.x_scales.data, s.x_codes.rows, 1, s.x_scales.stride);
+    gemm<T>(dy.transposed(), {s.x_codes, scales, {1, s.x_codes.cols}}, dw, accumulate, scratch, ex,
+            p);
   }
 
  private:
   /// dx += Qa(dy * scales of the weights) * codes of the weights
-  static void add_integer_product(matrix_view<const T> dy, const saved& s, matrix_view<T> dx,
-                                  arena& scratch, executor_ref ex) {
+  static void add_integer_product(matrix_view<const T> dy, const scaled_codes<T>& w,
+                                  matrix_view<T> dx, arena& scratch, executor_ref ex) {
     const arena_scope temporaries(scratch);
-    const row_view<const T> scales = row_scales(s);
+    const row_view<const T> scales = w.row_scales();
     const auto scaled = scratch.matrix<T>(dy.rows, dy.cols);
     for_each_row(dy.rows, dy.cols, ex, [&](std::size_t r) {
       for (std::size_t c = 0; c < dy.cols; ++c) scaled(r, c) = dy(r, c) * scales[c];
@@ -117,26 +124,11 @@ struct bit_linear {
     const auto tokens = packed_linear<T>::quantize(scaled, scratch, ex, quantizer);
     const packed_view<two_bit> shape{nullptr, dx.cols, dy.cols};
     auto* lines = scratch.allocate<packed_line>(shape.size_bytes() / sizeof(packed_line));
-    const auto packed = pack<two_bit>(s.w_codes.transposed(), dy.cols, lines, ex);
+    const auto packed = pack<two_bit>(w.codes.transposed(), dy.cols, lines, ex);
     const T one(1);
     const typename packed_linear<T>::template output<two_bit> to{packed, {&one, 1, 1}, dx.cols,
                                                                  {},     dx,           dx};
     packed_linear<T>::template multiply<two_bit>(tokens, {&to, 1}, scratch, ex);
-  }
-
-  static matrix_view<T> dequantized_weights(const saved& s, arena& scratch, executor_ref ex) {
-    const auto w = scratch.matrix<T>(s.w_codes.rows, s.w_codes.cols);
-    dequantize<T>(s.w_codes, s.w_scales, s.w_block, w, ex);
-    return w;
-  }
-
-  /// Whether there is one scale for the whole matrix or one for each of its rows.
-  static bool whole(const saved& s) {
-    return s.w_scales.cols == 1 && (s.w_scales.rows == 1 || s.w_scales.rows == s.w_codes.rows);
-  }
-
-  static row_view<const T> row_scales(const saved& s) {
-    return {s.w_scales.data, s.w_codes.rows, s.w_scales.rows == 1 ? 0 : s.w_scales.row_stride};
   }
 };
 

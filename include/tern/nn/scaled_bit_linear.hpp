@@ -63,8 +63,8 @@ struct scaled_bit_linear {
     require_shape(w, s.w_codes.rows, s.w_codes.cols, "scaled_bit_linear: w");
     const arena_scope temporaries(scratch);
     const auto g = scratch.matrix<T>(w.rows, w.cols);
-    std::fill_n(g.data, g.size(), T(0));
-    product::backward(dy, s, dx, g, dbias, scratch, ex, p);
+    product::backward(dy, s, dx, {}, dbias, scratch, ex, p);
+    product::weight_gradient(dy, s, g, false, scratch, ex, p);
     pass_on({g, w, dw, clipped}, s, dscales, scratch, ex);
   }
 

@@ -8,8 +8,8 @@
 #include <cstdint>
 
 #include "tern/core/is_finite.hpp"
-#include "tern/quant/codes.hpp"
 #include "tern/quant/quantizer.hpp"
+#include "tern/quant/trits.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -44,21 +44,11 @@ struct given_scales {
     for_each_row(weights.rows, weights.cols, ex, [&](std::size_t r) {
       for (std::size_t c = 0; c < weights.cols; c += block.cols) {
         const std::size_t width = std::min(block.cols, weights.cols - c);
-        store<T>(weights.block(r, c, 1, width).row(0), codes.block(r, c, 1, width).row(0),
-                 out(r / block.rows, c / block.cols));
+        // round(w / s) is +1 or more exactly where w > s / 2, since a tie goes to the even 0.
+        quant::store_trits_above<T>(weights.block(r, c, 1, width).row(0),
+                                    codes.block(r, c, 1, width).row(0),
+                                    out(r / block.rows, c / block.cols) / 2);
       }
-    });
-  }
-
- private:
-  template <class T>
-  static void store(row_view<const T> w, row_view<std::int8_t> codes, T scale) {
-    // The quotient rounds to +1 or more exactly where it exceeds 1/2, since a tie goes to the even
-    // 0.
-    const simd::batch<T> s(scale), half(T(0.5)), zero(T(0)), one(T(1));
-    quant::store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
-      const simd::batch<T> quotient = v / s;
-      return simd::select(quotient > half, one, zero) - simd::select(quotient < -half, one, zero);
     });
   }
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -26,11 +27,24 @@ T finite_scale(T scale, std::string_view policy) {
 template <class T>
 void store_trits_above(row_view<const T> w, row_view<std::int8_t> codes, T threshold,
                        T factor = T(1)) {
-  const simd::batch<T> limit(threshold), times(factor), zero(T(0)), one(T(1));
-  store_codes<T>(w, codes, [&](const simd::batch<T>& v) {
-    const simd::batch<T> scaled = times * v;
-    return simd::select(scaled > limit, one, zero) - simd::select(scaled < -limit, one, zero);
-  });
+  using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+  using shorts [[gnu::vector_size(16)]] = std::int16_t;
+  using bytes [[gnu::vector_size(8)]] = std::int8_t;
+  std::size_t i = 0;
+  if (w.stride == 1 && codes.stride == 1)
+    for (; i + 8 <= w.size; i += 8) {
+      reals v;
+      std::memcpy(&v, w.data + i, sizeof v);
+      v *= factor;
+      // A comparison of vectors is -1 where it holds.
+      const auto trits = (v < -threshold) - (v > threshold);
+      const bytes b = __builtin_convertvector(__builtin_convertvector(trits, shorts), bytes);
+      std::memcpy(codes.data + i, &b, sizeof b);
+    }
+  for (; i < w.size; ++i) {
+    const T v = w[i] * factor;
+    codes[i] = static_cast<std::int8_t>((v > threshold) - (v < -threshold));
+  }
 }
 
 /// Stores the codes of weights whose scale is `mean`.
