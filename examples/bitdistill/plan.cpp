@@ -84,7 +84,8 @@ parameter_counts count_parameters(const model_config& c, const stage& s) {
       n.linear += size;
       n.largest = std::max(n.largest, size);
     }
-    if (s.rates.of(p.kind) != 0) n.trained += size;
+    if (s.rates.of(p.kind) == 0) return;
+    n.trained += size;
     n.moments += rule->moment_bytes(p);
   });
   return n;

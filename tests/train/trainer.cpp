@@ -167,7 +167,8 @@ TEST_CASE("a stage resumed at any step ends with the same bits") {
 }
 
 TEST_CASE(
-    "parameters whose rate is 0 have no gradients and stay, and others move as without that") {
+    "parameters whose rate is 0 have no gradients or moments and stay, and others move as without "
+    "that") {
   const auto kind = GENERATE(parameter_kind::matrix, parameter_kind::table, parameter_kind::vector);
   trainer_options all = options(), some = options();
   all.clip = some.clip = 0;  // the norm of fewer gradients is smaller
@@ -179,8 +180,11 @@ TEST_CASE(
     trainer<decoder<>> a(moving.student, all), b(frozen.student, some);
     a.advance(*moving.loss);
     b.advance(*frozen.loss);
-    frozen.student.for_each_parameter(
-        [&](auto& p) { CHECK((p.grad.size() == 0) == (p.kind == kind)); });
+    std::size_t index = 0;
+    frozen.student.for_each_parameter([&](auto& p) {
+      CHECK((p.grad.size() == 0) == (p.kind == kind));
+      CHECK(b.optimizer().moments()[index++].empty() == (p.kind == kind));
+    });
   }
   std::vector<matrix<float>> before, after;
   start.student.for_each_parameter([&](auto& p) { before.push_back(p.value); });

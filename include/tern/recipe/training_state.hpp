@@ -54,7 +54,7 @@ void save_training_state(trainer<Model>& t, const objective<typename Model::scal
   t.model().for_each_parameter([&](auto& p) {
     auto& moments = t.optimizer().moments()[index++];
     file.add_matrix<T>("weight." + p.name, p.value);
-    for (std::size_t i = 0; i < kinds.size(); ++i)
+    for (std::size_t i = 0; i < moments.size(); ++i)
       moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
         file.add_matrix<U>(kinds[i].name + suffix + "." + p.name, m);
       });
@@ -90,7 +90,7 @@ void load_training_state(trainer<Model>& t, objective<typename Model::scalar>& l
   t.model().for_each_parameter([&](auto& p) {
     auto& moments = t.optimizer().moments()[index++];
     read_matrix<T>(file.at("weight." + p.name), matrix_view<T>(p.value));
-    for (std::size_t i = 0; i < kinds.size(); ++i)
+    for (std::size_t i = 0; i < moments.size(); ++i)
       moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
         read_matrix<U>(file.at(kinds[i].name + suffix + "." + p.name), m);
       });

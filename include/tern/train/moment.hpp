@@ -20,8 +20,8 @@ namespace tern::inline TERN_ABI {
 
 /// How an optimizer stores its moments.
 enum class moment_format {
-  real,  ///< in the type of the weights
-  int8,  ///< as codes of eight bits with a scale for each 256 columns of a row
+  real,  ///< They are stored in the type of the weights.
+  int8,  ///< They are codes of eight bits, with a scale for each 256 columns of a row.
 };
 
 /// The names of moment_format in recipes.

@@ -99,13 +99,15 @@ class optimizer {
     return moment_kinds().size() * moment<Owner>::bytes(p.shape, format_of(p.kind));
   }
 
-  /// Takes zeroed moments for every parameter of `model`. Called once, before the first step.
+  /// Takes zeroed moments for every parameter of `model` whose factor is not 0. Called once, before
+  /// the first step.
   template <class Model>
-  void attach(Model& model) {
+  void attach(Model& model, const rate_factors& factors = {}) {
     moments_.clear();
     model.for_each_parameter([&](parameter<Owner>& p) {
       const auto s = p.view();
       std::vector<moment<Owner>>& list = moments_.emplace_back();
+      if (factors.of(p.kind) == 0) return;
       for (const moment_kind& kind : moment_kinds())
         list.emplace_back(s.rows, s.cols, format_of(p.kind), kind.has_sign);
     });
@@ -113,7 +115,7 @@ class optimizer {
 
   /// One update with learning rate `rate` times the factors; gradients are multiplied by
   /// `gradient_scale` and zeroed. Weight decay, of matrices and tables, is multiplied by `decay`.
-  /// Parameters without a gradient stay as they are.
+  /// Parameters without a gradient stay as they are. The factors must be those of attach().
   template <class Model>
   void step(Model& model, double rate, double decay, double gradient_scale, executor_ref ex = {},
             const rate_factors& factors = {}) {
@@ -134,7 +136,8 @@ class optimizer {
   /// Updates done so far.
   [[nodiscard]] std::size_t steps() const { return steps_; }
   void restore_steps(std::size_t n) { steps_ = n; }  ///< Sets steps() to that of a checkpoint.
-  /// The moments of each parameter, in the order of for_each_parameter.
+  /// The moments of each parameter, in the order of for_each_parameter; none of one whose factor is
+  /// 0.
   [[nodiscard]] std::vector<std::vector<moment<Owner>>>& moments() { return moments_; }
 
  private:

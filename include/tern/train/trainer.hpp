@@ -86,9 +86,9 @@ class trainer {
   using T = typename Model::scalar;     ///< type of an element
   using owner = typename Model::owner;  ///< type of the model's matrices
 
-  /// Gives the parameters gradients, but for those whose rate is 0; the destructor takes them away.
-  /// The optimizer is AdamW with its
-  /// default options. Throws config_error where an option is out of range.
+  /// Gives the parameters gradients and moments, but for those whose rate is 0; the destructor
+  /// takes the gradients away. The optimizer is AdamW with its default options. Throws config_error
+  /// where an option is out of range.
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
       : trainer(model, options, std::make_unique<adamw<owner>>(), ex) {}
 
@@ -102,7 +102,7 @@ class trainer {
         optimizer_(std::move(rule)),
         ranks_(ranks),
         tape_(ex, true, options.products) {
-    optimizer_->attach(model_);
+    optimizer_->attach(model_, options_.rates);
     model_.train(true);
     model_.for_each_parameter([&](auto& p) {
       if (options_.rates.of(p.kind) == 0) p.grad = tensor_traits<owner>::make(0, 0);

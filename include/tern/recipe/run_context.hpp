@@ -1,0 +1,41 @@
+// What the stages of a run share. Several ranks share the steps of stages; rank 0 alone does
+// everything else.
+#pragma once
+
+#include <string>
+
+#include "tern/core/executor.hpp"
+#include "tern/recipe/run_directory.hpp"
+#include "tern/recipe/run_observer.hpp"
+#include "tern/recipe/task_data.hpp"
+#include "tern/train/reducer.hpp"
+#include "tern/train/together.hpp"
+
+namespace tern::inline TERN_ABI {
+
+/// What the stages of a run share.
+struct run_context {
+  const task_data& data;
+  run_directory* directory;  ///< null on other ranks than rank 0
+  run_observer& observer;
+  executor_ref ex;
+  reducer& ranks;
+
+  /// Calls f() on rank 0 while the others wait. Every rank throws where f() does.
+  template <class F>
+  void lead(F&& f) const {
+    std::string stop;
+    together(ranks, [&] {
+      if (ranks.rank() != 0) return;
+      try {
+        f();
+      } catch (const interrupted& e) {
+        stop = e.what();
+      }
+    });
+    broadcast_text(ranks, stop);
+    if (!stop.empty()) throw interrupted(stop);
+  }
+};
+
+}  // namespace tern::inline TERN_ABI
