@@ -45,8 +45,9 @@ void pack_columns_of(const panel_operand<B>& b, std::size_t k, std::size_t depth
 
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
 /// either order. `alpha` and `scale` multiply the elements of a before these are rounded or split,
-/// and the scales of b multiply those of b. Strips of rows run in parallel. The sum of an element
-/// depends on its row of a and its column of b alone.
+/// and the scales of b multiply those of b. Strips of rows run in parallel, and where there are few
+/// of them, both halves of their columns do. The sum of an element depends on its row of a and its
+/// column of b alone.
 ///
 /// A Unit packs and multiplies. `block_depth` and `block_cols<B>` are the steps of k and the
 /// columns of a packed block of b, whose panels have `panel_cols` columns; `strip_rows(rows)` are
@@ -63,7 +64,8 @@ void multiply_panels(float alpha, matrix_view<const float> a, row_view<const flo
                                Unit::block_depth * sizeof(float));
   auto* const factor = columns.data<float>();
   auto* const right = columns.data<std::byte>() + Unit::block_depth * sizeof(float);
-  const std::size_t strip_rows = Unit::strip_rows(c.rows);
+  const std::size_t strip_rows = Unit::strip_rows(c.rows),
+                    strips = (c.rows + strip_rows - 1) / strip_rows, halves = strips < 8 ? 2 : 1;
   for (std::size_t j = 0; j < c.cols; j += block_cols)
     for (std::size_t p = 0; p == 0 || p < a.cols; p += Unit::block_depth) {
       const std::size_t cols = std::min(block_cols, c.cols - j),
@@ -71,15 +73,20 @@ void multiply_panels(float alpha, matrix_view<const float> a, row_view<const flo
                         bytes = Unit::template panel_bytes<B>(depth);
       for (std::size_t k = 0; k < Unit::block_depth; ++k)
         factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
-      ex.parallel_for(cols, 4 * panel, [&](std::size_t begin, std::size_t end) {
+      ex.parallel_for(cols, 2 * panel, [&](std::size_t begin, std::size_t end) {
         pack_columns_of<Unit>(b, p, depth, j + begin, end - begin, right + begin / panel * bytes);
       });
-      ex.parallel_for(c.rows, strip_rows, [&](std::size_t r, std::size_t end) {
-        const thread_scratch strip(Unit::strip_bytes(end - r, depth));
+      const std::size_t half = ((cols + panel - 1) / panel + halves - 1) / halves * panel;
+      ex.parallel_for(strips * halves, 1, [&](std::size_t i, std::size_t) {
+        const std::size_t r = i / halves * strip_rows, rows = std::min(strip_rows, c.rows - r),
+                          first = i % halves * half;
+        if (first >= cols) return;
+        const thread_scratch strip(Unit::strip_bytes(rows, depth));
         auto* const left = strip.data<std::byte>();
-        Unit::pack_rows(&a(r, p), end - r, a.row_stride, depth, a.col_stride, factor, left);
-        Unit::template multiply_strip<B>(left, right, depth, &c(r, j), c.row_stride, end - r, cols,
-                                         accumulate || p > 0);
+        Unit::pack_rows(&a(r, p), rows, a.row_stride, depth, a.col_stride, factor, left);
+        Unit::template multiply_strip<B>(left, right + first / panel * bytes, depth,
+                                         &c(r, j + first), c.row_stride, rows,
+                                         std::min(half, cols - first), accumulate || p > 0);
       });
     }
 }

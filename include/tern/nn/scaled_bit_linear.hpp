@@ -89,7 +89,7 @@ struct scaled_bit_linear {
     if (g.dw) require_shape(g.dw, rows, cols, "scaled_bit_linear: dw");
     const arena_scope temporaries(scratch);
     const auto parts = scratch.matrix<double>(rows, blocks.cols);
-    for_each_row(rows, cols, ex, [&](std::size_t r) {
+    for_each_row(rows, 4 * cols, ex, [&](std::size_t r) {  // rows of four matrices are work
       for (std::size_t i = 0, c = 0; i < blocks.cols; ++i, c += s.w_block.cols)
         parts(r, i) = of_group(g, &s.w_codes(r, c), r, c, std::min(s.w_block.cols, cols - c),
                                1 / s.w_scales(r / s.w_block.rows, i));

@@ -115,7 +115,8 @@ template <std::size_t K, bool changes = true, class Owner, class F>
 void for_each_part(std::span<moment<Owner>> moments, executor_ref ex, F&& f) {
   using T = scalar_of<Owner>;
   const extents shape = moments[0].shape();
-  for_each_row(shape.rows, shape.cols, ex, [&](std::size_t r) {
+  // A row of each moment, of the weights and of the gradients is work.
+  for_each_row(shape.rows, (K + 2) * shape.cols, ex, [&](std::size_t r) {
     std::array<row_view<T>, K> parts;
     if (moments[0].format() == moment_format::real) {
       for (std::size_t k = 0; k < K; ++k) parts[k] = moments[k].values().row(r);
