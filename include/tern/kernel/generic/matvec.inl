@@ -61,14 +61,17 @@ TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][line_regs],
   ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
+/// Weights and scales are fetched so many lines before they are used, since processors by themselves
+/// do not read far enough ahead. On a Zen 5, 96 lines were better than 16 and 32, and not told apart
+/// from 64 and 128.
+inline constexpr std::size_t lines_ahead = 96;
+
 /// Adds the products of the line at w and its columns of a token at x.
 template <class Format, std::size_t... r, std::size_t... plane>
 TERN_INLINE void matvec_line(sum (&sums)[digit_reader<Format>::sums][line_regs],
                              const std::uint8_t* w, const std::int8_t* x,
                              std::index_sequence<r...> regs, std::index_sequence<plane...>) {
-  // Processors by themselves do not read far enough ahead. On a Zen 5, 96 lines were better than 16
-  // and 32, and not told apart from 64 and 128.
-  __builtin_prefetch(w + 96 * sizeof(packed_line));
+  __builtin_prefetch(w + lines_ahead * sizeof(packed_line));
   using digits = decltype(digit_reader<Format>::decode(ops::load(w)));
   const digits q[line_regs] = {digit_reader<Format>::decode(ops::load(w + r * ops::bytes))...};
   (matvec_step<Format, plane>(sums, q, columns<plane>(x), regs), ...);
@@ -135,7 +138,8 @@ TERN_INLINE void add_lines(ops::reg (&total)[line_regs], line_reader& at, std::s
 struct matvec_result {
   std::int32_t* sums;
   float* y;
-  const float* w_scales;  ///< those of the first group, side by side; else null
+  const float* w_scales;     ///< those of the first group, side by side; else null
+  std::size_t panels_ahead;  ///< panels whose lines are at least lines_ahead
 };
 
 /// Adds the scaled sums of a group of columns to y, for the panel at `row`. `rows` rows of the
@@ -150,8 +154,8 @@ TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::si
   if (to.w_scales != nullptr) {
     const std::size_t stride = scaling.group_stride();
     scales = to.w_scales + group * stride;
-    // The next ones lie too far away for processors to fetch them by themselves.
-    for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(scales + 6 * stride + i);
+    // Those of a later panel lie behind them, and those of the next group far away.
+    for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(scales + to.panels_ahead * n + i);
   } else {
     scaling.copy(row, rows, n, group, few);
   }
@@ -185,6 +189,8 @@ template <class Format>
 inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end, std::size_t n) {
   std::int32_t sums[Format::rows];
   float edge[Format::rows];
+  const std::size_t lines = p.weights.panel_lines(),
+                    panels_ahead = lines == 0 ? 0 : (lines_ahead + lines - 1) / lines;
   for (std::size_t panel = begin; panel < end; ++panel) {
     const std::size_t row = panel * Format::rows, left = p.weights.rows - row,
                       rows = left < Format::rows ? left : Format::rows;
@@ -192,7 +198,8 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
     const bool direct = y == nullptr || rows == Format::rows;
     if (!direct) std::memcpy(edge, y, rows * sizeof *y);
     const matvec_result to{sums, direct ? y : edge,
-                           y == nullptr ? nullptr : p.scaling.dense(row, left, Format::rows)};
+                           y == nullptr ? nullptr : p.scaling.dense(row, left, Format::rows),
+                           panels_ahead};
     matvec_panel(p, panel, n, to, std::make_index_sequence<line_regs>{});
     if (!direct)
       std::memcpy(y, edge, rows * sizeof *y);
