@@ -13,6 +13,7 @@
 #include <limits>
 #include <span>
 
+#include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -80,10 +81,11 @@ class dynamic_code {
   /// 0.
   static constexpr std::uint8_t nearest(float x) {
     const std::size_t k = magnitudes.nearest(x < 0 ? -x : x);
-    if constexpr (!HasSign)
-      return static_cast<std::uint8_t>(std::max(k, static_cast<std::size_t>(x > 0)));
-    else
-      return static_cast<std::uint8_t>(x < 0 ? zero - std::min(k, zero) : zero + k);
+    if constexpr (!HasSign) return static_cast<std::uint8_t>(std::max(k, std::size_t{x > 0}));
+    // Signs alternate at random, so a branch would often be predicted wrongly.
+    const std::size_t negative = std::size_t{std::bit_cast<std::uint32_t>(x) >> 31},
+                      most = k - (negative & std::size_t{k > zero});
+    return static_cast<std::uint8_t>(zero + ((most ^ -negative) + negative));
   }
 
  private:
@@ -103,13 +105,17 @@ class dynamic_code {
 template <bool HasSign, class T>
 float encode_block(row_view<const T> numbers, std::span<std::uint8_t> codes) {
   constexpr float most = std::numeric_limits<float>::max();
-  float scale = 0;
-  for (std::size_t i = 0; i < numbers.size; ++i)
-    scale = std::max(scale, static_cast<float>(std::abs(numbers[i])));
-  scale = std::min(scale, most);
-  for (std::size_t i = 0; i < numbers.size; ++i) {
-    const float x = scale > 0 ? static_cast<float>(numbers[i]) / scale : 0.0f;
-    codes[i] = dynamic_code<HasSign>::nearest(x);
+  const float scale = std::min(static_cast<float>(simd::max_abs(numbers)), most);
+  const simd::batch<T> by(scale > 0 ? static_cast<T>(scale) : T(1));
+  constexpr std::size_t chunk = 64;
+  std::array<T, chunk> quotients;
+  for (std::size_t i = 0; i < numbers.size; i += chunk) {
+    const std::size_t n = std::min(chunk, numbers.size - i);
+    simd::transform(
+        row_view<T>(quotients.data(), n), [&](const simd::batch<T>& v) { return v / by; },
+        row_view<const T>(numbers.data + i * numbers.stride, n, numbers.stride));
+    for (std::size_t k = 0; k < n; ++k)
+      codes[i + k] = dynamic_code<HasSign>::nearest(static_cast<float>(quotients[k]));
   }
   return scale;
 }
