@@ -208,16 +208,17 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
   auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
   const std::size_t groups = scaled ? (lines + group_lines - 1) / group_lines : 0;
   const float* const dense = scaled ? scaling.dense(row, rows, tile_rows) : nullptr;
-  for (std::size_t g = 0; dense != nullptr && g < groups; ++g)  // fetched while digits are unpacked
-    for (std::size_t i = 0; i < tile_rows; i += 16)
-      __builtin_prefetch(dense + (first + g) * scaling.group_stride() + i);
   if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
   for (std::size_t g = 0; g < groups; ++g) {
     float* const to = w_scales + g * tile_rows;
-    if (dense != nullptr)
-      std::memcpy(to, dense + (first + g) * scaling.group_stride(), tile_rows * sizeof *to);
-    else
+    if (dense != nullptr) {
+      const float* const from = dense + (first + g) * scaling.group_stride();
+      std::memcpy(to, from, tile_rows * sizeof *to);
+      // Those of the next rows lie behind them, and those of the next group far away.
+      for (std::size_t i = 0; i < tile_rows; i += 16) __builtin_prefetch(from + tile_rows + i);
+    } else {
       scaling.copy(row, rows, tile_rows, first + g, to);
+    }
   }
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
