@@ -71,7 +71,7 @@ struct step_report {
   loss_values loss;          ///< mean over the micro-batches
   double gradient_norm = 0;  ///< norm before clipping
   double learning_rate = 0;  ///< rate of the step
-  double seconds = 0;        ///< wall clock
+  double seconds = 0;        ///< wall clock, without measuring `health`
   std::size_t tokens = 0;    ///< number of tokens that went through the model
   bool logged = false;    ///< whether this is a multiple of log_every, the first or the last step
   ternary_health health;  ///< measured where the step is logged and the model is ternary
@@ -136,7 +136,7 @@ class trainer {
   /// have done without the refused one.
   template <class Record>
   step_report advance(Record&& record) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = clock::now();
     const std::size_t sent_before = ranks_.sent();
     step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}, 0};
     const double share = 1.0 / static_cast<double>(options_.accumulate);
@@ -163,14 +163,19 @@ class trainer {
     report.learning_rate = options_.learning_rate * options_.plan.rate(step());
     report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
                     report.step == options_.plan.steps;
+    report.seconds = seconds_since(start);
     apply(report, share * clip_factor(report.gradient_norm));
     report.sent = ranks_.sent() - sent_before;
-    report.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return report;
   }
 
  private:
+  using clock = std::chrono::steady_clock;
+
+  static double seconds_since(clock::time_point start) {
+    return std::chrono::duration<double>(clock::now() - start).count();
+  }
+
   static void require_finite(double x, const char* what, std::size_t step) {
     if (!is_finite(x))
       throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
@@ -234,8 +239,10 @@ class trainer {
   void apply(step_report& report, double gradient_scale) {
     const double decay = options_.plan.decay(step());
     const auto update = [&] {
+      const auto start = clock::now();
       optimizer_->step(model_, report.learning_rate, decay, gradient_scale, tape_.executor(),
                        options_.rates);
+      report.seconds += seconds_since(start);
     };
     if (report.logged && model_.config().ternary)
       report.health = measure_health(model_, initial_scale_, update);
