@@ -146,4 +146,7 @@ TEMPLATE_TEST_CASE("gemm multiplies codes and the scales of their blocks", "[gem
   CHECK_THROWS_AS(tern::gemm<T>(a, {{bytes.data(), a_cols, c_cols}, scales, {1, c_cols}},
                                 matrix_view<T>(c), true, scratch),
                   tern::shape_error);
+  CHECK_THROWS_AS(tern::gemm<T>(a, {{bytes.data(), a_cols, c_cols}, scales, {1, 0}},
+                                matrix_view<T>(c), true, scratch),
+                  tern::shape_error);
 }

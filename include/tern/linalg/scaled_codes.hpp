@@ -40,6 +40,8 @@ void gemm(std::type_identity_t<matrix_view<const T>> a, const scaled_codes<T>& b
           bool accumulate, arena& scratch, executor_ref ex = {}, precision p = precision::exact) {
   require_shape(a, c.rows, b.codes.rows, "gemm: a");
   require_shape(b.codes, a.cols, c.cols, "gemm: codes");
+  if (b.block.rows == 0 || b.block.cols == 0)
+    throw shape_error("gemm: the block of the codes is empty");
   const extents scales = scale_extents({b.codes.rows, b.codes.cols}, b.block);
   require_shape(b.scales, scales.rows, scales.cols, "gemm: scales");
   a = detail::contiguous(a, "gemm: a");

@@ -104,6 +104,8 @@ struct bit_linear {
   static void weight_gradient(matrix_view<const T> dy, const saved& s, matrix_view<T> dw,
                               bool accumulate, arena& scratch, executor_ref ex = {},
                               precision p = precision::exact) {
+    require_shape(dw, s.w_codes.rows, s.w_codes.cols, "bit_linear: dw");
+    if (dw.size() == 0) return;
     const matrix_view<const T> scales(s.x_scales.data, s.x_codes.rows, 1, s.x_scales.stride);
     gemm<T>(dy.transposed(), {s.x_codes, scales, {1, s.x_codes.cols}}, dw, accumulate, scratch, ex,
             p);

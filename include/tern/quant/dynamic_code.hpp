@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 
@@ -106,16 +107,20 @@ template <bool HasSign, class T>
 float encode_block(row_view<const T> numbers, std::span<std::uint8_t> codes) {
   constexpr float most = std::numeric_limits<float>::max();
   const float scale = std::min(static_cast<float>(simd::max_abs(numbers)), most);
-  const simd::batch<T> by(scale > 0 ? static_cast<T>(scale) : T(1));
-  constexpr std::size_t chunk = 64;
-  std::array<T, chunk> quotients;
-  for (std::size_t i = 0; i < numbers.size; i += chunk) {
-    const std::size_t n = std::min(chunk, numbers.size - i);
-    simd::transform(
-        row_view<T>(quotients.data(), n), [&](const simd::batch<T>& v) { return v / by; },
-        row_view<const T>(numbers.data + i * numbers.stride, n, numbers.stride));
+  // xsimd 8 divides floats only approximately on AArch64; the compiler's vectors divide exactly.
+  using reals [[gnu::vector_size(8 * sizeof(T))]] = T;
+  const T by = scale > 0 ? static_cast<T>(scale) : T(1);
+  std::array<T, 8> part{};
+  for (std::size_t i = 0; i < numbers.size; i += part.size()) {
+    const std::size_t n = std::min(part.size(), numbers.size - i);
+    const bool direct = numbers.stride == 1 && n == part.size();
+    for (std::size_t k = 0; !direct && k < n; ++k) part[k] = numbers[i + k];
+    reals quotients;
+    std::memcpy(&quotients, direct ? numbers.data + i : part.data(), sizeof quotients);
+    quotients /= by;
+    std::memcpy(part.data(), &quotients, sizeof quotients);
     for (std::size_t k = 0; k < n; ++k)
-      codes[i + k] = dynamic_code<HasSign>::nearest(static_cast<float>(quotients[k]));
+      codes[i + k] = dynamic_code<HasSign>::nearest(static_cast<float>(part[k]));
   }
   return scale;
 }
