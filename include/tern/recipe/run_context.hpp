@@ -15,11 +15,11 @@ namespace tern::inline TERN_ABI {
 
 /// What the stages of a run share.
 struct run_context {
-  const task_data& data;
+  const task_data& data;     ///< data of the task, the same on every rank
   run_directory* directory;  ///< null on other ranks than rank 0
-  run_observer& observer;
-  executor_ref ex;
-  reducer& ranks;
+  run_observer& observer;    ///< sees the run on rank 0
+  executor_ref ex;           ///< executes ops
+  reducer& ranks;            ///< the ranks that share the steps
 
   /// Calls f() on rank 0 while the others wait. Every rank throws where f() does.
   template <class F>
