@@ -84,9 +84,9 @@ matrix<B> random_operand(std::size_t rows, std::size_t cols) {
       .template cast<B>();
 }
 
-/// The largest error of c = start + a' b', relative to the sum of the magnitudes of its terms,
-/// where column k of a' is that of a times 0.7 scale[k], and b' is b, or b times the scales of its
-/// groups of 64 columns. With bf16 operands a' and b' are rounded.
+/// The largest error of c = start + a' b', relative to the sum of the magnitudes of its terms.
+/// Column k of a' is that of a times 0.7 scale[k]. With `Groups`, b' is b times the scales of its
+/// groups of 64 columns, else it is b. With bf16 operands a' and b' are rounded.
 template <precision P, class B, bool Groups = false>
 double error_of(std::size_t m, std::size_t k, std::size_t n, bool a_columns, bool b_columns) {
   matrix<float> a = random_matrix<float>(m, k, 1), c = random_matrix<float>(m, n, 3);

@@ -45,9 +45,9 @@ void pack_columns_of(const panel_operand<B>& b, std::size_t k, std::size_t depth
 
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
 /// either order. `alpha` and `scale` multiply the elements of a before these are rounded or split,
-/// and the scales of b multiply those of b. Strips of rows run in parallel, and where there are few
-/// of them, both halves of their columns do. The sum of an element depends on its row of a and its
-/// column of b alone.
+/// and the scales of b multiply those of b. Strips of rows run in parallel. Fewer than eight strips
+/// are cut into two halves each. The sum of an element depends on its row of a and its column of b
+/// alone.
 ///
 /// A Unit packs and multiplies. `block_depth` and `block_cols<B>` are the steps of k and the
 /// columns of a packed block of b, whose panels have `panel_cols` columns; `strip_rows(rows)` are

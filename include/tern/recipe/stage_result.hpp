@@ -44,8 +44,8 @@ inline std::uintmax_t file_bytes(const std::filesystem::path& file) {
 }  // namespace detail
 
 /// Measures metrics, size and speed of the model that stage `s` deploys, which is read back from
-/// disk, unless the directory has a row that was measured with the same data. Throws interrupted
-/// where the observer asks to stop.
+/// disk. A row in the directory that was measured with the same data is returned instead. Throws
+/// `interrupted` if the observer asks to stop.
 template <class Model>
 result_row measured_row(const run_context& run, const stage& s, const std::string& fingerprint,
                         const bpe_tokenizer& tokenizer) {

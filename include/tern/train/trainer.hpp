@@ -86,9 +86,9 @@ class trainer {
   using T = typename Model::scalar;     ///< type of an element
   using owner = typename Model::owner;  ///< type of the model's matrices
 
-  /// Gives the parameters gradients and moments, but for those whose rate is 0; the destructor
-  /// takes the gradients away. The optimizer is AdamW with its default options. Throws config_error
-  /// where an option is out of range.
+  /// Gives the parameters gradients and moments, but for those whose rate is 0. The destructor
+  /// takes the gradients away. The optimizer is AdamW with its default options. An option that is
+  /// out of range throws config_error.
   trainer(Model& model, const trainer_options& options, executor_ref ex = {})
       : trainer(model, options, std::make_unique<adamw<owner>>(), ex) {}
 
