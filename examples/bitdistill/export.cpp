@@ -34,10 +34,9 @@ std::string default_type(const tern::model_config& c) {
   const auto are_multiples = [&](std::size_t n) {
     return std::ranges::all_of(widths, [&](std::size_t width) { return width % n == 0; });
   };
-  using enum tern::scale_granularity;
-  const bool one_scale = c.learned_scales == none || c.learned_scales == tensor;
-  if (c.sub_ln == tern::norm_placement::all && one_scale && are_multiples(128)) return "i2_s";
-  const bool scales = c.learned_scales != group || c.scale_group % 256 == 0;
+  if (c.sub_ln == tern::norm_placement::all && c.has_one_scale() && are_multiples(128))
+    return "i2_s";
+  const bool scales = c.scale_block({256, 256}).cols % 256 == 0;
   return scales && are_multiples(256) ? "tq2_0" : "q2_0";
 }
 

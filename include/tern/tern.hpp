@@ -29,13 +29,14 @@
 #include "tern/quant/absmax_int8.hpp"     // absmax_int8: activations, one scale a token
 #include "tern/quant/absmean.hpp"         // absmean: ternary weights, one scale a tensor
 #include "tern/quant/block.hpp"           // block<N>: one scale to N columns of a row
-#include "tern/quant/given_scales.hpp"    // given_scales: scales that are trained or calibrated
-#include "tern/quant/paper_awq.hpp"       // paper_awq: what BitDistill's code calls "awq"
-#include "tern/quant/paper_gptq.hpp"      // paper_gptq: what BitDistill's code calls "gptq"
-#include "tern/quant/per_channel.hpp"     // per_channel: one scale a row
-#include "tern/quant/quantizer.hpp"       // weight_quantizer, activation_quantizer, dequantize
-#include "tern/quant/scaled_trit.hpp"     // scaled_trit: the code of a weight for a given scale
-#include "tern/quant/twn.hpp"             // twn: Ternary Weight Networks, one scale a tensor
+#include "tern/quant/chosen_quantizer.hpp"  // chosen_quantizer: a policy that is chosen at run time
+#include "tern/quant/given_scales.hpp"      // given_scales: scales that are trained or calibrated
+#include "tern/quant/paper_awq.hpp"         // paper_awq: what BitDistill's code calls "awq"
+#include "tern/quant/paper_gptq.hpp"        // paper_gptq: what BitDistill's code calls "gptq"
+#include "tern/quant/per_channel.hpp"       // per_channel: one scale a row
+#include "tern/quant/quantizer.hpp"         // weight_quantizer, activation_quantizer, dequantize
+#include "tern/quant/scaled_trit.hpp"       // scaled_trit: the code of a weight for a given scale
+#include "tern/quant/twn.hpp"               // twn: Ternary Weight Networks, one scale a tensor
 
 // Ops, each a forward and a backward
 #include "tern/grad/ste.hpp"             // ste: a quantizer that gradients pass straight through

@@ -233,7 +233,8 @@ TEST_CASE("each shipped grid can be run") {
       {"grid-continual", tiny_model + tuned + distilled + heads + narrow},
       {"grid-layers", tiny_model + tuned + distilled + continual + heads},
       {"grid-losses", tiny_model + tuned + distilled + continual + heads},
-      {"grid-quantizers", small_model + calibrated},  // groups need the width of the demo's model
+      {"grid-calibration", small_model + calibrated},  // groups need the width of the demo's model
+      {"grid-quantizers", tiny_model + tuned + distilled + continual + heads},
       {"grid-scales", small_model + tuned + distilled + continual},
       {"grid-subln", tiny_model + tuned + distilled + continual + heads},
   }));

@@ -90,6 +90,77 @@ TEST_CASE("calibration loses less than rounding to nearest, and each of its part
   CHECK(some < none);
 }
 
+namespace {
+
+/// A model some of whose channels are far more active than others: those behind the norms of a
+/// layer, and those in front of o and down where `inside` says so.
+decoder<> uneven_model(bool unit_offset, bool inside) {
+  model_config config = tern_test::small_config(31);
+  config.unit_offset = unit_offset;
+  decoder<> model(config);
+  model.initialize(3);
+  philox random(17);
+  const auto factor = [&] { return std::exp(1.5f * static_cast<float>(random.normal())); };
+  for (auto& layer : model.layers()) {
+    for (auto* gain : {&layer.attention_norm, &layer.feed_forward_norm})
+      for (float& x : gain->value.reshaped()) x = factor() - (unit_offset ? 1.0f : 0.0f);
+    if (!inside) continue;
+    for (auto* maker : {&layer.v, &layer.up})  // they make the inputs of o and down
+      for (auto row : maker->weight.value.rowwise()) row *= factor();
+  }
+  return model;
+}
+
+void calibrate_all(decoder<>& model, const calibration_options& options) {
+  model_calibration<decoder<>> c(model, text(), options);
+  while (!c.finished()) c.calibrate_next();
+}
+
+}  // namespace
+
+TEST_CASE("the factors of AWQ change no model in full precision") {
+  const bool unit_offset = GENERATE(false, true);
+  const auto placement = GENERATE(norm_placement::none, norm_placement::subln, norm_placement::all);
+  calibration_options plain;
+  plain.rounding = calibration_rounding::nearest;
+  plain.sub_ln = placement;
+  calibration_options scaled = plain;
+  scaled.awq = true;
+  auto expected = uneven_model(unit_offset, true), model = uneven_model(unit_offset, true);
+  calibrate_all(expected, plain);
+  calibrate_all(model, scaled);
+  for (auto* m : {&expected, &model}) m->set_ternary(false);
+  const matrix<float> a = hidden(expected, text()), b = hidden(model, text());
+  CHECK((a - b).norm() < 1e-4f * a.norm());
+  bool inner = false, outer = false;
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto &before = expected.layers()[i], &after = model.layers()[i];
+    const auto changed = [](const auto& x, const auto& y) {
+      return x.weight.value != y.weight.value;
+    };
+    outer |= changed(before.q, after.q) || changed(before.up, after.up);
+    inner |= changed(before.o, after.o) || changed(before.down, after.down);
+  }
+  CHECK(outer);
+  CHECK(inner == (placement != norm_placement::none));
+}
+
+TEST_CASE("AWQ makes the error of rounding to nearest smaller where channels differ") {
+  const auto errors = [](bool awq) {
+    calibration_options options;
+    options.awq = awq;
+    auto model = uneven_model(false, false);
+    model_calibration<decoder<>> c(model, text(), options);
+    return c.calibrate_next();
+  };
+  const layer_calibration plain = errors(false), scaled = errors(true);
+  for (const std::size_t q_k_v : {0, 1, 2}) {
+    CAPTURE(q_k_v, plain.nearest[q_k_v], scaled.nearest[q_k_v], plain.now[q_k_v],
+            scaled.now[q_k_v]);
+    CHECK(scaled.nearest[q_k_v] < 0.9 * plain.nearest[q_k_v]);
+  }
+}
+
 TEST_CASE("the report of a layer has an error for each projection, smaller than to nearest") {
   const calibrated_decoder c;
   REQUIRE(c.reports.size() == 2);

@@ -92,8 +92,9 @@ model_config smallest(const std::string& family) {
 /// Names of the fields that change nothing in what a trained model of this configuration computes
 /// when its linears are stored as floats: these are the rounded weights of a ternary model.
 std::vector<std::string_view> without_effect(const model_config& c) {
-  std::vector<std::string_view> names{"model_type", "initializer_range", "quantizer_eps",
-                                      "ternary",    "learned_scales",    "scale_group"};
+  std::vector<std::string_view> names{"model_type",      "initializer_range", "quantizer_eps",
+                                      "ternary",         "learned_scales",    "scale_group",
+                                      "weight_quantizer"};
   if (c.sliding_layers.empty()) names.insert(names.end(), {"sliding_window", "rope_local_theta"});
   if (c.rope_scaling.kind == rope_scaling_kind::none) names.emplace_back("rope_scaling");
   if (c.sub_ln == norm_placement::none) names.emplace_back("sub_ln_eps");

@@ -7,6 +7,7 @@
 
 #include "tern/checkpoint/load_config.hpp"
 #include "tern/checkpoint/load_model.hpp"
+#include "tern/checkpoint/save_deployed.hpp"
 #include "tern/checkpoint/save_model.hpp"
 #include "tern/checkpoint/save_packed_model.hpp"
 #include "tern/model/pack_model.hpp"
@@ -138,6 +139,46 @@ TEST_CASE("a deployed folder holds one learned scale for each matrix") {
       [&] { save_model(model, scratch.path() / "r", storage::deployed); });
   INFO(message);
   CHECK(message.ends_with("stores one for a tensor; a packed folder holds them"));
+}
+
+TEST_CASE("a model of any weight policy computes the same bits from its files") {
+  const tern_test::scratch_dir scratch;
+  const auto [name, policy] = GENERATE(values(weight_policy_names));
+  INFO(name);
+  auto model = ternary_model(norm_placement::none);
+  const matrix<float> absmean = hidden(model);
+  make_ternary(model, policy);
+  const matrix<float> expected = hidden(model);
+  CHECK((expected == absmean) == (policy == weight_policy::absmean));
+  save_model(model, scratch.path() / "m", storage::master);
+  auto masters = load_model<>(scratch.path() / "m");
+  CHECK(masters.config().weight_quantizer == policy);
+  CHECK(hidden(masters) == expected);
+  pack_ternary<base3>(model);
+  CHECK(hidden(model) == expected);
+  save_packed_model(model, scratch.path() / "p", dtype::f32);
+  auto packed = load_model<>(scratch.path() / "p");
+  CHECK(differing_fields(packed.config(), model.config()).empty());
+  CHECK(hidden(packed) == expected);
+  save_deployed(masters, scratch.path() / "d");
+  CHECK(load_model<>(scratch.path() / "d").config().weight_quantizer == policy);
+}
+
+TEST_CASE("masters that come back from packed weights quantize to the same codes and scales") {
+  const auto [name, policy] = GENERATE(values(weight_policy_names));
+  INFO(name);
+  auto model = ternary_model(norm_placement::none);
+  make_ternary(model, policy);
+  const matrix<float> expected = hidden(model);
+  pack_ternary<two_bit>(model);
+  if (policy == weight_policy::paper_gptq || policy == weight_policy::paper_awq) {
+    const auto message = tern_test::message_of<config_error>([&] { restore_masters(model); });
+    CHECK(message.ends_with(std::string("the quantizer ") + name + " makes the packed ones"));
+    CHECK(hidden(model) == expected);
+    return;
+  }
+  restore_masters(model);
+  CHECK((hidden(model) - expected).cwiseAbs().maxCoeff() < 1e-4);
 }
 
 TEST_CASE("masters come back under the same names, in the same order") {

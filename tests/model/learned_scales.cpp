@@ -1,6 +1,7 @@
 // Scales of ternary weights as parameters of a model.
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/model/surgery.hpp"
@@ -81,6 +82,30 @@ TEST_CASE("a step of training moves the scales and the weights") {
   }
   CHECK(model.layers()[0].up.scales->value != scales);
   CHECK(model.layers()[0].up.weight.value != weights);
+}
+
+TEST_CASE("clipped weights get no gradient where a stage says so") {
+  auto model = tiny_model();
+  learn_scales(model, scale_granularity::row);
+  auto& up = model.layers()[0].up;
+  const matrix_view<float> w = up.weight.view(), scales = up.scales->view();
+  const float limit = 1.5f * scales(0, 0);
+  w(0, 0) = 1.1f * limit;
+  w(0, 1) = 0.9f * limit;
+  const auto gradient_of_row = [&](clipped_gradient clipped) {
+    model.set_clipped_gradient(clipped);
+    model.train(true);
+    tape<float> t;
+    token_batch batch;
+    batch.add(std::vector<std::int32_t>{1, 30, 7, 7, 0});
+    const variable<float> h = model.hidden(t, batch);
+    for (std::size_t r = 0; r < h.rows(); ++r) h.grad(r, 0) = 1;
+    t.backward();
+    return std::pair(up.weight.grad(0, 0), up.weight.grad(0, 1));
+  };
+  const auto [all, inside] = gradient_of_row(clipped_gradient::straight);
+  CHECK(all != 0);
+  CHECK(gradient_of_row(clipped_gradient::none) == std::pair(0.0f, inside));
 }
 
 TEST_CASE("the size of a group belongs to scales of groups alone") {

@@ -11,6 +11,7 @@
 #include "../support.hpp"
 #include "tern/core/random.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/quant/chosen_quantizer.hpp"
 #include "tern/quant/paper_awq.hpp"
 #include "tern/quant/paper_gptq.hpp"
 #include "tern/quant/scaled_trit.hpp"
@@ -54,6 +55,8 @@ std::vector<float> random_weights(std::size_t n, float spread) {
 
 static_assert(weight_quantizer<twn, float> && weight_quantizer<twn, double>);
 static_assert(weight_quantizer<paper_gptq, float> && weight_quantizer<paper_gptq, double>);
+static_assert(weight_quantizer<chosen_quantizer, float> &&
+              weight_quantizer<chosen_quantizer, double>);
 static_assert(weight_quantizer<paper_awq, float> && weight_quantizer<paper_awq, double>);
 
 TEST_CASE("twn, paper_gptq and paper_awq equal PyTorch to the bit") {
@@ -61,6 +64,32 @@ TEST_CASE("twn, paper_gptq and paper_awq equal PyTorch to the bit") {
   check_values<twn>("twn", c, c.twn);
   check_values<paper_gptq>("paper_gptq", c, c.paper_gptq);
   check_values<paper_awq>("paper_awq", c, c.paper_awq);
+}
+
+TEST_CASE("a chosen quantizer has the bits of its policy, and the eps") {
+  const std::size_t rows = 5, cols = 300;
+  const std::vector<float> w = random_weights(rows * cols, 1);
+  const double eps = 0.5;
+  const matrix_view<const float> view(w.data(), rows, cols);
+  const auto same = [&](weight_policy policy, const auto& quantizer) {
+    const chosen_quantizer chosen{policy, eps};
+    const extents block = quantizer.scale_block(rows, cols), n = scale_extents({rows, cols}, block);
+    REQUIRE(chosen.scale_block(rows, cols) == block);
+    std::vector<std::int8_t> codes(w.size()), expected(w.size());
+    std::vector<float> scales(n.rows * n.cols), expected_scales(scales);
+    chosen.quantize<float>(view, {codes.data(), rows, cols}, {scales.data(), n.rows, n.cols});
+    quantizer.template quantize<float>(view, {expected.data(), rows, cols},
+                                       {expected_scales.data(), n.rows, n.cols});
+    CHECK(codes == expected);
+    CHECK(scales == expected_scales);
+  };
+  same(weight_policy::absmean, absmean{eps});
+  same(weight_policy::block, block<256>{eps});
+  same(weight_policy::block_64, block<64>{eps});
+  same(weight_policy::per_channel, per_channel{eps});
+  same(weight_policy::twn, twn{});
+  same(weight_policy::paper_gptq, paper_gptq{});
+  same(weight_policy::paper_awq, paper_awq{});
 }
 
 TEMPLATE_TEST_CASE("policies of papers give the same bits at every stride and thread count", "",

@@ -19,6 +19,7 @@
 #include "tern/calibrate/gptq.hpp"
 #include "tern/calibrate/least_squares_scale.hpp"
 #include "tern/calibrate/refit_scales.hpp"
+#include "tern/calibrate/scale_channels.hpp"
 #include "tern/calibrate/stream_recorder.hpp"
 #include "tern/core/describe.hpp"
 #include "tern/model/decoder.hpp"
@@ -107,6 +108,8 @@ class model_calibration {
     recorder inputs;
     run(reference_, inputs);
     prepare(inputs);
+    if (options_.awq) scale_channels(inputs, hidden_rms);
+    set_first_scales(model_.layers()[done_]);
     run(quantized_, calibrator{*this, inputs, hidden_rms, report});
     report.hidden = difference_of_streams();
     ++done_;
@@ -177,7 +180,23 @@ class model_calibration {
       const std::size_t i = index++;
       if (p.norm) p.norm->fill(median(row_rms<T>(reference.of(i))));
     });
-    set_first_scales(layer);
+  }
+
+  void scale_channels(recorder& inputs, const std::vector<T>& hidden_rms) {
+    const auto scale = [&](auto&& rule_of) {
+      tern::scale_channels(model_.layers()[done_], inputs, hidden_rms, options_,
+                           model_.config().norm_offset(), rule_of, tape_.memory(),
+                           tape_.executor());
+    };
+    if (options_.scales != scale_granularity::none)
+      return scale([&](const projection_type& p) { return rule_of(p); });
+    const policy_scale policy{model_.weight_quantizer()};
+    scale([&](const projection_type&) { return policy; });
+  }
+
+  /// The rule for the scales of a projection that has them as parameters.
+  [[nodiscard]] least_squares_scale rule_of(const projection_type& p) const {
+    return {p.scale_block == p.weight.shape ? extents{0, 0} : extents{1, options_.scale_group}};
   }
 
   void quantize(projection_type& p, const calibrated_input<T>& input, layer_calibration& report,
@@ -187,8 +206,7 @@ class model_calibration {
     const arena_scope temporaries(memory);
     const matrix_view<T> w = p.weight.view(), original = memory.matrix<T>(w.rows, w.cols);
     copy_matrix<T>(w, original);
-    const least_squares_scale rule{
-        p.scale_block == p.weight.shape ? extents{0, 0} : extents{1, options_.scale_group}};
+    const least_squares_scale rule = rule_of(p);
     const calibrated_weights<T> to{memory.matrix<std::int8_t>(w.rows, w.cols), p.scales->view(), w};
     report.nearest[index] = input.nearest_error(original, rule, to.codes, memory, ex);
     if (input.correction()) input.correction()->apply(w, memory, ex);

@@ -61,6 +61,10 @@ class stream_recorder {
   [[nodiscard]] matrix_view<const T> of(std::size_t projection) const {
     return inputs_[input_of_[projection]];
   }
+  /// The same, to be changed; projections that share the input see the change, too.
+  [[nodiscard]] matrix_view<T> editable(std::size_t projection) {
+    return inputs_[input_of_[projection]];
+  }
 
  private:
   std::vector<matrix<T>> inputs_;

@@ -23,7 +23,7 @@ namespace detail {
 /// Fields that a file of every architecture stores, or that change nothing in the model that is
 /// read back. require_fits() looks at the values of some of them. Every other field must have the
 /// value of the family.
-inline constexpr std::array<std::string_view, 23> gguf_fields{
+inline constexpr std::array<std::string_view, 24> gguf_fields{
     "vocab_size",
     "hidden_size",
     "intermediate_size",
@@ -50,6 +50,7 @@ inline constexpr std::array<std::string_view, 23> gguf_fields{
     "initializer_range",
     "learned_scales",
     "scale_group",
+    "weight_quantizer",
     "quantizer_eps",
 };
 

@@ -17,9 +17,7 @@ namespace tern::inline TERN_ABI {
 template <class Owner, class WeightQ, class ActQ>
 void save_deployed(decoder<Owner, WeightQ, ActQ>& model, const std::filesystem::path& directory,
                    executor_ref ex = {}) {
-  const scale_granularity scales = model.config().learned_scales;
-  if (scales == scale_granularity::none || scales == scale_granularity::tensor)
-    return save_model(model, directory, storage::deployed);
+  if (model.config().has_one_scale()) return save_model(model, directory, storage::deployed);
   pack_ternary<two_bit>(model, ex);
   save_packed_model(model, directory, dtype::f16);
 }

@@ -18,11 +18,12 @@ namespace detail {
 /// Fields that a deployed folder may say in the object "tern", which transformers ignores. It obeys
 /// the first two through "quantization_config". The next six change which tensors there are, so
 /// that it warns of those that it misses or does not expect. The others come back to tern alone.
-inline constexpr std::array<std::string_view, 16> deployed_fields{
-    "ternary",        "quantizer_eps",         "sub_ln",         "sub_ln_eps",
-    "qk_norm",        "attention_bias",        "output_bias",    "output_norms",
-    "unit_offset",    "scaled_embedding",      "rope_scaling",   "rope_local_theta",
-    "sliding_window", "query_pre_attn_scalar", "learned_scales", "scale_group"};
+inline constexpr std::array<std::string_view, 17> deployed_fields{
+    "ternary",         "quantizer_eps",         "sub_ln",         "sub_ln_eps",
+    "qk_norm",         "attention_bias",        "output_bias",    "output_norms",
+    "unit_offset",     "scaled_embedding",      "rope_scaling",   "rope_local_theta",
+    "sliding_window",  "query_pre_attn_scalar", "learned_scales", "scale_group",
+    "weight_quantizer"};
 
 /// Whether the class BitNetForCausalLM of transformers computes the model: one eps serves all
 /// norms, attention is as wide as the hidden states, and nothing is left that its keys do not say.

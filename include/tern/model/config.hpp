@@ -11,6 +11,7 @@
 #include "tern/core/error.hpp"
 #include "tern/nn/feed_forward.hpp"
 #include "tern/nn/rope.hpp"
+#include "tern/quant/chosen_quantizer.hpp"
 #include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -63,6 +64,9 @@ struct model_config {
 
   // Stage 1 (surgery.hpp).
   bool ternary = false;  ///< the linears of all layers are quantized in the forward pass
+  /// What rounds their weights, unless scales are parameters or the decoder has a policy of its
+  /// own.
+  weight_policy weight_quantizer = weight_policy::absmean;
   norm_placement sub_ln = norm_placement::none;                ///< where stage 1 put norms
   double sub_ln_eps = 1e-5;                                    ///< eps of those norms
   scale_granularity learned_scales = scale_granularity::none;  ///< scales that are parameters
@@ -90,10 +94,17 @@ struct model_config {
                                       : 1 / std::sqrt(static_cast<double>(query_pre_attn_scalar));
   }
 
-  /// The block of weights of a linear (out, in) that shares a learned scale.
+  /// The block of weights of a ternary linear (out, in) that shares a scale.
   [[nodiscard]] extents scale_block(extents linear) const {
+    if (learned_scales == scale_granularity::none)
+      return chosen_quantizer{weight_quantizer}.scale_block(linear.rows, linear.cols);
     return {learned_scales == scale_granularity::tensor ? linear.rows : 1,
             learned_scales == scale_granularity::group ? scale_group : linear.cols};
+  }
+
+  /// Whether a ternary linear has one scale in all.
+  [[nodiscard]] bool has_one_scale() const {
+    return scale_block({2, 2}) == extents{2, 2};  // smaller than any group
   }
 
   /// Throws config_error where sizes are missing or contradict one another.

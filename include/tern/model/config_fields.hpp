@@ -77,6 +77,7 @@ constexpr void describe(V& v, model_config& c) {
   v.value("vocab_size", c.vocab_size);
   describe_architecture(v, c);
   v.value("ternary", c.ternary);
+  v.choice("weight_quantizer", c.weight_quantizer, weight_policy_names);
   v.choice("sub_ln", c.sub_ln, norm_placement_names);
   v.value("sub_ln_eps", c.sub_ln_eps);
   v.choice("learned_scales", c.learned_scales, scale_granularity_names);

@@ -21,7 +21,7 @@
 #include "tern/nn/graph.hpp"
 #include "tern/nn/taps.hpp"
 #include "tern/quant/absmax_int8.hpp"
-#include "tern/quant/absmean.hpp"
+#include "tern/quant/chosen_quantizer.hpp"
 #include "tern/quant/given_scales.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -38,7 +38,8 @@ struct no_hook {
 
 }  // namespace detail
 
-template <matrix_owner Owner = matrix<float>, class WeightQ = absmean, class ActQ = absmax_int8>
+template <matrix_owner Owner = matrix<float>, class WeightQ = chosen_quantizer,
+          class ActQ = absmax_int8>
 class decoder {
   static_assert(std::default_initializable<WeightQ> && std::default_initializable<ActQ>,
                 "a decoder makes its quantizers itself: they need a constructor without arguments");
@@ -111,8 +112,13 @@ class decoder {
     return f(weight_quantizer());
   }
 
-  /// The quantizer policies, with the eps of the configuration where it has one.
-  [[nodiscard]] WeightQ weight_quantizer() const { return with_eps(WeightQ{}); }
+  /// The quantizer policies, as the configuration says.
+  [[nodiscard]] WeightQ weight_quantizer() const {
+    WeightQ quantizer{};
+    if constexpr (std::same_as<WeightQ, chosen_quantizer>)
+      quantizer.policy = config_.weight_quantizer;
+    return with_eps(quantizer);
+  }
   [[nodiscard]] ActQ activation_quantizer() const { return with_eps(ActQ{}); }
 
   /// Puts norms with gain 1 directly before projections, in place of any; see surgery.hpp.
@@ -130,12 +136,19 @@ class decoder {
     for (layer& l : layers_) l.place_scales(config_);
   }
 
+  /// Sets what rounds the weights of ternary linears whose scales are no parameters.
+  void set_weight_quantizer(weight_policy policy) { config_.weight_quantizer = policy; }
+
   /// Sets whether the seven linears of every layer are quantized in the forward pass.
   void set_ternary(bool enabled) {
     for (layer& l : layers_)
       l.for_each_projection([&](projection_type& p) { p.ternary = enabled; });
     config_.ternary = enabled;
   }
+
+  /// Sets what the rounding with learned scales passes on to weights that it clips. It belongs to a
+  /// training stage, not to the model, so no file has it.
+  void set_clipped_gradient(clipped_gradient clipped) { clipped_ = clipped; }
 
   /// Calls f(parameter&) for every parameter, always in the same order.
   template <class F>
@@ -298,7 +311,7 @@ class decoder {
     if (!p.ternary) return graph::linear(t, x, p.weight.variable(), bias);
     if (p.scales)
       return graph::scaled_bit_linear<T>(t, x, p.weight.variable(), p.scales->variable(),
-                                         p.scale_block, bias, activation_quantizer());
+                                         p.scale_block, bias, activation_quantizer(), clipped_);
     return graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
                                 activation_quantizer());
   }
@@ -347,6 +360,7 @@ class decoder {
   }
 
   model_config config_;
+  clipped_gradient clipped_ = clipped_gradient::straight;
   rope_table<T> rope_;
   std::optional<rope_table<T>> local_rope_;
   projection_type embedding_;

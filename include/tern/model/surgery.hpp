@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <utility>
 
 #include "tern/model/decoder.hpp"
@@ -25,7 +26,8 @@ void insert_sub_ln(decoder<Owner, W, A>& model, norm_placement placement = norm_
 /// Makes the forward pass quantize the seven linears of every layer. Embedding and head stay as
 /// they are.
 template <class Owner, class W, class A>
-void make_ternary(decoder<Owner, W, A>& model) {
+void make_ternary(decoder<Owner, W, A>& model, weight_policy policy = weight_policy::absmean) {
+  model.set_weight_quantizer(policy);
   model.set_ternary(true);
 }
 
@@ -72,21 +74,39 @@ void raise_mean_to_scale(matrix_view<T> w) {
     for (std::size_t c = 0; c < w.cols; ++c) w(r, c) /= share;
 }
 
+/// Makes weights that are code * scale quantize to the same codes and scales.
+template <class T>
+void restore_scales(matrix_view<T> w, const chosen_quantizer& quantizer) {
+  using policy = weight_policy;
+  if (quantizer.policy == policy::paper_gptq || quantizer.policy == policy::paper_awq)
+    throw config_error(
+        std::string("restore_masters: no weights are known from which the quantizer ") +
+        name_of(quantizer.policy, weight_policy_names) + " makes the packed ones");
+  if (quantizer.policy == policy::twn)
+    return;  // its scale is the mean of the weights that are not 0
+  const extents block = quantizer.scale_block(w.rows, w.cols);
+  for (std::size_t r = 0; r < w.rows; r += block.rows)
+    for (std::size_t c = 0; c < w.cols; c += block.cols)
+      raise_mean_to_scale(
+          w.block(r, c, std::min(block.rows, w.rows - r), std::min(block.cols, w.cols - c)));
+}
+
 }  // namespace detail
 
 /// Gives packed projections master weights, so that a deployed model can be trained further. They
 /// quantize to the codes that they come from. Where scales are parameters, the packed scales become
 /// their values again. Otherwise the masters quantize to their scale except for its last bit:
 /// where a fraction p of the codes is not 0, the weights code * scale / p have the mean `scale`.
+/// Throws config_error where the model's quantizer takes scales from something else than a mean.
 template <class Owner, class A>
-void restore_masters(decoder<Owner, absmean, A>& model) {
+void restore_masters(decoder<Owner, chosen_quantizer, A>& model) {
   for (auto& layer : model.layers())
     layer.for_each_projection([&](projection<Owner>& p) {
       if (!p.packed) return;
       p.weight.allocate();
       p.packed->visit([&](const auto& packed) { dequantize(packed, p.weight.view()); });
       if (model.config().learned_scales == scale_granularity::none) {
-        detail::raise_mean_to_scale(p.weight.view());
+        detail::restore_scales(p.weight.view(), model.weight_quantizer());
       } else {
         p.place_scales(model.config().scale_block(p.weight.shape));
         p.packed->visit([&](const auto& packed) {

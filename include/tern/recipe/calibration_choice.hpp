@@ -14,6 +14,7 @@ struct calibration_choice {
   std::size_t length = 128;    ///< tokens of a window of the corpus
   double task_share = 0.5;     ///< fraction of the tokens that are examples of the task
   calibration_rounding rounding = calibration_rounding::gptq;  ///< see calibration_options
+  bool awq = false;                                            ///< see calibration_options
   bool correct_target = true;                                  ///< see calibration_options
   double ridge = 0.1;                                          ///< see calibration_options
   double damping = 0.02;                                       ///< see calibration_options
@@ -32,6 +33,7 @@ constexpr void describe(V& v, calibration_choice& c) {
   v.choice("rounding", c.rounding,
            enum_names<calibration_rounding>{{"gptq", calibration_rounding::gptq},
                                             {"nearest", calibration_rounding::nearest}});
+  v.value("awq", c.awq);
   v.value("correct_target", c.correct_target);
   v.value("ridge", c.ridge);
   v.value("damping", c.damping);

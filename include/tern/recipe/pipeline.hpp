@@ -108,12 +108,13 @@ class pipeline {
       model.emplace(load_model<Model>(weights_of(s.from)));
     }
     if (s.edits.calibrate) {
+      model->set_weight_quantizer(s.edits.weight_quantizer);
       calibrate(s, *model);
       return std::move(*model);
     }
     if (s.edits.sub_ln != norm_placement::none)
       insert_sub_ln(*model, s.edits.sub_ln, s.edits.sub_ln_eps);
-    if (s.edits.make_ternary) make_ternary(*model);
+    if (s.edits.make_ternary) make_ternary(*model, s.edits.weight_quantizer);
     if (s.edits.learned_scales != scale_granularity::none)
       learn_scales(*model, s.edits.learned_scales, s.edits.scale_group);
     return std::move(*model);

@@ -101,6 +101,12 @@ inline void validate(const recipe& r) {
       if (!(o.weight >= 0)) fail(std::string(o.name) + ": weight must not be negative");
     });
     if (s.edits.calibrate) static_cast<void>(calibration_options_of(s.edits));
+    if (s.edits.weight_quantizer != weight_policy::absmean &&
+        (s.edits.learned_scales != scale_granularity::none ||
+         !(s.edits.make_ternary || s.edits.calibrate)))
+      fail(
+          "edits.weight_quantizer is for a stage that makes the model ternary, without learned "
+          "scales");
     if (s.steps == 0 && !s.edits.calibrate)
       fail("steps must be positive in a stage that does not calibrate");
     if (s.steps > 0) {

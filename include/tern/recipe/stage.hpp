@@ -15,6 +15,7 @@
 #include "tern/core/error.hpp"
 #include "tern/linalg/precision.hpp"
 #include "tern/model/config_fields.hpp"
+#include "tern/nn/scaled_bit_linear.hpp"
 #include "tern/recipe/calibration_choice.hpp"
 #include "tern/recipe/loss_terms.hpp"
 #include "tern/recipe/optimizers.hpp"
@@ -34,6 +35,8 @@ struct stage_edits {
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;   ///< eps of the inserted norms
   bool make_ternary = false;  ///< the linears of all layers are quantized from here on
+  /// What rounds the weights of a model that the stage makes ternary, unless scales are parameters.
+  weight_policy weight_quantizer = weight_policy::absmean;
   /// Scales of ternary weights become parameters; none: they stay as they are.
   scale_granularity learned_scales = scale_granularity::none;
   std::size_t scale_group = 0;  ///< columns of a group of learned_scales
@@ -70,7 +73,9 @@ struct stage {
   /// depend on it, but not on the number of ranks.
   std::size_t parts = 1;
   bool sort_by_length = false;  ///< micro-batches of a step hold examples of similar lengths
-  precision products = precision::exact;       ///< how precisely products of floats are computed
+  precision products = precision::exact;  ///< how precisely products of floats are computed
+  /// What the rounding with learned scales passes on to weights that it clips.
+  clipped_gradient clipped = clipped_gradient::straight;
   double learning_rate = 1e-3;                 ///< peak learning rate
   rate_factors rates;                          ///< factors on the learning rate by parameter_kind
   schedule_kind plan = schedule_kind::cosine;  ///< shape of the learning rate over the steps
@@ -92,6 +97,7 @@ constexpr void describe(V& v, stage_edits& e) {
   v.choice("sub_ln", e.sub_ln, norm_placement_names);
   v.value("sub_ln_eps", e.sub_ln_eps);
   v.value("make_ternary", e.make_ternary);
+  v.choice("weight_quantizer", e.weight_quantizer, weight_policy_names);
   v.choice("learned_scales", e.learned_scales, scale_granularity_names);
   v.value("scale_group", e.scale_group);
   v.optional("calibrate", e.calibrate);
@@ -139,6 +145,9 @@ constexpr void describe(V& v, stage& s) {
   v.value("parts", s.parts);
   v.value("sort_by_length", s.sort_by_length);
   v.choice("precision", s.products, precision_names);
+  v.choice("clipped_gradient", s.clipped,
+           enum_names<clipped_gradient>{{"straight", clipped_gradient::straight},
+                                        {"none", clipped_gradient::none}});
   v.value("learning_rate", s.learning_rate);
   v.object("rates", s.rates);
   v.choice("schedule", s.plan,
@@ -161,9 +170,9 @@ static_assert(describes_all_members<stage>());
 /// calibration_options::validate() does.
 inline calibration_options calibration_options_of(const stage_edits& e) {
   const calibration_choice c = e.calibrate.value();
-  const calibration_options o{c.rounding,    e.learned_scales, e.scale_group, e.sub_ln,
-                              e.sub_ln_eps,  c.correct_target, c.ridge,       c.damping,
-                              c.scale_ridge, c.sweeps,         c.unit_rms,    c.sink_ratio};
+  const calibration_options o{c.rounding, e.learned_scales, e.scale_group, e.sub_ln,  e.sub_ln_eps,
+                              c.awq,      c.correct_target, c.ridge,       c.damping, c.scale_ridge,
+                              c.sweeps,   c.unit_rms,       c.sink_ratio};
   o.validate();
   return o;
 }

@@ -38,6 +38,7 @@ class stage_training {
   /// Trains the model in place, on every rank; `teacher` is null where the stage has none. Throws
   /// interrupted, with the state saved, where the observer asks to stop.
   void run(Model& model, Model* teacher) {
+    model.set_clipped_gradient(stage_.clipped);
     layer_counts layers{model.config().num_hidden_layers, 0};
     if (teacher != nullptr) layers.teacher = teacher->config().num_hidden_layers;
     std::vector<token_example> examples;

@@ -1,0 +1,95 @@
+// AWQ on a layer: the factors of input channels go into the weights, and their inverses into the
+// norm before them, so that the layer computes in full precision what it did.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tern/calibrate/awq.hpp"
+#include "tern/calibrate/calibrated_input.hpp"
+#include "tern/calibrate/calibration_options.hpp"
+#include "tern/calibrate/stream_recorder.hpp"
+#include "tern/core/arena.hpp"
+#include "tern/core/error.hpp"
+#include "tern/model/layer.hpp"
+
+namespace tern::inline TERN_ABI {
+
+namespace detail {
+
+/// Projections that share an input, and the norm that makes it.
+template <class Owner>
+struct normed_projections {
+  parameter<Owner>* gain = nullptr;
+  scalar_of<Owner> offset = 0;  ///< the norm multiplies by gain + offset
+  std::size_t first = 0;        ///< number of the first projection
+  std::vector<projection<Owner>*> projections{};
+};
+
+/// The projections of a layer that have a norm directly before them.
+template <class Owner>
+std::vector<normed_projections<Owner>> normed_projections_of(decoder_layer<Owner>& layer,
+                                                             scalar_of<Owner> norm_offset) {
+  std::vector<normed_projections<Owner>> list;
+  std::size_t index = 0;
+  layer.for_each_projection([&](projection<Owner>& p) {
+    const std::size_t i = index++;
+    if (shares_input(i, p))
+      list.back().projections.push_back(&p);
+    else if (p.norm)
+      list.push_back({&*p.norm, 0, i, {&p}});
+    else if (i < 3)
+      list.push_back({&layer.attention_norm, norm_offset, i, {&p}});
+    else if (i == 4)
+      list.push_back({&layer.feed_forward_norm, norm_offset, i, {&p}});
+  });
+  return list;
+}
+
+/// Multiplies the columns of m by the factors.
+template <class T>
+void scale_columns(matrix_view<T> m, const std::vector<T>& factors, executor_ref ex) {
+  for_each_row(m.rows, m.cols, ex, [&](std::size_t r) {
+    for (std::size_t c = 0; c < m.cols; ++c) m(r, c) *= factors[c];
+  });
+}
+
+}  // namespace detail
+
+/// Finds the factors of AWQ for all projections of a layer whose input comes from a norm, and moves
+/// them from that norm into the weights. Others are left as they are: `o` and `down` have a norm
+/// only where SubLN put one there. `inputs`, what projections get in full precision, is changed
+/// accordingly. hidden_rms: root mean squares of the tokens' hidden states before the layer.
+/// rule_of(projection): the scale_rule for its weights. Throws numeric_error, which names a
+/// projection, where weights or activations are not finite.
+template <class Owner, class Rule>
+void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner>>& inputs,
+                    const std::vector<scalar_of<Owner>>& hidden_rms, calibration_options options,
+                    double norm_offset, Rule&& rule_of, arena& memory, executor_ref ex = {}) {
+  using T = scalar_of<Owner>;
+  options.correct_target = false;  // there is one stream
+  for (auto& group : detail::normed_projections_of(layer, static_cast<T>(norm_offset))) try {
+      const matrix_view<T> x = inputs.editable(group.first);
+      const calibrated_input<T> input(x, x, hidden_rms, options, ex);
+      std::vector<matrix_view<const T>> weights;
+      for (const projection<Owner>* p : group.projections) weights.push_back(p->weight.view());
+      std::vector<T> factors =
+          awq{}
+              .search<T>(std::span<const matrix_view<const T>>(weights), input.moments(),
+                         rule_of(*group.projections[0]), memory, ex)
+              .factors;
+      for (projection<Owner>* p : group.projections)
+        detail::scale_columns<T>(p->weight.view(), factors, ex);
+      for (T& f : factors) f = 1 / f;
+      detail::scale_columns<T>(x, factors, ex);
+      const row_view<T> gain = group.gain->view().row(0);
+      for (std::size_t c = 0; c < gain.size; ++c)
+        gain[c] = (gain[c] + group.offset) * factors[c] - group.offset;
+    } catch (const numeric_error& e) {
+      throw numeric_error("AWQ of '" + group.projections[0]->weight.name + "': " + e.what());
+    }
+}
+
+}  // namespace tern::inline TERN_ABI
