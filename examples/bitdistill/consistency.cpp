@@ -59,23 +59,24 @@ tern::model_config config_of(const settings& s, const std::string& origin) {
   if (origin == "new") return s.recipe.model;
   if (tern::is_model_path(origin)) return tern::load_config(origin);
   for (const stage& each : s.recipe.stages) {
-    if (each.name != origin) continue;
-    auto config = config_of(s, each.from);
-    if (each.edits.sub_ln != tern::norm_placement::none) config.sub_ln = each.edits.sub_ln;
-    config.ternary = config.ternary || each.edits.make_ternary;
-    return config;
+    if (each.name == origin) return edited(config_of(s, each.from), each.edits);
   }
   throw config_error("settings: there is no stage '" + origin + "'");
 }
 
-/// Refuses what a stage cannot start from. A model that is ternary already can be trained further,
-/// but its norms cannot be inserted twice.
+/// Refuses what a stage cannot start from or do with it. A model that is ternary already can be
+/// trained further, but its norms cannot be inserted twice.
 void require_start(const settings& s, const stage& each) {
   if (tern::is_model_path(each.from)) require_trainable(each.from);
   require(each.edits.sub_ln == tern::norm_placement::none ||
               config_of(s, each.from).sub_ln == tern::norm_placement::none,
           "stage " + each.name + " inserts SubLN, which '" + each.from + "' has already: --set " +
               each.name + ".edits.sub_ln=none leaves it out");
+  const auto config = edited(config_of(s, each.from), each.edits);
+  require(
+      each.quantization_warmup == 0 ||
+          (config.ternary && config.learned_scales == tern::scale_granularity::none),
+      "stage " + each.name + ": quantization_warmup needs a ternary model without learned scales");
 }
 
 void require_widths(const tern::model_config& m, std::size_t groups, const char* whose) {
@@ -97,8 +98,11 @@ void require_distillation(const settings& s, const stage& each) {
             "hidden_states: student and teacher have hidden sizes of " +
                 std::to_string(student.hidden_size) + " and " +
                 std::to_string(teacher.hidden_size));
-  if (const auto& logits = each.losses.of<tern::logits_term_options>())
-    require(logits->form.tau > 0, "logits.tau must be positive");
+  const auto require_tau = [](const auto& term) {
+    if (term) require(term->form.tau > 0, std::string(term->name) + ".tau must be positive");
+  };
+  require_tau(each.losses.of<tern::logits_term_options>());
+  require_tau(each.losses.of<tern::reverse_logits_term_options>());
   if (const auto& relations = each.losses.of<tern::relation_term_options>()) {
     require(relations->form.temperature > 0, "relations.temperature must be positive");
     require(relations->form.n_layers > 0, "relations.n_layers must be positive");

@@ -249,20 +249,6 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
              gigabytes(wire), five(wire * 8 / 10e9 * 1e3), five(wire * 8 / 100e9 * 1e3));
 }
 
-/// The configuration of a model with the edits of a stage.
-model_config edited(model_config c, const tern::stage_edits& e) {
-  if (e.sub_ln != tern::norm_placement::none) {
-    c.sub_ln = e.sub_ln;
-    c.sub_ln_eps = e.sub_ln_eps;
-  }
-  if (e.make_ternary || e.calibrate) c.ternary = true;
-  if (e.learned_scales != tern::scale_granularity::none) {
-    c.learned_scales = e.learned_scales;
-    c.scale_group = e.scale_group;
-  }
-  return c;
-}
-
 /// Sets the lengths of sequences; for a task the greatest that an example can have.
 void set_lengths(stage_models& p, const tern::data_source& d) {
   p.length = p.settings.length;

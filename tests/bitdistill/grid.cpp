@@ -236,6 +236,7 @@ TEST_CASE("each shipped grid can be run") {
       {"grid-calibration", small_model + calibrated},  // groups need the width of the demo's model
       {"grid-quantizers", tiny_model + tuned + distilled + continual + heads},
       {"grid-scales", small_model + tuned + distilled + continual},
+      {"grid-warmup", tiny_model + tuned + distilled + words{"continual.steps=4"} + heads},
       {"grid-subln", tiny_model + tuned + distilled + continual + heads},
   }));
   CAPTURE(name);

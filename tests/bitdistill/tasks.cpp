@@ -306,6 +306,17 @@ TEST_CASE("a stage that would insert SubLN a second time is refused") {
   CHECK_FALSE(fs::exists(start.out));
 }
 
+TEST_CASE("turning on quantization is refused where scales are learned") {
+  ternary_start start;
+  const auto result = run_bitdistill(start.further(R"({"learned_scales": "row"})") +
+                                     words{"further.quantization_warmup=0.5"});
+  INFO(result.err);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("stage further: quantization_warmup needs a ternary model without") !=
+        std::string::npos);
+  CHECK_FALSE(fs::exists(start.out));
+}
+
 TEST_CASE("--set model.* is refused where stages start from a model") {
   ternary_start start;
   const auto result = run_bitdistill(start.further("{}") + words{"model.hidden_size=32"});

@@ -164,6 +164,21 @@ TEST_CASE("a model of any weight policy computes the same bits from its files") 
   CHECK(load_model<>(scratch.path() / "d").config().weight_quantizer == policy);
 }
 
+TEST_CASE("a model that is not quantized yet computes what its weights do in full precision") {
+  auto model = ternary_model(norm_placement::subln);
+  const matrix<float> ternary = hidden(model);
+  model.set_quantization(0);
+  const matrix<float> start = hidden(model);
+  model.set_quantization(0.5);
+  const matrix<float> half = hidden(model);
+  model.set_quantization(1);
+  CHECK(hidden(model) == ternary);
+  model.set_ternary(false);
+  CHECK(hidden(model) == start);
+  CHECK(half != start);
+  CHECK(half != ternary);
+}
+
 TEST_CASE("masters that come back from packed weights quantize to the same codes and scales") {
   const auto [name, policy] = GENERATE(values(weight_policy_names));
   INFO(name);

@@ -44,7 +44,8 @@ struct logits_call {
 }  // namespace
 
 TEST_CASE("logits_loss's gradient agrees with central differences in blocks of any width") {
-  const logits_options options = GENERATE(logits_options{}, logits_options{2, true});
+  const logits_options options =
+      GENERATE(logits_options{}, logits_options{2, true}, logits_options{2, true, true});
   const std::size_t columns = GENERATE(1u, 16u, 37u);
   logits_call<double> c{random_matrix<double>(5, 37, 1, 3.0), random_matrix<double>(5, 37, 2, 3.0),
                         options};
@@ -71,9 +72,10 @@ TEMPLATE_TEST_CASE("logits_loss equals PyTorch in both conventions", "", float, 
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-13;
   using row = std::tuple<const char*, logits_options, double, std::span<const double>>;
-  const auto [name, options, loss, gradient] =
-      GENERATE(values<row>({{"paper", {}, logits_paper::loss, logits_paper::gradient},
-                            {"code", {2, true}, logits_code::loss, logits_code::gradient}}));
+  const auto [name, options, loss, gradient] = GENERATE(
+      values<row>({{"paper", {}, logits_paper::loss, logits_paper::gradient},
+                   {"code", {2, true}, logits_code::loss, logits_code::gradient},
+                   {"reverse", {2, false, true}, logits_reverse::loss, logits_reverse::gradient}}));
   INFO(name);
   logits_call<T> c{wave<T>(5, 11, 1, 4), wave<T>(5, 11, 2, 4), options};
   CHECK(c.forward() == Approx(loss).epsilon(tolerance));
@@ -132,6 +134,17 @@ TEST_CASE("logits_loss refuses saved values of another size") {
   logits_call<float> c{random_matrix<float>(3, 8, 1), random_matrix<float>(3, 8, 2), {}};
   c.lse_t.pop_back();
   CHECK_THROWS_AS(c.forward(), shape_error);
+}
+
+TEST_CASE("in reverse, a token that only the student finds possible costs without end") {
+  constexpr double never = -std::numeric_limits<double>::infinity();
+  logits_call<double> c{
+      random_matrix<double>(2, 37, 1), random_matrix<double>(2, 37, 2), {2, false, true}};
+  c.teacher(0, 5) = never;
+  CHECK(c.forward() == -never);
+  c.student(0, 5) = never;
+  CHECK(std::isfinite(c.forward()));
+  CHECK(c.gradient(1, 16)(0, 5) == 0);
 }
 
 TEST_CASE("a teacher's logit of -infinity adds nothing") {

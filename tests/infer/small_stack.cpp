@@ -65,11 +65,10 @@ TEST_CASE("distillation of a ternary model runs on a small stack") {
     e.tokens.assign(40, 7);
     e.answer = 36;
   }
-  loss_options losses;
   relation_term_options relations;
   relations.form.split_heads = 2;
-  losses.terms = {cross_entropy_options{}, logits_term_options{}, relations,
-                  hidden_state_term_options{}};
+  const loss_options losses = loss_options::with(cross_entropy_options{}, logits_term_options{},
+                                                 relations, hidden_state_term_options{});
   double norm = 0;
   on_small_stack([&] {
     stage_loss<decoder<>> loss(student, &teacher, std::make_unique<example_batches>(data, 4, 9),

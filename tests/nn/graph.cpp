@@ -45,6 +45,21 @@ TEST_CASE("rms_norm on the tape takes several heads in a row and gains with an o
   check_recorded(t, y, record, dy, {{&x, &dx}, {&gain, &dgain}});
 }
 
+TEST_CASE("ste on the tape blends the rounded value in, and passes gradients on as they are",
+          "[graph]") {
+  const double lambda = GENERATE(0.0, 0.25, 1.0);
+  auto x = random_matrix<double>(3, 10, 1);
+  matrix<double> dx = matrix<double>::Ones(3, 10), rounded = matrix<double>::Zero(3, 10);
+  tape<double> t;
+  ste<absmean, double>::forward(x, rounded, t.memory());
+  const auto y = graph::ste<double>(t, {x, dx}, lambda, absmean{});
+  CHECK(y.value(2, 3) == Approx((1 - lambda) * x(2, 3) + lambda * rounded(2, 3)));
+  y.grad(2, 3) = 5;
+  t.backward();
+  CHECK(dx(2, 3) == 6);
+  CHECK(dx(0, 0) == 1);
+}
+
 TEST_CASE("add and gather_rows on the tape sum the gradients of operands that are used twice",
           "[graph][gradient]") {
   auto a = random_matrix<double>(4, 9, 1), b = random_matrix<double>(4, 9, 2);

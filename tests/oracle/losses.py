@@ -26,9 +26,10 @@ def cross_entropy():
     return space("cross_entropy_case", number("loss", loss), array("gradient", logits.grad))
 
 
-def logits(name, tau, squared):
+def logits(name, tau, squared, reverse=False):
     student, teacher = wave(5, 11, 1, 4.0).requires_grad_(), wave(5, 11, 2, 4.0)
-    loss = F.kl_div(F.log_softmax(student / tau, -1), F.softmax(teacher / tau, -1),
+    of, to = (teacher, student) if reverse else (student, teacher)
+    loss = F.kl_div(F.log_softmax(of / tau, -1), F.softmax(to / tau, -1),
                     reduction="batchmean") * (tau ** 2 if squared else 1)
     loss.backward()
     return space(name, number("loss", loss), array("gradient", student.grad))
@@ -85,5 +86,6 @@ def relations():
 
 text = "// Made by losses.py with PyTorch. Do not edit.\n#pragma once\n"
 text += cross_entropy() + logits("logits_paper", 5.0, False) + logits("logits_code", 2.0, True)
+text += logits("logits_reverse", 2.0, False, reverse=True)
 text += "".join(relations())
 Path(__file__).with_name("losses.inc").write_text(text)

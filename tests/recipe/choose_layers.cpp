@@ -41,12 +41,10 @@ model_config three_layers() {
 
 /// Cross-entropy, logits, and relations of a layer; none: it is to be chosen.
 loss_options losses_with(std::optional<int> layer) {
-  loss_options o;
-  o.terms = {cross_entropy_options{}, logits_term_options{}, relation_term_options{}, {}};
-  auto& relations = std::get<2>(o.terms);
-  relations->form.split_heads = 2;
-  relations->layers.layer = layer;
-  return o;
+  relation_term_options relations;
+  relations.form.split_heads = 2;
+  relations.layers.layer = layer;
+  return loss_options::with(cross_entropy_options{}, logits_term_options{}, relations);
 }
 
 /// A student and a teacher with other weights.
@@ -164,8 +162,8 @@ TEST_CASE("of layers that agree equally the last is chosen") {
 }
 
 TEST_CASE("chosen layers stand where the losses left them open") {
-  loss_options losses = losses_with({});
-  losses.terms = {{}, {}, std::get<2>(losses.terms), hidden_state_term_options{}};
+  loss_options losses =
+      loss_options::with(*std::get<2>(losses_with({}).terms), hidden_state_term_options{});
   std::get<3>(losses.terms)->layers.layer.reset();
   CHECK(open_terms(losses) == 2);
   const std::vector<std::size_t> layers{4, 1};

@@ -25,7 +25,7 @@ struct two_stage_run {
     r.stages[1].from = "base";
     r.stages[1].examples = 2;
     for (stage& s : r.stages) {
-      s.losses.terms = {cross_entropy_options{}, {}, {}, {}};
+      s.losses = loss_options::with(cross_entropy_options{});
       s.optimizer.rules = {adamw_options{}, {}};
       s.steps = 3;
     }

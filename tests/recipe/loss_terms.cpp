@@ -41,6 +41,12 @@ TEST_CASE("an objective has the terms that JSON names, in the order of the list 
         std::vector<std::pair<std::string, double>>{{"logits", 2}});
 }
 
+TEST_CASE("logits may be distilled in both directions, as in CAKLD") {
+  const auto both = losses(R"({"logits": {}, "reverse_logits": {}})");
+  CHECK_FALSE(both.of<logits_term_options>()->form.reverse);
+  CHECK(both.of<reverse_logits_term_options>()->form.reverse);
+}
+
 TEST_CASE("a term without options has the weight of the paper") {
   CHECK(terms_of(R"({"cross_entropy": {}, "logits": {}, "relations": {}})") ==
         std::vector<std::pair<std::string, double>>{
@@ -51,12 +57,15 @@ TEST_CASE("options of loss terms come back from JSON as they were written") {
   const nlohmann::json text = nlohmann::json::parse(R"({
       "logits": {"weight": 2, "tau": 3, "tau_squared": true, "tokens": "answer",
                  "prompt_weight": 0.5},
+      "reverse_logits": {"weight": 0.25, "tau": 2, "tau_squared": false, "tokens": "all",
+                         "prompt_weight": 0},
       "relations": {"weight": 4, "layer": 0, "teacher_layer": 2, "every": 2, "split_heads": 8,
                     "temperature": 0.5, "form": "scaled_dot", "mask": "causal",
                     "normaliser": "official", "n_layers": 2, "clamp": 0.25, "alpha_q": 1, "alpha_k": 2, "alpha_v": 3},
       "balance": true})");
   const nlohmann::json written = write_fields(losses(text.dump().c_str()));
   CHECK(written.at("logits") == text.at("logits"));
+  CHECK(written.at("reverse_logits") == text.at("reverse_logits"));
   CHECK(written.at("relations") == text.at("relations"));
   CHECK(written.at("balance") == true);
 }

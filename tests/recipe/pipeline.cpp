@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/io/text_file.hpp"
 #include "tests/message.hpp"
 #include "tests/recipe/byte_tokenizer.hpp"
 #include "tests/support.hpp"
@@ -35,7 +36,7 @@ stage tiny_stage(const char* name, const char* from, stage_data kind, const char
   s.name = name;
   s.from = from;
   s.data = kind;
-  s.losses.terms = {cross_entropy_options{}, {}, {}, {}};
+  s.losses = loss_options::with(cross_entropy_options{});
   s.optimizer.rules = {adamw_options{}, {}};
   s.steps = 3;
   s.sequences = 2;
@@ -134,12 +135,34 @@ TEST_CASE("a row that is added is the only one that trains") {
   CHECK(more.rows.size() == 2);
 }
 
+TEST_CASE("quantization is turned on step by step, and then stays") {
+  stage s = tiny_stage("a", "new", stage_data::task);
+  s.steps = 8;
+  CHECK(quantization_of_step(s, 0) == 1);
+  s.quantization_warmup = 0.5;
+  CHECK(quantization_of_step(s, 0) == 0);
+  CHECK(quantization_of_step(s, 1) == 0.25);
+  CHECK(quantization_of_step(s, 4) == 1);
+  CHECK(quantization_of_step(s, 7) == 1);
+
+  const tern_test::scratch_dir scratch;
+  auto r = two_stages();
+  r.stages.push_back(tiny_stage("ternary", "base", stage_data::task, "Ternary"));
+  r.stages.back().edits.make_ternary = true;
+  const auto weights = [&](double warmup, const char* name) {
+    r.stages.back().quantization_warmup = warmup;
+    run(r, scratch.path() / name);
+    return read_file(scratch.path() / name / "stages/ternary/model.safetensors");
+  };
+  CHECK(weights(0, "at-once") != weights(1, "slowly"));
+}
+
 TEST_CASE("what a teacher said is kept while a stage runs, and changes no bit") {
   const tern_test::scratch_dir scratch;
   auto r = two_stages();
   r.stages.push_back(tiny_stage("student", "base", stage_data::task));
   r.stages[2].teacher = "tuned";
-  r.stages[2].losses.terms = {cross_entropy_options{}, logits_term_options{}, {}, {}};
+  r.stages[2].losses = loss_options::with(cross_entropy_options{}, logits_term_options{});
   r.stages[2].steps = 8;  // of 2 examples each, and there are 6
   const auto file = scratch.path() / "kept/stages/student.teacher";
   run(r, scratch.path() / "kept", 6 + 5);
@@ -247,7 +270,7 @@ recipe with_student(std::optional<int> layer) {
   relation_term_options relations;
   relations.form.split_heads = 2;
   relations.layers.layer = layer;
-  r.stages[2].losses.terms = {cross_entropy_options{}, {}, relations, {}};
+  r.stages[2].losses = loss_options::with(cross_entropy_options{}, relations);
   return r;
 }
 

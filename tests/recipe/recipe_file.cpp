@@ -163,6 +163,8 @@ TEST_CASE("stages that cannot run are refused") {
        "stage a: optimizer: expected exactly one, got 2"},
       {R"([{"name": "a", "like": "long", "losses": {"cross_entropy": {"weight": -1}}}])",
        "stage a: cross_entropy: weight must not be negative"},
+      {R"([{"name": "a", "like": "long", "quantization_warmup": 1.5}])",
+       "stage a: quantization_warmup must lie between 0 and 1"},
       {R"([{"name": "a", "like": "long", "edits": {"weight_quantizer": "block"}}])",
        "stage a: edits.weight_quantizer is for a stage that makes the model ternary, without"},
       {R"([{"name": "a", "like": "long", "edits": {"weight_quantizer": "block",

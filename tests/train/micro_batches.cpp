@@ -66,10 +66,7 @@ uneven_step step_of(const loss_options& losses, std::size_t micro_batches) {
 }
 
 loss_options cross_entropy_and(auto... others) {
-  loss_options o;
-  o.terms = {cross_entropy_options{}, {}, {}, {}};
-  (static_cast<void>(std::get<std::optional<decltype(others)>>(o.terms) = others), ...);
-  return o;
+  return loss_options::with(cross_entropy_options{}, others...);
 }
 
 logits_term_options logits_over(distilled_tokens tokens, double prompt_weight = 0) {

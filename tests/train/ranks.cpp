@@ -55,10 +55,9 @@ after_steps train_on(reducer& ranks, std::size_t parts) {
   decoder<> student(tern_test::small_config(50)), teacher(tern_test::small_config(50));
   student.initialize(1);
   teacher.initialize(2);
-  loss_options losses;
   logits_term_options logits;
   logits.tokens = distilled_tokens::all;
-  losses.terms = {cross_entropy_options{}, logits, {}, {}};
+  loss_options losses = loss_options::with(cross_entropy_options{}, logits);
   losses.balance = true;
   stage_loss<decoder<>> loss(student, &teacher, std::make_unique<example_batches>(data, 3, 9),
                              make_objective<float>(losses, {2, 2}));

@@ -41,8 +41,7 @@ struct faulty_stage {
     }
     student.initialize(1);
     teacher.initialize(2);
-    loss_options o;
-    o.terms = {cross_entropy_options{}, logits_term_options{}, {}, {}};
+    loss_options o = loss_options::with(cross_entropy_options{}, logits_term_options{});
     o.balance = true;
     loss.emplace(student, &teacher, std::make_unique<example_batches>(data, 2, 3),
                  make_objective<double>(o, {1, 1}));

@@ -46,14 +46,13 @@ std::vector<token_example> examples() {
 
 /// Cross-entropy, logits and relations.
 loss_options terms(double gamma, bool balance) {
-  loss_options o;
   relation_term_options relations;
   relations.weight = gamma;
   relations.form.split_heads = 2;
   relations.layers = {0, 1};
   logits_term_options logits;
   logits.weight = 1;
-  o.terms = {cross_entropy_options{}, logits, relations, {}};
+  loss_options o = loss_options::with(cross_entropy_options{}, logits, relations);
   o.balance = balance;
   return o;
 }

@@ -21,6 +21,7 @@ enum class distilled_tokens {
 /// L_LD of BitNet Distillation (arXiv 2510.13998, Eq. 9).
 struct logits_term_options {
   static constexpr const char* name = "logits";     ///< key in recipes and logs
+  static constexpr const char* label = "ld";        ///< short name in the progress line
   static constexpr bool needs_teacher = true;       ///< whether a stage with it needs a teacher
   double weight = 10;                               ///< lambda of Eq. 13
   logits_options form;                              ///< temperature
@@ -29,16 +30,23 @@ struct logits_term_options {
   double prompt_weight = 0;
 };
 
-/// The term that logits_term_options describe.
-template <class T>
+/// The same with the divergence from the student to the teacher.
+struct reverse_logits_term_options : logits_term_options {
+  static constexpr const char* name = "reverse_logits";  ///< key in recipes and logs
+  static constexpr const char* label = "rd";             ///< short name in the progress line
+  reverse_logits_term_options() { form.reverse = true; }
+};
+
+/// The term that the options describe.
+template <class T, class Options = logits_term_options>
 class logits_term final : public loss_term<T> {
  public:
-  using options = logits_term_options;  ///< what a recipe can set
+  using options = Options;  ///< what a recipe can set
   /// Keeps the options; layers do not matter to logits.
   explicit logits_term(const options& o, const layer_counts& = {}) : options_(o) {}
 
   [[nodiscard]] const char* name() const override { return options::name; }
-  [[nodiscard]] const char* label() const override { return "ld"; }
+  [[nodiscard]] const char* label() const override { return options::label; }
   [[nodiscard]] bool needs_teacher() const override { return options::needs_teacher; }
   [[nodiscard]] bool needs_teacher_logits() const override { return true; }
   [[nodiscard]] bool needs_every_token() const override {

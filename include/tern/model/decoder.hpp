@@ -150,6 +150,11 @@ class decoder {
   /// training stage, not to the model, so no file has it.
   void set_clipped_gradient(clipped_gradient clipped) { clipped_ = clipped; }
 
+  /// Sets how far ternary linears without learned scales are quantized: they multiply x + lambda
+  /// (Q(x) - x) instead of x, and the same of the weights. 1 is the ternary model. Below it the
+  /// products are of floats, and the tape holds a copy of the weights. No file has it.
+  void set_quantization(double lambda) { lambda_ = static_cast<scalar>(lambda); }
+
   /// Calls f(parameter&) for every parameter, always in the same order.
   template <class F>
   void for_each_parameter(F&& f) {
@@ -312,6 +317,9 @@ class decoder {
     if (p.scales)
       return graph::scaled_bit_linear<T>(t, x, p.weight.variable(), p.scales->variable(),
                                          p.scale_block, bias, activation_quantizer(), clipped_);
+    if (lambda_ != T(1))
+      return graph::linear(t, graph::ste(t, x, lambda_, activation_quantizer()),
+                           graph::ste(t, p.weight.variable(), lambda_, weight_quantizer()), bias);
     return graph::bit_linear<T>(t, x, p.weight.variable(), bias, weight_quantizer(),
                                 activation_quantizer());
   }
@@ -361,6 +369,7 @@ class decoder {
 
   model_config config_;
   clipped_gradient clipped_ = clipped_gradient::straight;
+  scalar lambda_ = 1;  // of set_quantization()
   rope_table<T> rope_;
   std::optional<rope_table<T>> local_rope_;
   projection_type embedding_;

@@ -13,3 +13,4 @@
 #include "tern/nn/graph/rms_norm.hpp"
 #include "tern/nn/graph/rope.hpp"
 #include "tern/nn/graph/scaled_bit_linear.hpp"
+#include "tern/nn/graph/ste.hpp"

@@ -23,7 +23,8 @@ namespace tern::inline TERN_ABI {
 /// weight, `needs_teacher` and a describe().
 template <class T>
 using loss_term_types =
-    std::tuple<cross_entropy_term<T>, logits_term<T>, relation_term<T>, hidden_state_term<T>>;
+    std::tuple<cross_entropy_term<T>, logits_term<T>, relation_term<T>, hidden_state_term<T>,
+               logits_term<T, reverse_logits_term_options>>;
 
 /// Shows the fields of cross_entropy_options; see core/describe.hpp.
 template <class V>
@@ -92,6 +93,13 @@ struct loss_options {
   /// objective.
   bool balance = false;
 
+  /// Losses with these options of terms.
+  template <class... Options>
+  static loss_options with(const Options&... o) {
+    loss_options losses;
+    (static_cast<void>(std::get<std::optional<Options>>(losses.terms) = o), ...);
+    return losses;
+  }
   /// Calls f(options) for each term that the stage has.
   template <class F>
   void for_each(F&& f) const {

@@ -80,10 +80,13 @@ struct stage {
   rate_factors rates;                          ///< factors on the learning rate by parameter_kind
   schedule_kind plan = schedule_kind::cosine;  ///< shape of the learning rate over the steps
   double warmup = 0.05;                        ///< fraction of the steps until the peak
-  double clip = 1.0;                           ///< largest global gradient norm; 0: no clipping
-  std::uint64_t seed = 1;                      ///< draws new weights and the order of the data
-  std::size_t log_every = 20;                  ///< steps between two lines of the log
-  std::size_t save_every = 200;                ///< steps between two saved states
+  /// Fraction of the steps in which quantization is turned on, from 0 to 1 on a line. Ternary
+  /// linears then must not have learned scales.
+  double quantization_warmup = 0;
+  double clip = 1.0;             ///< largest global gradient norm; 0: no clipping
+  std::uint64_t seed = 1;        ///< draws new weights and the order of the data
+  std::size_t log_every = 20;    ///< steps between two lines of the log
+  std::size_t save_every = 200;  ///< steps between two saved states
   /// Most megabytes of a file in which the run keeps what the teacher says about examples that the
   /// stage sees again; 0: no file. The weights do not depend on it.
   std::size_t teacher_cache = 8192;
@@ -156,6 +159,7 @@ constexpr void describe(V& v, stage& s) {
                                      {"cosine", schedule_kind::cosine},
                                      {"two_stage", schedule_kind::two_stage}});
   v.value("warmup", s.warmup);
+  v.value("quantization_warmup", s.quantization_warmup);
   v.value("clip", s.clip);
   v.value("seed", s.seed);
   v.value("log_every", s.log_every);
@@ -177,9 +181,33 @@ inline calibration_options calibration_options_of(const stage_edits& e) {
   return o;
 }
 
+/// The configuration of a model after the edits of a stage.
+inline model_config edited(model_config c, const stage_edits& e) {
+  if (e.sub_ln != norm_placement::none) {
+    c.sub_ln = e.sub_ln;
+    c.sub_ln_eps = e.sub_ln_eps;
+  }
+  if (e.make_ternary || e.calibrate) {
+    c.ternary = true;
+    c.weight_quantizer = e.weight_quantizer;
+  }
+  if (e.learned_scales != scale_granularity::none) {
+    c.learned_scales = e.learned_scales;
+    c.scale_group = e.scale_group;
+  }
+  return c;
+}
+
 /// Whether `from` or `teacher` is a path of a model rather than the name of a stage.
 inline bool is_model_path(std::string_view origin) {
   return origin.find('/') != origin.npos || origin.ends_with(".gguf");
+}
+
+/// How far the model is quantized in step number `step`, counted from 0; see
+/// decoder::set_quantization().
+inline double quantization_of_step(const stage& s, std::size_t step) {
+  const double steps = s.quantization_warmup * static_cast<double>(s.steps);
+  return steps == 0 ? 1 : std::min(1.0, static_cast<double>(step) / steps);
 }
 
 /// Number of the micro-batches into which a step is cut.
@@ -197,6 +225,8 @@ inline trainer_options trainer_options_of(const stage& s) {
     if (!good) throw config_error("stage " + s.name + ": " + what);
   };
   require(s.warmup >= 0 && s.warmup <= 1, "warmup must lie between 0 and 1");
+  require(s.quantization_warmup >= 0 && s.quantization_warmup <= 1,
+          "quantization_warmup must lie between 0 and 1");
   require(s.sequences > 0 && s.length > 0, "sequences and length must be positive");
   require(s.save_every > 0, "save_every must be positive");
   require(s.parts > 0 && (s.parts <= s.accumulate ? s.accumulate % s.parts == 0

@@ -128,6 +128,7 @@ class stage_training {
     });
     if (any_rank(run_.ranks, t.step() > 0)) share_training_state(run_.ranks, t, loss.terms());
     while (!t.done()) {
+      model.set_quantization(quantization_of_step(stage_, t.step()));
       const step_report report = t.advance(loss);
       together(run_.ranks, [&] {
         if (run_.ranks.rank() != 0) return;
@@ -143,6 +144,7 @@ class stage_training {
         throw interrupted("stopped at step " + std::to_string(t.step()) + " of stage " +
                           stage_.name);
     }
+    model.set_quantization(1);
   }
 
   const run_context& run_;
