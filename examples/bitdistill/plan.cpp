@@ -26,6 +26,7 @@
 #include "tern/checkpoint/load_config.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/loss_terms.hpp"
 #include "tern/recipe/micro_batches.hpp"
@@ -91,6 +92,23 @@ parameter_counts count_parameters(const model_config& c, const stage& s) {
   return n;
 }
 
+/// Bytes of the weights of a stage's teacher.
+double teacher_bytes(const stage_models& p) {
+  double bytes = 0;
+  tern::decoder<> shapes(p.teacher, false);
+  shapes.for_each_parameter([&](const auto& each) {
+    const auto [rows, cols] = each.shape;
+    const bool packed = p.settings.teacher_bits == 8 && !p.teacher.ternary &&
+                        each.kind == tern::parameter_kind::matrix;
+    const std::size_t floats = packed ? rows : rows * cols;  // a packed row has one scale
+    bytes += static_cast<double>(floats * sizeof(float));
+    if (packed)
+      bytes +=
+          static_cast<double>(tern::packed_view<tern::eight_bit>{nullptr, rows, cols}.size_bytes());
+  });
+  return bytes;
+}
+
 /// The loss terms with layers that every model has.
 tern::loss_options any_layers(tern::loss_options losses) {
   const auto change = [](auto& o) {
@@ -125,6 +143,7 @@ step_cost measure_step(const stage_models& p, const step_size& size, tern::execu
   if (p.teacher.num_hidden_layers > 0) {
     teacher.emplace(resized(p.teacher, size));
     teacher->initialize(2);
+    if (p.settings.teacher_bits == 8) tern::pack_eight_bit(*teacher, ex);
   }
   const auto examples = random_examples(p, size);
   std::vector<std::int32_t> stream;
@@ -222,7 +241,7 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   if (p.student.ternary)  // all from before a step that is logged, and those of a linear after it
     line("codes for the log", static_cast<double>(n.linear + n.largest));
   if (p.teacher.num_hidden_layers > 0) {
-    line("teacher's weights", floats(count_parameters(p.teacher, s).all));
+    line("teacher's weights", teacher_bytes(p));
     line("teacher's activations", cost.teacher);
   }
   fmt::print("  {:<24}{}{}\n", "memory", gigabytes(total), ranks > 1 ? " on each rank" : "");

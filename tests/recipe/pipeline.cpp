@@ -157,6 +157,24 @@ TEST_CASE("quantization is turned on step by step, and then stays") {
   CHECK(weights(0, "at-once") != weights(1, "slowly"));
 }
 
+TEST_CASE("a teacher of 8 bits teaches nearly the same") {
+  const tern_test::scratch_dir scratch;
+  auto r = two_stages();
+  r.stages.push_back(tiny_stage("student", "base", stage_data::task));
+  r.stages[2].teacher = "tuned";
+  r.stages[2].losses = loss_options::with(logits_term_options{});
+  const auto weights = [&](std::size_t bits) {
+    r.stages[2].teacher_bits = bits;
+    const auto path = scratch.path() / std::to_string(bits);
+    run(r, path);
+    auto model = load_model<>(path / "stages/student");
+    return matrix<float>(model.layers()[0].up.weight.value);
+  };
+  const matrix<float> exact = weights(32), rounded = weights(8);
+  CHECK(exact != rounded);
+  CHECK((exact - rounded).norm() < 0.01f * exact.norm());
+}
+
 TEST_CASE("what a teacher said is kept while a stage runs, and changes no bit") {
   const tern_test::scratch_dir scratch;
   auto r = two_stages();

@@ -16,6 +16,7 @@
 
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_model.hpp"
+#include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
 #include "tern/recipe/calibration_run.hpp"
 #include "tern/recipe/calibration_tokens.hpp"
@@ -169,6 +170,7 @@ class pipeline {
         teacher.emplace(load_model<Model>(weights_of(s.teacher)));
     });
     if (!of_user) share_model(run_.ranks, teacher);
+    if (s.teacher_bits == 8) pack_eight_bit(*teacher, run_.ex);
     return teacher;
   }
 

@@ -57,7 +57,10 @@ struct stage {
   std::string like;          ///< template that the stage was made from; --set can name it
   std::string from = "new";  ///< "new", the name of an earlier stage, or a path of a model
   std::string teacher;       ///< name of an earlier stage or path of a model; empty: none
-  stage_edits edits;         ///< changes of the weights before the first step
+  /// Bits of the weights in the teacher's layers. 32: those of the model. 8: each row is rounded to
+  /// 8 bits, and so are the inputs of linears, so that the teacher is faster and smaller.
+  std::size_t teacher_bits = 32;
+  stage_edits edits;                   ///< changes of the weights before the first step
   stage_data data = stage_data::task;  ///< what the stage learns from
   std::size_t examples = 0;            ///< largest number of the task's examples; 0: all
   std::size_t min_tokens = 0;  ///< fewest tokens of an example that is used, answer included
@@ -133,6 +136,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("like", s.like);
   v.value("from", s.from);
   v.value("teacher", s.teacher);
+  v.value("teacher_bits", s.teacher_bits);
   v.object("edits", s.edits);
   v.choice("data", s.data,
            enum_names<stage_data>{{"corpus", stage_data::corpus}, {"task", stage_data::task}});
@@ -227,6 +231,7 @@ inline trainer_options trainer_options_of(const stage& s) {
   require(s.warmup >= 0 && s.warmup <= 1, "warmup must lie between 0 and 1");
   require(s.quantization_warmup >= 0 && s.quantization_warmup <= 1,
           "quantization_warmup must lie between 0 and 1");
+  require(s.teacher_bits == 8 || s.teacher_bits == 32, "teacher_bits must be 8 or 32");
   require(s.sequences > 0 && s.length > 0, "sequences and length must be positive");
   require(s.save_every > 0, "save_every must be positive");
   require(s.parts > 0 && (s.parts <= s.accumulate ? s.accumulate % s.parts == 0
