@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "system.hpp"
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_packed_model.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/model/pack_model.hpp"
@@ -101,11 +101,6 @@ class machine_limits {
   std::vector<std::uint8_t> memory_;
 };
 
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
 /// A model with random weights. They are made one matrix at a time, so that a large model never
 /// exists in full precision.
 tern::decoder<> random_model(const options& o, const std::string& format, tern::executor_ref ex) {
@@ -164,9 +159,9 @@ template <class F, class Limit>
 best_turn best_of_turns(F&& f, Limit&& limit) {
   best_turn best{std::numeric_limits<double>::infinity(), 0};
   for (int i = 0; i < 3; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const tern::stopwatch watch;
     f();
-    const double seconds = milliseconds_since(start) / 1e3;
+    const double seconds = watch.seconds();
     best = {std::min(best.seconds, seconds), std::max(best.limit, limit(seconds))};
   }
   return best;
@@ -242,9 +237,9 @@ std::uintmax_t bytes_of(const fs::path& model) {
 
 result measure(const options& o, const fs::path& model_path, std::string format,
                std::size_t threads) {
-  const auto start = std::chrono::steady_clock::now();
+  const tern::stopwatch watch;
   auto model = tern::load_model<>(model_path);
-  result r{std::move(format), threads, 0, 0, 0, 0, milliseconds_since(start), {}, {}, {}};
+  result r{std::move(format), threads, 0, 0, 0, 0, watch.seconds() * 1e3, {}, {}, {}};
   r.file_megabytes = static_cast<double>(bytes_of(model_path)) / 1e6;
   const std::size_t most = model.config().max_position_embeddings;
   for (const auto& [option, tokens] :

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -16,6 +15,7 @@
 #include "machine.hpp"
 #include "standard_output.hpp"
 #include "tern/checkpoint/load_model.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/generate.hpp"
 #include "tern/io/text_file.hpp"
@@ -111,15 +111,14 @@ void generate(const options& o) {
                    .storage = kv_storage_of(o),
                    .alone = true},
                   pool);
-  const auto start = std::chrono::steady_clock::now();
+  const tern::stopwatch watch;
   const auto result =
       tern::generate(s, tokenizer, prompt, options_of(o, text, model.config().vocab_size),
                      [](std::string_view part) {
                        put(part);
                        require_output();  // nobody could read what follows
                      });
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = watch.seconds();
   put("\n");
   require_output();
   print_notes(o, prompt, context, result, tokenizer);

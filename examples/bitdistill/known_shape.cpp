@@ -3,13 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
 #include "machine.hpp"
 #include "tern/core/random.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/pack/shared_weights.hpp"
@@ -87,9 +87,9 @@ tern::decoder<> part_in_f32(tern::executor_ref ex) {
 double seconds_a_token(tern::session<>& s) {
   constexpr std::int32_t tokens = 16;
   s.truncate(0, 0);
-  const auto start = std::chrono::steady_clock::now();
+  const tern::stopwatch watch;
   for (std::int32_t t = 0; t < tokens; ++t) s.append({&t, 1});
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / tokens;
+  return watch.seconds() / tokens;
 }
 
 }  // namespace

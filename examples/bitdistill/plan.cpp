@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -25,6 +24,7 @@
 #include "settings.hpp"
 #include "tern/checkpoint/load_config.hpp"
 #include "tern/checkpoint/load_tokenizer.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/model/pack_model.hpp"
 #include "tern/model/surgery.hpp"
@@ -166,10 +166,9 @@ step_cost measure_step(const stage_models& p, const step_size& size, tern::execu
   cost.seconds = update;
   for (int i = 0; i < 3; ++i) {
     cost.seconds = std::min(cost.seconds, training.advance(loss).seconds);
-    const auto start = std::chrono::steady_clock::now();
+    const tern::stopwatch watch;
     training.optimizer().step(student, 0, 1, 1, ex, p.settings.rates);
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-    update = std::min(update, taken.count());
+    update = std::min(update, watch.seconds());
   }
   cost.seconds = std::max(cost.seconds - update, 0.0);
   cost.update = update / static_cast<double>(std::max<std::size_t>(

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -22,6 +21,7 @@
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_model.hpp"
 #include "tern/checkpoint/save_model_text.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/infer/compare_models.hpp"
 #include "tern/infer/sample_windows.hpp"
@@ -39,12 +39,7 @@ namespace bitdistill {
 namespace {
 
 namespace fs = std::filesystem;
-using clock = std::chrono::steady_clock;
 using nlohmann::json;
-
-double seconds_since(clock::time_point start) {
-  return std::chrono::duration<double>(clock::now() - start).count();
-}
 
 /// Text for the calibration, and text that it does not see.
 struct calibration_text {
@@ -143,7 +138,7 @@ std::string layer_text(const tern::layer_calibration& r) {
 json calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stage& s,
                const fs::path& folder, const std::string& identity, tern::executor_ref ex) {
   progress_bar bar(stderr);
-  auto last = clock::now();
+  tern::stopwatch since_last;
   json reports = json::array();
   fmt::print("layer  nearest  calibrated  hidden states\n");
   bar.show("calibration", 0, model.layers().size());
@@ -154,8 +149,8 @@ json calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stag
         bar.clear();
         fmt::print("{}\n", layer_text(report));
         std::fflush(stdout);
-        const double each = seconds_since(last);
-        last = clock::now();
+        const double each = since_last.seconds();
+        since_last = {};
         bar.show("calibration", report.layer + 1, layers, [&] {
           return " eta " + duration(each * static_cast<double>(layers - report.layer - 1));
         });
@@ -228,7 +223,7 @@ void quantize(const options& o) {
   const fs::path out = o.out;
   if (fs::exists(out / "config.json"))
     throw tern::config_error("'" + o.out + "' holds a model already: choose another --out");
-  const auto start = clock::now();
+  const tern::stopwatch watch;
   tern::thread_pool pool(o.threads);
   auto model = tern::load_model<>(s.model);
   const auto texts = load_texts(s.recipe);
@@ -253,8 +248,8 @@ void quantize(const options& o) {
   tern::save_model(model, out, tern::storage::master);
   tern::save_model_text(beside, out);
   fs::remove_all(partial);
-  report["seconds"] = seconds_since(start);
-  fmt::print("calibrated in {}\n", duration(seconds_since(start)));
+  report["seconds"] = watch.seconds();
+  fmt::print("calibrated in {}\n", duration(watch.seconds()));
 
   const std::size_t masters = bytes_of_masters(model), packed = exported_bytes(model, pool);
   auto source = tern::load_model<>(s.model);

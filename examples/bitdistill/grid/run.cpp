@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <map>
 
 #include "console.hpp"
@@ -18,6 +17,7 @@
 #include "stopped.hpp"
 #include "table.hpp"
 #include "tern/core/atomic_file.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/json/write_json.hpp"
 #include "tern/recipe/pipeline.hpp"
@@ -37,8 +37,7 @@ struct stage_count {
 /// the point's metrics.jsonl, which `watch` follows.
 class point_console : public tern::run_observer {
  public:
-  point_console(const planned_point& point, stage_count& count)
-      : point_(point), count_(count), start_(std::chrono::steady_clock::now()) {}
+  point_console(const planned_point& point, stage_count& count) : point_(point), count_(count) {}
 
   void on_change(const tern::stage& s, const std::string& difference) override {
     line(s, "'" + difference + "' has changed since the stage was trained, so it is trained anew");
@@ -53,9 +52,8 @@ class point_console : public tern::run_observer {
   }
   void on_end(const tern::stage& s) override {
     add_text(point_.input->text, point_.directory->stage(s.name));
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start_;
-    line(s, fmt::format("done in {} ({} of {} stages)", duration(spent.count()), ++count_.trained,
-                        count_.all));
+    line(s, fmt::format("done in {} ({} of {} stages)", duration(watch_.seconds()),
+                        ++count_.trained, count_.all));
   }
   void on_skip(const tern::stage& s) override {
     add_text(point_.input->text, point_.directory->stage(s.name));
@@ -72,7 +70,7 @@ class point_console : public tern::run_observer {
 
   const planned_point& point_;
   stage_count& count_;
-  std::chrono::steady_clock::time_point start_;
+  tern::stopwatch watch_;
 };
 
 /// Refuses an --out directory that does not hold this kind of grid.

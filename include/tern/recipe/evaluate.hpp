@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/infer/generate_batch.hpp"
 #include "tern/infer/session.hpp"
 #include "tern/metric/text_metric.hpp"
@@ -36,10 +36,6 @@ struct evaluation {
 using evaluation_progress = std::function<void(std::size_t, std::size_t)>;
 
 namespace detail {
-
-inline double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 inline std::size_t prompt_token_count(std::span<const token_example> examples) {
   std::size_t count = 0;
@@ -99,7 +95,7 @@ evaluation evaluate(Model& model, const task_data& data, const task_examples& pa
   const evaluation_progress report = progress ? progress : [](std::size_t, std::size_t) {};
   evaluation result;
   std::size_t tokens = detail::prompt_token_count(part.examples);
-  const auto start = std::chrono::steady_clock::now();
+  const stopwatch watch;
   if (data.task.classifies()) {
     const auto classes = classify(
         model, part.examples, data.label_words,
@@ -109,7 +105,7 @@ evaluation evaluate(Model& model, const task_data& data, const task_examples& pa
   } else {
     tokens += detail::write_answers(model, data, tokenizer, part.examples, result, report, ex);
   }
-  result.tokens_per_second = static_cast<double>(tokens) / detail::seconds_since(start);
+  result.tokens_per_second = static_cast<double>(tokens) / watch.seconds();
   for (const std::string& name : data.task.metrics)
     result.metrics.emplace_back(name, score_texts(name, {result.predictions, part.references}));
   return result;

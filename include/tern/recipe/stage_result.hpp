@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -12,6 +11,7 @@
 #include "tern/checkpoint/load_model.hpp"
 #include "tern/checkpoint/save_deployed.hpp"
 #include "tern/core/os_error.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/recipe/evaluate.hpp"
 #include "tern/recipe/fingerprint.hpp"
 #include "tern/recipe/result_row.hpp"
@@ -71,11 +71,11 @@ result_row measured_row(const run_context& run, const stage& s, const std::strin
         },
         run.ex);
   };
-  const auto start = std::chrono::steady_clock::now();
+  const stopwatch watch;
   evaluation best = evaluated();
   // A small model classifies all examples in a moment, in which another program may have the
   // processor. The speed is that of the fastest of eight passes, as far as two seconds allow.
-  for (int i = 1; i < 8 && run.data.task.classifies() && detail::seconds_since(start) < 2; ++i)
+  for (int i = 1; i < 8 && run.data.task.classifies() && watch.seconds() < 2; ++i)
     best.tokens_per_second = std::max(best.tokens_per_second, evaluated().tokens_per_second);
   result_row row{s.row, s.marks, best.metrics,
                  static_cast<double>(detail::file_bytes(folder / "model.safetensors")) / 1e6,

@@ -4,7 +4,6 @@
 // interrupted.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "tern/core/is_finite.hpp"
+#include "tern/core/stopwatch.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/linalg/precision.hpp"
@@ -136,7 +136,7 @@ class trainer {
   /// have done without the refused one.
   template <class Record>
   step_report advance(Record&& record) {
-    const auto start = clock::now();
+    const stopwatch watch;
     const std::size_t sent_before = ranks_.sent();
     step_report report{step() + 1, options_.plan.steps, {}, 0, 0, 0, 0, false, {}, 0};
     const double share = 1.0 / static_cast<double>(options_.accumulate);
@@ -163,19 +163,13 @@ class trainer {
     report.learning_rate = options_.learning_rate * options_.plan.rate(step());
     report.logged = report.step == 1 || report.step % options_.log_every == 0 ||
                     report.step == options_.plan.steps;
-    report.seconds = seconds_since(start);
+    report.seconds = watch.seconds();
     apply(report, share * clip_factor(report.gradient_norm));
     report.sent = ranks_.sent() - sent_before;
     return report;
   }
 
  private:
-  using clock = std::chrono::steady_clock;
-
-  static double seconds_since(clock::time_point start) {
-    return std::chrono::duration<double>(clock::now() - start).count();
-  }
-
   static void require_finite(double x, const char* what, std::size_t step) {
     if (!is_finite(x))
       throw numeric_error(std::string(what) + " is not finite at step " + std::to_string(step) +
@@ -239,10 +233,10 @@ class trainer {
   void apply(step_report& report, double gradient_scale) {
     const double decay = options_.plan.decay(step());
     const auto update = [&] {
-      const auto start = clock::now();
+      const stopwatch watch;
       optimizer_->step(model_, report.learning_rate, decay, gradient_scale, tape_.executor(),
                        options_.rates);
-      report.seconds += seconds_since(start);
+      report.seconds += watch.seconds();
     };
     if (report.logged && model_.config().ternary)
       report.health = measure_health(model_, initial_scale_, update);
