@@ -5,7 +5,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -32,6 +31,9 @@
 #include "tern/recipe/micro_batches.hpp"
 #include "tern/recipe/stage_loss.hpp"
 #include "tern/recipe/task_texts.hpp"
+#include "tern/train/gradient_sum.hpp"
+#include "tern/train/row_shard.hpp"
+#include "tern/train/step_deal.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace bitdistill {
@@ -68,15 +70,18 @@ model_config resized(model_config c, const step_size& size) {
 }
 
 /// Elements of all parameters, of those that get gradients, of the weights of linears and of the
-/// largest of these; bytes of the moments.
+/// largest of these; bytes of the moments of the rank that has most of them, and elements that it
+/// updates.
 struct parameter_counts {
-  std::size_t all = 0, trained = 0, linear = 0, largest = 0, moments = 0;
+  std::size_t all = 0, trained = 0, linear = 0, largest = 0, moments = 0, updated = 0;
 };
 
-/// Counts what a stage trains, if it trains a model of this architecture.
-parameter_counts count_parameters(const model_config& c, const stage& s) {
+/// Counts what a stage trains on so many ranks, if it trains a model of this architecture.
+parameter_counts count_parameters(const model_config& c, const stage& s, std::size_t ranks) {
   parameter_counts n;
   const auto rule = tern::make_optimizer<tern::matrix<float>>(s.optimizer);
+  std::vector<tern::parameter_kind> kinds;
+  std::vector<tern::extents> trained_shapes;
   tern::decoder<> shapes(c, false);
   shapes.for_each_parameter([&](const auto& p) {
     const std::size_t size = p.shape.rows * p.shape.cols;
@@ -85,10 +90,19 @@ parameter_counts count_parameters(const model_config& c, const stage& s) {
       n.linear += size;
       n.largest = std::max(n.largest, size);
     }
-    if (s.rates.of(p.kind) == 0) return;
-    n.trained += size;
-    n.moments += rule->moment_bytes(p);
+    const bool trained = s.rates.of(p.kind) != 0;
+    if (trained) n.trained += size;
+    kinds.push_back(p.kind);
+    trained_shapes.push_back(trained ? p.shape : tern::extents{0, 0});
   });
+  const tern::row_shard shard(trained_shapes, ranks);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < kinds.size(); ++i)
+      bytes += rule->moment_bytes(kinds[i], {shard.rows(i, r).count, trained_shapes[i].cols});
+    n.moments = std::max(n.moments, bytes);
+    n.updated = std::max(n.updated, shard.elements(r).count);
+  }
   return n;
 }
 
@@ -172,7 +186,7 @@ step_cost measure_step(const stage_models& p, const step_size& size, tern::execu
   }
   cost.seconds = std::max(cost.seconds - update, 0.0);
   cost.update = update / static_cast<double>(std::max<std::size_t>(
-                             count_parameters(student.config(), p.settings).trained, 1));
+                             count_parameters(student.config(), p.settings, 1).trained, 1));
   cost.activations = static_cast<double>(training.graph().memory().peak());
   if (loss.teacher() != nullptr) cost.teacher = static_cast<double>(loss.teacher()->peak_bytes());
   return cost;
@@ -210,11 +224,6 @@ step_cost cost_of(const stage_models& p, tern::executor_ref ex) {
 
 std::string gigabytes(double bytes) { return fmt::format("{:>10.3f} GB", bytes / 1e9); }
 
-/// The sums that a rank keeps beside the gradients while it computes so many parts.
-std::size_t kept_sums(std::size_t computed, std::size_t ranks) {
-  return static_cast<std::size_t>(std::bit_width(computed)) - 1 + (ranks > 1 ? 1 : 0);
-}
-
 void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex) {
   const stage& s = p.settings;
   const std::size_t micro = micro_batches_of_step(s), sequences = sequences_of_micro_batch(s);
@@ -222,9 +231,12 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
              p.student.ternary ? "ternary" : "full precision",
              s.teacher.empty() ? "" : ", teacher " + s.teacher, s.steps, micro, sequences,
              s.data == tern::stage_data::task ? "at most " : "", p.length);
-  const parameter_counts n = count_parameters(p.student, s);
+  const parameter_counts n = count_parameters(p.student, s, ranks);
   const std::size_t most_parts = (s.parts + ranks - 1) / ranks;  // of a rank
   const step_cost cost = cost_of(p, ex);
+  std::size_t sums = 0;
+  for (std::size_t r = 0; r < ranks; ++r)
+    sums = std::max(sums, tern::sums_kept({micro, s.parts, ranks, r}));
   double total = 0;
   const auto line = [&](const char* name, double bytes) {
     if (bytes == 0) return;
@@ -235,7 +247,7 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   line("masters", floats(n.all));
   line("gradients", floats(n.trained));
   line("moments", static_cast<double>(n.moments));
-  line("sums of parts", floats(n.trained * kept_sums(most_parts, ranks)));
+  line("sums of parts", floats(n.trained * sums));
   line("activations", cost.activations);
   if (p.student.ternary)  // all from before a step that is logged, and those of a linear after it
     line("codes for the log", static_cast<double>(n.linear + n.largest));
@@ -256,7 +268,7 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   const double again = s.losses.balance && micro > 1 ? 4.0 / 3 : 1.0;
   const double seconds = cost.seconds * again * static_cast<double>(micro) *
                              static_cast<double>(most_parts) / static_cast<double>(s.parts) +
-                         cost.update * static_cast<double>(n.trained);
+                         cost.update * static_cast<double>(n.updated);
   const double tokens = static_cast<double>(micro * sequences * p.length);
   fmt::print("  {:<24}{:>10} ms a step, {} tok/s, {} in all\n", "time", five(1e3 * seconds),
              multiple(tokens / seconds), duration(seconds * static_cast<double>(s.steps)));

@@ -97,13 +97,14 @@ TEST_CASE("any number of ranks writes the files of one process") {
     INFO(name << ran.err);
     REQUIRE(ran.code == 0);
     CHECK(differences(timeless(scratch.path() / name), expected) == words{});
-    // Rank 0 sends its part of all gradients to each other rank, and its range of the sum; and a
-    // little about losses.
+    // Rank 0 sends its gradients of all rows that others own to these, and the new values of its
+    // own rows to each of the others; and a little about losses and norms. Few rows of this model
+    // can be dealt, so a rank owns up to half of them.
     const auto line = tern::parse_json(
         lines_of(bytes_of(scratch.path() / name / "metrics.jsonl")).front(), "metrics.jsonl");
-    const std::size_t gradients = 2 * (ranks - 1) * gradient_bytes(scratch.path() / name) / ranks;
-    CHECK(line.at("sent") >= gradients);
-    CHECK(line.at("sent") < gradients + 8192);
+    const std::size_t gradients = gradient_bytes(scratch.path() / name);
+    CHECK(line.at("sent") > gradients);
+    CHECK(line.at("sent") < gradients * ranks / 2 + 8192);
   }
 }
 
@@ -207,6 +208,29 @@ TEST_CASE("a full disk on rank 0 ends the run with one message") {
   CHECK(times_in(ran.err, "bitdistill: error: rank 0 on ") == 1);
   CHECK(times_in(ran.err, "bitdistill: error: ") == 1);
   CHECK(times_in(ran.err, "No space left on device") == 1);
+}
+
+TEST_CASE("a disk that is full in the middle of a state leaves no rank waiting") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const std::string corpus = (scratch.path() / "corpus.txt").string();
+  write_text(corpus, small_corpus());
+  const fs::path whole = scratch.path() / "whole", run = scratch.path() / "broken";
+  const words calls = disk_calls(scratch, whole, long_stage(whole, corpus));
+  const auto saved = find_call(calls, "rename stages/base.state");
+  const auto again = find_call(calls, "rename stages/base.state", saved);
+  const words arguments = long_stage(run, corpus);
+  const auto ran = run_two(faulty("full:" + std::to_string(again - 10), run, arguments),
+                           words{BITDISTILL_PROGRAM} + arguments);
+  INFO(ran.err);
+  CHECK(ran.code == 2);
+  CHECK(times_in(ran.err, "bitdistill: error: ") == 1);
+  CHECK(times_in(ran.err, "base.state': No space left on device") == 1);
+  const auto resumed = run_ranks(3, arguments + words{"--resume"});
+  INFO(resumed.err);
+  REQUIRE(resumed.code == 0);
+  CHECK(resumed.out.find("continued at step 20") != std::string::npos);
+  CHECK(differences(timeless(run), timeless(whole)) == words{});
 }
 
 TEST_CASE("a rank that differs from rank 0 ends the run before its first step") {

@@ -9,6 +9,7 @@
 
 #include "tern/recipe/loss_terms.hpp"
 #include "tern/recipe/stage_loss.hpp"
+#include "tern/train/gradient_sum.hpp"
 #include "tern/train/trainer.hpp"
 #include "tests/rank_threads.hpp"
 #include "tests/small_decoder.hpp"
@@ -124,6 +125,19 @@ TEST_CASE("a tree over the parts is cut into whole subtrees") {
   std::vector<std::vector<std::size_t>> found;
   for (const auto& tree : trees) found.push_back({tree.first, tree.size});
   CHECK(found == std::vector<std::vector<std::size_t>>{{3, 1}, {4, 4}, {8, 1}});
+}
+
+TEST_CASE("sums are kept until their sibling in the tree is there") {
+  const auto [parts, ranks, rank, kept] =
+      GENERATE(table<std::size_t, std::size_t, std::size_t, std::size_t>({{1, 1, 0, 0},
+                                                                          {2, 1, 0, 1},
+                                                                          {4, 1, 0, 2},
+                                                                          {8, 1, 0, 3},
+                                                                          {8, 2, 1, 2},
+                                                                          {8, 8, 3, 0},
+                                                                          {9, 3, 1, 2},
+                                                                          {2, 4, 3, 0}}));
+  CHECK(sums_kept({parts, parts, ranks, rank}) == kept);
 }
 
 TEST_CASE("parts that do not divide the micro-batches are refused") {

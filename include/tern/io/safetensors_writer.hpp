@@ -42,6 +42,12 @@ class safetensors_writer {
     require_size(bytes.size(), needed.value_or(SIZE_MAX), "tensor '" + name + "' in bytes");
     add_entry(std::move(name), type, std::move(shape), [bytes](const sink& out) { out(bytes); });
   }
+  /// Adds a tensor whose bytes `produce(sink)` passes in pieces to sink(std::span<const std::byte>)
+  /// when the file is written.
+  template <class F>
+  void add_parts(std::string name, dtype type, std::vector<std::size_t> shape, F produce) {
+    add_entry(std::move(name), type, std::move(shape), std::move(produce));
+  }
   /// Adds a tensor of bytes, which `produce(sink)` passes in pieces to
   /// sink(std::span<const std::byte>). They begin at a multiple of `alignment`, at most 64, if the
   /// size of each such tensor is a multiple of it, too.

@@ -26,8 +26,8 @@
 #include "tern/recipe/batch_inputs.hpp"
 #include "tern/recipe/layer_agreement.hpp"
 #include "tern/recipe/loss_terms.hpp"
+#include "tern/train/flat_view.hpp"
 #include "tern/train/gradient_norm.hpp"
-#include "tern/train/gradient_sum.hpp"
 #include "tern/train/optimizer.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -70,17 +70,12 @@ void share_model(reducer& ranks, std::optional<Model>& model) {
   model->for_each_parameter([&](auto& p) { share_matrix(ranks, p.view()); });
 }
 
-/// Every rank gets the state of rank 0: weights, moments, the step and the running means.
+/// Every rank gets the state of rank 0 but for moments, which each rank has for its own rows:
+/// weights, the step and the running means.
 template <class Model>
 void share_training_state(reducer& ranks, trainer<Model>& t,
                           objective<typename Model::scalar>& loss) {
-  std::size_t index = 0;
-  t.model().for_each_parameter([&](auto& p) {
-    share_matrix(ranks, p.view());
-    for (auto& moment : t.optimizer().moments()[index])
-      moment.for_each_matrix([&](const char*, auto m) { share_matrix(ranks, m); });
-    ++index;
-  });
+  t.model().for_each_parameter([&](auto& p) { share_matrix(ranks, p.view()); });
   std::vector<double> numbers{static_cast<double>(t.step()), t.initial_scale()};
   numbers.insert(numbers.end(), loss.means().begin(), loss.means().end());
   ranks.broadcast(std::as_writable_bytes(std::span(numbers)));

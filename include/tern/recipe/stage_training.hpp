@@ -17,6 +17,7 @@
 #include "tern/io/record_cache.hpp"
 #include "tern/recipe/choose_layers.hpp"
 #include "tern/recipe/fingerprint.hpp"
+#include "tern/recipe/moment_exchange.hpp"
 #include "tern/recipe/run_context.hpp"
 #include "tern/recipe/share_model.hpp"
 #include "tern/recipe/stage_examples.hpp"
@@ -117,7 +118,7 @@ class stage_training {
     const state_identity identity{stage_.name, fingerprint_};
     trainer<Model> t(model, trainer_options_of(stage_),
                      make_optimizer<typename Model::owner>(stage_.optimizer), run_.ex, run_.ranks);
-    run_.lead([&] {
+    lead_with_moments(t, [&] {
       const auto file = run_.directory->state(stage_.name);
       if (path_exists(file) && is_state_of(file, identity))
         load_training_state(t, loss.terms(), stage_.name, file);
@@ -137,7 +138,7 @@ class stage_training {
       });
       const bool stop = any_rank(run_.ranks, run_.observer.stop_requested());
       if (stop || (t.step() % stage_.save_every == 0 && !t.done()))
-        run_.lead([&] {
+        lead_with_moments(t, [&] {
           save_training_state(t, loss.terms(), identity, run_.directory->state(stage_.name));
         });
       if (stop)
@@ -145,6 +146,21 @@ class stage_training {
                           stage_.name);
     }
     model.set_quantization(1);
+  }
+
+  /// Calls f(), which may save or load a state, on rank 0 while the others give or take moments.
+  template <class F>
+  void lead_with_moments(trainer<Model>& t, F&& f) const {
+    if (run_.ranks.rank() != 0) serve_moments(t);
+    run_.lead([&] {
+      try {
+        f();
+      } catch (...) {
+        end_moments(t);
+        throw;
+      }
+      end_moments(t);
+    });
   }
 
   const run_context& run_;

@@ -6,11 +6,13 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "tern/io/safetensors.hpp"
 #include "tern/io/safetensors_writer.hpp"
+#include "tern/recipe/moment_exchange.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -41,6 +43,7 @@ inline void require_state_of(const safetensors_file& file, const std::string& st
 }  // namespace detail
 
 /// Writes the state. The file appears whole or not at all, and carries a checksum. Throws io_error.
+/// With several ranks, rank 0 calls it while the others are in serve_moments().
 template <class Model>
 void save_training_state(trainer<Model>& t, const objective<typename Model::scalar>& loss,
                          const state_identity& identity, const std::filesystem::path& path) {
@@ -52,12 +55,18 @@ void save_training_state(trainer<Model>& t, const objective<typename Model::scal
   const auto kinds = t.optimizer().moment_kinds();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
-    auto& moments = t.optimizer().moments()[index++];
+    const std::size_t i = index++;
     file.add_matrix<T>("weight." + p.name, p.value);
-    for (std::size_t i = 0; i < moments.size(); ++i)
-      moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
-        file.add_matrix<U>(kinds[i].name + suffix + "." + p.name, m);
-      });
+    detail::for_each_moment_matrix(
+        t.optimizer().moments()[i], i,
+        [&]<class U>(const moment_place& place, const std::string& suffix, matrix_view<U> own) {
+          file.add_parts(
+              kinds[place.moment].name + suffix + "." + p.name, dtype_of<U>(),
+              {t.optimizer().shard().shape(i).rows, own.cols}, [&t, place, own](const auto& sink) {
+                gather_moment(t, place, own,
+                              [&](std::span<const U> rows) { sink(std::as_bytes(rows)); });
+              });
+        });
   });
   const std::array<double, 2> numbers{static_cast<double>(t.step()), t.initial_scale()};
   file.add_row<double>("trainer", numbers);
@@ -77,8 +86,10 @@ inline bool is_state_of(const std::filesystem::path& path, const state_identity&
                      ", and the stage begins with its first step");
 }
 
-/// Restores what save_training_state wrote for the same stage. Throws io_error, or format_error
-/// where the file is damaged, of another kind, of another stage or of other shapes.
+/// Restores what save_training_state wrote for the same stage, with any number of ranks. Throws
+/// io_error, or format_error where the file is damaged, of another kind, of another stage or of
+/// other shapes. With several ranks, rank 0 calls it while the others are in serve_moments(), which
+/// gives them their moments; share_training_state() brings them the rest.
 template <class Model>
 void load_training_state(trainer<Model>& t, objective<typename Model::scalar>& loss,
                          const std::string& stage, const std::filesystem::path& path) {
@@ -88,12 +99,18 @@ void load_training_state(trainer<Model>& t, objective<typename Model::scalar>& l
   const auto kinds = t.optimizer().moment_kinds();
   std::size_t index = 0;
   t.model().for_each_parameter([&](auto& p) {
-    auto& moments = t.optimizer().moments()[index++];
+    const std::size_t i = index++;
     read_matrix<T>(file.at("weight." + p.name), matrix_view<T>(p.value));
-    for (std::size_t i = 0; i < moments.size(); ++i)
-      moments[i].for_each_matrix([&]<class U>(const std::string& suffix, matrix_view<U> m) {
-        read_matrix<U>(file.at(kinds[i].name + suffix + "." + p.name), m);
-      });
+    detail::for_each_moment_matrix(
+        t.optimizer().moments()[i], i,
+        [&]<class U>(const moment_place& place, const std::string& suffix, matrix_view<U> own) {
+          const auto& tensor = file.at(kinds[place.moment].name + suffix + "." + p.name);
+          require_stored_shape(tensor, {t.optimizer().shard().shape(i).rows, own.cols});
+          tensor.template require_readable_as<U>();
+          scatter_moment(t, place, own, [&](std::size_t first, std::span<U> elements) {
+            tensor.decode(first, elements);
+          });
+        });
   });
   std::array<double, 2> numbers{};
   read_row<double>(file.at("trainer"), numbers);

@@ -61,23 +61,20 @@ class adamw final : public optimizer<Owner> {
  private:
   static constexpr std::array kinds{moment_kind{"m", true}, moment_kind{"v", false}};
 
-  void update(parameter<Owner>& p, std::span<moment<Owner>> moments, const update_options& u,
+  void update(const parameter_rows<Owner>& rows, const update_options& u,
               executor_ref ex) override {
     using batch = simd::batch<T>;
-    const matrix_view<T> w = p.value, g = p.grad;
+    const matrix_view<T> w = rows.value, g = rows.grad;
     const double decay = options_.weight_decay * u.decay;
     const auto n = static_cast<double>(u.step);
     const batch scale(static_cast<T>(u.gradient_scale));
-    const batch b1(static_cast<T>(options_.beta1)), c1(static_cast<T>(1 - options_.beta1));
+    const auto mean_of = next_mean(u);
     const batch b2(static_cast<T>(options_.beta2)), c2(static_cast<T>(1 - options_.beta2));
     const batch lr(static_cast<T>(u.rate / (1 - std::pow(options_.beta1, n))));
     const batch inv_v(static_cast<T>(1 / (1 - std::pow(options_.beta2, n))));
     const batch eps(static_cast<T>(options_.eps)), keep(static_cast<T>(1 - u.rate * decay));
-    const auto mean_of = [&](const batch& m0, const batch& d) {
-      return b1 * m0 + c1 * (scale * d);
-    };
     const auto update_with = [&](auto&& weight_of) {
-      for_each_part<2>(moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
+      for_each_part<2>(rows.moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
         const row_view<T> mr = parts[0], vr = parts[1], wr = part_of(w.row(r), first, mr.size),
                           gr = part_of(g.row(r), first, mr.size);
         simd::transform(
@@ -93,29 +90,38 @@ class adamw final : public optimizer<Owner> {
     if (!options_.cautious)
       return update_with([](const batch& kept, const batch& step, const batch& /*mean*/,
                             const batch& /*gradient*/) { return kept - step; });
-    const double share = share_of_agreement(moments, g, mean_of, ex);
-    const batch enlarged(static_cast<T>(1 / std::max(share, 1e-3)));
+    const batch enlarged(static_cast<T>(1 / std::max(u.counted, 1e-3)));
     update_with([&](const batch& kept, const batch& step, const batch& m1, const batch& d) {
       return kept - simd::select(m1 * d > batch(T(0)), enlarged, batch(T(0))) * step;
     });
   }
 
-  /// The fraction of elements whose next momentum, mean_of(momentum, gradient), has the sign of the
+  /// Cautious updates depend on the share of elements whose next momentum has the sign of the
   /// gradient.
-  template <class F>
-  static double share_of_agreement(std::span<moment<Owner>> moments, matrix_view<const T> g,
-                                   F&& mean_of, executor_ref ex) {
+  [[nodiscard]] bool counts() const override { return options_.cautious; }
+  [[nodiscard]] double count(const parameter_rows<Owner>& rows, const update_options& u,
+                             executor_ref ex) const override {
     using batch = simd::batch<T>;
+    const matrix_view<const T> g = rows.grad;
+    const auto mean_of = next_mean(u);
     std::vector<double> counts(g.rows);  // a row has fewer elements than float counts exactly
-    for_each_part<1, false>(moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
-      counts[r] += static_cast<double>(simd::sum(
-          [&](const batch& m0, const batch& d) {
-            return simd::select(mean_of(m0, d) * d > batch(T(0)), batch(T(1)), batch(T(0)));
-          },
-          row_view<const T>(parts[0]), part_of(g.row(r), first, parts[0].size)));
-    });
-    const double agreeing = std::accumulate(counts.begin(), counts.end(), 0.0);
-    return g.size() == 0 ? 1 : agreeing / static_cast<double>(g.size());
+    for_each_part<1, false>(
+        rows.moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
+          counts[r] += static_cast<double>(simd::sum(
+              [&](const batch& m0, const batch& d) {
+                return simd::select(mean_of(m0, d) * d > batch(T(0)), batch(T(1)), batch(T(0)));
+              },
+              row_view<const T>(parts[0]), part_of(g.row(r), first, parts[0].size)));
+        });
+    return std::accumulate(counts.begin(), counts.end(), 0.0);
+  }
+
+  /// The next mean of gradients, a function of the last one and of the gradient.
+  [[nodiscard]] auto next_mean(const update_options& u) const {
+    using batch = simd::batch<T>;
+    const batch scale(static_cast<T>(u.gradient_scale)), b1(static_cast<T>(options_.beta1)),
+        c1(static_cast<T>(1 - options_.beta1));
+    return [=](const batch& m0, const batch& d) { return b1 * m0 + c1 * (scale * d); };
   }
 
   options options_;

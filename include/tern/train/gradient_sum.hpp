@@ -6,8 +6,8 @@
 //            └── + ──┘     |
 //                └─── + ───┘
 //
-// A rank adds up the whole subtrees of its own parts. Then each rank gets from all others their
-// part of a range of elements, and adds these up along the rest of the tree.
+// A rank adds up the whole subtrees of its own parts. Then each rank gets from all others what they
+// have for the rows that it owns, and adds these up along the rest of the tree.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,9 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/train/flat_view.hpp"
 #include "tern/train/reducer.hpp"
+#include "tern/train/row_shard.hpp"
 #include "tern/train/step_deal.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -49,43 +51,17 @@ inline std::vector<subtree> subtrees_of(std::size_t first, std::size_t end) {
   return list;
 }
 
-/// Matrices as one row of elements.
-template <class T>
-class flat_view {
- public:
-  /// Appends a matrix, row after row.
-  void add(matrix_view<T> m) {
-    if (m.size() == 0) return;
-    matrices_.push_back(m);
-    begins_.push_back(size_);
-    size_ += m.size();
-  }
-  [[nodiscard]] std::size_t size() const { return size_; }
-  /// Calls f(elements, i) for runs of elements that follow each other in one row of a matrix; `i`
-  /// counts from `first`.
-  template <class F>
-  void visit(std::size_t first, std::size_t n, F&& f) const {
-    auto k = static_cast<std::size_t>(std::ranges::upper_bound(begins_, first) - begins_.begin());
-    for (std::size_t done = 0; done < n; ++k) {
-      const matrix_view<T>& m = matrices_[k - 1];
-      std::size_t at = first + done - begins_[k - 1];
-      for (; at < m.size() && done < n;) {
-        const row_view<T> row = m.row(at / m.cols);
-        const std::size_t c = at % m.cols, count = std::min(m.cols - c, n - done);
-        f(row_view<T>(row.data + c * row.stride, count, row.stride), done);
-        at += count;
-        done += count;
-      }
-    }
-  }
-
- private:
-  std::vector<matrix_view<T>> matrices_;
-  std::vector<std::size_t> begins_;
-  std::size_t size_ = 0;
-};
-
 }  // namespace detail
+
+/// The most sums of parts that this rank keeps at a time beside the gradients, in a step of the
+/// deal.
+inline std::size_t sums_kept(const step_deal& deal) {
+  const std::size_t first = deal.first_part(deal.rank), end = deal.first_part(deal.rank + 1);
+  std::size_t most = 0;  // after each part that is not the last one, those of all parts before
+  for (std::size_t next = first + 1; next < end; ++next)
+    most = std::max(most, detail::subtrees_of(first, next).size());
+  return most;
+}
 
 /// Adds up the gradients of the parts of steps.
 template <class T>
@@ -111,22 +87,19 @@ class gradient_sum {
     while (!waiting_.empty() && waiting_.back().tree.is_left_of(current_)) add_waiting();
     if (next_ == deal_.first_part(deal_.rank + 1)) return;
     keep();
-    for_chunks([&](std::size_t first, std::size_t n) {
-      gradients_.visit(first, n, [](row_view<T> g, std::size_t) {
-        for (std::size_t i = 0; i < g.size; ++i) g[i] = T(0);
-      });
-    });
+    zero({0, gradients_.size()});
   }
-  /// Replaces the gradients of every rank by the sum over all parts.
-  void finish(reducer& ranks) {
+  /// Replaces the gradients of the rows that this rank owns by their sum over all parts, and those
+  /// of all other rows by zeros. `shard` is that of the parameters that have gradients.
+  void finish(reducer& ranks, const row_shard& shard) {
     if (ranks.ranks() == 1) {
       while (!waiting_.empty()) add_waiting();
       return;
     }
-    if (deal_.begin() < deal_.end()) keep();
-    constexpr std::size_t bucket = std::size_t{1} << 20;  // elements
-    for (std::size_t first = 0; first < gradients_.size(); first += bucket)
-      sum_bucket(ranks, first, std::min(bucket, gradients_.size() - first));
+    shard.for_each_piece([&](std::span<const element_range> parts) { sum_piece(ranks, parts); });
+    const auto [first, count] = shard.elements(ranks.rank());
+    zero({0, first});
+    zero({first + count, gradients_.size() - first - count});
   }
 
  private:
@@ -135,10 +108,20 @@ class gradient_sum {
     std::vector<T> values;
   };
 
+  static constexpr std::size_t chunk = std::size_t{1} << 16;  // elements that are worth a thread
+
   template <class F>
   void for_chunks(F&& f) {
-    ex_.parallel_for(gradients_.size(), std::size_t{1} << 16,
+    ex_.parallel_for(gradients_.size(), chunk,
                      [&](std::size_t begin, std::size_t end) { f(begin, end - begin); });
+  }
+
+  void zero(element_range e) {
+    ex_.parallel_for(e.count, chunk, [&](std::size_t begin, std::size_t end) {
+      gradients_.visit(e.first + begin, end - begin, [](row_view<T> g, std::size_t) {
+        for (std::size_t i = 0; i < g.size; ++i) g[i] = T(0);
+      });
+    });
   }
 
   /// Keeps the gradients as those of `current_`.
@@ -174,39 +157,45 @@ class gradient_sum {
     waiting_.pop_back();
   }
 
-  /// Sums elements [first, first + n) over all ranks. Each rank adds up an equal range of them.
-  void sum_bucket(reducer& ranks, std::size_t first, std::size_t n) {
+  /// Sums this rank's part of the gradients, parts[rank], over all ranks.
+  void sum_piece(reducer& ranks, std::span<const element_range> parts) {
     const std::size_t count = ranks.ranks();
-    const auto begin_of = [&](std::size_t r) { return n * r / count; };
-    const std::size_t mine = begin_of(ranks.rank() + 1) - begin_of(ranks.rank());
-    std::vector<std::size_t> out_sizes(count), in_sizes(count), result_sizes(count);
+    const element_range own = parts[ranks.rank()];
+    const bool has_parts = deal_.begin() < deal_.end();
+    std::vector<std::size_t> out_sizes(count), in_sizes(count);
     std::vector<detail::subtree> trees;
     out_.clear();
     for (std::size_t r = 0; r < count; ++r) {
-      const std::size_t begin = first + begin_of(r), size = begin_of(r + 1) - begin_of(r);
+      const auto [first, size] = parts[r];
+      const std::size_t begin = out_.size();
       for (const kept& k : waiting_) {
-        const auto from = k.values.begin() + static_cast<std::ptrdiff_t>(begin);
+        const auto from = k.values.begin() + static_cast<std::ptrdiff_t>(first);
         out_.insert(out_.end(), from, from + static_cast<std::ptrdiff_t>(size));
+      }
+      if (has_parts) {  // The gradients are those of the last subtree.
+        const std::size_t last = out_.size();
+        out_.resize(last + size);
+        gradients_.visit(first, size, [&](row_view<T> g, std::size_t at) {
+          for (std::size_t i = 0; i < g.size; ++i) out_[last + at + i] = g[i];
+        });
       }
       const auto theirs = detail::subtrees_of(deal_.first_part(r), deal_.first_part(r + 1));
       trees.insert(trees.end(), theirs.begin(), theirs.end());
-      out_sizes[r] = waiting_.size() * size * sizeof(T);
-      in_sizes[r] = theirs.size() * mine * sizeof(T);
-      result_sizes[r] = size * sizeof(T);
+      out_sizes[r] = (out_.size() - begin) * sizeof(T);
+      in_sizes[r] = theirs.size() * own.count * sizeof(T);
     }
-    in_.resize(trees.size() * mine);
+    in_.resize(trees.size() * own.count);
     ranks.exchange(std::as_bytes(std::span(out_)), out_sizes,
                    std::as_writable_bytes(std::span(in_)), in_sizes);
-    result_.resize(n);
-    sum_trees(trees, mine, result_.data() + begin_of(ranks.rank()));
-    ranks.gather(std::as_writable_bytes(std::span(result_)), result_sizes);
-    gradients_.visit(first, n, [&](row_view<T> g, std::size_t at) {
-      for (std::size_t i = 0; i < g.size; ++i) g[i] = result_[at + i];
+    if (own.count == 0) return;
+    const T* sum = sum_trees(trees, own.count);
+    gradients_.visit(own.first, own.count, [&](row_view<T> g, std::size_t at) {
+      for (std::size_t i = 0; i < g.size; ++i) g[i] = sum[at + i];
     });
   }
 
-  /// Adds up the rows of `in_`, (trees, n), along the tree.
-  void sum_trees(std::span<const detail::subtree> trees, std::size_t n, T* result) {
+  /// Adds up the rows of `in_`, (trees, n), along the tree, and returns the sum.
+  const T* sum_trees(std::span<const detail::subtree> trees, std::size_t n) {
     std::vector<std::pair<detail::subtree, T*>> open;
     const auto add_last = [&] {
       const auto right = open.back();
@@ -221,7 +210,7 @@ class gradient_sum {
         add_last();
     }
     while (open.size() > 1) add_last();
-    std::copy_n(open.front().second, n, result);
+    return open.front().second;
   }
 
   executor_ref ex_;
@@ -231,7 +220,7 @@ class gradient_sum {
   detail::subtree current_;
   std::vector<kept> waiting_;
   std::vector<std::vector<T>> spare_;
-  std::vector<T> out_, in_, result_;
+  std::vector<T> out_, in_;
 };
 
 }  // namespace tern::inline TERN_ABI

@@ -40,12 +40,12 @@ class reducer {
   /// block, and gets those of all others.
   void gather(std::span<std::byte> all, std::span<const std::size_t> sizes) {
     do_gather(all, sizes);
-    sent_ += sizes[rank()] * (ranks() - 1);
+    if (ranks() > 1) sent_ += sizes[rank()] * (ranks() - 1);  // Threads may share one_rank().
   }
   /// Every rank gets the bytes of rank 0.
   void broadcast(std::span<std::byte> bytes) {
     do_broadcast(bytes);
-    if (rank() == 0) sent_ += bytes.size() * (ranks() - 1);
+    if (rank() == 0 && ranks() > 1) sent_ += bytes.size() * (ranks() - 1);
   }
   /// Ends the run on every rank at once. A rank that cannot go on calls it where the others would
   /// wait for it; it says before what is wrong. Does nothing where there is one rank.

@@ -42,14 +42,14 @@ class sgd final : public optimizer<Owner> {
  private:
   static constexpr std::array kinds{moment_kind{"m", true}};
 
-  void update(parameter<Owner>& p, std::span<moment<Owner>> moments, const update_options& u,
+  void update(const parameter_rows<Owner>& rows, const update_options& u,
               executor_ref ex) override {
     using batch = simd::batch<T>;
-    const matrix_view<T> w = p.value, g = p.grad;
+    const matrix_view<T> w = rows.value, g = rows.grad;
     const double decay = options_.weight_decay * u.decay;
     const batch scale(static_cast<T>(u.gradient_scale)), lr(static_cast<T>(u.rate));
     const batch mu(static_cast<T>(options_.momentum)), keep(static_cast<T>(1 - u.rate * decay));
-    for_each_part<1>(moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
+    for_each_part<1>(rows.moments, ex, [&](std::size_t r, std::size_t first, const auto& parts) {
       const row_view<T> mr = parts[0], wr = part_of(w.row(r), first, mr.size),
                         gr = part_of(g.row(r), first, mr.size);
       simd::transform(

@@ -65,8 +65,9 @@ inline bool any_rank(reducer& ranks, bool mine) {
   return std::ranges::count(all, 0) != static_cast<std::ptrdiff_t>(all.size());
 }
 
-/// Calls f(), which must not use the reducer, on every rank. Where it throws on one, every rank
-/// throws rank_error about the first rank that failed; a run of one rank throws what f() threw.
+/// Calls f() on every rank. It must not use the reducer, unless the others do their part of that
+/// whether it throws or not. Where it throws on one, every rank throws rank_error about the first
+/// rank that failed; a run of one rank throws what f() threw.
 template <class F>
 void together(reducer& ranks, F&& f) {
   if (ranks.ranks() == 1) return std::forward<F>(f)();

@@ -79,7 +79,8 @@ struct step_report {
 };
 
 /// Trains a model step by step. The ranks of a reducer have the same model, options and optimizer,
-/// and share the parts of every step; each of them ends the step with the same bits.
+/// and share the parts of every step. Each of them updates the rows that it owns (optimizer::shard)
+/// and gets the others, so that all end the step with the same weights, bit for bit.
 template <class Model>
 class trainer {
  public:
@@ -102,7 +103,7 @@ class trainer {
         optimizer_(std::move(rule)),
         ranks_(ranks),
         tape_(ex, true, options.products) {
-    optimizer_->attach(model_, options_.rates);
+    optimizer_->attach(model_, options_.rates, ranks_);
     model_.train(true);
     model_.for_each_parameter([&](auto& p) {
       if (options_.rates.of(p.kind) == 0) p.grad = tensor_traits<owner>::make(0, 0);
@@ -121,7 +122,8 @@ class trainer {
   [[nodiscard]] Model& model() { return model_; }                            ///< the model
   /// The optimizer, whose moments a checkpoint stores.
   [[nodiscard]] tern::optimizer<owner>& optimizer() { return *optimizer_; }
-  [[nodiscard]] tape<T>& graph() { return tape_; }  ///< tape of the last micro-batch
+  [[nodiscard]] reducer& ranks() { return ranks_; }  ///< the ranks that share the steps
+  [[nodiscard]] tape<T>& graph() { return tape_; }   ///< tape of the last micro-batch
   /// Mean weight scale when the stage began. Scale drift is measured against it.
   [[nodiscard]] double initial_scale() const { return initial_scale_; }
   /// Sets initial_scale() to that of a checkpoint.
@@ -151,8 +153,9 @@ class trainer {
         report.loss.add(each.loss, share);
         report.tokens += each.tokens;
       }
-      sum_->finish(ranks_);
-      report.gradient_norm = gradient_norm(model_, tape_.executor()) * share;
+      sum_->finish(ranks_, optimizer_->shard());
+      report.gradient_norm =
+          gradient_norm(model_, optimizer_->shard(), ranks_, tape_.executor()) * share;
       require_finite_gradient(report);
     } catch (...) {
       tape_.refuse_step();
@@ -176,7 +179,7 @@ class trainer {
                           "; lower the learning rate or check the data");
   }
 
-  /// The gradient is the same on every rank, so all of them throw.
+  /// The norm is the same on every rank, so all of them throw.
   void require_finite_gradient(const step_report& report) const {
     try {
       require_finite(report.gradient_norm, "gradient norm", report.step);
