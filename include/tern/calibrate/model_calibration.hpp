@@ -190,7 +190,7 @@ class model_calibration {
     };
     if (options_.scales != scale_granularity::none)
       return scale([&](const projection_type& p) { return rule_of(p); });
-    const policy_scale policy{model_.weight_quantizer()};
+    const policy_scale<typename Model::weight_quantizer_type> policy{model_.weight_quantizer()};
     scale([&](const projection_type&) { return policy; });
   }
 
