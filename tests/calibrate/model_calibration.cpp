@@ -154,7 +154,7 @@ TEST_CASE("AWQ makes the error of rounding to nearest smaller where channels dif
     return c.calibrate_next();
   };
   const layer_calibration plain = errors(false), scaled = errors(true);
-  for (const std::size_t q_k_v : {0, 1, 2}) {
+  for (const std::size_t q_k_v : {0u, 1u, 2u}) {
     CAPTURE(q_k_v, plain.nearest[q_k_v], scaled.nearest[q_k_v], plain.now[q_k_v],
             scaled.now[q_k_v]);
     CHECK(scaled.nearest[q_k_v] < 0.9 * plain.nearest[q_k_v]);
