@@ -22,12 +22,12 @@ inline std::size_t rows_of_chunk(extents shape) {
 
 /// Rows of a parameter that follow each other.
 struct row_range {
-  std::size_t first = 0, count = 0;
+  std::size_t first = 0, count = 0;  ///< number of the first row, and of all rows
 };
 
 /// Elements of all parameters, one after the other, that follow each other.
 struct element_range {
-  std::size_t first = 0, count = 0;
+  std::size_t first = 0, count = 0;  ///< number of the first element, and of all elements
 };
 
 /// The parameters' chunks of rows, dealt to ranks. A rank owns chunks that follow each other, with
