@@ -41,7 +41,7 @@ inline constexpr enum_names<weight_policy> weight_policy_names = {
 /// A weight_quantizer that rounds as its policy does.
 struct chosen_quantizer {
   weight_policy policy = weight_policy::absmean;  ///< what it rounds like
-  double eps = 1e-5;                              ///< of the policies that have one
+  double eps = 1e-5;                              ///< the eps of policies that have one
 
   /// Calls f(quantizer) with the quantizer of the policy, and returns its result.
   template <class F>

@@ -82,6 +82,19 @@ void move_moment(reducer& ranks, const row_shard& shard, moment_request request,
   }
 }
 
+/// Calls f(first row, room for the rows) for pieces of a parameter's matrix with columns of type U.
+template <class U, class F>
+void for_each_moment_piece(const row_shard& shard, std::size_t parameter, std::size_t cols, F&& f) {
+  const std::size_t total = shard.shape(parameter).rows;
+  std::vector<U> rows;
+  for (std::size_t first = 0; first < total;) {
+    const std::size_t count = rows_at_once<U>(total, cols, first);
+    rows.resize(count * cols);
+    f(first, std::span(rows));
+    first += count;
+  }
+}
+
 }  // namespace detail
 
 /// On rank 0: calls f(rows), a std::span<const U>, for all rows of a matrix in turn. `own` has
@@ -89,16 +102,11 @@ void move_moment(reducer& ranks, const row_shard& shard, moment_request request,
 template <class Model, class U, class F>
 void gather_moment(trainer<Model>& t, const moment_place& place, matrix_view<U> own, F&& f) {
   const row_shard& shard = t.optimizer().shard();
-  const std::size_t total = shard.shape(place.parameter).rows;
-  std::vector<U> rows;
-  for (std::size_t first = 0; first < total;) {
-    const std::size_t count = detail::rows_at_once<U>(total, own.cols, first);
-    rows.resize(count * own.cols);
-    detail::move_moment(t.ranks(), shard, {detail::moment_request::give, place, first}, own,
-                        std::span(rows));
+  detail::for_each_moment_piece<
+      U>(shard, place.parameter, own.cols, [&](std::size_t first, std::span<U> rows) {
+    detail::move_moment(t.ranks(), shard, {detail::moment_request::give, place, first}, own, rows);
     f(std::span<const U>(rows));
-    first += count;
-  }
+  });
 }
 
 /// On rank 0: calls f(first, elements) to get all elements of a matrix in turn, from number `first`
@@ -106,16 +114,11 @@ void gather_moment(trainer<Model>& t, const moment_place& place, matrix_view<U> 
 template <class Model, class U, class F>
 void scatter_moment(trainer<Model>& t, const moment_place& place, matrix_view<U> own, F&& f) {
   const row_shard& shard = t.optimizer().shard();
-  const std::size_t total = shard.shape(place.parameter).rows;
-  std::vector<U> rows;
-  for (std::size_t first = 0; first < total;) {
-    const std::size_t count = detail::rows_at_once<U>(total, own.cols, first);
-    rows.resize(count * own.cols);
-    f(first * own.cols, std::span(rows));
-    detail::move_moment(t.ranks(), shard, {detail::moment_request::take, place, first}, own,
-                        std::span(rows));
-    first += count;
-  }
+  detail::for_each_moment_piece<
+      U>(shard, place.parameter, own.cols, [&](std::size_t first, std::span<U> rows) {
+    f(first * own.cols, rows);
+    detail::move_moment(t.ranks(), shard, {detail::moment_request::take, place, first}, own, rows);
+  });
 }
 
 /// On other ranks than rank 0: does what rank 0 asks for, until it calls end_moments().
