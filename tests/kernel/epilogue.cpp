@@ -145,6 +145,7 @@ TEST_CASE("a product without a place for its sums has the same epilogue") {
 
 TEST_CASE("blocks of sums are scaled alike at every level") {
   using row = std::tuple<std::string, bool, bool, bool>;
+  const bool totals = GENERATE(false, true);
   const auto [name, many, has_bias, has_addend] = GENERATE(table<std::string, bool, bool, bool>({
       row("one scale", false, false, false),
       row("a scale for each column", true, false, false),
@@ -152,7 +153,7 @@ TEST_CASE("blocks of sums are scaled alike at every level") {
       row("addend", false, false, true),
       row("bias and addend", true, true, true),
   }));
-  INFO(name);
+  INFO(name << (totals ? ", totals" : ", sums"));
   constexpr std::size_t rows = 3, cols = 45;
   philox random(5);
   std::vector<std::int32_t> sums(rows * cols);
@@ -163,12 +164,13 @@ TEST_CASE("blocks of sums are scaled alike at every level") {
     return all;
   };
   const auto x_scales = floats(rows), w_scales = floats(cols), bias = floats(cols),
-             addend = floats(rows * cols);
+             addend = floats(rows * cols), reals = floats(rows * cols);
   std::vector<float> expected(rows * cols);
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < cols; ++c) {
       volatile float v = x_scales[r] * w_scales[many ? c : 0];  // each operation rounds
       v = static_cast<float>(sums[r * cols + c]) * v;
+      if (totals) v = reals[r * cols + c] * x_scales[r];
       if (has_bias) v = v + bias[c];
       if (has_addend) v = v + addend[r * cols + c];
       expected[r * cols + c] = v;
@@ -177,10 +179,10 @@ TEST_CASE("blocks of sums are scaled alike at every level") {
     if (!isa::supported(level) || kernel::rescale_blocks.at(level) == nullptr) continue;
     INFO(isa::name(level));
     std::vector<float> y(rows * cols);
-    kernel::rescale_blocks.at(level)({sums.data(), cols, rows, cols, x_scales.data(), 1,
-                                      w_scales.data(), many ? 1u : 0u,
-                                      has_bias ? bias.data() : nullptr,
-                                      has_addend ? addend.data() : nullptr, cols, y.data(), cols});
+    kernel::rescale_blocks.at(level)(
+        {totals ? nullptr : sums.data(), totals ? reals.data() : nullptr, cols, rows, cols,
+         x_scales.data(), 1, w_scales.data(), many ? 1u : 0u, has_bias ? bias.data() : nullptr,
+         has_addend ? addend.data() : nullptr, cols, y.data(), cols});
     CHECK(y == expected);
   }
 }

@@ -91,11 +91,13 @@ TEMPLATE_PRODUCT_TEST_CASE(
             int sum = 0;
             for (std::size_t c = first; c < std::min(k, first + block.cols); ++c)
               sum += s.x_codes(i, c) * s.w_codes(j, c);
-            volatile T part = s.x_scales[i] * s.w_scales(j / block.rows, first / block.cols);
+            const T w_scale = s.w_scales(j / block.rows, first / block.cols);
+            volatile T part = block.cols < k ? w_scale : s.x_scales[i] * w_scale;
             part = static_cast<T>(sum) * part;
-            total = first == 0 ? part + bias[j] : total + part;
+            total = total + part;
           }
-          expected_view(i, j) = total;
+          if (block.cols < k) total = total * s.x_scales[i];
+          expected_view(i, j) = total + bias[j];
         }
       CHECK(expected == y);
     }

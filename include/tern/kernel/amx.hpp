@@ -170,12 +170,11 @@ inline void add_scaled(const group_scaling& scaling, std::size_t token, std::siz
   for (std::size_t t = 0; t < tokens; ++t) {
     float* const y = scaling.y + (token + t) * scaling.y_stride + row;
     const auto a = ops::load(sums + t * stride);
-    const float x_scale = scaling.x_scales[token + t];
     if (rows == 16) {
-      ops::add_scaled(y, a, x_scale, scales);
+      below::add_scaled(y, a, scales);
     } else {
       std::memcpy(edge, y, rows * sizeof *y);
-      ops::add_scaled(edge, a, x_scale, scales);
+      below::add_scaled(edge, a, scales);
       std::memcpy(y, edge, rows * sizeof *y);
     }
   }

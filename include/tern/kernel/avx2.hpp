@@ -23,6 +23,7 @@ using registers = isa::avx2::integers;
 
 struct ops : int16_sums {
   static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_sums = 4;
+  static constexpr std::size_t register_totals = 0;
 };
 
 #  include "tern/kernel/generic/all.inl"

@@ -26,6 +26,7 @@ using registers = isa::avx512::integers;
 struct ops : int16_sums {
   // With 12 tokens in a tile g++ keeps sums on the stack.
   static constexpr std::size_t tile_tokens = 10, matvec_tokens = 1, matvec_sums = 4;
+  static constexpr std::size_t register_totals = 0;
 };
 
 #  include "tern/kernel/generic/all.inl"

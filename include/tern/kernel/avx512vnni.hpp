@@ -20,6 +20,7 @@ namespace tern::inline TERN_ABI::kernel::avx512vnni {
 
 struct ops : isa::avx512::integers {
   static constexpr std::size_t tile_tokens = 12, matvec_tokens = 2, matvec_sums = 8;
+  static constexpr std::size_t register_totals = 64;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 255;
 

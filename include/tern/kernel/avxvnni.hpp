@@ -19,6 +19,7 @@ namespace tern::inline TERN_ABI::kernel::avxvnni {
 
 struct ops : isa::avx2::integers {
   static constexpr std::size_t tile_tokens = 6, matvec_tokens = 2, matvec_sums = 8;
+  static constexpr std::size_t register_totals = 0;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 255;
 

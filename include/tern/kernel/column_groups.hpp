@@ -106,11 +106,16 @@ class column_groups {
   [[nodiscard]] std::size_t size() const { return whole_.weights.groups(); }
   /// The problem of group i of the columns of w.
   [[nodiscard]] problem<Format> one(const packed_view<Format>& w, std::size_t i) const {
-    return begin_at(i, w.group_view(i));
+    problem<Format> p = all(w.group_view(i));
+    p.x_first = i * group_cols_;
+    p.starts += i * whole_.starts_step;
+    return p;
   }
-  /// The problem of the groups from i on.
-  [[nodiscard]] problem<Format> from(const packed_view<Format>& w, std::size_t i) const {
-    return begin_at(i, w.groups_from(i));
+  /// The problem of all columns of w.
+  [[nodiscard]] problem<Format> all(const packed_view<Format>& w) const {
+    problem<Format> p = whole_;
+    p.weights = w;
+    return p;
   }
 
  private:
@@ -124,14 +129,6 @@ class column_groups {
   /// Columns of a token in the copy of a group.
   [[nodiscard]] std::size_t copied_cols(const packed_view<Format>& group) const {
     return tiled_ ? tiled_cols(padded_cols(group)) : padded_cols(group);
-  }
-
-  [[nodiscard]] problem<Format> begin_at(std::size_t group, const packed_view<Format>& w) const {
-    problem<Format> p = whole_;
-    p.weights = w;
-    p.x_first = group * group_cols_;
-    p.starts += group * whole_.starts_step;
-    return p;
   }
 
   void copy(matrix_view<const std::int8_t> x, const token_columns& to, executor_ref ex) const {

@@ -31,16 +31,19 @@ struct no_epilogue {
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
 /// each operation, in this order. Weights in several groups of columns have a column of w_scales
-/// for each group: the first group makes y as above, and the others follow in order with
-///   y += sums * (x_scales[n] * w_scales(m, group)).
-/// Kernels may do so themselves, by the same operations; see begin(). Nowhere else does a ternary
+/// for each group, and then
+///   total(n, m) = 0 + sums_0(n, m) * w_scales(m, 0) + sums_1(n, m) * w_scales(m, 1) + ...
+///   y(n, m) = total(n, m) * x_scales[n] (+ bias[m]) (+ residual(n, m)).
+/// Kernels may make the totals themselves, by the same operations. Nowhere else does a ternary
 /// product become a real number.
 template <class T>
 class rescale {
  public:
+  using total_type = T;  ///< of the totals
+
   /// x_scales: N elements. w_scales: (1, groups), (M, groups), or a row for every `scale_rows` rows
   /// of the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
-  /// itself. Throws shape_error; so does the call for a group that has no column in w_scales.
+  /// itself. Throws shape_error.
   rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
           matrix_view<T> y, matrix_view<const T> residual = {}, std::size_t scale_rows = 1)
       : x_scales_(x_scales),
@@ -56,88 +59,117 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Prepares y for kernels that scale the sums of `groups` groups themselves, and says in `to`
-  /// what they need for the part. Returns the number of groups at the beginning whose sums
-  /// operator() must get first.
-  std::size_t begin(const sum_block& part, std::size_t groups, kernel::group_scaling& to) const
-    requires std::same_as<T, float>
-  {
-    if (y_.col_stride != 1 || groups > w_scales_.cols) return groups;
-    const std::size_t first = bias_ && residual_ ? 1 : 0;
-    for (std::size_t i = 0; first == 0 && i < part.sums.rows; ++i) {
-      const row_view<T> y = y_.block(part.token + i, part.row, 1, part.sums.cols).row(0);
-      if (bias_)
-        for (std::size_t k = 0; k < y.size; ++k) y.data[k] = bias_[part.row + k];
-      else if (residual_)
-        for (std::size_t k = 0; k < y.size; ++k)
-          y.data[k] = residual_(part.token + i, part.row + k);
-      else  // -0 plus the first product is this product, whatever its sign
-        std::fill_n(y.data, y.size, T(-0.0));
-    }
-    to = {y_.data, y_.row_stride, x_scales_, w_scales_.col_block(first, w_scales_.cols - first),
-          scale_rows_};
-    return first;
+  /// Makes y of the sums of weights that are one group of columns.
+  void operator()(const sum_block& b) const {
+    if constexpr (std::same_as<T, float>)
+      if (b.sums.col_stride == 1 && w_scales_.cols != 0 &&
+          (w_scales_.rows == 1 || (scale_rows_ == 1 && w_scales_.row_stride == 1)) &&
+          whole_block(b.token, b.row, b.sums, [&](kernel::rescale_arguments& to) {
+            const bool one = w_scales_.rows == 1;
+            to.sums = b.sums.data;
+            to.w_scales = &w_scales_(one ? 0 : b.row, b.group);
+            to.w_step = one ? 0 : 1;
+          }))
+        return;
+    by_chunks(b.token, b.row, b.sums, [&](std::size_t i, std::size_t c, std::size_t n, T* to) {
+      copy_scales(b.row + c, b.group, to, n);
+      apply<T>({&x_scales_[b.token + i], n, 0}, to, multiply);
+      apply<std::int32_t>({&b.sums(i, c), n, b.sums.col_stride}, to, multiply);
+    });
   }
 
-  /// Scales the sums of a part; those of the first group are written to y, later ones added to it.
-  void operator()(const sum_block& b) const {
-    if (b.group != 0 && b.group >= w_scales_.cols)
-      throw shape_error("rescale: more groups of columns than columns of w_scales");
-    if constexpr (std::same_as<T, float>)
-      if (const auto whole = kernel::rescale_blocks.at(isa::active());
-          whole != nullptr && b.sums.rows != 0 && b.sums.cols != 0 && dense(b))
-        return whole(arguments(b));
-    for (std::size_t i = 0; i < b.sums.rows; ++i) {
-      const std::size_t n = b.token + i;
-      const row_view<const std::int32_t> sums = b.sums.row(i);
-      const row_view<T> y = y_.block(n, b.row, 1, sums.size).row(0);
-      T products[chunk];
-      for (std::size_t c = 0; c < sums.size; c += chunk) {
-        const std::size_t end = std::min(chunk, sums.size - c);
-        factors(n, b.row + c, b.group, products, end);
-        apply<std::int32_t>({sums.data + c, end}, products, multiply);
+  /// What kernels need to add up the scaled sums of `groups` groups. `totals` points to where the
+  /// total of the first token and weight row would stand. Throws shape_error where a group has no
+  /// column in w_scales.
+  [[nodiscard]] kernel::group_scaling scaling(float* totals, std::size_t stride,
+                                              std::size_t groups) const
+    requires std::same_as<T, float>
+  {
+    require_groups(groups);
+    return {totals, stride, w_scales_, scale_rows_};
+  }
+
+  /// totals += sums * w_scales, for one group of a part. Throws shape_error where the group has no
+  /// column in w_scales.
+  void add(const sum_block& b, matrix_view<T> totals) const {
+    require_groups(b.group + 1);
+    for (std::size_t i = 0; i < totals.rows; ++i)
+      for (std::size_t c = 0; c < totals.cols; c += chunk) {
+        const std::size_t n = std::min(chunk, totals.cols - c);
+        T products[chunk];
+        copy_scales(b.row + c, b.group, products, n);
+        apply<std::int32_t>({&b.sums(i, c), n, b.sums.col_stride}, products, multiply);
         __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
-        if (b.group != 0) {
-          apply<T>({&y[c], end, y.stride}, products, add);
-        } else {
-          if (bias_) apply<T>({&bias_[b.row + c], end, bias_.stride}, products, add);
-          if (residual_) apply<T>(residual_.block(n, b.row + c, 1, end).row(0), products, add);
-        }
-        for (std::size_t k = 0; k < end; ++k) y[c + k] = products[k];
+        apply<T>({products, n}, &totals(i, c), add_to);
       }
-    }
+  }
+
+  /// Makes y of the totals of a part, whose rows are dense. `token` and `row` are those of the
+  /// first total.
+  void finish(std::size_t token, std::size_t row, matrix_view<const T> totals) const {
+    if constexpr (std::same_as<T, float>)
+      if (whole_block(token, row, totals,
+                      [&](kernel::rescale_arguments& to) { to.totals = totals.data; }))
+        return;
+    by_chunks(token, row, totals, [&](std::size_t i, std::size_t c, std::size_t n, T* to) {
+      std::copy_n(&totals(i, c), n, to);
+      apply<T>({&x_scales_[token + i], n, 0}, to, multiply);
+    });
   }
 
  private:
   static constexpr std::size_t chunk = 64;
   static constexpr auto multiply = [](auto& a, const auto& b) { a *= b; };
-  static constexpr auto add = [](auto& a, const auto& b) { a += b; };
+  static constexpr auto add_to = [](auto& a, const auto& b) { a += b; };
 
-  /// Whether every row is dense, and the scales of the weights are one or stand side by side.
-  [[nodiscard]] bool dense(const sum_block& b) const {
-    return b.sums.col_stride == 1 && y_.col_stride == 1 && w_scales_.cols != 0 &&
-           (w_scales_.rows == 1 || (scale_rows_ == 1 && w_scales_.row_stride == 1)) &&
-           (!bias_ || bias_.stride == 1) && (!residual_ || residual_.col_stride == 1);
+  void require_groups(std::size_t groups) const {
+    if (groups > w_scales_.cols)
+      throw shape_error("rescale: more groups of columns than columns of w_scales");
   }
 
-  [[nodiscard]] kernel::rescale_arguments arguments(const sum_block& b) const
+  /// Makes y of a part with the instructions of the CPU. `complete` sets where the numbers of the
+  /// part and the scales of the weights are. False, and nothing is done, where the rows of y, bias
+  /// or residual are not dense, or the CPU's level has no function.
+  template <class U, class Complete>
+  [[nodiscard]] bool whole_block(std::size_t token, std::size_t row, matrix_view<const U> part,
+                                 const Complete& complete) const
     requires std::same_as<T, float>
   {
-    const bool first = b.group == 0, one = w_scales_.rows == 1;
-    const matrix_view<const T> addend = first ? residual_ : matrix_view<const T>(y_);
-    return {b.sums.data,
-            b.sums.row_stride,
-            b.sums.rows,
-            b.sums.cols,
-            &x_scales_[b.token],
-            x_scales_.stride,
-            &w_scales_(one ? 0 : b.row, b.group),
-            one ? 0u : 1u,
-            first && bias_ ? &bias_[b.row] : nullptr,
-            addend ? &addend(b.token, b.row) : nullptr,
-            addend.row_stride,
-            &y_(b.token, b.row),
-            y_.row_stride};
+    const auto whole = kernel::rescale_blocks.at(isa::active());
+    if (whole == nullptr || part.size() == 0 || y_.col_stride != 1 ||
+        (bias_ && bias_.stride != 1) || (residual_ && residual_.col_stride != 1))
+      return false;
+    kernel::rescale_arguments to{};
+    to.stride = part.row_stride;
+    to.rows = part.rows;
+    to.cols = part.cols;
+    to.x_scales = &x_scales_[token];
+    to.x_step = x_scales_.stride;
+    to.bias = bias_ ? &bias_[row] : nullptr;
+    to.addend = residual_ ? &residual_(token, row) : nullptr;
+    to.addend_stride = residual_.row_stride;
+    to.y = &y_(token, row);
+    to.y_stride = y_.row_stride;
+    complete(to);
+    whole(to);
+    return true;
+  }
+
+  /// Makes y of a part. make(i, c, n, to) makes numbers [c, c + n) of its row i without bias and
+  /// residual.
+  template <class U, class Make>
+  void by_chunks(std::size_t token, std::size_t row, matrix_view<const U> part,
+                 const Make& make) const {
+    for (std::size_t i = 0; i < part.rows; ++i)
+      for (std::size_t c = 0; c < part.cols; c += chunk) {
+        const std::size_t n = std::min(chunk, part.cols - c);
+        T products[chunk];
+        make(i, c, n, products);
+        __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
+        if (bias_) apply<T>({&bias_[row + c], n, bias_.stride}, products, add_to);
+        if (residual_) apply<T>(residual_.block(token + i, row + c, 1, n).row(0), products, add_to);
+        for (std::size_t k = 0; k < n; ++k) y_(token + i, row + c + k) = products[k];
+      }
   }
 
   /// op(to[k], T(from[k])), written with vectors that are used at every optimisation level.
@@ -157,19 +189,13 @@ class rescale {
     for (; k < from.size; ++k) op(to[k], static_cast<T>(from[k]));
   }
 
-  /// to[k] = x_scales[n] * w_scales(m + k, group)
-  void factors(std::size_t n, std::size_t m, std::size_t group, T* to, std::size_t end) const {
-    if (w_scales_.cols == 0) {  // a matrix without columns has no scales
-      std::fill_n(to, end, T(0));
-    } else if (w_scales_.rows == 1) {
-      std::fill_n(to, end, x_scales_[n] * w_scales_(0, group));
-    } else if (scale_rows_ == 1) {
-      std::fill_n(to, end, x_scales_[n]);
-      apply<T>(w_scales_.block(m, group, end, 1).col(0), to, multiply);
-    } else {
-      for (std::size_t k = 0; k < end; ++k)
-        to[k] = x_scales_[n] * w_scales_((m + k) / scale_rows_, group);
-    }
+  /// to[k] = w_scales(m + k, group)
+  void copy_scales(std::size_t m, std::size_t group, T* to, std::size_t n) const {
+    if (w_scales_.cols == 0)  // a matrix without columns has no scales
+      std::fill_n(to, n, T(0));
+    else
+      for (std::size_t k = 0; k < n; ++k)
+        to[k] = w_scales_(w_scales_.rows == 1 ? 0 : (m + k) / scale_rows_, group);
   }
 
   row_view<const T> x_scales_;

@@ -8,12 +8,11 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// y(n, m) += sum_g(n, m) * (x_scales[n] * w_scales(m / scale_rows, g)) for each group g in order,
-/// rounded after each operation. y is null where sums stay integers.
+/// y(n, m) += sum_g(n, m) * w_scales(m / scale_rows, g) for each group g in order, rounded after
+/// each operation. y is null where sums stay integers.
 struct group_scaling {
   float* y = nullptr;                      ///< (N, M); rows are dense
   std::size_t y_stride = 0;                ///< elements from one row of y to the next
-  row_view<const float> x_scales = {};     ///< N elements
   matrix_view<const float> w_scales = {};  ///< (1 or ceil(M / scale_rows), groups)
   std::size_t scale_rows = 1;              ///< weight rows that share a row of w_scales
 

@@ -113,12 +113,26 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
         "ternary_matmul: several groups of columns need an epilogue that takes each one's sums");
 }
 
-/// The place where sum (0, 0) of a result would stand of which `part`, from token and row on, is
+/// An epilogue that gets the sums of several groups of columns as one total.
+template <class Epilogue>
+concept totals_epilogue = requires { typename Epilogue::total_type; };
+
+/// The type of an epilogue's totals, or char where it gets none.
+template <class Epilogue>
+struct total_of {
+  using type = char;
+};
+template <totals_epilogue Epilogue>
+struct total_of<Epilogue> {
+  using type = typename Epilogue::total_type;
+};
+
+/// The place where number (0, 0) of a result would stand of which `part`, from token and row on, is
 /// in memory. It is computed as a number, since there may be nothing at that place.
-inline std::int32_t* whole_of_part(matrix_view<std::int32_t> part, std::size_t token,
-                                   std::size_t row) {
-  const std::size_t before = (token * part.row_stride + row) * sizeof(std::int32_t);
-  return std::bit_cast<std::int32_t*>(std::bit_cast<std::uintptr_t>(part.data) - before);
+template <class T>
+T* whole_of_part(matrix_view<T> part, std::size_t token, std::size_t row) {
+  const std::size_t before = (token * part.row_stride + row) * sizeof(T);
+  return std::bit_cast<T*>(std::bit_cast<std::uintptr_t>(part.data) - before);
 }
 
 /// The product where x has no columns: all sums are 0.
@@ -135,18 +149,60 @@ void without_columns(const ternary_product<Format, Epilogue>& p, std::size_t tok
   }
 }
 
+/// Computes task i of a product, and calls its epilogue. `sums` and `totals` have room for those of
+/// a task.
+template <class Format, class Epilogue>
+void multiply_part(const entry<Format>& kernel, const column_groups<Format>& groups,
+                   const ternary_product<Format, Epilogue>& p, const problem<Format>& mine,
+                   std::size_t i, std::uint8_t* unpacked, std::int32_t* sums,
+                   [[maybe_unused]] typename total_of<Epilogue>::type* totals) {
+  const auto part = mine.part(i);
+  const matrix_view<std::int32_t> out =
+      p.out ? p.out.block(part.token, part.row, part.tokens, part.rows)
+            : matrix_view<std::int32_t>(sums, part.tokens, part.rows);
+  const auto multiply = [&](std::size_t g) {
+    problem<Format> group = groups.one(p.weights, g);
+    group.out = whole_of_part(out, part.token, part.row);
+    group.out_stride = out.row_stride;
+    kernel.compute(group, i, i + 1, unpacked);
+    return sum_block{part.token, part.row, out, g};
+  };
+  if constexpr (totals_epilogue<Epilogue>) {
+    using total = typename Epilogue::total_type;
+    const matrix_view<total> all(totals, part.tokens, part.rows);
+    const auto add_in_kernel = [&] {
+      if constexpr (std::same_as<total, float>) {
+        if (p.weights.group_lines() > kernel.scaled_lines) return false;
+        problem<Format> whole = groups.all(p.weights);
+        whole.scaling = p.epilogue.scaling(whole_of_part(all, part.token, part.row), all.row_stride,
+                                           groups.size());
+        kernel.compute(whole, i, i + 1, unpacked);
+        return true;
+      }
+      return false;
+    };
+    if (groups.size() > 1) {
+      std::fill_n(totals, all.size(), total(0));
+      if (!add_in_kernel())
+        for (std::size_t g = 0; g < groups.size(); ++g) p.epilogue.add(multiply(g), all);
+      return p.epilogue.finish(part.token, part.row, all);
+    }
+  }
+  for (std::size_t g = 0; g < groups.size(); ++g) p.epilogue(multiply(g));
+}
+
 }  // namespace kernel
 
 /// Computes out = x (N, K) * w (M, K) transposed in int32 for each of the products. row_sums (N)
 /// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
-/// during the call only; besides, each thread uses up to 64 KB of thread_scratch, and as much again
-/// for a product without `out`. `level` must be supported by this CPU. epilogue(sum_block) is
-/// called once for each part of the result, on the thread that has just computed it. Where w has
-/// several groups of columns, it is called for each group of a part in order, and the sums of all
-/// groups have the same place in `out`; with rescale<float> kernels may scale them instead, and
-/// then `out` has no sums. Throws shape_error where shapes disagree, the workspace is too small or
-/// a group of columns exceeds matmul_max_cols; config_error where w has several groups and there is
-/// no epilogue.
+/// during the call only; besides, each thread uses up to 64 KB of thread_scratch, as much again
+/// for a product without `out`, and as much again for totals. `level` must be supported by this
+/// CPU. epilogue(sum_block) is called once for each part of the result, on the thread that has just
+/// computed it. Where w has several groups of columns, it is called for each group of a part in
+/// order, and the sums of all groups have the same place in `out`; but rescale gets the totals of
+/// all groups at once, which kernels may add up themselves, and then `out` has no sums. Throws
+/// shape_error where shapes disagree, the workspace is too small or a group of columns exceeds
+/// matmul_max_cols; config_error where w has several groups and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -182,34 +238,13 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   };
   const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
                                              ex);
-  const auto task = [&](const ternary_product<Format, Epilogue>& p,
-                        const kernel::problem<Format>& mine, std::size_t i, std::uint8_t* bytes,
-                        std::int32_t* buffer) {
-    const auto [row, rows, token, tokens] = mine.part(i);
-    const auto sums = p.out ? p.out.block(token, row, tokens, rows)
-                            : matrix_view<std::int32_t>(buffer, tokens, rows);
-    std::size_t alone = groups.size();  // groups whose sums leave the kernel
-    kernel::group_scaling scaling;
-    if constexpr (std::same_as<Epilogue, rescale<float>>)
-      if (alone > 1 && p.weights.group_lines() <= kernel.scaled_lines)
-        alone = p.epilogue.begin({token, row, sums}, alone, scaling);
-    for (std::size_t g = 0; g < alone; ++g) {
-      kernel::problem<Format> group = groups.one(p.weights, g);
-      group.out = kernel::whole_of_part(sums, token, row);
-      group.out_stride = sums.row_stride;
-      kernel.compute(group, i, i + 1, bytes);
-      p.epilogue({token, row, sums, g});
-    }
-    if (alone == groups.size()) return;
-    kernel::problem<Format> rest = groups.from(p.weights, alone);
-    rest.scaling = scaling;
-    kernel.compute(rest, i, i + 1, bytes);
-  };
+  using total = typename kernel::total_of<Epilogue>::type;
+  const bool totalled = kernel::totals_epilogue<Epilogue> && groups.size() > 1;
   std::size_t tasks = 0, buffered = 0;
   for (const auto& p : products) {
     const kernel::problem<Format> mine = whole(p);
     tasks += mine.tasks();
-    if (p.out || mine.tasks() == 0) continue;
+    if ((p.out && !totalled) || mine.tasks() == 0) continue;
     const auto first = mine.part(0);  // no other part is larger
     buffered = std::max(buffered, first.rows * first.tokens);
   }
@@ -219,12 +254,14 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   ex.parallel_for(
       tasks, (std::size_t{1} << 22) / work + 1, [&](std::size_t begin, std::size_t end) {
         const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
-        const thread_scratch buffer(sizeof(std::int32_t) * buffered);
+        const thread_scratch sums(sizeof(std::int32_t) * buffered);
+        const thread_scratch totals(totalled ? sizeof(total) * buffered : 0);
         for (const auto& p : products) {
           const kernel::problem<Format> mine = whole(p);
           const std::size_t count = mine.tasks();
           for (std::size_t i = begin; i < std::min(end, count); ++i)
-            task(p, mine, i, unpacked.data<std::uint8_t>(), buffer.data<std::int32_t>());
+            kernel::multiply_part(kernel, groups, p, mine, i, unpacked.data<std::uint8_t>(),
+                                  sums.data<std::int32_t>(), totals.data<total>());
           begin -= std::min(begin, count);
           end -= std::min(end, count);
         }

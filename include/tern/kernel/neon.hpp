@@ -30,6 +30,7 @@ struct ops : isa::neon::integers {
     int16x8_t a, b, c, d;  // each has the sums of two rows
   };
   static constexpr std::size_t tile_tokens = 3, matvec_tokens = 1, matvec_sums = 8;
+  static constexpr std::size_t register_totals = 0;
   static constexpr std::size_t max_dots = 128;
   static constexpr int max_digit = 2;
 

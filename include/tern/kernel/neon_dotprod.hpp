@@ -25,6 +25,7 @@ namespace tern::inline TERN_ABI::kernel::neon_dotprod {
 
 struct ops : isa::neon::integers {
   static constexpr std::size_t tile_tokens = 5, matvec_tokens = 1, matvec_sums = 4;
+  static constexpr std::size_t register_totals = 0;
   static constexpr std::size_t max_dots = std::numeric_limits<std::size_t>::max();
   static constexpr int max_digit = 127;
 

@@ -14,14 +14,16 @@
 namespace tern::inline TERN_ABI::kernel {
 
 /// y(r, c) = sums(r, c) * (x_scales[r x_step] * w_scales[c w_step]) (+ bias[c]) (+ addend(r, c)),
-/// rounded after each operation. The rows of all matrices are dense.
+/// or y(r, c) = totals(r, c) * x_scales[r x_step] (+ bias[c]) (+ addend(r, c)), rounded after each
+/// operation. The rows of all matrices are dense.
 struct rescale_arguments {
-  const std::int32_t* sums;   ///< (rows, cols)
-  std::size_t sums_stride;    ///< elements from one row to the next
+  const std::int32_t* sums;   ///< (rows, cols), or null where `totals` takes their place
+  const float* totals;        ///< (rows, cols), or null
+  std::size_t stride;         ///< elements from one row of sums or totals to the next
   std::size_t rows, cols;     ///< shape of the block
   const float* x_scales;      ///< scale of the first row
   std::size_t x_step;         ///< elements from one scale to the next
-  const float* w_scales;      ///< scale of the first column
+  const float* w_scales;      ///< scale of the first column; not used with `totals`
   std::size_t w_step;         ///< 0 where all columns have one scale, or 1
   const float* bias;          ///< cols elements, or null
   const float* addend;        ///< (rows, cols), or null; may be y

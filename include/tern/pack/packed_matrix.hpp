@@ -68,10 +68,6 @@ struct packed_view {
     const std::size_t n = std::min(scale_cols, cols - i * scale_cols);
     return {data + i * group_lines(), rows, n, n, panel_stride};
   }
-  /// The columns of the groups from i on, of which there is at least one.
-  [[nodiscard]] packed_view groups_from(std::size_t i) const {
-    return {data + i * group_lines(), rows, cols - i * scale_cols, scale_cols, panel_stride};
-  }
   /// Lines of a whole group in a panel.
   [[nodiscard]] std::size_t group_lines() const { return (scale_cols - 1) / Format::cols + 1; }
   /// Bytes of all panels.

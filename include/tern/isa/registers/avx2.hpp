@@ -76,12 +76,12 @@ struct integers {
   /// Numbers of type float in the places of a register's int32.
   using reals = __m256;
   TERN_INLINE static reals load_reals(const float* p) { return _mm256_loadu_ps(p); }
-  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
-  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
-    reals product =
-        _mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_mul_ps(_mm256_set1_ps(factor), scales));
+  TERN_INLINE static void store_reals(float* p, reals r) { _mm256_storeu_ps(p, r); }
+  /// total + a * scales, rounded after each operation.
+  TERN_INLINE static reals scaled(reals total, reg a, reals scales) {
+    reals product = _mm256_mul_ps(_mm256_cvtepi32_ps(a), scales);
     __asm__("" : "+x"(product));  // rounds here: no addition is fused with the product
-    _mm256_storeu_ps(y, _mm256_add_ps(_mm256_loadu_ps(y), product));
+    return _mm256_add_ps(total, product);
   }
 };
 

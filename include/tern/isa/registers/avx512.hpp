@@ -71,12 +71,12 @@ struct integers {
   /// Numbers of type float in the places of a register's int32.
   using reals = __m512;
   TERN_INLINE static reals load_reals(const float* p) { return _mm512_loadu_ps(p); }
-  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
-  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
-    reals product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, a),
-                                  _mm512_mul_ps(_mm512_set1_ps(factor), scales));
+  TERN_INLINE static void store_reals(float* p, reals r) { _mm512_storeu_ps(p, r); }
+  /// total + a * scales, rounded after each operation.
+  TERN_INLINE static reals scaled(reals total, reg a, reals scales) {
+    reals product = _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(0xFFFF, a), scales);
     __asm__("" : "+v"(product));  // rounds here: no addition is fused with the product
-    _mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), product));
+    return _mm512_add_ps(total, product);
   }
 
  private:

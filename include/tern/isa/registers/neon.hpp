@@ -85,17 +85,20 @@ struct integers {
     float32x4_t low, high;
   };
   TERN_INLINE static reals load_reals(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
-  /// y[i] += a[i] * (factor * scales[i]), rounded after each operation.
-  TERN_INLINE static void add_scaled(float* y, reg a, float factor, reals scales) {
-    add_scaled(y, a.low, factor, scales.low);
-    add_scaled(y + 4, a.high, factor, scales.high);
+  TERN_INLINE static void store_reals(float* p, reals r) {
+    vst1q_f32(p, r.low);
+    vst1q_f32(p + 4, r.high);
+  }
+  /// total + a * scales, rounded after each operation.
+  TERN_INLINE static reals scaled(reals total, reg a, reals scales) {
+    return {scaled(total.low, a.low, scales.low), scaled(total.high, a.high, scales.high)};
   }
 
  private:
-  TERN_INLINE static void add_scaled(float* y, int32x4_t a, float factor, float32x4_t scales) {
-    float32x4_t product = vmulq_f32(vcvtq_f32_s32(a), vmulq_n_f32(scales, factor));
+  TERN_INLINE static float32x4_t scaled(float32x4_t total, int32x4_t a, float32x4_t scales) {
+    float32x4_t product = vmulq_f32(vcvtq_f32_s32(a), scales);
     __asm__("" : "+w"(product));  // rounds here: no addition is fused with the product
-    vst1q_f32(y, vaddq_f32(vld1q_f32(y), product));
+    return vaddq_f32(total, product);
   }
   TERN_INLINE static uint8x16_t as_u8(int32x4_t a) { return vreinterpretq_u8_s32(a); }
   TERN_INLINE static int32x4_t as_words(uint8x16_t a) { return vreinterpretq_s32_u8(a); }

@@ -49,24 +49,25 @@ struct plain_digits {
   }
 };
 
-/// Adds the products of a plane. At x stand four columns of each token of a tile, one token after
-/// the other.
+/// Adds the products of a plane. At x stand four columns of each of x_tokens tokens, one token
+/// after the other; those of the tile come first.
 template <class Format, int plane, class Line, std::size_t... t>
-TERN_INLINE void tile_step(const Line& line, const std::int8_t* x, sum (&a)[sizeof...(t)],
-                           sum (&b)[sizeof...(t)], std::index_sequence<t...>) {
+TERN_INLINE void tile_step(const Line& line, const std::int8_t* x, std::size_t x_tokens,
+                           sum (&a)[sizeof...(t)], sum (&b)[sizeof...(t)],
+                           std::index_sequence<t...>) {
   const ops::reg u = line.template get<plane, 0>(), v = line.template get<plane, 1>();
   const auto step = [&](sum & first, sum & second, auto four) __attribute__((always_inline)) {
     first = dot<Format>(first, u, four);
     second = dot<Format>(second, v, four);
   };
-  (step(a[t], b[t], columns<t % 4>(x + 4 * (plane * sizeof...(t) + t - t % 4))), ...);
+  (step(a[t], b[t], columns<t % 4>(x + 4 * (plane * x_tokens + t - t % 4))), ...);
 }
 
 /// Adds the products of the columns of a line.
 template <class Format, class Line, std::size_t n, std::size_t... plane>
-TERN_INLINE void tile_line(const Line& line, const std::int8_t* x, sum (&a)[n], sum (&b)[n],
-                           std::index_sequence<plane...>) {
-  (tile_step<Format, plane>(line, x, a, b, std::make_index_sequence<n>{}), ...);
+TERN_INLINE void tile_line(const Line& line, const std::int8_t* x, std::size_t x_tokens,
+                           sum (&a)[n], sum (&b)[n], std::index_sequence<plane...>) {
+  (tile_step<Format, plane>(line, x, x_tokens, a, b, std::make_index_sequence<n>{}), ...);
 }
 
 /// What a tile leaves: sums, which start with starts[t], and with what they are where `more` says
@@ -80,7 +81,6 @@ struct tile_result {
   std::size_t stride;
   std::size_t group_lines;  ///< lines of a group of columns
   std::size_t starts_step;  ///< from one group of columns to the next
-  const float* x_scales;    ///< of the tile's tokens
   const float* w_scales;    ///< of the tile's rows, group after group
 };
 
@@ -108,7 +108,7 @@ template <class Format, class Digits, std::size_t... t>
                             const tile_result& to, std::index_sequence<t...>) {
   constexpr std::size_t half = tile_rows / 2;
   const std::int32_t* starts = to.starts;
-  const float *w_scales = to.w_scales, *const x_scales = to.x_scales;
+  const float* w_scales = to.w_scales;
   const std::size_t group_lines = to.group_lines, stride = to.stride;
   std::int32_t* const sums = to.sums;
   float* const y = to.y;
@@ -117,14 +117,13 @@ template <class Format, class Digits, std::size_t... t>
     lines -= left;
     sum a[] = {first_sum<Format>(starts[t])...}, b[] = {a[t]...};
     for (; left != 0; --left, x += Format::cols * sizeof...(t))
-      tile_line<Format>(digits.take(), x, a, b, plane_indices<Format>{});
+      tile_line<Format>(digits.take(), x, sizeof...(t), a, b, plane_indices<Format>{});
     if (y != nullptr) {
       const auto first = ops::load_reals(w_scales), second = ops::load_reals(w_scales + half);
       const auto scale = [&](std::size_t token) __attribute__((always_inline)) {
         float* const at = y + token * stride;
-        ops::add_scaled(at, last_sum<Format>(a[token], starts[token]), x_scales[token], first);
-        ops::add_scaled(at + half, last_sum<Format>(b[token], starts[token]), x_scales[token],
-                        second);
+        add_scaled(at, last_sum<Format>(a[token], starts[token]), first);
+        add_scaled(at + half, last_sum<Format>(b[token], starts[token]), second);
       };
       (scale(t), ...);
     } else {
@@ -139,6 +138,63 @@ template <class Format, class Digits, std::size_t... t>
     starts += to.starts_step;
     w_scales += tile_rows;
   } while (lines != 0);
+}
+
+/// The same for short groups of columns, whose totals are in registers, too: where each group
+/// stores them, stores of 64 bytes take turns from the dot products (two stores are one of two
+/// units for a cycle on Zen 5). The tile has half as many tokens for it; x_tokens stand side by
+/// side at x.
+template <class Format, std::size_t... t>
+[[gnu::noinline]] void totals_tile(plain_digits<Format> digits, const std::int8_t* x,
+                                   std::size_t x_tokens, std::size_t lines, const tile_result& to,
+                                   std::index_sequence<t...>) {
+  constexpr std::size_t half = tile_rows / 2;
+  const std::int32_t* starts = to.starts;
+  const float* w_scales = to.w_scales;
+  typename ops::reals first[] = {ops::load_reals(to.y + t * to.stride)...},
+                      second[] = {ops::load_reals(to.y + t * to.stride + half)...};
+  do {
+    std::size_t left = lines < to.group_lines ? lines : to.group_lines;
+    lines -= left;
+    sum a[] = {first_sum<Format>(starts[t])...}, b[] = {a[t]...};
+    for (; left != 0; --left, x += Format::cols * x_tokens)
+      tile_line<Format>(digits.take(), x, x_tokens, a, b, plane_indices<Format>{});
+    const auto u = ops::load_reals(w_scales), v = ops::load_reals(w_scales + half);
+    ((first[t] = ops::scaled(first[t], last_sum<Format>(a[t], starts[t]), u)), ...);
+    ((second[t] = ops::scaled(second[t], last_sum<Format>(b[t], starts[t]), v)), ...);
+    starts += to.starts_step;
+    w_scales += tile_rows;
+  } while (lines != 0);
+  (ops::store_reals(to.y + t * to.stride, first[t]), ...);
+  (ops::store_reals(to.y + t * to.stride + half, second[t]), ...);
+}
+
+/// Calls totals_tile() for n tokens, where first <= n < first + sizeof...(i).
+template <class Format, std::size_t first, std::size_t... i>
+inline void totals_tile_of(std::size_t n, plain_digits<Format> digits, const std::int8_t* x,
+                           std::size_t x_tokens, std::size_t lines, const tile_result& to,
+                           std::index_sequence<i...>) {
+  ((n == first + i
+        ? totals_tile<Format>(digits, x, x_tokens, lines, to, std::make_index_sequence<first + i>{})
+        : void()),
+   ...);
+}
+
+/// Calls totals_tile() for both halves of n tokens, where least <= n <= ops::tile_tokens.
+template <class Format, std::size_t least>
+inline void totals_tiles(std::size_t n, plain_digits<Format> digits, const std::int8_t* x,
+                         std::size_t lines, tile_result to) {
+  if constexpr (ops::register_totals != 0) {
+    constexpr std::size_t fewest = least / 2, most = (ops::tile_tokens + 1) / 2;
+    for (std::size_t done = 0; done < n;) {
+      const std::size_t now = done == 0 ? (n + 1) / 2 : n - done;
+      totals_tile_of<Format, fewest>(now, digits, x + 4 * done, n, lines, to,
+                                     std::make_index_sequence<most - fewest + 1>{});
+      to.y += now * to.stride;
+      to.starts += now;
+      done += now;
+    }
+  }
 }
 
 /// Calls tile() for n tokens, where first <= n < first + sizeof...(i).
@@ -227,18 +283,19 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
       if (few)
         tile_of<Format, fewest>(n, packed, x, lines, to,
                                 std::make_index_sequence<most - fewest + 1>{});
+      else if (ops::register_totals != 0 && scaled &&
+               group_lines * Format::cols <= ops::register_totals)
+        totals_tiles<Format, least>(n, {bytes}, x, lines, to);
       else
         tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, to,
                                std::make_index_sequence<most - least + 1>{});
     };
     if (scaled) {
-      float x_scales[most], edge[most * tile_rows];
-      for (std::size_t t = 0; t < n; ++t) x_scales[t] = scaling.x_scales[token + t];
+      float edge[most * tile_rows];
       float* const y = scaling.y + token * scaling.y_stride + row;
       if (!direct) copy_rows(y, scaling.y_stride, edge, tile_rows, n, rows);
       multiply({p.starts + first * p.starts_step + token, nullptr, false, direct ? y : edge,
-                direct ? scaling.y_stride : tile_rows, group_lines, p.starts_step, x_scales,
-                w_scales});
+                direct ? scaling.y_stride : tile_rows, group_lines, p.starts_step, w_scales});
       if (!direct) copy_rows(edge, tile_rows, y, scaling.y_stride, n, rows);
     } else {
       static constexpr std::int32_t zeros[most] = {};
@@ -247,7 +304,7 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
       std::int32_t* const out = p.out + token * p.out_stride + row;
       if (!direct && more) copy_rows(out, p.out_stride, edge, tile_rows, n, rows);
       multiply({more ? zeros : p.starts + token, direct ? out : edge, more, nullptr,
-                direct ? p.out_stride : tile_rows, group_lines, 0, nullptr, nullptr});
+                direct ? p.out_stride : tile_rows, group_lines, 0, nullptr});
       if (!direct) copy_rows(edge, tile_rows, out, p.out_stride, n, rows);
     }
   }

@@ -61,9 +61,9 @@ TERN_INLINE void matvec_step(sum (&sums)[digit_reader<Format>::sums][line_regs],
   ((a[r] = dot<Format>(a[r], format::template sum_digits<plane>(q[r]), x)), ...);
 }
 
-/// Weights and scales are fetched so many lines before they are used, since processors by themselves
-/// do not read far enough ahead. On a Zen 5, 96 lines were better than 16 and 32, and not told apart
-/// from 64 and 128.
+/// Weights and scales are fetched so many lines before they are used, since processors by
+/// themselves do not read far enough ahead. On a Zen 5, 96 lines were better than 16 and 32, and
+/// not told apart from 64 and 128.
 inline constexpr std::size_t lines_ahead = 96;
 
 /// Adds the products of the line at w and its columns of a token at x.
@@ -142,11 +142,16 @@ struct matvec_result {
   std::size_t panels_ahead;  ///< panels whose lines are at least lines_ahead
 };
 
+/// y[i] += sums[i] * scales[i] for a register of sums, rounded after each operation.
+TERN_INLINE void add_scaled(float* y, ops::reg sums, typename ops::reals scales) {
+  ops::store_reals(y, ops::scaled(ops::load_reals(y), sums, scales));
+}
+
 /// Adds the scaled sums of a group of columns to y, for the panel at `row`. `rows` rows of the
 /// weights are left there.
 template <std::size_t... r>
-TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::size_t row,
-                            std::size_t rows, std::size_t group, const matvec_result& to,
+TERN_INLINE void add_scaled(const group_scaling& scaling, std::size_t row, std::size_t rows,
+                            std::size_t group, const matvec_result& to,
                             const ops::reg (&sums)[sizeof...(r)], std::index_sequence<r...>) {
   constexpr std::size_t lanes = ops::bytes / 4, n = sizeof...(r) * lanes;
   float few[n];
@@ -159,7 +164,7 @@ TERN_INLINE void add_scaled(const group_scaling& scaling, float x_scale, std::si
   } else {
     scaling.copy(row, rows, n, group, few);
   }
-  (ops::add_scaled(to.y + r * lanes, sums[r], x_scale, ops::load_reals(scales + r * lanes)), ...);
+  (add_scaled(to.y + r * lanes, sums[r], ops::load_reals(scales + r * lanes)), ...);
 }
 
 /// Multiplies a panel with a token; r are the indices of a line's registers.
@@ -179,8 +184,7 @@ inline void matvec_panel(const problem<Format>& p, std::size_t panel, std::size_
     if (to.y == nullptr)
       (ops::store(to.sums + r * (ops::bytes / 4), total[r]), ...);
     else
-      add_scaled(p.scaling, p.scaling.x_scales[token], row, p.weights.rows - row, group, to, total,
-                 regs);
+      add_scaled(p.scaling, row, p.weights.rows - row, group, to, total, regs);
   }
 }
 
