@@ -28,13 +28,23 @@ float rounded(float x) {
   return without_subnormals(tern::from_bf16(tern::to_bf16(without_subnormals(x))));
 }
 
-/// The definition: the factors multiply a, both operands are rounded, and blocks of 512 steps are
+/// Where the piece of k that begins at `first` ends: of 2560 steps at a time, as few pieces of at
+/// most 640 steps as can be, whose sizes are multiples of 32.
+std::size_t end_of_piece(std::size_t first, std::size_t depth) {
+  const std::size_t block = first / 2560 * 2560, steps = std::min<std::size_t>(2560, depth - block),
+                    pieces = (steps + 639) / 640,
+                    size = ((steps + pieces - 1) / pieces + 31) / 32 * 32;
+  return std::min(first + size, block + steps);
+}
+
+/// The definition: the factors multiply a, both operands are rounded, and the pieces of k are
 /// summed in fp32. Of two neighbouring steps the second one comes first.
 float sum_of(float before, bool add, std::size_t depth, const auto& left, const auto& right) {
   float result = before;
-  for (std::size_t first = 0; first == 0 || first < depth; first += 512) {
+  for (std::size_t first = 0, end = 0; first == 0 || first < depth;
+       first = std::max(end, std::size_t{1})) {
     float sum = 0;
-    const std::size_t end = std::min(depth, first + 512);
+    end = depth == 0 ? 0 : end_of_piece(first, depth);
     const auto step = [&](std::size_t k) {
       sum = without_subnormals(std::fma(rounded(left(k)), rounded(right(k)), sum));
     };
@@ -88,7 +98,9 @@ TEST_CASE("gemm<float> with bf16 operands equals its definition to the bit", "[g
       {"an odd number of steps", 9, 33, 50},
       {"less than a tile", 3, 17, 11},
       {"several tiles", 70, 66, 101},
-      {"several blocks of k", 37, 1100, 53},
+      {"one long piece of k", 20, 576, 49},
+      {"several pieces of k", 37, 1100, 101},
+      {"several blocks of k", 9, 2570, 60},
       {"several blocks of columns", 20, 40, 1600},
       {"several strips of rows", 650, 34, 40},
       {"no step of k", 3, 0, 2},

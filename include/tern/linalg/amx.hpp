@@ -216,7 +216,8 @@ inline void multiply_strip(const std::byte* a, const std::byte* b, std::size_t d
 /// 768 KB, and a strip 48 KB.
 template <precision P>
 struct unit {
-  static constexpr std::size_t block_depth = amx::block_depth, panel_cols = panel_lines;
+  static constexpr std::size_t block_depth = amx::block_depth, most_pieces = 1,
+                               panel_cols = panel_lines;
   template <class B>
   static constexpr std::size_t block_cols = 1536 / parts<B, P>;
 

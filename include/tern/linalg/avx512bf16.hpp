@@ -174,7 +174,8 @@ inline void tile(const std::uint32_t* a, const std::uint32_t* b, std::size_t pai
 
 /// The unit of multiply_panels(), see there. A strip of A has panels of 16 rows.
 struct unit {
-  static constexpr std::size_t block_depth = 512, panel_cols = tile_registers * lanes;
+  static constexpr std::size_t block_depth = 640, most_pieces = 4,
+                               panel_cols = tile_registers * lanes;
   template <class B>
   static constexpr std::size_t block_cols = 32 * panel_cols;
 

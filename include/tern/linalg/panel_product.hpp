@@ -43,50 +43,84 @@ void pack_columns_of(const panel_operand<B>& b, std::size_t k, std::size_t depth
   }
 }
 
+/// A number of steps of k, cut into as few pieces of at most Unit::block_depth as can be. All but
+/// the last one have the same size, a multiple of 32.
+template <class Unit>
+struct depth_pieces {
+  std::size_t depth, count, size;
+
+  explicit depth_pieces(std::size_t steps)
+      : depth(steps),
+        count(std::max<std::size_t>(1, (steps + Unit::block_depth - 1) / Unit::block_depth)),
+        size(((steps + count - 1) / count + 31) / 32 * 32) {}
+  /// Steps of piece i.
+  [[nodiscard]] std::size_t of(std::size_t i) const { return std::min(size, depth - i * size); }
+  /// Bytes of a panel of all pieces, at most.
+  template <class B>
+  [[nodiscard]] std::size_t bytes() const {
+    return count * Unit::template panel_bytes<B>(size);
+  }
+};
+
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
 /// either order. `alpha` and `scale` multiply the elements of a before these are rounded or split,
 /// and the scales of b multiply those of b. Strips of rows run in parallel. Fewer than eight strips
 /// are cut into two halves each. The sum of an element depends on its row of a and its column of b
 /// alone.
 ///
-/// A Unit packs and multiplies. `block_depth` and `block_cols<B>` are the steps of k and the
-/// columns of a packed block of b, whose panels have `panel_cols` columns; `strip_rows(rows)` are
-/// the rows of a strip. The caller's thread takes a block of b from thread_scratch, and each thread
-/// that works takes a strip of a.
+/// A Unit packs and multiplies. `block_cols<B>` and at most `most_pieces` pieces of `block_depth`
+/// steps of k are what is packed of b at a time, in panels of `panel_cols` columns;
+/// `strip_rows(rows)` are the rows of a strip. A strip takes one piece after another for each
+/// panel, so that the elements of c that it adds to are still in cache. The caller's thread takes
+/// the packed part of b from thread_scratch, and each thread that works takes a strip of a.
 template <class Unit, class B>
 void multiply_panels(float alpha, matrix_view<const float> a, row_view<const float> scale,
                      const panel_operand<B>& b, matrix_view<float> c, bool accumulate,
                      executor_ref ex) {
-  constexpr std::size_t block_cols = Unit::template block_cols<B>, panel = Unit::panel_cols;
-  const std::size_t most_cols = (std::min(block_cols, c.cols) + panel - 1) / panel,
-                    most_depth = std::min(Unit::block_depth, a.cols);
-  const thread_scratch columns(Unit::template panel_bytes<B>(most_depth) * most_cols +
-                               Unit::block_depth * sizeof(float));
+  constexpr std::size_t block_cols = Unit::template block_cols<B>, panel = Unit::panel_cols,
+                        most_depth = Unit::most_pieces * Unit::block_depth;
+  const std::size_t most_panels = (std::min(block_cols, c.cols) + panel - 1) / panel;
+  const thread_scratch columns(
+      most_depth * sizeof(float) +
+      depth_pieces<Unit>(std::min(most_depth, a.cols)).template bytes<B>() * most_panels);
   auto* const factor = columns.data<float>();
-  auto* const right = columns.data<std::byte>() + Unit::block_depth * sizeof(float);
+  auto* const right = columns.data<std::byte>() + most_depth * sizeof(float);
   const std::size_t strip_rows = Unit::strip_rows(c.rows),
                     strips = (c.rows + strip_rows - 1) / strip_rows, halves = strips < 8 ? 2 : 1;
   for (std::size_t j = 0; j < c.cols; j += block_cols)
-    for (std::size_t p = 0; p == 0 || p < a.cols; p += Unit::block_depth) {
+    for (std::size_t p = 0; p == 0 || p < a.cols; p += most_depth) {
       const std::size_t cols = std::min(block_cols, c.cols - j),
-                        depth = std::min(Unit::block_depth, a.cols - p),
-                        bytes = Unit::template panel_bytes<B>(depth);
-      for (std::size_t k = 0; k < Unit::block_depth; ++k)
-        factor[k] = k < depth ? alpha * scale[p + k] : 0.0f;
+                        panels = (cols + panel - 1) / panel;
+      const depth_pieces<Unit> pieces(std::min(most_depth, a.cols - p));
+      for (std::size_t k = 0; k < most_depth; ++k)
+        factor[k] = k < pieces.depth ? alpha * scale[p + k] : 0.0f;
+      // The panels of a piece lie one after another, and the pieces one after another.
+      const auto packed = [&](std::size_t i, std::size_t first_panel) {
+        const std::size_t before = Unit::template panel_bytes<B>(pieces.size) * i * panels;
+        return right + before + Unit::template panel_bytes<B>(pieces.of(i)) * first_panel;
+      };
       ex.parallel_for(cols, 2 * panel, [&](std::size_t begin, std::size_t end) {
-        pack_columns_of<Unit>(b, p, depth, j + begin, end - begin, right + begin / panel * bytes);
+        for (std::size_t i = 0; i < pieces.count; ++i)
+          pack_columns_of<Unit>(b, p + i * pieces.size, pieces.of(i), j + begin, end - begin,
+                                packed(i, begin / panel));
       });
-      const std::size_t half = ((cols + panel - 1) / panel + halves - 1) / halves * panel;
-      ex.parallel_for(strips * halves, 1, [&](std::size_t i, std::size_t) {
-        const std::size_t r = i / halves * strip_rows, rows = std::min(strip_rows, c.rows - r),
-                          first = i % halves * half;
+      const std::size_t half = (panels + halves - 1) / halves * panel;
+      ex.parallel_for(strips * halves, 1, [&](std::size_t task, std::size_t) {
+        const std::size_t r = task / halves * strip_rows, rows = std::min(strip_rows, c.rows - r),
+                          first = task % halves * half, end = std::min(first + half, cols);
         if (first >= cols) return;
-        const thread_scratch strip(Unit::strip_bytes(rows, depth));
+        const std::size_t strip_bytes = Unit::strip_bytes(rows, pieces.size);
+        const thread_scratch strip(strip_bytes * pieces.count);
         auto* const left = strip.data<std::byte>();
-        Unit::pack_rows(&a(r, p), rows, a.row_stride, depth, a.col_stride, factor, left);
-        Unit::template multiply_strip<B>(left, right + first / panel * bytes, depth,
-                                         &c(r, j + first), c.row_stride, rows,
-                                         std::min(half, cols - first), accumulate || p > 0);
+        for (std::size_t i = 0; i < pieces.count; ++i)
+          Unit::pack_rows(&a(r, p + i * pieces.size), rows, a.row_stride, pieces.of(i),
+                          a.col_stride, factor + i * pieces.size, left + i * strip_bytes);
+        const std::size_t side = pieces.count == 1 ? end - first : panel;
+        for (std::size_t col = first; col < end; col += side)
+          for (std::size_t i = 0; i < pieces.count; ++i)
+            Unit::template multiply_strip<B>(left + i * strip_bytes, packed(i, col / panel),
+                                             pieces.of(i), &c(r, j + col), c.row_stride, rows,
+                                             std::min(side, end - col), accumulate || p + i > 0);
       });
     }
 }
