@@ -94,8 +94,10 @@ namespace {
 
 /// A model some of whose channels are far more active than others: those behind the norms of a
 /// layer, and those in front of o and down where `inside` says so.
-decoder<> uneven_model(bool unit_offset, bool inside) {
+decoder<> uneven_model(bool unit_offset, bool inside, bool shared_values = true) {
   model_config config = tern_test::small_config(31);
+  config.attention_bias = true;
+  if (shared_values) config.num_key_value_heads = 1;
   config.unit_offset = unit_offset;
   decoder<> model(config);
   model.initialize(3);
@@ -104,6 +106,7 @@ decoder<> uneven_model(bool unit_offset, bool inside) {
   for (auto& layer : model.layers()) {
     for (auto* gain : {&layer.attention_norm, &layer.feed_forward_norm})
       for (float& x : gain->value.reshaped()) x = factor() - (unit_offset ? 1.0f : 0.0f);
+    for (float& x : layer.v.bias->value.reshaped()) x = factor() - 1;
     if (!inside) continue;
     for (auto* maker : {&layer.v, &layer.up})  // they make the inputs of o and down
       for (auto row : maker->weight.value.rowwise()) row *= factor();
@@ -119,30 +122,33 @@ void calibrate_all(decoder<>& model, const calibration_options& options) {
 }  // namespace
 
 TEST_CASE("the factors of AWQ change no model in full precision") {
-  const bool unit_offset = GENERATE(false, true);
+  const bool unit_offset = GENERATE(false, true), shared_values = GENERATE(false, true);
   const auto placement = GENERATE(norm_placement::none, norm_placement::subln, norm_placement::all);
   calibration_options plain;
   plain.rounding = calibration_rounding::nearest;
   plain.sub_ln = placement;
   calibration_options scaled = plain;
   scaled.awq = true;
-  auto expected = uneven_model(unit_offset, true), model = uneven_model(unit_offset, true);
+  auto expected = uneven_model(unit_offset, true, shared_values),
+       model = uneven_model(unit_offset, true, shared_values);
   calibrate_all(expected, plain);
   calibrate_all(model, scaled);
   for (auto* m : {&expected, &model}) m->set_ternary(false);
   const matrix<float> a = hidden(expected, text()), b = hidden(model, text());
   CHECK((a - b).norm() < 1e-4f * a.norm());
-  bool inner = false, outer = false;
+  bool o = false, down = false, outer = false;
   for (std::size_t i = 0; i < 2; ++i) {
     auto &before = expected.layers()[i], &after = model.layers()[i];
     const auto changed = [](const auto& x, const auto& y) {
       return x.weight.value != y.weight.value;
     };
     outer |= changed(before.q, after.q) || changed(before.up, after.up);
-    inner |= changed(before.o, after.o) || changed(before.down, after.down);
+    o |= changed(before.o, after.o);
+    down |= changed(before.down, after.down);
   }
   CHECK(outer);
-  CHECK(inner == (placement != norm_placement::none));
+  CHECK(down);
+  CHECK(o == (placement != norm_placement::none || !shared_values));
 }
 
 TEST_CASE("AWQ makes the error of rounding to nearest smaller where channels differ") {

@@ -1,5 +1,6 @@
 // AWQ on a layer: the factors of input channels go into the weights, and their inverses into the
-// norm before them, so that the layer computes in full precision what it did.
+// norm or the projection that makes these channels, so that the layer computes in full precision
+// what it did.
 #pragma once
 
 #include <cstddef>
@@ -19,31 +20,54 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
-/// Projections that share an input, and the norm that makes it.
+/// Projections that share an input, and what makes its channels: a norm, or the rows of another
+/// projection.
 template <class Owner>
-struct normed_projections {
+struct shared_channels {
   parameter<Owner>* gain = nullptr;
-  scalar_of<Owner> offset = 0;  ///< the norm multiplies by gain + offset
-  std::size_t first = 0;        ///< number of the first projection
+  scalar_of<Owner> offset = 0;         ///< the norm multiplies by gain + offset
+  projection<Owner>* maker = nullptr;  ///< where there is no norm
+  std::size_t first = 0;               ///< number of the first projection
   std::vector<projection<Owner>*> projections{};
+
+  /// Multiplies the channels of the input.
+  void scale(const std::vector<scalar_of<Owner>>& factors) const {
+    using T = scalar_of<Owner>;
+    if (gain != nullptr) {
+      const row_view<T> g = gain->view().row(0);
+      for (std::size_t c = 0; c < g.size; ++c) g[c] = (g[c] + offset) * factors[c] - offset;
+      return;
+    }
+    const matrix_view<T> w = maker->weight.view();
+    for (std::size_t r = 0; r < w.rows; ++r)
+      for (std::size_t c = 0; c < w.cols; ++c) w(r, c) *= factors[r];
+    if (!maker->bias) return;
+    const row_view<T> bias = maker->bias->view().row(0);
+    for (std::size_t c = 0; c < bias.size; ++c) bias[c] *= factors[c];
+  }
 };
 
-/// The projections of a layer that have a norm directly before them.
+/// The projections of a layer whose input can be scaled channel by channel. The one of `down` is
+/// linear in that of `up`, and the one of `o` in the values, where each head has values of its own.
 template <class Owner>
-std::vector<normed_projections<Owner>> normed_projections_of(decoder_layer<Owner>& layer,
-                                                             scalar_of<Owner> norm_offset) {
-  std::vector<normed_projections<Owner>> list;
+std::vector<shared_channels<Owner>> shared_channels_of(decoder_layer<Owner>& layer,
+                                                       scalar_of<Owner> norm_offset) {
+  std::vector<shared_channels<Owner>> list;
   std::size_t index = 0;
   layer.for_each_projection([&](projection<Owner>& p) {
     const std::size_t i = index++;
     if (shares_input(i, p))
       list.back().projections.push_back(&p);
     else if (p.norm)
-      list.push_back({&*p.norm, 0, i, {&p}});
+      list.push_back({&*p.norm, 0, nullptr, i, {&p}});
     else if (i < 3)
-      list.push_back({&layer.attention_norm, norm_offset, i, {&p}});
+      list.push_back({&layer.attention_norm, norm_offset, nullptr, i, {&p}});
     else if (i == 4)
-      list.push_back({&layer.feed_forward_norm, norm_offset, i, {&p}});
+      list.push_back({&layer.feed_forward_norm, norm_offset, nullptr, i, {&p}});
+    else if (i == 6)
+      list.push_back({nullptr, 0, &layer.up, i, {&p}});
+    else if (layer.v.weight.shape.rows == p.weight.shape.cols)
+      list.push_back({nullptr, 0, &layer.v, i, {&p}});
   });
   return list;
 }
@@ -58,19 +82,19 @@ void scale_columns(matrix_view<T> m, const std::vector<T>& factors, executor_ref
 
 }  // namespace detail
 
-/// Finds the factors of AWQ for all projections of a layer whose input comes from a norm, and moves
-/// them from that norm into the weights. Others are left as they are: `o` and `down` have a norm
-/// only where SubLN put one there. `inputs`, what projections get in full precision, is changed
-/// accordingly. hidden_rms: root mean squares of the tokens' hidden states before the layer.
-/// rule_of(projection): the scale_rule for its weights. Throws numeric_error, which names a
-/// projection, where weights or activations are not finite.
+/// Finds the factors of AWQ for the projections of a layer, and moves them into the weights from
+/// what makes their input: a norm, `up` for `down`, or `v` for `o`. `o` is left as it is where it
+/// has no norm of its own and several heads share their values. `inputs`, what projections get in
+/// full precision, is changed accordingly. hidden_rms: root mean squares of the tokens' hidden
+/// states before the layer. rule_of(projection): the scale_rule for its weights. Throws
+/// numeric_error, which names a projection, where weights or activations are not finite.
 template <class Owner, class Rule>
 void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner>>& inputs,
                     const std::vector<scalar_of<Owner>>& hidden_rms, calibration_options options,
                     double norm_offset, Rule&& rule_of, arena& memory, executor_ref ex = {}) {
   using T = scalar_of<Owner>;
   options.correct_target = false;  // there is one stream
-  for (auto& group : detail::normed_projections_of(layer, static_cast<T>(norm_offset))) try {
+  for (auto& group : detail::shared_channels_of(layer, static_cast<T>(norm_offset))) try {
       const matrix_view<T> x = inputs.editable(group.first);
       const calibrated_input<T> input(x, x, hidden_rms, options, ex);
       std::vector<matrix_view<const T>> weights;
@@ -84,9 +108,7 @@ void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner
         detail::scale_columns<T>(p->weight.view(), factors, ex);
       for (T& f : factors) f = 1 / f;
       detail::scale_columns<T>(x, factors, ex);
-      const row_view<T> gain = group.gain->view().row(0);
-      for (std::size_t c = 0; c < gain.size; ++c)
-        gain[c] = (gain[c] + group.offset) * factors[c] - group.offset;
+      group.scale(factors);
     } catch (const numeric_error& e) {
       throw numeric_error("AWQ of '" + group.projections[0]->weight.name + "': " + e.what());
     }
