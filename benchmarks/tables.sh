@@ -129,11 +129,12 @@ kernel() {
 }
 
 groups() {
-  google bench_kernel 0.05 '^groups/two_bit/(avx2|avxvnni|avx512bw|avx512vbmi)/.*/N:(32|128)/threads:1/cache'
+  google bench_kernel 0.05 \
+    '^groups/two_bit/(avx2|avxvnni|avx512bw|avx512vbmi)/.*/(N:(32|128)/threads:1/cache|N:1/threads:1/dram)'
   awk -F '": ' '
     / "name": / { gsub(/^"|",?\r?$/, "", $2); sub(/\/iterations:.*/, "", $2); split($2, part, "/") }
     / "of_tensor": / {
-      row = "`" part[3] "`, " substr(part[5], 3)
+      row = "`" part[3] "`, " substr(part[5], 3) (part[7] == "dram" ? " from DRAM" : "")
       if (!(row in seen)) { seen[row] = 1; rows[++count] = row }
       found[row, part[8]] = sprintf("%.2f", $2 + 0)
     }
