@@ -90,31 +90,10 @@ std::vector<run_group> read_tables(const std::vector<std::string>& paths) {
   return groups;
 }
 
-/// A metric's mean with its standard error, and how it differs from that of the first method.
-std::string mean_text(const metric_mean& m) {
-  if (!m.value) return "";
-  std::string text =
-      fmt::format("  {} {:.2f} +- {:.2f}", m.name, m.value->mean, m.value->standard_error());
-  if (!m.to_first || m.to_first->difference.count != m.value->count) return text;
-  return text + fmt::format(" ({:+.2f} +- {:.2f}{})", m.to_first->difference.mean,
-                            m.to_first->difference.standard_error(),
-                            m.to_first->distinguishable ? "" : ", not distinguishable");
-}
-
-/// Prints the tables of runs that differ only in their seed as means.
+/// Prints the rows of runs that differ only in their seed as means, and those of a grid.
 void print_means(const std::vector<run_group>& groups) {
-  const run_group* group = nullptr;
-  for (const mean_row& row : means_of(groups)) {
-    if (group != row.group) {
-      group = row.group;
-      fmt::print(
-          "{}{} runs: mean +- standard error (difference to the first method, paired by seed)\n",
-          group->name.empty() ? "" : group->name + ": ", group->runs.size());
-    }
-    std::string text = fmt::format("{:<28}", row.method);
-    for (const metric_mean& m : row.metrics) text += mean_text(m);
-    fmt::print("{}\n", text);
-  }
+  fmt::print("mean +- standard error; differences are paired by seed\n\n{}",
+             means_text(means_of(groups)));
 }
 
 void print_grid(const fs::path& directory, const nlohmann::json& config) {
@@ -127,8 +106,7 @@ void print_grid(const fs::path& directory, const nlohmann::json& config) {
     }
   fmt::print("{}: {}, grid, {} of {} points are finished\n", directory.string(),
              config.value("title", std::string("run")), finished, points);
-  fmt::print("mean +- standard error; differences are paired by seed\n\n{}",
-             means_text(means_of(groups)));
+  print_means(groups);
 }
 
 /// Prints the table of a run, the means of several, or those of a grid.

@@ -47,13 +47,6 @@ mean_row row_of(const run_group& first_group, const run_group& group, const std:
 
 std::string label_of(const mean_row& row) { return label_of(*row.group, row.method); }
 
-std::string mean_cell(const metric_mean& m) {
-  if (!m.value) return "";
-  return m.value->count > 1
-             ? fmt::format("{:.2f} +- {:.2f}", m.value->mean, m.value->standard_error())
-             : fmt::format("{:.2f}", m.value->mean);
-}
-
 std::string optional_difference(const std::optional<tern::paired_difference>& d) {
   return d ? difference_text(*d, "+-") : "";
 }
@@ -82,6 +75,12 @@ std::vector<std::string> csv_difference(const std::optional<tern::paired_differe
 
 }  // namespace
 
+std::string mean_text(const tern::sample_statistics& s, const char* between) {
+  std::string text = fmt::format("{:.2f}", s.mean);
+  if (s.count > 1) text += fmt::format(" {} {:.2f}", between, s.standard_error());
+  return text;
+}
+
 std::string difference_text(const tern::paired_difference& d, const char* between) {
   std::string text = fmt::format("{:+.2f}", d.difference.mean);
   if (d.difference.count > 1)
@@ -102,18 +101,30 @@ std::vector<mean_row> means_of(const std::vector<run_group>& groups) {
   return rows;
 }
 
-std::string means_text(const std::vector<mean_row>& rows) {
-  if (rows.empty()) return "no row is measured yet\n";
+std::string first_heading(const std::vector<mean_row>& rows) {
   const mean_row& first = rows.front();
-  const bool variants = !first.group->name.empty();
+  if (!first.group->variants.empty()) return "to " + label_of(first);
+  const run_group* group = nullptr;
+  for (const mean_row& row : rows) {
+    if (row.group != group && row.method != first.method) return "to the first method";
+    group = row.group;
+  }
+  return "to " + first.method;
+}
+
+std::string means_text(const std::vector<mean_row>& rows) {
+  if (rows.empty() || rows.front().metrics.empty()) return "no row is measured yet\n";
+  const mean_row& first = rows.front();
+  const bool variants = !first.group->variants.empty();
   std::vector<std::vector<std::string>> lines{{"Method"}};
   for (const metric_mean& m : first.metrics) lines[0].push_back(m.name);
-  lines[0].push_back("to " + label_of(first));
+  lines[0].push_back(first_heading(rows));
   if (variants) lines[0].push_back("to " + first.group->name);
   for (const char* heading : {"Seeds", "Size MB", "Tokens/s"}) lines[0].emplace_back(heading);
   for (const mean_row& row : rows) {
     std::vector<std::string> line{label_of(row)};
-    for (const metric_mean& m : row.metrics) line.push_back(mean_cell(m));
+    for (const metric_mean& m : row.metrics)
+      line.push_back(m.value ? mean_text(*m.value, "+-") : "");
     line.push_back(optional_difference(row.metrics[0].to_first));
     if (variants) line.push_back(optional_difference(row.metrics[0].to_first_variant));
     line.insert(line.end(), {std::to_string(row.seeds), fmt::format("{:.3f}", row.megabytes),

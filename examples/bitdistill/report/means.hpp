@@ -33,14 +33,20 @@ struct mean_row {
 /// The rows of all groups, which must outlive the result.
 std::vector<mean_row> means_of(const std::vector<run_group>& groups);
 
+/// The heading of the differences to the first method: "to FP-SFT". In a grid, it names the
+/// variant.
+std::string first_heading(const std::vector<mean_row>& rows);
+
 /// The rows of runs or of a grid as text.
 std::string means_text(const std::vector<mean_row>& rows);
 
 /// The same with a column for each axis of a grid, as comma-separated values.
 std::string means_csv(const std::vector<mean_row>& rows);
 
+/// "93.35 +- 0.23", without an error for one value. `between` stands between mean and error.
+std::string mean_text(const tern::sample_statistics& s, const char* between);
+
 /// "-6.67 +- 0.17", without an error for one pair, and whether it is not distinguishable from 0.
-/// `between` stands between mean and error.
 std::string difference_text(const tern::paired_difference& d, const char* between);
 
 }  // namespace bitdistill

@@ -53,69 +53,31 @@ std::string cell(double value, const std::string& text) {
   return fmt::format("<td data-value=\"{}\">{}</td>", value, text);
 }
 
-std::vector<double> in_order(const std::map<std::uint64_t, double>& values) {
-  std::vector<double> list;
-  for (const auto& [seed, value] : values) list.push_back(value);
-  return list;
-}
-
-/// "93.35 ± 0.23", without an error where there is one value.
-std::string mean_and_error(const tern::sample_statistics& s) {
-  return s.count > 1 ? fmt::format("{:.2f} ± {:.2f}", s.mean, s.standard_error())
-                     : fmt::format("{:.2f}", s.mean);
-}
-
-/// The difference to the reference over the seeds that both have.
-std::string difference_cell(const std::map<std::uint64_t, double>& values,
-                            const std::map<std::uint64_t, double>& reference) {
-  const auto d = difference_of(values, reference);
+std::string difference_cell(const std::optional<tern::paired_difference>& d) {
   return d ? cell(d->difference.mean, difference_text(*d, "±")) : "<td></td>";
 }
 
-/// The results: a row for each method of each group. Differences are to the first row of all, and
-/// in a grid also to the same method in its first group.
+/// The results: a row for each method of each group.
 std::string results_section(const std::vector<run_group>& groups) {
-  const auto metrics = metrics_of(groups);
-  if (metrics.empty()) return "<p>No run has a table yet.</p>\n";
-  const bool grid = !groups.front().variants.empty();
-  const run_group* reference_group = nullptr;
-  std::string reference, head = sort_heading("Method"), body;
-  for (const auto& metric : metrics) head += sort_heading(metric);
-  for (const run_group& group : groups)
-    for (const auto& method : methods_of(group)) {
-      const bool first = reference_group == nullptr;
-      if (first) {
-        reference_group = &group;
-        reference = method;
-        head += sort_heading("to " + label_of(group, method));
-        if (grid) head += sort_heading("to " + group.name);
-        head += sort_heading("Seeds") + sort_heading("Size, MB") + sort_heading("Tokens/s");
-      }
-      body += "<tr><td>" + escaped(label_of(group, method)) + "</td>";
-      for (const auto& metric : metrics) {
-        const auto values = in_order(values_of(group, method, metric));
-        if (values.empty()) {
-          body += "<td></td>";
-          continue;
-        }
-        const auto s = tern::statistics_of(values);
-        body += cell(s.mean, mean_and_error(s));
-      }
-      const auto values = values_of(group, method, metrics[0]);
-      body += first ? "<td></td>"
-                    : difference_cell(values, values_of(*reference_group, reference, metrics[0]));
-      if (grid)
-        body += &group == reference_group
-                    ? "<td></td>"
-                    : difference_cell(values, values_of(*reference_group, method, metrics[0]));
-      const auto megabytes = in_order(values_of(group, method, "megabytes"));
-      const auto speed = in_order(values_of(group, method, "tokens_per_second"));
-      body += cell(static_cast<double>(values.size()), std::to_string(values.size())) +
-              cell(tern::statistics_of(megabytes).mean,
-                   fmt::format("{:.3f}", tern::statistics_of(megabytes).mean)) +
-              cell(tern::statistics_of(speed).mean, multiple(tern::statistics_of(speed).mean)) +
-              "</tr>\n";
-    }
+  const std::vector<mean_row> rows = means_of(groups);
+  if (rows.empty() || rows.front().metrics.empty()) return "<p>No run has a table yet.</p>\n";
+  const run_group& first = *rows.front().group;
+  const bool grid = !first.variants.empty();
+  std::string head = sort_heading("Method"), body;
+  for (const metric_mean& m : rows.front().metrics) head += sort_heading(m.name);
+  head += sort_heading(first_heading(rows));
+  if (grid) head += sort_heading("to " + first.name);
+  head += sort_heading("Seeds") + sort_heading("Size, MB") + sort_heading("Tokens/s");
+  for (const mean_row& row : rows) {
+    body += "<tr><td>" + escaped(label_of(*row.group, row.method)) + "</td>";
+    for (const metric_mean& m : row.metrics)
+      body += m.value ? cell(m.value->mean, mean_text(*m.value, "±")) : "<td></td>";
+    body += difference_cell(row.metrics[0].to_first);
+    if (grid) body += difference_cell(row.metrics[0].to_first_variant);
+    body += cell(static_cast<double>(row.seeds), std::to_string(row.seeds)) +
+            cell(row.megabytes, fmt::format("{:.3f}", row.megabytes)) +
+            cell(row.tokens_per_second, multiple(row.tokens_per_second)) + "</tr>\n";
+  }
   return "<div class=\"wide\"><table><thead><tr>" + head + "</tr></thead><tbody>\n" + body +
          "</tbody></table></div>\n<p class=\"faint\">Behind ± stands the standard error of the "
          "mean over "
@@ -143,7 +105,7 @@ std::string layers_section(const std::vector<run_group>& groups) {
           row = "<tr>" + row + "<td class=\"text\">" + cosines + "</td></tr>\n";
           if (shown.insert(row).second) rows += row;
         }
-  if (rows.empty()) return "";
+  if (rows.empty() || rows.front().metrics.empty()) return "";
   return "<h2>Chosen layers</h2>\n<div class=\"wide\"><table><thead><tr><th>Stage</th><th>Loss</th>"
          "<th>Layer</th><th class=\"text\">Cosine with the other losses, from layer 0 "
          "on</th></tr></thead><tbody>\n" +
