@@ -194,6 +194,7 @@ TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", ""
       {"tokens past a task", 130, 245, 384, 64},
       {"one token, many rows", 1000, 1, 777, 128},
       {"several chunks of columns", 90, 30, 2600, 64},
+      {"two short tiles", 77, 13, 300, 32},
       {"chunks that groups do not fill", 64, 13, 2600, 320},
       {"groups past a chunk of columns", 90, 3, 2600, 2100},
   }));
@@ -215,6 +216,16 @@ TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", ""
 TEST_CASE("several groups without an epilogue are refused") {
   const product_in_groups<two_bit> p(20, 3, 100, 64);
   CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), no_epilogue{}), config_error);
+}
+
+TEST_CASE("an epilogue that calls rescale for each of several groups is refused") {
+  const product_in_groups<two_bit> p(20, 3, 100, 64);
+  const std::vector<float> scales(40, 1.0f);
+  std::vector<float> y(60);
+  const rescale<float> each(row_view<const float>(scales.data(), 3), {scales.data(), 20, 2}, {},
+                            {y.data(), 3, 20});
+  CHECK_THROWS_AS(p.multiply(p.tokens(), isa::active(), [&](const sum_block& b) { each(b); }),
+                  shape_error);
 }
 
 TEST_CASE("a group without scales is refused") {

@@ -25,7 +25,7 @@ struct calibration_options {
   /// input in the full-precision model, so that the norm changes little.
   norm_placement sub_ln = norm_placement::none;
   double sub_ln_eps = 1e-5;  ///< eps of the inserted norms
-  /// Scale input channels by AWQ first, where a norm makes the input of a projection.
+  /// Scale input channels by AWQ first; see scale_channels().
   bool awq = false;
   bool correct_target = true;  ///< fit each projection to the full-precision stream first
   double ridge = 0.1;          ///< ridge of that fit, as a multiple of the hessian's mean diagonal

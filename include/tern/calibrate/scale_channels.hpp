@@ -20,6 +20,14 @@ namespace tern::inline TERN_ABI {
 
 namespace detail {
 
+/// Multiplies the columns of m by the factors.
+template <class T>
+void scale_columns(matrix_view<T> m, const std::vector<T>& factors, executor_ref ex) {
+  for_each_row(m.rows, m.cols, ex, [&](std::size_t r) {
+    for (std::size_t c = 0; c < m.cols; ++c) m(r, c) *= factors[c];
+  });
+}
+
 /// Projections that share an input, and what makes its channels: a norm, or the rows of another
 /// projection.
 template <class Owner>
@@ -31,19 +39,15 @@ struct shared_channels {
   std::vector<projection<Owner>*> projections{};
 
   /// Multiplies the channels of the input.
-  void scale(const std::vector<scalar_of<Owner>>& factors) const {
+  void scale(const std::vector<scalar_of<Owner>>& factors, executor_ref ex) const {
     using T = scalar_of<Owner>;
     if (gain != nullptr) {
       const row_view<T> g = gain->view().row(0);
       for (std::size_t c = 0; c < g.size; ++c) g[c] = (g[c] + offset) * factors[c] - offset;
       return;
     }
-    const matrix_view<T> w = maker->weight.view();
-    for (std::size_t r = 0; r < w.rows; ++r)
-      for (std::size_t c = 0; c < w.cols; ++c) w(r, c) *= factors[r];
-    if (!maker->bias) return;
-    const row_view<T> bias = maker->bias->view().row(0);
-    for (std::size_t c = 0; c < bias.size; ++c) bias[c] *= factors[c];
+    scale_columns<T>(maker->weight.view().transposed(), factors, ex);
+    if (maker->bias) scale_columns<T>(maker->bias->view(), factors, ex);
   }
 };
 
@@ -72,19 +76,12 @@ std::vector<shared_channels<Owner>> shared_channels_of(decoder_layer<Owner>& lay
   return list;
 }
 
-/// Multiplies the columns of m by the factors.
-template <class T>
-void scale_columns(matrix_view<T> m, const std::vector<T>& factors, executor_ref ex) {
-  for_each_row(m.rows, m.cols, ex, [&](std::size_t r) {
-    for (std::size_t c = 0; c < m.cols; ++c) m(r, c) *= factors[c];
-  });
-}
-
 }  // namespace detail
 
 /// Finds the factors of AWQ for the projections of a layer, and moves them into the weights from
-/// what makes their input: a norm, `up` for `down`, or `v` for `o`. `o` is left as it is where it
-/// has no norm of its own and several heads share their values. `inputs`, what projections get in
+/// what makes their input: a norm, `up` for `down`, or `v` for `o`. `o` and `down` without norms
+/// are left as they are where several rows of weights share a scale, which factors of rows would
+/// spoil, and `o` also where several heads share their values. `inputs`, what projections get in
 /// full precision, is changed accordingly. hidden_rms: root mean squares of the tokens' hidden
 /// states before the layer. rule_of(projection): the scale_rule for its weights. Throws
 /// numeric_error, which names a projection, where weights or activations are not finite.
@@ -95,6 +92,10 @@ void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner
   using T = scalar_of<Owner>;
   options.correct_target = false;  // there is one stream
   for (auto& group : detail::shared_channels_of(layer, static_cast<T>(norm_offset))) try {
+      if (const auto* p = group.maker;
+          p != nullptr &&
+          rule_of(*p).scale_block(p->weight.shape.rows, p->weight.shape.cols).rows != 1)
+        continue;
       const matrix_view<T> x = inputs.editable(group.first);
       const calibrated_input<T> input(x, x, hidden_rms, options, ex);
       std::vector<matrix_view<const T>> weights;
@@ -108,7 +109,7 @@ void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner
         detail::scale_columns<T>(p->weight.view(), factors, ex);
       for (T& f : factors) f = 1 / f;
       detail::scale_columns<T>(x, factors, ex);
-      group.scale(factors);
+      group.scale(factors, ex);
     } catch (const numeric_error& e) {
       throw numeric_error("AWQ of '" + group.projections[0]->weight.name + "': " + e.what());
     }

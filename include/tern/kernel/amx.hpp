@@ -168,7 +168,7 @@ inline void add_scaled(const group_scaling& scaling, std::size_t token, std::siz
   scaling.copy(row, rows, 16, group, few);
   const auto scales = ops::load_reals(few);
   for (std::size_t t = 0; t < tokens; ++t) {
-    float* const y = scaling.y + (token + t) * scaling.y_stride + row;
+    float* const y = scaling.totals + (token + t) * scaling.stride + row;
     const auto a = ops::load(sums + t * stride);
     if (rows == 16) {
       below::add_scaled(y, a, scales);
@@ -189,7 +189,7 @@ void columns(const problem<Format>& p, const typename problem<Format>::range& ta
   constexpr std::size_t most_rows = panels * 16, most_tokens = 64 / panels;
   const std::size_t row = panel * Format::rows, left = p.weights.rows - row;
   const std::size_t rows = left < most_rows ? left : most_rows;
-  const bool scaled = p.scaling.y != nullptr;
+  const bool scaled = p.scaling.totals != nullptr;
   const bool direct = !scaled && left >= most_rows && panel + panels <= task.panel_end;
   const std::size_t all_lines = p.weights.panel_lines(), group_lines = p.group_lines();
   const std::size_t group_cols = scaled ? p.weights.scale_cols : p.weights.cols;

@@ -1,6 +1,6 @@
 // A product cut into groups of columns that share a scale. Activations stand in the layout of the
 // kernel, where each group begins with whole lines, and the sums of each start with a number for
-// each token. So a group is a problem of its own, and so are all groups from some one on. Most
+// each token. So a group is a problem of its own, and so are all groups together. Most
 // weights are one group; weights with a scale for every 64 columns, for instance, are many.
 #pragma once
 

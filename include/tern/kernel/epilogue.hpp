@@ -59,23 +59,27 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Makes y of the sums of weights that are one group of columns.
+  /// Makes y from the sums of a part. The weights have one group of columns; throws shape_error
+  /// for any other group than the first, such as an epilogue that calls this one may get.
   void operator()(const sum_block& b) const {
+    if (b.group != 0)
+      throw shape_error("rescale: it makes totals of several groups of columns, not y of each");
     if constexpr (std::same_as<T, float>)
       if (b.sums.col_stride == 1 && w_scales_.cols != 0 &&
           (w_scales_.rows == 1 || (scale_rows_ == 1 && w_scales_.row_stride == 1)) &&
           whole_block(b.token, b.row, b.sums, [&](kernel::rescale_arguments& to) {
             const bool one = w_scales_.rows == 1;
             to.sums = b.sums.data;
-            to.w_scales = &w_scales_(one ? 0 : b.row, b.group);
+            to.w_scales = &w_scales_(one ? 0 : b.row, 0);
             to.w_step = one ? 0 : 1;
           }))
         return;
-    by_chunks(b.token, b.row, b.sums, [&](std::size_t i, std::size_t c, std::size_t n, T* to) {
-      copy_scales(b.row + c, b.group, to, n);
-      apply<T>({&x_scales_[b.token + i], n, 0}, to, multiply);
-      apply<std::int32_t>({&b.sums(i, c), n, b.sums.col_stride}, to, multiply);
-    });
+    by_chunks(b.token, b.row, b.sums,
+              [&](std::size_t i, std::size_t c, std::size_t n, T(&to)[chunk]) {
+                copy_scales(b.row + c, 0, to, n);
+                multiply_all(to, x_scales_[b.token + i]);
+                apply<std::int32_t>({&b.sums(i, c), n, b.sums.col_stride}, to, multiply);
+              });
   }
 
   /// What kernels need to add up the scaled sums of `groups` groups. `totals` points to where the
@@ -93,27 +97,29 @@ class rescale {
   /// column in w_scales.
   void add(const sum_block& b, matrix_view<T> totals) const {
     require_groups(b.group + 1);
-    for (std::size_t i = 0; i < totals.rows; ++i)
-      for (std::size_t c = 0; c < totals.cols; c += chunk) {
-        const std::size_t n = std::min(chunk, totals.cols - c);
-        T products[chunk];
-        copy_scales(b.row + c, b.group, products, n);
+    for (std::size_t c = 0; c < totals.cols; c += chunk) {
+      const std::size_t n = std::min(chunk, totals.cols - c);
+      T scales[chunk], products[chunk];
+      copy_scales(b.row + c, b.group, scales, n);
+      for (std::size_t i = 0; i < totals.rows; ++i) {
+        std::copy_n(scales, n, products);
         apply<std::int32_t>({&b.sums(i, c), n, b.sums.col_stride}, products, multiply);
         __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
         apply<T>({products, n}, &totals(i, c), add_to);
       }
+    }
   }
 
-  /// Makes y of the totals of a part, whose rows are dense. `token` and `row` are those of the
-  /// first total.
+  /// Makes y from the totals of a part. The rows of `totals` are dense; `token` and `row` are those
+  /// of the first total.
   void finish(std::size_t token, std::size_t row, matrix_view<const T> totals) const {
     if constexpr (std::same_as<T, float>)
       if (whole_block(token, row, totals,
                       [&](kernel::rescale_arguments& to) { to.totals = totals.data; }))
         return;
-    by_chunks(token, row, totals, [&](std::size_t i, std::size_t c, std::size_t n, T* to) {
+    by_chunks(token, row, totals, [&](std::size_t i, std::size_t c, std::size_t n, T(&to)[chunk]) {
       std::copy_n(&totals(i, c), n, to);
-      apply<T>({&x_scales_[token + i], n, 0}, to, multiply);
+      multiply_all(to, x_scales_[token + i]);
     });
   }
 
@@ -156,14 +162,14 @@ class rescale {
   }
 
   /// Makes y of a part. make(i, c, n, to) makes numbers [c, c + n) of its row i without bias and
-  /// residual.
+  /// residual, in a chunk of zeros.
   template <class U, class Make>
   void by_chunks(std::size_t token, std::size_t row, matrix_view<const U> part,
                  const Make& make) const {
     for (std::size_t i = 0; i < part.rows; ++i)
       for (std::size_t c = 0; c < part.cols; c += chunk) {
         const std::size_t n = std::min(chunk, part.cols - c);
-        T products[chunk];
+        T products[chunk] = {};
         make(i, c, n, products);
         __asm__("" : "+m"(products));  // rounds here: no addition is fused with the product
         if (bias_) apply<T>({&bias_[row + c], n, bias_.stride}, products, add_to);
@@ -189,13 +195,21 @@ class rescale {
     for (; k < from.size; ++k) op(to[k], static_cast<T>(from[k]));
   }
 
+  /// Multiplies all numbers of a chunk.
+  static void multiply_all(T (&to)[chunk], T factor) {
+    for (T& each : to) each *= factor;
+  }
+
   /// to[k] = w_scales(m + k, group)
   void copy_scales(std::size_t m, std::size_t group, T* to, std::size_t n) const {
     if (w_scales_.cols == 0)  // a matrix without columns has no scales
       std::fill_n(to, n, T(0));
+    else if (w_scales_.rows == 1)
+      std::fill_n(to, n, w_scales_(0, group));
+    else if (scale_rows_ == 1)
+      for (std::size_t k = 0; k < n; ++k) to[k] = w_scales_(m + k, group);
     else
-      for (std::size_t k = 0; k < n; ++k)
-        to[k] = w_scales_(w_scales_.rows == 1 ? 0 : (m + k) / scale_rows_, group);
+      for (std::size_t k = 0; k < n; ++k) to[k] = w_scales_((m + k) / scale_rows_, group);
   }
 
   row_view<const T> x_scales_;

@@ -8,11 +8,11 @@
 
 namespace tern::inline TERN_ABI::kernel {
 
-/// y(n, m) += sum_g(n, m) * w_scales(m / scale_rows, g) for each group g in order, rounded after
-/// each operation. y is null where sums stay integers.
+/// totals(n, m) += sum_g(n, m) * w_scales(m / scale_rows, g) for each group g in order, rounded
+/// after each operation. `totals` is null where sums stay integers.
 struct group_scaling {
-  float* y = nullptr;                      ///< (N, M); rows are dense
-  std::size_t y_stride = 0;                ///< elements from one row of y to the next
+  float* totals = nullptr;                 ///< (N, M); rows are dense
+  std::size_t stride = 0;                  ///< elements from one row of totals to the next
   matrix_view<const float> w_scales = {};  ///< (1 or ceil(M / scale_rows), groups)
   std::size_t scale_rows = 1;              ///< weight rows that share a row of w_scales
 

@@ -1,7 +1,7 @@
 // Packed weights times int8 activations, with the best kernel of the CPU that the program runs on,
 // whatever flags it was compiled with. Sums are exact, so every level and any number of threads
-// give the same integers. An epilogue makes real numbers of them, or, where groups of columns have
-// scales, the kernel in its place.
+// give the same integers. An epilogue makes real numbers of them; where groups of columns have
+// scales, kernels may add up the scaled sums for it.
 #pragma once
 
 #include <algorithm>
@@ -113,19 +113,16 @@ void require_product(const ternary_product<Format, Epilogue>& p, const packed_vi
         "ternary_matmul: several groups of columns need an epilogue that takes each one's sums");
 }
 
-/// An epilogue that gets the sums of several groups of columns as one total.
+/// An epilogue that gets the sums of several groups of columns as one total, such as rescale. It
+/// has add() and finish() for them, and where totals are floats scaling().
 template <class Epilogue>
 concept totals_epilogue = requires { typename Epilogue::total_type; };
 
-/// The type of an epilogue's totals, or char where it gets none.
+/// Bytes of a total; 0 for other epilogues.
 template <class Epilogue>
-struct total_of {
-  using type = char;
-};
+inline constexpr std::size_t total_bytes = 0;
 template <totals_epilogue Epilogue>
-struct total_of<Epilogue> {
-  using type = typename Epilogue::total_type;
-};
+inline constexpr std::size_t total_bytes<Epilogue> = sizeof(typename Epilogue::total_type);
 
 /// The place where number (0, 0) of a result would stand of which `part`, from token and row on, is
 /// in memory. It is computed as a number, since there may be nothing at that place.
@@ -155,7 +152,7 @@ template <class Format, class Epilogue>
 void multiply_part(const entry<Format>& kernel, const column_groups<Format>& groups,
                    const ternary_product<Format, Epilogue>& p, const problem<Format>& mine,
                    std::size_t i, std::uint8_t* unpacked, std::int32_t* sums,
-                   [[maybe_unused]] typename total_of<Epilogue>::type* totals) {
+                   [[maybe_unused]] const thread_scratch& totals) {
   const auto part = mine.part(i);
   const matrix_view<std::int32_t> out =
       p.out ? p.out.block(part.token, part.row, part.tokens, part.rows)
@@ -169,7 +166,7 @@ void multiply_part(const entry<Format>& kernel, const column_groups<Format>& gro
   };
   if constexpr (totals_epilogue<Epilogue>) {
     using total = typename Epilogue::total_type;
-    const matrix_view<total> all(totals, part.tokens, part.rows);
+    const matrix_view<total> all(totals.data<total>(), part.tokens, part.rows);
     const auto add_in_kernel = [&] {
       if constexpr (std::same_as<total, float>) {
         if (p.weights.group_lines() > kernel.scaled_lines) return false;
@@ -182,7 +179,7 @@ void multiply_part(const entry<Format>& kernel, const column_groups<Format>& gro
       return false;
     };
     if (groups.size() > 1) {
-      std::fill_n(totals, all.size(), total(0));
+      std::fill_n(all.data, all.size(), total(0));
       if (!add_in_kernel())
         for (std::size_t g = 0; g < groups.size(); ++g) p.epilogue.add(multiply(g), all);
       return p.epilogue.finish(part.token, part.row, all);
@@ -196,13 +193,13 @@ void multiply_part(const entry<Format>& kernel, const column_groups<Format>& gro
 /// Computes out = x (N, K) * w (M, K) transposed in int32 for each of the products. row_sums (N)
 /// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
 /// during the call only; besides, each thread uses up to 64 KB of thread_scratch, as much again
-/// for a product without `out`, and as much again for totals. `level` must be supported by this
-/// CPU. epilogue(sum_block) is called once for each part of the result, on the thread that has just
-/// computed it. Where w has several groups of columns, it is called for each group of a part in
-/// order, and the sums of all groups have the same place in `out`; but rescale gets the totals of
-/// all groups at once, which kernels may add up themselves, and then `out` has no sums. Throws
-/// shape_error where shapes disagree, the workspace is too small or a group of columns exceeds
-/// matmul_max_cols; config_error where w has several groups and there is no epilogue.
+/// for a product without `out`, and as much again for totals of floats. `level` must be supported
+/// by this CPU. epilogue(sum_block) is called once for each part of the result, on the thread that
+/// has just computed it. Where w has several groups of columns, it is called for each group of a
+/// part in order, and the sums of all groups have the same place in `out`; but rescale gets the
+/// totals of all groups at once, which kernels may add up themselves, and then `out` has no sums.
+/// Throws shape_error where shapes disagree, the workspace is too small or a group of columns
+/// exceeds matmul_max_cols; config_error where w has several groups and there is no epilogue.
 template <pack_format Format, class Epilogue>
 void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
                     matrix_view<const std::int8_t> x, row_view<const std::int32_t> row_sums,
@@ -238,13 +235,12 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   };
   const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
                                              ex);
-  using total = typename kernel::total_of<Epilogue>::type;
-  const bool totalled = kernel::totals_epilogue<Epilogue> && groups.size() > 1;
+  const std::size_t total_bytes = groups.size() > 1 ? kernel::total_bytes<Epilogue> : 0;
   std::size_t tasks = 0, buffered = 0;
   for (const auto& p : products) {
     const kernel::problem<Format> mine = whole(p);
     tasks += mine.tasks();
-    if ((p.out && !totalled) || mine.tasks() == 0) continue;
+    if ((p.out && total_bytes == 0) || mine.tasks() == 0) continue;
     const auto first = mine.part(0);  // no other part is larger
     buffered = std::max(buffered, first.rows * first.tokens);
   }
@@ -255,13 +251,13 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
       tasks, (std::size_t{1} << 22) / work + 1, [&](std::size_t begin, std::size_t end) {
         const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
         const thread_scratch sums(sizeof(std::int32_t) * buffered);
-        const thread_scratch totals(totalled ? sizeof(total) * buffered : 0);
+        const thread_scratch totals(total_bytes * buffered);
         for (const auto& p : products) {
           const kernel::problem<Format> mine = whole(p);
           const std::size_t count = mine.tasks();
           for (std::size_t i = begin; i < std::min(end, count); ++i)
             kernel::multiply_part(kernel, groups, p, mine, i, unpacked.data<std::uint8_t>(),
-                                  sums.data<std::int32_t>(), totals.data<total>());
+                                  sums.data<std::int32_t>(), totals);
           begin -= std::min(begin, count);
           end -= std::min(end, count);
         }

@@ -43,7 +43,7 @@ struct problem {
   std::int32_t* out;
   std::size_t out_stride;
   std::size_t task_groups;     ///< groups of tokens in a task
-  group_scaling scaling = {};  ///< makes real numbers of sums where its y is not null
+  group_scaling scaling = {};  ///< makes real numbers of sums where its totals are not null
 
   /// A task has up to 64 rows of the weights and up to 240 tokens, which take 1 MiB at most: its
   /// operands fit into the L2 cache of a core.
@@ -55,7 +55,7 @@ struct problem {
 
   /// Lines of a panel whose sums belong together: those of a group of columns.
   [[nodiscard]] std::size_t group_lines() const {
-    return scaling.y == nullptr ? weights.panel_lines() : weights.group_lines();
+    return scaling.totals == nullptr ? weights.panel_lines() : weights.group_lines();
   }
   [[nodiscard]] std::size_t tokens() const { return parts.first(parts.groups); }
   [[nodiscard]] std::size_t row_tasks() const {

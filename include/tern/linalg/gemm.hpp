@@ -96,9 +96,8 @@ matrix_view<T> contiguous(matrix_view<T> m, const char* what) {
 
 /// c = alpha * a * b, or c += alpha * a * b. a: (m, k), b: (k, n), c: (m, n). Each may be row-major
 /// or column-major, with one stride of 1; pass x.transposed() for a transpose. With precision::bf16
-/// alpha * a and b are rounded first. Each thread uses about 290 KB of thread_scratch; on a
-/// unit for bf16 numbers each uses up to 500 KB and the caller's one up to 8 MB. Throws
-/// shape_error.
+/// alpha * a and b are rounded first. Each thread uses about 290 KB of thread_scratch, and on a
+/// unit for bf16 numbers up to 500 KB, the caller's one up to 8.5 MB. Throws shape_error.
 template <class T>
 void gemm(T alpha, std::type_identity_t<matrix_view<const T>> a,
           std::type_identity_t<matrix_view<const T>> b, std::type_identity_t<matrix_view<T>> c,

@@ -55,11 +55,6 @@ struct depth_pieces {
         size(((steps + count - 1) / count + 31) / 32 * 32) {}
   /// Steps of piece i.
   [[nodiscard]] std::size_t of(std::size_t i) const { return std::min(size, depth - i * size); }
-  /// Bytes of a panel of all pieces, at most.
-  template <class B>
-  [[nodiscard]] std::size_t bytes() const {
-    return count * Unit::template panel_bytes<B>(size);
-  }
 };
 
 /// c = alpha a b, or c += alpha a b, where row k of b counts scale[k] times. c is row-major; a has
@@ -68,8 +63,8 @@ struct depth_pieces {
 /// are cut into two halves each. The sum of an element depends on its row of a and its column of b
 /// alone.
 ///
-/// A Unit packs and multiplies. `block_cols<B>` and at most `most_pieces` pieces of `block_depth`
-/// steps of k are what is packed of b at a time, in panels of `panel_cols` columns;
+/// A Unit packs and multiplies. At most `most_pieces` pieces, each of at most `block_depth` steps
+/// of k, and `block_cols<B>` columns of b are packed at a time, in panels of `panel_cols` columns;
 /// `strip_rows(rows)` are the rows of a strip. A strip takes one piece after another for each
 /// panel, so that the elements of c that it adds to are still in cache. The caller's thread takes
 /// the packed part of b from thread_scratch, and each thread that works takes a strip of a.
@@ -80,9 +75,10 @@ void multiply_panels(float alpha, matrix_view<const float> a, row_view<const flo
   constexpr std::size_t block_cols = Unit::template block_cols<B>, panel = Unit::panel_cols,
                         most_depth = Unit::most_pieces * Unit::block_depth;
   const std::size_t most_panels = (std::min(block_cols, c.cols) + panel - 1) / panel;
-  const thread_scratch columns(
-      most_depth * sizeof(float) +
-      depth_pieces<Unit>(std::min(most_depth, a.cols)).template bytes<B>() * most_panels);
+  const depth_pieces<Unit> longest(std::min(most_depth, a.cols));
+  const thread_scratch columns(most_depth * sizeof(float) +
+                               longest.count * Unit::template panel_bytes<B>(longest.size) *
+                                   most_panels);
   auto* const factor = columns.data<float>();
   auto* const right = columns.data<std::byte>() + most_depth * sizeof(float);
   const std::size_t strip_rows = Unit::strip_rows(c.rows),

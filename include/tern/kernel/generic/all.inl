@@ -9,9 +9,8 @@
 //   max_digit        the largest digit that `dot` is exact for
 //   max_dots         the number of dot products that may be added before `widen`
 //   tile_tokens      tokens of a tile; their sums stay in registers
-//   register_totals  groups of up to this number of columns keep their totals in registers, in
-//   tiles
-//                    of half as many tokens
+//   register_totals  groups of up to this number of columns keep their totals in registers; tiles
+//                    have half as many tokens then
 //   matvec_tokens    up to this number of tokens each has a matvec of its own
 //   matvec_sums      accumulators that a matvec needs to hide how long a dot product takes
 

@@ -140,10 +140,10 @@ template <class Format, class Digits, std::size_t... t>
   } while (lines != 0);
 }
 
-/// The same for short groups of columns, whose totals are in registers, too: where each group
-/// stores them, stores of 64 bytes take turns from the dot products (two stores are one of two
-/// units for a cycle on Zen 5). The tile has half as many tokens for it; x_tokens stand side by
-/// side at x.
+/// The same for short groups of columns; their totals stay in registers, too. If each group loaded
+/// and stored them, stores of 64 bytes would take cycles from the dot products: on Zen 5, two of
+/// them keep one of the two units busy for a cycle. So a tile has only half of the x_tokens that
+/// stand side by side at x.
 template <class Format, std::size_t... t>
 [[gnu::noinline]] void totals_tile(plain_digits<Format> digits, const std::int8_t* x,
                                    std::size_t x_tokens, std::size_t lines, const tile_result& to,
@@ -169,15 +169,10 @@ template <class Format, std::size_t... t>
   (ops::store_reals(to.y + t * to.stride + half, second[t]), ...);
 }
 
-/// Calls totals_tile() for n tokens, where first <= n < first + sizeof...(i).
-template <class Format, std::size_t first, std::size_t... i>
-inline void totals_tile_of(std::size_t n, plain_digits<Format> digits, const std::int8_t* x,
-                           std::size_t x_tokens, std::size_t lines, const tile_result& to,
-                           std::index_sequence<i...>) {
-  ((n == first + i
-        ? totals_tile<Format>(digits, x, x_tokens, lines, to, std::make_index_sequence<first + i>{})
-        : void()),
-   ...);
+/// Calls f(std::make_index_sequence<n>), where first <= n < first + sizeof...(i).
+template <std::size_t first, class F, std::size_t... i>
+inline void with_count(std::size_t n, const F& f, std::index_sequence<i...>) {
+  ((n == first + i ? f(std::make_index_sequence<first + i>{}) : void()), ...);
 }
 
 /// Calls totals_tile() for both halves of n tokens, where least <= n <= ops::tile_tokens.
@@ -188,22 +183,15 @@ inline void totals_tiles(std::size_t n, plain_digits<Format> digits, const std::
     constexpr std::size_t fewest = least / 2, most = (ops::tile_tokens + 1) / 2;
     for (std::size_t done = 0; done < n;) {
       const std::size_t now = done == 0 ? (n + 1) / 2 : n - done;
-      totals_tile_of<Format, fewest>(now, digits, x + 4 * done, n, lines, to,
-                                     std::make_index_sequence<most - fewest + 1>{});
+      with_count<fewest>(
+          now,
+          [&](auto tokens) { totals_tile<Format>(digits, x + 4 * done, n, lines, to, tokens); },
+          std::make_index_sequence<most - fewest + 1>{});
       to.y += now * to.stride;
       to.starts += now;
       done += now;
     }
   }
-}
-
-/// Calls tile() for n tokens, where first <= n < first + sizeof...(i).
-template <class Format, std::size_t first, class Digits, std::size_t... i>
-inline void tile_of(std::size_t n, Digits digits, const std::int8_t* x, std::size_t lines,
-                    const tile_result& to, std::index_sequence<i...>) {
-  ((n == first + i ? tile<Format>(digits, x, lines, to, std::make_index_sequence<first + i>{})
-                   : void()),
-   ...);
 }
 
 /// Unpacks the digits of a tile's rows to bytes, as plain_digits reads them.
@@ -259,7 +247,7 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
           : static_cast<std::size_t>(whole) * p.weights.panel_stride * sizeof(packed_line)};
   const bool few = p.parts.groups <= digit_reader<Format>::direct_groups;
   const group_scaling& scaling = p.scaling;
-  const bool scaled = scaling.y != nullptr, direct = rows == tile_rows;
+  const bool scaled = scaling.totals != nullptr, direct = rows == tile_rows;
   const std::size_t group_lines = scaled ? p.group_lines() : lines, first = line / group_lines;
   auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
   const std::size_t groups = scaled ? (lines + group_lines - 1) / group_lines : 0;
@@ -281,22 +269,24 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
     const std::int8_t* x = p.x + token * p.x_stride + n * (p.x_first + line * Format::cols);
     const auto multiply = [&](const tile_result& to) {
       if (few)
-        tile_of<Format, fewest>(n, packed, x, lines, to,
-                                std::make_index_sequence<most - fewest + 1>{});
-      else if (ops::register_totals != 0 && scaled &&
-               group_lines * Format::cols <= ops::register_totals)
+        with_count<fewest>(
+            n, [&](auto tokens) { tile<Format>(packed, x, lines, to, tokens); },
+            std::make_index_sequence<most - fewest + 1>{});
+      else if (ops::register_totals != 0 && scaled && p.weights.scale_cols <= ops::register_totals)
         totals_tiles<Format, least>(n, {bytes}, x, lines, to);
       else
-        tile_of<Format, least>(n, plain_digits<Format>{bytes}, x, lines, to,
-                               std::make_index_sequence<most - least + 1>{});
+        with_count<least>(
+            n,
+            [&](auto tokens) { tile<Format>(plain_digits<Format>{bytes}, x, lines, to, tokens); },
+            std::make_index_sequence<most - least + 1>{});
     };
     if (scaled) {
       float edge[most * tile_rows];
-      float* const y = scaling.y + token * scaling.y_stride + row;
-      if (!direct) copy_rows(y, scaling.y_stride, edge, tile_rows, n, rows);
+      float* const y = scaling.totals + token * scaling.stride + row;
+      if (!direct) copy_rows(y, scaling.stride, edge, tile_rows, n, rows);
       multiply({p.starts + first * p.starts_step + token, nullptr, false, direct ? y : edge,
-                direct ? scaling.y_stride : tile_rows, group_lines, p.starts_step, w_scales});
-      if (!direct) copy_rows(edge, tile_rows, y, scaling.y_stride, n, rows);
+                direct ? scaling.stride : tile_rows, group_lines, p.starts_step, w_scales});
+      if (!direct) copy_rows(edge, tile_rows, y, scaling.stride, n, rows);
     } else {
       static constexpr std::int32_t zeros[most] = {};
       const bool more = line != 0;
@@ -323,7 +313,7 @@ inline void compute(const problem<Format>& p, std::size_t begin, std::size_t end
                     std::uint8_t* bytes) {
   // Chunks of lines; where sums are scaled, of whole groups of columns.
   const std::size_t lines = p.weights.panel_lines(),
-                    unit = p.scaling.y == nullptr ? 1 : p.group_lines(),
+                    unit = p.scaling.totals == nullptr ? 1 : p.group_lines(),
                     units = (lines + unit - 1) / unit, most = unpacked_lines<Format> / unit,
                     chunks = (units + most - 1) / most,
                     chunk = (units + chunks - 1) / chunks * unit;

@@ -198,7 +198,8 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
   for (std::size_t panel = begin; panel < end; ++panel) {
     const std::size_t row = panel * Format::rows, left = p.weights.rows - row,
                       rows = left < Format::rows ? left : Format::rows;
-    float* const y = p.scaling.y == nullptr ? nullptr : p.scaling.y + n * p.scaling.y_stride + row;
+    float* const y =
+        p.scaling.totals == nullptr ? nullptr : p.scaling.totals + n * p.scaling.stride + row;
     const bool direct = y == nullptr || rows == Format::rows;
     if (!direct) std::memcpy(edge, y, rows * sizeof *y);
     const matvec_result to{sums, direct ? y : edge,
