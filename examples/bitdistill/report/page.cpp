@@ -105,7 +105,7 @@ std::string layers_section(const std::vector<run_group>& groups) {
           row = "<tr>" + row + "<td class=\"text\">" + cosines + "</td></tr>\n";
           if (shown.insert(row).second) rows += row;
         }
-  if (rows.empty() || rows.front().metrics.empty()) return "";
+  if (rows.empty()) return "";
   return "<h2>Chosen layers</h2>\n<div class=\"wide\"><table><thead><tr><th>Stage</th><th>Loss</th>"
          "<th>Layer</th><th class=\"text\">Cosine with the other losses, from layer 0 "
          "on</th></tr></thead><tbody>\n" +
