@@ -157,7 +157,7 @@ TEST_CASE("inspect prints means with their errors and paired differences") {
       run_bitdistill({"inspect", (scratch.path() / "1").string(), (scratch.path() / "2").string(),
                       (scratch.path() / "3").string()});
   REQUIRE(shown.code == 0);
-  CHECK(has(shown.out, "Method      accuracy         to FP-SFT "));
+  CHECK(has(shown.out, "to FP-SFT  Seeds"));
   CHECK(has(shown.out, "96.00 +- 0.58"));
   CHECK(has(shown.out, "89.33 +- 0.44  -6.67 +- 0.17"));
 }
