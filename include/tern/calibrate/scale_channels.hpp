@@ -34,7 +34,7 @@ template <class Owner>
 struct shared_channels {
   parameter<Owner>* gain = nullptr;
   scalar_of<Owner> offset = 0;         ///< the norm multiplies by gain + offset
-  projection<Owner>* maker = nullptr;  ///< where there is no norm
+  projection<Owner>* maker = nullptr;  ///< its rows make the channels where there is no norm
   std::size_t first = 0;               ///< number of the first projection
   std::vector<projection<Owner>*> projections{};
 

@@ -39,7 +39,7 @@ struct no_epilogue {
 template <class T>
 class rescale {
  public:
-  using total_type = T;  ///< of the totals
+  using total_type = T;  ///< type of a total
 
   /// x_scales: N elements. w_scales: (1, groups), (M, groups), or a row for every `scale_rows` rows
   /// of the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
