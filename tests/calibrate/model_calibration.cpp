@@ -151,6 +151,23 @@ TEST_CASE("the factors of AWQ change no model in full precision") {
   CHECK(o == (placement != norm_placement::none || !shared_values));
 }
 
+TEST_CASE("AWQ scales no rows of up and v where these share a scale") {
+  const auto granularity = GENERATE(scale_granularity::tensor, scale_granularity::row);
+  calibration_options plain;
+  plain.rounding = calibration_rounding::nearest;
+  plain.scales = granularity;
+  calibration_options scaled = plain;
+  scaled.awq = true;
+  auto before = uneven_model(false, true, false), after = uneven_model(false, true, false);
+  calibrate_all(before, plain);
+  calibrate_all(after, scaled);
+  const bool each_row = granularity == scale_granularity::row;
+  auto &a = before.layers()[0], &b = after.layers()[0];
+  CHECK((a.down.weight.value != b.down.weight.value) == each_row);
+  CHECK((a.o.weight.value != b.o.weight.value) == each_row);
+  CHECK(a.q.weight.value != b.q.weight.value);
+}
+
 TEST_CASE("AWQ makes the error of rounding to nearest smaller where channels differ") {
   const auto errors = [](bool awq) {
     calibration_options options;
