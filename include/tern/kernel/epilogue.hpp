@@ -30,8 +30,8 @@ struct no_epilogue {
 };
 
 /// y(n, m) = sums(n, m) * (x_scales[n] * w_scales(m)) (+ bias[m]) (+ residual(n, m)), rounded after
-/// each operation, in this order. Weights in several groups of columns have a column of w_scales
-/// for each group, and then
+/// each operation, in this order. Weights in several groups of columns, with a column of w_scales
+/// each, make it so:
 ///   total(n, m) = 0 + sums_0(n, m) * w_scales(m, 0) + sums_1(n, m) * w_scales(m, 1) + ...
 ///   y(n, m) = total(n, m) * x_scales[n] (+ bias[m]) (+ residual(n, m)).
 /// Kernels may make the totals themselves, by the same operations. Nowhere else does a ternary
@@ -59,8 +59,8 @@ class rescale {
     if (residual) require_shape(residual, y.rows, y.cols, "rescale: residual");
   }
 
-  /// Makes y from the sums of a part. The weights have one group of columns; throws shape_error
-  /// for any other group than the first, such as an epilogue that calls this one may get.
+  /// Makes y from the sums of a part, where the weights have one group of columns. Throws
+  /// shape_error for any other group than the first: an epilogue that calls this one may get such.
   void operator()(const sum_block& b) const {
     if (b.group != 0)
       throw shape_error("rescale: it makes totals of several groups of columns, not y of each");
@@ -110,8 +110,8 @@ class rescale {
     }
   }
 
-  /// Makes y from the totals of a part. The rows of `totals` are dense; `token` and `row` are those
-  /// of the first total.
+  /// Makes y from the totals of a part, whose rows are dense. The first total is the one of `token`
+  /// and `row`.
   void finish(std::size_t token, std::size_t row, matrix_view<const T> totals) const {
     if constexpr (std::same_as<T, float>)
       if (whole_block(token, row, totals,

@@ -272,7 +272,7 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
         with_count<fewest>(
             n, [&](auto tokens) { tile<Format>(packed, x, lines, to, tokens); },
             std::make_index_sequence<most - fewest + 1>{});
-      else if (ops::register_totals != 0 && scaled && p.weights.scale_cols <= ops::register_totals)
+      else if (scaled && p.weights.scale_cols <= ops::register_totals)
         totals_tiles<Format, least>(n, {bytes}, x, lines, to);
       else
         with_count<least>(
