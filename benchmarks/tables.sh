@@ -9,6 +9,7 @@
 #   gemm      dense products of floats beside other libraries
 #   models    whole models: prompts and new tokens
 #   contexts  new tokens behind thousands of positions
+#   processes how much the speed of a model differs between twenty processes
 #   parts     where the time of a model goes (needs perf)
 #   llama     beside llama.cpp; needs TERN_PYTHON, a Python with gguf (scripts/interop.sh makes one)
 #   pytorch   a training step beside PyTorch; needs TERN_PYTHON, a Python with torch
@@ -22,7 +23,7 @@ fi
 document=$1 bin=$2/bin here=$(cd "$(dirname "$0")" && pwd)
 cache=$2/CMakeCache.txt
 shift 2
-(($# > 0)) || set -- kernel groups gemm models contexts parts llama pytorch
+(($# > 0)) || set -- kernel groups gemm models contexts processes parts llama pytorch
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -192,9 +193,47 @@ contexts() {
   done | fenced
 }
 
+model() {
+  [ -e "$work/model" ] ||
+    "$bin/bitdistill" bench --shape qwen3-0.6b --head-bits 4 --threads 1 --prompt-tokens 1 \
+      --new-tokens 1 --out "$work/model" >/dev/null
+}
+
+processes() {
+  model
+  for _ in $(seq 20); do
+    "$bin/bitdistill" bench --model "$work/model" --threads 1,2 --json
+  done | awk -F '[:,]' '
+    /"threads"/ { threads = $2 + 0 }
+    /_per_second|_of_/ {
+      gsub(/[" ]/, "", $1)
+      key = threads SUBSEP $1
+      value[key, ++n[key]] = $2 + 0
+    }
+    function row(title, threads, name, digits,   key, i, j, t) {
+      key = threads SUBSEP name
+      for (i = 2; i <= n[key]; ++i)
+        for (j = i; j > 1 && value[key, j] < value[key, j - 1]; --j) {
+          t = value[key, j]; value[key, j] = value[key, j - 1]; value[key, j - 1] = t
+        }
+      t = (value[key, 10] + value[key, 11]) / 2
+      printf "| %s | %d | %.*f | %.*f | %.*f | %+.1f to %+.1f %% |\n", title, threads, digits,
+        value[key, 1], digits, t, digits, value[key, n[key]], 100 * (value[key, 1] / t - 1),
+        100 * (value[key, n[key]] / t - 1)
+    }
+    END {
+      print "| | threads | least | median | most | around the median |\n|---|---|---|---|---|---|"
+      for (t = 1; t <= 2; ++t) {
+        row("prompt, tokens/s", t, "prefill_tokens_per_second", 0)
+        row("prompt, of the peak", t, "prefill_of_peak", 2)
+        row("new tokens/s", t, "decode_tokens_per_second", 1)
+        row("new tokens, of the bandwidth", t, "decode_of_bandwidth", 2)
+      }
+    }'
+}
+
 parts() {
-  "$bin/bitdistill" bench --shape qwen3-0.6b --head-bits 4 --threads 1 --prompt-tokens 1 \
-    --new-tokens 1 --out "$work/model" >/dev/null
+  model
   for what in prefill decode; do
     for threads in 1 2; do
       "$here/time_parts.sh" "$bin/bitdistill" "$work/model" $threads $what |
@@ -235,7 +274,7 @@ can() {
     kernel | groups) program=bench_kernel ;;
     gemm) program=bench_gemm ;;
     pytorch) program=bench_training_step ;;
-    models | contexts | parts | llama) program=bitdistill ;;
+    models | contexts | processes | parts | llama) program=bitdistill ;;
     *) echo "tables.sh: unknown part '$1'" >&2; exit 2 ;;
   esac
   [ -x "$bin/$program" ] || { skip "$1" "$bin/$program is not built"; return 1; }

@@ -201,15 +201,19 @@ TEMPLATE_TEST_CASE("every level gives the reals of large products in groups", ""
   DYNAMIC_SECTION(s.name) {
     const product_in_groups<TestType> p(s.m, s.n, s.k, s.scale_cols);
     const auto x_scales = reals<float>(s.n, 1), w_scales = reals<float>(s.m * p.groups, 2);
-    const matrix_view<const float> scales(w_scales.data(), s.m, p.groups, 1, s.m);
-    const auto scaled = [&](isa::level level) {
+    const matrix_view<const float> by_group(w_scales.data(), s.m, p.groups, 1, s.m);
+    std::vector<float> memory(w_scales.size() + 16 * p.groups);
+    const auto by_panel = scale_view<float>::panels(memory.data(), s.m, p.groups);
+    copy_scales<float>(by_group, by_panel);
+    const auto scaled = [&](isa::level level, scale_view<const float> scales) {
       std::vector<float> y(s.n * s.m);
       p.multiply(p.tokens(), level, rescale<float>(x_scales, scales, {}, {y.data(), s.n, s.m}));
       return y;
     };
-    const auto expected = scaled(isa::level::scalar);
+    const auto expected = scaled(isa::level::scalar, by_group);
     GENERATE_LEVEL();
-    CHECK((scaled(level) == expected));
+    CHECK((scaled(level, by_group) == expected));
+    CHECK((scaled(level, by_panel) == expected));
   }
 }
 

@@ -3,6 +3,7 @@
 #include "tern/pack/ternary_weights.hpp"
 
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "../support.hpp"
@@ -190,6 +191,22 @@ TEST_CASE("owners copy, and are 64-byte aligned") {
   CHECK(first.view().size_bytes() == 2 * 5 * 64 + 17 * 4);
   const ternary_weights<two_bit> none;
   CHECK(none.view().size_bytes() == 0);
+}
+
+TEST_CASE("scales lie panel after panel, each group after group") {
+  const std::vector<std::int8_t> codes(40 * 6);
+  std::vector<float> scales(40 * 3);
+  std::iota(scales.begin(), scales.end(), 0.0f);
+  const ternary_weights<two_bit> packed(matrix_view<const std::int8_t>(codes.data(), 40, 6),
+                                        matrix_view<const float>(scales.data(), 40, 3), {1, 2});
+  const auto view = packed.view().scales();
+  REQUIRE(view.storage() == 2 * 48 + 2 * 16 + 8);
+  const auto at = [&](std::size_t i) { return view.data[i]; };
+  CHECK(at(1) == 3.0f);              // row 1, group 0
+  CHECK(at(16) == 1.0f);             // row 0, group 1
+  CHECK(at(48) == 16 * 3.0f);        // row 16, group 0
+  CHECK(at(96 + 16) == 97.0f);       // row 32, group 1
+  CHECK(at(96 + 32 + 7) == 119.0f);  // row 39, group 2
 }
 
 TEST_CASE("codes and scales that do not fit are refused") {

@@ -69,7 +69,7 @@ struct trits_of_projection {
   trits_of_projection(const Model& model, const projection<Owner>& p) : shape(p.weight.shape) {
     using T = scalar_of<Owner>;
     codes.resize(shape.rows * shape.cols);
-    const auto take = [&](matrix_view<const T> from) {
+    const auto take = [&](scale_view<const T> from) {
       for (std::size_t r = 0; r < from.rows; ++r)
         for (std::size_t c = 0; c < from.cols; ++c)
           scales.push_back(static_cast<float>(from(r, c)));
@@ -87,7 +87,7 @@ struct trits_of_projection {
         std::vector<T> found(n.rows * n.cols);
         quantizer.template quantize<T>(p.weight.view(), code_matrix(),
                                        {found.data(), n.rows, n.cols}, {});
-        take({found.data(), n.rows, n.cols});
+        take(matrix_view<const T>(found.data(), n.rows, n.cols));
       });
     }
   }

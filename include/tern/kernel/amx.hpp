@@ -165,7 +165,7 @@ inline void add_scaled(const group_scaling& scaling, std::size_t token, std::siz
                        const std::int32_t* sums, std::size_t stride) {
   using below::ops;
   float few[16], edge[16];
-  scaling.copy(row, rows, 16, group, few);
+  scaling.copy<16>(row, rows, group, few);
   const auto scales = ops::load_reals(few);
   for (std::size_t t = 0; t < tokens; ++t) {
     float* const y = scaling.totals + (token + t) * scaling.stride + row;

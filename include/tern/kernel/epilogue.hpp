@@ -44,7 +44,7 @@ class rescale {
   /// x_scales: N elements. w_scales: (1, groups), (M, groups), or a row for every `scale_rows` rows
   /// of the weights. y: (N, M). bias (M) and residual (N, M) may be null, and residual may be y
   /// itself. Throws shape_error.
-  rescale(row_view<const T> x_scales, matrix_view<const T> w_scales, row_view<const T> bias,
+  rescale(row_view<const T> x_scales, scale_view<const T> w_scales, row_view<const T> bias,
           matrix_view<T> y, matrix_view<const T> residual = {}, std::size_t scale_rows = 1)
       : x_scales_(x_scales),
         w_scales_(w_scales),
@@ -66,7 +66,8 @@ class rescale {
       throw shape_error("rescale: it makes totals of several groups of columns, not y of each");
     if constexpr (std::same_as<T, float>)
       if (b.sums.col_stride == 1 && w_scales_.cols != 0 &&
-          (w_scales_.rows == 1 || (scale_rows_ == 1 && w_scales_.row_stride == 1)) &&
+          (w_scales_.rows == 1 ||
+           (scale_rows_ == 1 && w_scales_.side_by_side(b.row, b.sums.cols))) &&
           whole_block(b.token, b.row, b.sums, [&](kernel::rescale_arguments& to) {
             const bool one = w_scales_.rows == 1;
             to.sums = b.sums.data;
@@ -213,7 +214,7 @@ class rescale {
   }
 
   row_view<const T> x_scales_;
-  matrix_view<const T> w_scales_;
+  scale_view<const T> w_scales_;
   row_view<const T> bias_;
   matrix_view<const T> residual_;
   matrix_view<T> y_;

@@ -110,7 +110,7 @@ void restore_masters(decoder<Owner, chosen_quantizer, A>& model) {
       } else {
         p.place_scales(model.config().scale_block(p.weight.shape));
         p.packed->visit([&](const auto& packed) {
-          copy_matrix<scalar_of<Owner>>(packed.scales(), p.scales->view());
+          copy_scales<scalar_of<Owner>>(packed.scales(), p.scales->view());
         });
       }
       p.packed.reset();

@@ -80,7 +80,7 @@ struct packed_linear {
   template <class Format>
   struct output {
     packed_view<Format> w;               ///< (M, K)
-    matrix_view<const T> w_scales;       ///< (ceil(M / scale_rows), groups of columns of w)
+    scale_view<const T> w_scales;        ///< (ceil(M / scale_rows), groups of columns of w)
     std::size_t scale_rows;              ///< rows of w that share a row of w_scales
     row_view<const T> bias;              ///< M elements or null
     matrix_view<T> y;                    ///< (N, M)

@@ -36,7 +36,7 @@ packed_header header_of(const ternary_weights_view<Format, T>& w) {
   h.cols = w.cols();
   h.block_rows = w.block().rows;
   h.block_cols = w.block().cols;
-  h.weights_at = sizeof h + (w.scales().size() * sizeof(T) + 63) / 64 * 64;
+  h.weights_at = sizeof h + (w.scales().storage() * sizeof(T) + 63) / 64 * 64;
   h.total = h.weights_at + w.packed.size_bytes();
   h.checksum = checksum_of(h);
   return h;
@@ -48,7 +48,7 @@ template <stored_format Format, class T, class Sink>
 void for_each_part(const ternary_weights_view<Format, T>& w, Sink sink) {
   require_little_endian("packed weights", "their format");
   const packed_header header = header_of(w);
-  const auto scales = std::as_bytes(std::span(w.scale_data, w.scales().size()));
+  const auto scales = std::as_bytes(std::span(w.scale_data, w.scales().storage()));
   constexpr std::array<std::byte, 64> zeros{};
   sink(std::as_bytes(std::span(&header, 1)));
   sink(scales);
@@ -104,11 +104,11 @@ ternary_weights_view<Format, T> view_bytes(std::span<const std::byte> bytes) {
   expect(h.weights_at, expected.weights_at, "offset of the weights");
   expect(h.total, expected.total, "total bytes");
   expect(bytes.size(), h.total, "bytes given");
-  for (std::size_t i = sizeof h + w.scales().size() * sizeof(T); i < h.weights_at; ++i)
+  for (std::size_t i = sizeof h + w.scales().storage() * sizeof(T); i < h.weights_at; ++i)
     if (bytes[i] != std::byte{0}) fail("padding behind the scales is not 0");
   w.packed.data = reinterpret_cast<const packed_line*>(bytes.data() + h.weights_at);
   w.scale_data = reinterpret_cast<const T*>(bytes.data() + sizeof h);
-  if (!all_finite(std::span<const T>(w.scale_data, w.scales().size())))
+  if (!all_finite(std::span<const T>(w.scale_data, w.scales().storage())))
     fail("a scale is not finite");
   return w;
 }

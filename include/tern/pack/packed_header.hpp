@@ -17,7 +17,7 @@ namespace tern::inline TERN_ABI {
 struct packed_header {
   /// What `magic` must be.
   static constexpr std::array<char, 4> expected_magic{'T', 'E', 'R', 'N'};
-  static constexpr std::uint16_t expected_version = 1;  ///< what `version` must be
+  static constexpr std::uint16_t expected_version = 2;  ///< what `version` must be
 
   std::array<char, 4> magic = expected_magic;    ///< the first bytes of a file
   std::uint16_t version = expected_version;      ///< version of this header

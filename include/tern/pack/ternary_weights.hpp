@@ -10,6 +10,7 @@
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/pack/packed_matrix.hpp"
+#include "tern/pack/scale_view.hpp"
 #include "tern/quant/quantizer.hpp"
 
 namespace tern::inline TERN_ABI {
@@ -19,21 +20,21 @@ template <pack_format Format, class T = float>
 struct ternary_weights_view {
   packed_view<Format> packed;     ///< (out, in); columns that share a scale are a group
   std::size_t scale_rows = 1;     ///< rows that share a scale
-  const T* scale_data = nullptr;  ///< elements of scales(), group after group
+  const T* scale_data = nullptr;  ///< elements of scales(), panel after panel
 
   /// Shape of the matrix: (out, in).
   [[nodiscard]] std::size_t rows() const { return packed.rows; }
   [[nodiscard]] std::size_t cols() const { return packed.cols; }
   /// The size of a block of weights that share a scale.
   [[nodiscard]] extents block() const { return {scale_rows, packed.scale_cols}; }
-  /// The scales: (ceil(rows / scale_rows), groups), group after group in memory.
-  [[nodiscard]] matrix_view<const T> scales() const {
-    const std::size_t n = (rows() + scale_rows - 1) / scale_rows;
-    return {scale_data, n, packed.groups(), 1, n};
+  /// The scales: (ceil(rows / scale_rows), groups).
+  [[nodiscard]] scale_view<const T> scales() const {
+    return scale_view<const T>::panels(scale_data, (rows() + scale_rows - 1) / scale_rows,
+                                       packed.groups());
   }
   /// Bytes of codes and scales.
   [[nodiscard]] std::size_t size_bytes() const {
-    return packed.size_bytes() + scales().size() * sizeof(T);
+    return packed.size_bytes() + scales().storage() * sizeof(T);
   }
 };
 
@@ -49,20 +50,21 @@ class ternary_weights {
       : ternary_weights(w.rows, w.cols, quantizer.scale_block(w.rows, w.cols)) {
     std::vector<std::int8_t> codes(w.size());
     const matrix_view<std::int8_t> view(codes.data(), w.rows, w.cols);
-    quantizer.template quantize<T>(w, view, mutable_scales(), ex);
+    const extents shape = scale_extents({w.rows, w.cols}, quantizer.scale_block(w.rows, w.cols));
+    std::vector<T> scales(shape.rows * shape.cols);
+    const matrix_view<T> found(scales.data(), shape.rows, shape.cols);
+    quantizer.template quantize<T>(w, view, found, ex);
+    copy_scales<T>(found, mutable_scales());
     packed_.assign(view, ex);
   }
 
   /// Packs codes that have a scale for each `block`. Throws shape_error where the shape of the
   /// scales is not scale_extents(codes, block), and config_error where the format has no such code
   /// or the block is empty.
-  ternary_weights(matrix_view<const std::int8_t> codes, matrix_view<const T> scales, extents block,
+  ternary_weights(matrix_view<const std::int8_t> codes, scale_view<const T> scales, extents block,
                   executor_ref ex = {})
       : ternary_weights(codes.rows, codes.cols, block) {
-    const matrix_view<T> to = mutable_scales();
-    require_shape(scales, to.rows, to.cols, "ternary_weights: scales");
-    for (std::size_t c = 0; c < to.cols; ++c)
-      for (std::size_t r = 0; r < to.rows; ++r) to(r, c) = scales(r, c);
+    copy_scales<T>(scales, mutable_scales());
     packed_.assign(codes, ex);
   }
 
@@ -82,12 +84,12 @@ class ternary_weights {
       : packed_(rows, cols, std::min(block.cols, std::max<std::size_t>(cols, 1))),
         scale_rows_(std::min(block.rows, std::max<std::size_t>(rows, 1))) {
     if (scale_rows_ == 0) throw config_error("ternary_weights: scale blocks of no rows");
-    scales_.resize(view().scales().size());
+    scales_.resize(view().scales().storage());
   }
 
-  [[nodiscard]] matrix_view<T> mutable_scales() {
-    const matrix_view<const T> s = view().scales();
-    return {scales_.data(), s.rows, s.cols, s.row_stride, s.col_stride};
+  [[nodiscard]] scale_view<T> mutable_scales() {
+    const scale_view<const T> shape = view().scales();
+    return scale_view<T>::panels(scales_.data(), shape.rows, shape.cols);
   }
 
   packed_matrix<Format> packed_;
@@ -100,7 +102,7 @@ template <pack_format Format, class T>
 void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
                 executor_ref ex = {}) {
   require_shape(out, w.rows(), w.cols(), "dequantize: out");
-  const matrix_view<const T> scales = w.scales();
+  const scale_view<const T> scales = w.scales();
   detail::for_each_trit(w.packed, ex, [&](std::size_t r, std::size_t c, std::int8_t trit) {
     out(r, c) = static_cast<T>(trit) * scales(r / w.scale_rows, c / w.packed.scale_cols);
   });
@@ -110,7 +112,7 @@ void dequantize(const ternary_weights_view<Format, T>& w, matrix_view<T> out,
 template <pack_format Format, class T>
 void dequantize_row(const ternary_weights_view<Format, T>& w, std::size_t r, row_view<T> out) {
   require_size(out.size, w.cols(), "dequantize_row: out");
-  const matrix_view<const T> scales = w.scales();
+  const scale_view<const T> scales = w.scales();
   const std::size_t in_line = r % Format::rows;
   std::array<std::int8_t, Format::rows * Format::cols> line;
   const packed_line* at = w.packed.panel(r / Format::rows);

@@ -251,19 +251,12 @@ inline void group(const problem<Format>& p, const typename problem<Format>::rang
   const std::size_t group_lines = scaled ? p.group_lines() : lines, first = line / group_lines;
   auto* const w_scales = reinterpret_cast<float*>(bytes + digit_bytes<Format>);
   const std::size_t groups = scaled ? (lines + group_lines - 1) / group_lines : 0;
-  const float* const dense = scaled ? scaling.dense(row, rows, tile_rows) : nullptr;
   if (!few) unpack_digits(packed, lines, bytes, plane_indices<Format>{});
-  for (std::size_t g = 0; g < groups; ++g) {
-    float* const to = w_scales + g * tile_rows;
-    if (dense != nullptr) {
-      const float* const from = dense + (first + g) * scaling.group_stride();
-      std::memcpy(to, from, tile_rows * sizeof *to);
-      // Those of the next rows lie behind them, and those of the next group far away.
-      for (std::size_t i = 0; i < tile_rows; i += 16) __builtin_prefetch(from + tile_rows + i);
-    } else {
-      scaling.copy(row, rows, tile_rows, first + g, to);
-    }
-  }
+  constexpr std::size_t in_panel = tile_rows < Format::rows ? tile_rows : Format::rows;
+  for (std::size_t i = 0; i < tile_rows; i += in_panel)
+    for (std::size_t g = 0; g < groups; ++g)
+      scaling.copy<in_panel>(row + i, rows < i ? 0 : rows - i, first + g,
+                             w_scales + g * tile_rows + i);
   for (std::size_t g = task.group; g < task.group_end; ++g) {
     const std::size_t token = p.parts.first(g), n = p.parts.first(g + 1) - token;
     const std::int8_t* x = p.x + token * p.x_stride + n * (p.x_first + line * Format::cols);

@@ -139,7 +139,7 @@ struct matvec_result {
   std::int32_t* sums;
   float* y;
   const float* w_scales;     ///< those of the first group, side by side; else null
-  std::size_t panels_ahead;  ///< panels whose lines are at least lines_ahead
+  std::size_t scales_ahead;  ///< elements to the scales of panels that are lines_ahead
 };
 
 /// y[i] += sums[i] * scales[i] for a register of sums, rounded after each operation.
@@ -157,12 +157,10 @@ TERN_INLINE void add_scaled(const group_scaling& scaling, std::size_t row, std::
   float few[n];
   const float* scales = few;
   if (to.w_scales != nullptr) {
-    const std::size_t stride = scaling.group_stride();
-    scales = to.w_scales + group * stride;
-    // Those of a later panel lie behind them, and those of the next group far away.
-    for (std::size_t i = 0; i < n; i += 16) __builtin_prefetch(scales + to.panels_ahead * n + i);
+    scales = to.w_scales + group * scaling.w_scales.col_stride;
+    __builtin_prefetch(scales + to.scales_ahead);
   } else {
-    scaling.copy(row, rows, n, group, few);
+    scaling.copy<n>(row, rows, group, few);
   }
   (add_scaled(to.y + r * lanes, sums[r], ops::load_reals(scales + r * lanes)), ...);
 }
@@ -204,7 +202,7 @@ inline void matvec(const problem<Format>& p, std::size_t begin, std::size_t end,
     if (!direct) std::memcpy(edge, y, rows * sizeof *y);
     const matvec_result to{sums, direct ? y : edge,
                            y == nullptr ? nullptr : p.scaling.dense(row, left, Format::rows),
-                           panels_ahead};
+                           panels_ahead * p.scaling.w_scales.panel_stride};
     matvec_panel(p, panel, n, to, std::make_index_sequence<line_regs>{});
     if (!direct)
       std::memcpy(y, edge, rows * sizeof *y);

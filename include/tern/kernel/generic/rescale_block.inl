@@ -24,10 +24,17 @@ TERN_INLINE void rescale_part(const rescale_arguments& a, std::size_t row, std::
   ops::store(a.y + row * a.y_stride + c, v, n);
 }
 
+/// Rows of y are far apart in memory, so each is fetched while this number of rows before it is
+/// written.
+inline constexpr std::size_t rows_ahead = 8;
+
 template <bool more, bool totals>
 TERN_INLINE void rescale_rows(const rescale_arguments& a) {
   for (std::size_t r = 0; r < a.rows; ++r) {
     const ops::reg x_scale = ops::fill(a.x_scales[r * a.x_step]);
+    if (r + rows_ahead < a.rows)
+      for (std::size_t i = 0; i < a.cols; i += 16)
+        __builtin_prefetch(a.y + (r + rows_ahead) * a.y_stride + i, 1);
     std::size_t c = 0;
     for (; c + ops::lanes <= a.cols; c += ops::lanes)
       rescale_part<more, totals>(a, r, c, ops::lanes, x_scale);
