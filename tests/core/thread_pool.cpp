@@ -2,6 +2,7 @@
 // and with impossible sizes.
 #include "tern/core/thread_pool.hpp"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -79,6 +80,25 @@ TEST_CASE("a call that finds the threads busy does its chunks in order on its ow
   });
   using pairs = std::vector<std::pair<std::size_t, std::size_t>>;
   CHECK((seen.empty() || seen == pairs{{0, 4}, {4, 8}, {8, 10}}));
+}
+
+TEST_CASE("threads begin with neighbouring chunks of their own, and then take those of others") {
+  thread_pool pool(2);
+  std::array<std::thread::id, 8> by;
+  std::atomic<int> begun = 0, done = 0;
+  const auto until = [](const std::atomic<int>& count, int n) {
+    while (count < n) std::this_thread::yield();
+  };
+  pool.parallel_for(8, 1, [&](std::size_t chunk, std::size_t) {
+    by[chunk] = std::this_thread::get_id();
+    ++begun;
+    if (chunk == 0 || chunk == 4) until(begun, 2);
+    if (chunk == 0) until(done, 7);
+    ++done;
+  });
+  CHECK(by[0] == std::this_thread::get_id());
+  CHECK(by[4] != by[0]);
+  for (const std::size_t chunk : {1u, 2u, 3u, 5u, 6u, 7u}) CHECK(by[chunk] == by[4]);
 }
 
 TEST_CASE("a number of threads that no machine has is refused by name") {

@@ -29,11 +29,13 @@
 
 namespace tern::inline TERN_ABI {
 
-/// Threads that wait for jobs, for a moment awake, then asleep; the caller works too. The threads
-/// serve one call at a time. A call that comes while they are busy, from another thread or from a
-/// job, does its chunks on its own thread until they are free. So no call waits for another one,
-/// and pools can be nested in any order. In a forked child the threads do not exist, and the caller
-/// does all chunks itself.
+/// Threads that wait for jobs, for a moment awake, then asleep; the caller works too. Each thread
+/// begins with a share of the chunks, which are neighbours, and then takes what is left of others'.
+/// So in calls that follow each other a thread mostly meets the same rows, which its cache may
+/// still hold. The threads serve one call at a time. A call that comes while they are busy, from
+/// another thread or from a job, does its chunks on its own thread until they are free. So no call
+/// waits for another one, and pools can be nested in any order. In a forked child the threads do
+/// not exist, and the caller does all chunks itself.
 class thread_pool {
  public:
   static constexpr std::size_t most_threads = 65536;  ///< largest number of threads of a pool
@@ -45,9 +47,10 @@ class thread_pool {
     if (threads > most_threads)
       throw config_error("thread_pool: expected at most " + std::to_string(most_threads) +
                          " threads, got " + std::to_string(threads));
+    shares_ = std::make_unique<share[]>(threads);
     workers_.reserve(threads - 1);
     try {
-      for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { serve(); });
+      for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
     } catch (const std::system_error& e) {
       stop();
       throw io_error("cannot start " + std::to_string(threads) + " threads: " + e.what());
@@ -69,11 +72,12 @@ class thread_pool {
       if (done >= n) return;
       f(done, end_of_chunk(done, n, grain));
     }
-    job work{n, grain, f, done};
+    job work{grain, f};
+    share_out(done, n, grain);
     job_ = &work;
     ++posted_;
     wake(posted_);
-    drain(work);
+    drain(work, 0);
     ++posted_;
     while (const counter::value_type busy = busy_) {
       if (forked()) break;
@@ -87,9 +91,8 @@ class thread_pool {
   using counter = std::atomic<std::uint32_t>;
 
   struct job {
-    std::size_t n, grain;
+    std::size_t grain;
     range_function f;
-    std::atomic<std::size_t> next;
     std::once_flag failed{};
     std::exception_ptr failure{};
   };
@@ -98,14 +101,35 @@ class thread_pool {
     return begin + std::min(grain, n - begin);
   }
 
-  static void drain(job& work) {
-    for (;;) {
-      const std::size_t begin = work.next.fetch_add(work.grain, std::memory_order_relaxed);
-      if (begin >= work.n) break;
-      try {
-        work.f(begin, end_of_chunk(begin, work.n, work.grain));
-      } catch (...) {
-        std::call_once(work.failed, [&] { work.failure = std::current_exception(); });
+  /// The chunks of a job with which a thread begins. Each share has a cache line of its own.
+  struct alignas(64) share {
+    std::atomic<std::size_t> next{0};
+    std::size_t end = 0;
+  };
+
+  /// Deals the chunks of [first, n) to the threads.
+  void share_out(std::size_t first, std::size_t n, std::size_t grain) {
+    const std::size_t chunks = (n - first) / grain + ((n - first) % grain != 0),
+                      each = chunks / threads(), more = chunks % threads();
+    for (std::size_t t = 0, chunk = 0; t < threads(); ++t) {
+      shares_[t].next = first + chunk * grain;
+      chunk += each + (t < more);
+      shares_[t].end = chunk == chunks ? n : first + chunk * grain;
+    }
+  }
+
+  /// Does the chunks of thread `self`, then those that others have not begun.
+  void drain(job& work, std::size_t self) {
+    for (std::size_t i = 0; i < threads(); ++i) {
+      share& from = shares_[self + i < threads() ? self + i : self + i - threads()];
+      while (from.next.load(std::memory_order_relaxed) < from.end) {
+        const std::size_t begin = from.next.fetch_add(work.grain, std::memory_order_relaxed);
+        if (begin >= from.end) break;
+        try {
+          work.f(begin, end_of_chunk(begin, from.end, work.grain));
+        } catch (...) {
+          std::call_once(work.failed, [&] { work.failure = std::current_exception(); });
+        }
       }
     }
   }
@@ -134,7 +158,7 @@ class thread_pool {
 #endif
   }
 
-  void serve() {
+  void serve(std::size_t self) {
     for (std::uint32_t seen = 0;;) {
       // This is read before stopping_, so that the change by stop() ends a wait for another value.
       const std::uint32_t now = posted_;
@@ -145,7 +169,7 @@ class thread_pool {
       }
       seen = now;
       ++busy_;
-      if (posted_ == now) drain(*job_);  // once busy_ counts this thread, an open job stays
+      if (posted_ == now) drain(*job_, self);  // once busy_ counts this thread, an open job stays
       if (--busy_ == 0) wake(busy_);
     }
   }
@@ -178,6 +202,7 @@ class thread_pool {
   }
 
   job* job_ = nullptr;
+  std::unique_ptr<share[]> shares_;
   std::atomic<bool> taken_{false};     // while a call uses the workers
   std::atomic<bool> stopping_{false};  // workers end
   counter posted_{0};                  // odd while a job is open to helpers

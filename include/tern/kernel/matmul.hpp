@@ -192,7 +192,7 @@ void multiply_part(const entry<Format>& kernel, const column_groups<Format>& gro
 
 /// Computes out = x (N, K) * w (M, K) transposed in int32 for each of the products. row_sums (N)
 /// are the sums of the rows of x, as an activation quantizer gives them. The workspace is used
-/// during the call only; besides, each thread uses up to 64 KB of thread_scratch, as much again
+/// during the call only; besides, each thread uses up to 66 KB of thread_scratch, as much again
 /// for a product without `out`, and as much again for totals of floats. `level` must be supported
 /// by this CPU. epilogue(sum_block) is called once for each part of the result, on the thread that
 /// has just computed it. Where w has several groups of columns, it is called for each group of a
@@ -236,32 +236,39 @@ void ternary_matmul(std::span<const ternary_product<Format, Epilogue>> products,
   const kernel::column_groups<Format> groups(whole(products[0]), x, row_sums.data, tiled, workspace,
                                              ex);
   const std::size_t total_bytes = groups.size() > 1 ? kernel::total_bytes<Epilogue> : 0;
-  std::size_t tasks = 0, buffered = 0;
+  std::size_t row_tasks = 0, buffered = 0;
   for (const auto& p : products) {
     const kernel::problem<Format> mine = whole(p);
-    tasks += mine.tasks();
+    row_tasks += mine.row_tasks();
     if ((p.out && total_bytes == 0) || mine.tasks() == 0) continue;
     const auto first = mine.part(0);  // no other part is larger
     buffered = std::max(buffered, first.rows * first.tokens);
   }
   // A chunk of about 4M multiply-adds is worth a thread. Reading and unpacking the weights takes as
   // long as the multiply-adds of eight tokens.
-  const std::size_t work = 64 * (8 + std::min<std::size_t>(x.rows, 240)) * (x.cols + 1);
-  ex.parallel_for(
-      tasks, (std::size_t{1} << 22) / work + 1, [&](std::size_t begin, std::size_t end) {
-        const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
-        const thread_scratch sums(sizeof(std::int32_t) * buffered);
-        const thread_scratch totals(total_bytes * buffered);
-        for (const auto& p : products) {
-          const kernel::problem<Format> mine = whole(p);
-          const std::size_t count = mine.tasks();
-          for (std::size_t i = begin; i < std::min(end, count); ++i)
-            kernel::multiply_part(kernel, groups, p, mine, i, unpacked.data<std::uint8_t>(),
-                                  sums.data<std::int32_t>(), totals);
-          begin -= std::min(begin, count);
-          end -= std::min(end, count);
-        }
-      });
+  const std::size_t work =
+      64 * (8 + std::min(x.rows, kernel::problem<Format>::task_tokens)) * (x.cols + 1);
+  // All products of some tokens come before those of the next ones, so that executors that deal
+  // neighbours to a thread give it the same tokens here as in what is done row by row.
+  const std::size_t pieces = whole(products[0]).token_tasks();
+  ex.parallel_for(pieces * row_tasks, (std::size_t{1} << 22) / work + 1,
+                  [&](std::size_t begin, std::size_t end) {
+                    const thread_scratch unpacked(most != 0 ? kernel.unpacked_bytes : 0);
+                    const thread_scratch sums(sizeof(std::int32_t) * buffered);
+                    const thread_scratch totals(total_bytes * buffered);
+                    for (std::size_t i = begin; i < end; ++i) {
+                      std::size_t rows = i % row_tasks, n = 0;
+                      kernel::problem<Format> mine = whole(products[0]);
+                      while (rows >= mine.row_tasks()) {
+                        rows -= mine.row_tasks();
+                        mine = whole(products[++n]);
+                      }
+                      kernel::multiply_part(kernel, groups, products[n], mine,
+                                            i / row_tasks * mine.row_tasks() + rows,
+                                            unpacked.data<std::uint8_t>(),
+                                            sums.data<std::int32_t>(), totals);
+                    }
+                  });
 }
 
 /// The same for a single product.

@@ -45,12 +45,15 @@ struct problem {
   std::size_t task_groups;     ///< groups of tokens in a task
   group_scaling scaling = {};  ///< makes real numbers of sums where its totals are not null
 
-  /// A task has up to 64 rows of the weights and up to 240 tokens, which take 1 MiB at most: its
-  /// operands fit into the L2 cache of a core.
-  static constexpr std::size_t task_panels = 4, task_tokens = 240,
+  /// A task has up to 64 rows of the weights and up to 264 tokens, which take 1 MiB at most: its
+  /// operands fit into the L2 cache of a core. Tokens are cut into tasks of nearly equal size.
+  static constexpr std::size_t task_panels = 4, task_tokens = 264,
                                task_bytes = std::size_t{1} << 20;
   static std::size_t groups_of_task(std::size_t cols, const token_partition& parts) {
-    return std::max<std::size_t>(1, std::min(task_tokens, task_bytes / cols) / parts.first(1));
+    const std::size_t most =
+        std::max<std::size_t>(1, std::min(task_tokens, task_bytes / cols) / parts.first(1));
+    const std::size_t pieces = (parts.groups + most - 1) / most;
+    return (parts.groups + pieces - 1) / pieces;
   }
 
   /// Lines of a panel whose sums belong together: those of a group of columns.
@@ -61,9 +64,10 @@ struct problem {
   [[nodiscard]] std::size_t row_tasks() const {
     return (weights.panels() + task_panels - 1) / task_panels;
   }
-  [[nodiscard]] std::size_t tasks() const {
-    return row_tasks() * ((parts.groups + task_groups - 1) / task_groups);
+  [[nodiscard]] std::size_t token_tasks() const {
+    return (parts.groups + task_groups - 1) / task_groups;
   }
+  [[nodiscard]] std::size_t tasks() const { return row_tasks() * token_tasks(); }
 
   /// Panels [panel, panel_end) of the weights and groups [group, group_end) of the tokens.
   struct range {
