@@ -273,8 +273,10 @@ void print_stage(const stage_models& p, std::size_t ranks, tern::executor_ref ex
   fmt::print("  {:<24}{:>10} ms a step, {} tok/s, {} in all\n", "time", five(1e3 * seconds),
              multiple(tokens / seconds), duration(seconds * static_cast<double>(s.steps)));
   if (ranks == 1) return;
+  // Gradients go to the owners of their rows, and new weights come back.
+  const double ways = s.gradients == tern::gradient_format::bf16 ? 1.5 : 2;
   const double wire =
-      2 * floats(n.trained) * static_cast<double>(ranks - 1) / static_cast<double>(ranks);
+      ways * floats(n.trained) * static_cast<double>(ranks - 1) / static_cast<double>(ranks);
   fmt::print("  {:<24}{} a step and rank: {} ms more at 10 Gb/s, {} ms at 100 Gb/s\n", "sent",
              gigabytes(wire), five(wire * 8 / 10e9 * 1e3), five(wire * 8 / 100e9 * 1e3));
 }

@@ -33,12 +33,14 @@ std::vector<token_example> uneven_examples() {
   return list;
 }
 
-trainer_options six_micro_batches(std::size_t parts) {
+trainer_options six_micro_batches(std::size_t parts,
+                                  gradient_format gradients = gradient_format::real) {
   trainer_options o;
   o.learning_rate = 1e-2;
   o.plan.steps = 4;
   o.accumulate = micro_batches;
   o.parts = parts;
+  o.gradients = gradients;
   return o;
 }
 
@@ -46,12 +48,12 @@ trainer_options six_micro_batches(std::size_t parts) {
 struct after_steps {
   std::vector<float> weights;
   std::vector<double> reports;  ///< losses, gradient norms and tokens of all steps, and means
-
-  bool operator==(const after_steps&) const = default;
+  std::size_t sent = 0;         ///< bytes
 };
 
 /// Trains a student with a balanced objective, whose steps look at all micro-batches before.
-after_steps train_on(reducer& ranks, std::size_t parts) {
+after_steps train_on(reducer& ranks, std::size_t parts,
+                     gradient_format gradients = gradient_format::real) {
   const auto data = uneven_examples();
   decoder<> student(tern_test::small_config(50)), teacher(tern_test::small_config(50));
   student.initialize(1);
@@ -62,11 +64,12 @@ after_steps train_on(reducer& ranks, std::size_t parts) {
   losses.balance = true;
   stage_loss<decoder<>> loss(student, &teacher, std::make_unique<example_batches>(data, 3, 9),
                              make_objective<float>(losses, {2, 2}));
-  trainer<decoder<>> t(student, six_micro_batches(parts), std::make_unique<adamw<matrix<float>>>(),
-                       {}, ranks);
+  trainer<decoder<>> t(student, six_micro_batches(parts, gradients),
+                       std::make_unique<adamw<matrix<float>>>(), {}, ranks);
   after_steps result;
   while (!t.done()) {
     const step_report r = t.advance(loss);
+    result.sent += r.sent;
     result.reports.insert(result.reports.end(),
                           {r.loss.total, r.gradient_norm, static_cast<double>(r.tokens)});
   }
@@ -78,9 +81,10 @@ after_steps train_on(reducer& ranks, std::size_t parts) {
   return result;
 }
 
-std::vector<after_steps> train_on_threads(std::size_t ranks, std::size_t parts) {
+std::vector<after_steps> train_on_threads(std::size_t ranks, std::size_t parts,
+                                          gradient_format gradients = gradient_format::real) {
   std::vector<after_steps> all(ranks);
-  on_ranks(ranks, [&](reducer& r) { all[r.rank()] = train_on(r, parts); });
+  on_ranks(ranks, [&](reducer& r) { all[r.rank()] = train_on(r, parts, gradients); });
   return all;
 }
 
@@ -89,9 +93,10 @@ std::vector<after_steps> train_on_threads(std::size_t ranks, std::size_t parts) 
 TEST_CASE("every rank ends with the bits of one rank") {
   const auto [ranks, parts] = GENERATE(table<std::size_t, std::size_t>(
       {{2, 6}, {3, 6}, {4, 6}, {5, 6}, {6, 6}, {7, 6}, {2, 3}, {4, 3}, {2, 2}, {2, 1}, {3, 1}}));
-  INFO(ranks << " ranks, " << parts << " parts");
-  const after_steps alone = train_on(one_rank(), parts);
-  for (const after_steps& each : train_on_threads(ranks, parts)) {
+  const auto gradients = GENERATE(gradient_format::real, gradient_format::bf16);
+  INFO(ranks << " ranks, " << parts << " parts, " << name_of(gradients, gradient_format_names));
+  const after_steps alone = train_on(one_rank(), parts, gradients);
+  for (const after_steps& each : train_on_threads(ranks, parts, gradients)) {
     CHECK(each.weights == alone.weights);
     CHECK(each.reports == alone.reports);
   }
@@ -103,6 +108,19 @@ TEST_CASE("parts only change how gradients are rounded") {
   REQUIRE(cut.reports.size() == whole.reports.size());
   for (std::size_t i = 0; i < cut.reports.size(); ++i)
     CHECK(cut.reports[i] == Approx(whole.reports[i]).epsilon(1e-3));
+}
+
+TEST_CASE("gradients in bf16 are nearly those in floats, and take half of the bytes") {
+  const std::size_t parts = GENERATE(1u, 6u);
+  const after_steps real = train_on(one_rank(), parts),
+                    bf16 = train_on(one_rank(), parts, gradient_format::bf16);
+  CHECK(bf16.weights != real.weights);
+  for (std::size_t i = 0; i < bf16.reports.size(); ++i)
+    CHECK(bf16.reports[i] == Approx(real.reports[i]).epsilon(1e-2));
+  // Half of what a rank sends are gradients, and the other half are new weights.
+  const std::size_t floats = train_on_threads(2, 2)[0].sent,
+                    halves = train_on_threads(2, 2, gradient_format::bf16)[0].sent;
+  CHECK(static_cast<double>(halves) / static_cast<double>(floats) == Approx(0.75).epsilon(0.02));
 }
 
 TEST_CASE("every micro-batch is dealt to one rank, and rank 0 has the first") {

@@ -80,34 +80,60 @@ std::size_t write_answers(Model& model, const task_data& data, const bpe_tokeniz
 
 }  // namespace detail
 
-/// Answers every example of a part and measures the metrics of the task. Throws config_error where
-/// the part has no examples, an example has no prompt or an unknown token, or the task names an
-/// unknown metric.
+/// Throws config_error where the part has no examples, or an example has no prompt or a token that
+/// the model does not know.
 template <class Model>
-evaluation evaluate(Model& model, const task_data& data, const task_examples& part,
-                    const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},
-                    executor_ref ex = {}) {
+void require_answerable(const Model& model, const task_data& data, const task_examples& part) {
   if (part.examples.empty()) throw config_error("evaluate: no examples");
   require_size(part.references.size(), part.examples.size(), "evaluate: references");
   require_size(data.label_words.size(), data.task.label_words.size(), "evaluate: label words");
   for (std::size_t i = 0; i < part.examples.size(); ++i)
     require_prompt(part.examples[i], i, model.config().vocab_size);
+}
+
+/// Answers examples of a part that is require_answerable(), and measures the speed but no metrics.
+template <class Model>
+evaluation answer(Model& model, const task_data& data, std::span<const token_example> examples,
+                  const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},
+                  executor_ref ex = {}) {
   const evaluation_progress report = progress ? progress : [](std::size_t, std::size_t) {};
   evaluation result;
-  std::size_t tokens = detail::prompt_token_count(part.examples);
+  if (examples.empty()) return result;
+  std::size_t tokens = detail::prompt_token_count(examples);
   const stopwatch watch;
   if (data.task.classifies()) {
     const auto classes = classify(
-        model, part.examples, data.label_words,
-        [&](std::size_t n) { report(n, part.examples.size()); }, 64, ex);
+        model, examples, data.label_words, [&](std::size_t n) { report(n, examples.size()); }, 64,
+        ex);
     for (const std::int32_t c : classes)
       result.predictions.push_back(data.task.label_words[static_cast<std::size_t>(c)]);
   } else {
-    tokens += detail::write_answers(model, data, tokenizer, part.examples, result, report, ex);
+    tokens += detail::write_answers(model, data, tokenizer, examples, result, report, ex);
   }
   result.tokens_per_second = static_cast<double>(tokens) / watch.seconds();
+  return result;
+}
+
+/// The metrics of the task for answers to all examples of a part. Throws config_error where the
+/// task names an unknown metric.
+inline metric_values score(const task_data& data, const task_examples& part,
+                           const std::vector<std::string>& predictions) {
+  metric_values metrics;
   for (const std::string& name : data.task.metrics)
-    result.metrics.emplace_back(name, score_texts(name, {result.predictions, part.references}));
+    metrics.emplace_back(name, score_texts(name, {predictions, part.references}));
+  return metrics;
+}
+
+/// Answers every example of a part and measures the metrics of the task. Throws as
+/// require_answerable() and score() do.
+template <class Model>
+evaluation evaluate(Model& model, const task_data& data, const task_examples& part,
+                    const bpe_tokenizer& tokenizer, const evaluation_progress& progress = {},
+                    executor_ref ex = {}) {
+  require_answerable(model, data, part);
+  evaluation result =
+      answer(model, data, std::span<const token_example>(part.examples), tokenizer, progress, ex);
+  result.metrics = score(data, part, result.predictions);
   return result;
 }
 

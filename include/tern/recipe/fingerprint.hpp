@@ -119,6 +119,7 @@ inline std::map<std::string, nlohmann::json> stage_fingerprints(const recipe& r,
       text.erase(key);
     // As in runs from before there were these fields.
     if (s.parts == 1) text.erase("parts");
+    if (s.gradients == gradient_format::real) text.erase("gradients");
     for (auto& [name, options] : text.at("optimizer").items())
       if (options.at("moments") == "float") options.erase("moments");
     const nlohmann::json made = {

@@ -1,7 +1,7 @@
 // Runs the stages of a recipe in a run directory. A run that was killed at any moment can be
 // continued: a finished stage whose fingerprint is unchanged is skipped, a stage that is under way
 // goes on from its last state, and a stage that is missing or has changed is trained. Several ranks
-// share the steps of stages; rank 0 alone does everything else.
+// share the steps of stages and the examples of an evaluation; rank 0 alone does everything else.
 #pragma once
 
 #include <cstddef>
@@ -77,10 +77,8 @@ class pipeline {
     if (!any_rank(run_.ranks, finished)) train(s);
     std::optional<result_row> row;
     if (s.row.empty()) return row;
-    run_.lead([&] {
-      row = measured_row<Model>(run_, s, fingerprints_.at(s.name).dump(), tokenizer_);
-      run_.observer.on_result(s, *row);
-    });
+    row = measured_row<Model>(run_, s, fingerprints_.at(s.name).dump(), tokenizer_);
+    run_.lead([&] { run_.observer.on_result(s, *row); });
     return row;
   }
 

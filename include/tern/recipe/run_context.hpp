@@ -1,5 +1,5 @@
-// What the stages of a run share. Several ranks share the steps of stages; rank 0 alone does
-// everything else.
+// What the stages of a run share. Several ranks share the steps of stages and the examples of an
+// evaluation; rank 0 alone does everything else.
 #pragma once
 
 #include <string>
@@ -21,20 +21,26 @@ struct run_context {
   executor_ref ex;           ///< executes ops
   reducer& ranks;            ///< the ranks that share the steps
 
-  /// Calls f() on rank 0 while the others wait. Every rank throws where f() does.
+  /// Calls f() on every rank. Every rank throws where f() does on one.
   template <class F>
-  void lead(F&& f) const {
+  void everyone(F&& f) const {
     std::string stop;
     together(ranks, [&] {
-      if (ranks.rank() != 0) return;
       try {
         f();
       } catch (const interrupted& e) {
         stop = e.what();
       }
     });
-    broadcast_text(ranks, stop);
-    if (!stop.empty()) throw interrupted(stop);
+    for (const std::string& text : gather_texts(ranks, {&stop, 1}))
+      if (!text.empty()) throw interrupted(text);
+  }
+  /// Calls f() on rank 0 while the others wait. Every rank throws where f() does.
+  template <class F>
+  void lead(F&& f) const {
+    everyone([&] {
+      if (ranks.rank() == 0) f();
+    });
   }
 };
 

@@ -1,10 +1,12 @@
 // Rank 0 alone reads and writes the directory of a run. What the other ranks need of it they get
-// from rank 0: models with master weights, and the state of a stage that goes on.
+// from rank 0: models, and the state of a stage that goes on.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -19,6 +21,9 @@
 #include "tern/json/read_json.hpp"
 #include "tern/json/write_fields.hpp"
 #include "tern/model/config_fields.hpp"
+#include "tern/model/parameter.hpp"
+#include "tern/pack/packed_bytes.hpp"
+#include "tern/pack/shared_weights.hpp"
 #include "tern/train/reducer.hpp"
 #include "tern/train/together.hpp"
 #include "tern/train/trainer.hpp"
@@ -45,8 +50,30 @@ void share_matrix(reducer& ranks, matrix_view<T> m) {
   }
 }
 
-/// Every rank gets the model of rank 0, which has master weights; the others give nothing. Throws
-/// rank_error where a rank has no memory for it, or its weights are packed.
+/// Every rank gets the packed weights of rank 0. Does nothing where it has none.
+template <class Owner>
+void share_packed(reducer& ranks, projection<Owner>& p) {
+  using T = scalar_of<Owner>;
+  std::uint64_t size = 0;
+  if (ranks.rank() == 0 && p.packed)
+    size = p.packed->visit([](const auto& w) { return header_of(w).total; });
+  ranks.broadcast(std::as_writable_bytes(std::span(&size, 1)));
+  if (size == 0) return;
+  const auto lines = std::make_shared<std::vector<packed_line>>();
+  std::span<std::byte> bytes;
+  together(ranks, [&] {
+    lines->resize(static_cast<std::size_t>(size) / sizeof(packed_line));
+    bytes = std::as_writable_bytes(std::span(*lines));
+    if (ranks.rank() == 0) p.packed->visit([&](const auto& w) { serialize(w, bytes); });
+  });
+  constexpr std::size_t most = std::size_t{1} << 24;  // bytes that are sent at once
+  for (std::size_t i = 0; i < bytes.size(); i += most)
+    ranks.broadcast(bytes.subspan(i, std::min(most, bytes.size() - i)));
+  if (ranks.rank() != 0) p.pack(shared_weights<T>(bytes, lines));
+}
+
+/// Every rank gets the model of rank 0; the others give nothing. Throws rank_error where a rank has
+/// no memory for it.
 template <class Model>
 void share_model(reducer& ranks, std::optional<Model>& model) {
   if (ranks.ranks() == 1) return;
@@ -54,10 +81,6 @@ void share_model(reducer& ranks, std::optional<Model>& model) {
   together(ranks, [&] {
     if (ranks.rank() != 0) return;
     config = write_fields(model->config()).dump();
-    model->for_each_parameter([](auto& p) {
-      if (p.view().rows != p.shape.rows)
-        throw config_error(p.name + ": packed weights cannot be shared by ranks");
-    });
   });
   broadcast_text(ranks, config);
   together(ranks, [&] {
@@ -67,6 +90,7 @@ void share_model(reducer& ranks, std::optional<Model>& model) {
     read_fields(c, json_fields(json, "rank 0"));
     model.emplace(c);
   });
+  model->for_each_projection([&](auto& p) { share_packed(ranks, p); });
   model->for_each_parameter([&](auto& p) { share_matrix(ranks, p.view()); });
 }
 

@@ -75,6 +75,7 @@ struct stage {
   /// share the parts. More parts than micro-batches cut the micro-batches. The bits of the weights
   /// depend on it, but not on the number of ranks.
   std::size_t parts = 1;
+  gradient_format gradients = gradient_format::real;  ///< how gradients of parts are added up
   bool sort_by_length = false;  ///< micro-batches of a step hold examples of similar lengths
   precision products = precision::exact;  ///< how precisely products of floats are computed
   /// What the rounding with learned scales passes on to weights that it clips.
@@ -150,6 +151,7 @@ constexpr void describe(V& v, stage& s) {
   v.value("length", s.length);
   v.value("accumulate", s.accumulate);
   v.value("parts", s.parts);
+  v.choice("gradients", s.gradients, gradient_format_names);
   v.value("sort_by_length", s.sort_by_length);
   v.choice("precision", s.products, precision_names);
   v.choice("clipped_gradient", s.clipped,
@@ -245,6 +247,7 @@ inline trainer_options trainer_options_of(const stage& s) {
   o.plan.warmup_steps = static_cast<std::size_t>(s.warmup * static_cast<double>(s.steps));
   o.accumulate = micro_batches_of_step(s);
   o.parts = s.parts;
+  o.gradients = s.gradients;
   o.clip = s.clip;
   o.products = s.products;
   o.log_every = s.log_every;

@@ -7,23 +7,36 @@
 //                └─── + ───┘
 //
 // A rank adds up the whole subtrees of its own parts. Then each rank gets from all others what they
-// have for the rows that it owns, and adds these up along the rest of the tree.
+// have for the rows that it owns, and adds these up along the rest of the tree. Where gradients
+// have the format bf16, those of each part and each sum of the tree are rounded to it.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "tern/core/enum_names.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/quant/half.hpp"
 #include "tern/train/flat_view.hpp"
 #include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 #include "tern/train/step_deal.hpp"
 
 namespace tern::inline TERN_ABI {
+
+/// How the gradients of the parts of a step are added up and sent.
+enum class gradient_format {
+  real,  ///< as elements of the model
+  bf16,  ///< rounded to bfloat16, which halves the bytes that floats take on the way
+};
+/// The names of gradient_format in recipes.
+inline constexpr enum_names<gradient_format> gradient_format_names{{"float", gradient_format::real},
+                                                                   {"bf16", gradient_format::bf16}};
 
 namespace detail {
 
@@ -69,7 +82,9 @@ class gradient_sum {
  public:
   /// The gradients of `model`, which must stay in place, are those of each part in turn.
   template <class Model>
-  explicit gradient_sum(Model& model, executor_ref ex = {}) : ex_(ex) {
+  explicit gradient_sum(Model& model, executor_ref ex = {},
+                        gradient_format format = gradient_format::real)
+      : ex_(ex), rounds_(format == gradient_format::bf16) {
     model.for_each_parameter([&](auto& p) {
       if (matrix_view<T>(p.grad).size() == p.view().size()) gradients_.add(p.grad);
     });
@@ -84,6 +99,12 @@ class gradient_sum {
   /// The gradients are those of this rank's next part. They are zeroed where another part follows.
   void part_done() {
     current_ = {next_++, 1};
+    if (rounds_)
+      for_chunks([&](std::size_t first, std::size_t n) {
+        gradients_.visit(first, n, [](row_view<T> g, std::size_t) {
+          for (std::size_t i = 0; i < g.size; ++i) g[i] = rounded(g[i]);
+        });
+      });
     while (!waiting_.empty() && waiting_.back().tree.is_left_of(current_)) add_waiting();
     if (next_ == deal_.first_part(deal_.rank + 1)) return;
     keep();
@@ -109,6 +130,10 @@ class gradient_sum {
   };
 
   static constexpr std::size_t chunk = std::size_t{1} << 16;  // elements that are worth a thread
+
+  /// The nearest number of bfloat16.
+  static T rounded(T x) { return static_cast<T>(from_bf16(to_bf16(static_cast<float>(x)))); }
+  [[nodiscard]] T sum_of(T a, T b) const { return rounds_ ? rounded(a + b) : a + b; }
 
   template <class F>
   void for_chunks(F&& f) {
@@ -145,7 +170,7 @@ class gradient_sum {
     const kept& left = waiting_.back();
     for_chunks([&](std::size_t first, std::size_t n) {
       gradients_.visit(first, n, [&](row_view<T> g, std::size_t at) {
-        for (std::size_t i = 0; i < g.size; ++i) g[i] = left.values[first + at + i] + g[i];
+        for (std::size_t i = 0; i < g.size; ++i) g[i] = sum_of(left.values[first + at + i], g[i]);
       });
     });
     current_ = {left.tree.first, 2 * current_.size};
@@ -181,17 +206,35 @@ class gradient_sum {
       }
       const auto theirs = detail::subtrees_of(deal_.first_part(r), deal_.first_part(r + 1));
       trees.insert(trees.end(), theirs.begin(), theirs.end());
-      out_sizes[r] = (out_.size() - begin) * sizeof(T);
-      in_sizes[r] = theirs.size() * own.count * sizeof(T);
+      out_sizes[r] = (out_.size() - begin) * element_bytes();
+      in_sizes[r] = theirs.size() * own.count * element_bytes();
     }
     in_.resize(trees.size() * own.count);
-    ranks.exchange(std::as_bytes(std::span(out_)), out_sizes,
-                   std::as_writable_bytes(std::span(in_)), in_sizes);
+    exchange(ranks, out_sizes, in_sizes);
     if (own.count == 0) return;
     const T* sum = sum_trees(trees, own.count);
     gradients_.visit(own.first, own.count, [&](row_view<T> g, std::size_t at) {
       for (std::size_t i = 0; i < g.size; ++i) g[i] = sum[at + i];
     });
+  }
+
+  /// Bytes of an element on its way to another rank.
+  [[nodiscard]] std::size_t element_bytes() const {
+    return rounds_ ? sizeof(std::uint16_t) : sizeof(T);
+  }
+
+  /// Sends `out_`, and gets `in_`. Where numbers are rounded already, bfloat16 holds them exactly.
+  void exchange(reducer& ranks, std::span<const std::size_t> out_sizes,
+                std::span<const std::size_t> in_sizes) {
+    if (!rounds_)
+      return ranks.exchange(std::as_bytes(std::span(out_)), out_sizes,
+                            std::as_writable_bytes(std::span(in_)), in_sizes);
+    std::vector<std::uint16_t> out(out_.size()), in(in_.size());
+    std::ranges::transform(out_, out.begin(), [](T x) { return to_bf16(static_cast<float>(x)); });
+    ranks.exchange(std::as_bytes(std::span(out)), out_sizes, std::as_writable_bytes(std::span(in)),
+                   in_sizes);
+    std::ranges::transform(in, in_.begin(),
+                           [](std::uint16_t x) { return static_cast<T>(from_bf16(x)); });
   }
 
   /// Adds up the rows of `in_`, (trees, n), along the tree, and returns the sum.
@@ -201,7 +244,7 @@ class gradient_sum {
       const auto right = open.back();
       open.pop_back();
       T* left = open.back().second;
-      for (std::size_t i = 0; i < n; ++i) left[i] = left[i] + right.second[i];
+      for (std::size_t i = 0; i < n; ++i) left[i] = sum_of(left[i], right.second[i]);
       open.back().first.size *= 2;
     };
     for (std::size_t k = 0; k < trees.size(); ++k) {
@@ -214,6 +257,7 @@ class gradient_sum {
   }
 
   executor_ref ex_;
+  bool rounds_;
   detail::flat_view<T> gradients_;
   step_deal deal_;
   std::size_t next_ = 0;

@@ -49,6 +49,27 @@ std::vector<std::vector<T>> gather_all(reducer& ranks, std::span<const T> mine) 
   return all;
 }
 
+/// The texts of every rank, in the order of the ranks.
+inline std::vector<std::string> gather_texts(reducer& ranks, std::span<const std::string> mine) {
+  std::vector<std::size_t> sizes;
+  std::string flat;
+  for (const std::string& text : mine) {
+    sizes.push_back(text.size());
+    flat += text;
+  }
+  const auto all_sizes = gather_all<std::size_t>(ranks, sizes);
+  const auto all = gather_all<char>(ranks, flat);
+  std::vector<std::string> texts;
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    auto at = all[r].begin();
+    for (const std::size_t size : all_sizes[r]) {
+      texts.emplace_back(at, at + static_cast<std::ptrdiff_t>(size));
+      at += static_cast<std::ptrdiff_t>(size);
+    }
+  }
+  return texts;
+}
+
 /// Every rank gets the text of rank 0.
 inline void broadcast_text(reducer& ranks, std::string& text) {
   std::size_t size = text.size();

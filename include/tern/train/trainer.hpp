@@ -38,6 +38,7 @@ struct trainer_options {
   /// Parts of a step, a divisor of `accumulate`: the gradients of each part are computed for
   /// themselves and added up in a tree, so that ranks can share the parts.
   std::size_t parts = 1;
+  gradient_format gradients = gradient_format::real;  ///< how these are added up and sent
   double clip = 1.0;           ///< largest global gradient norm; 0: no clipping
   std::size_t log_every = 20;  ///< steps between two reports that are logged
   /// Precision of the products of floats. Weights, sums, norms, softmax and the optimizer keep the
@@ -108,7 +109,7 @@ class trainer {
     model_.for_each_parameter([&](auto& p) {
       if (options_.rates.of(p.kind) == 0) p.grad = tensor_traits<owner>::make(0, 0);
     });
-    sum_.emplace(model_, ex);
+    sum_.emplace(model_, ex, options_.gradients);
     initial_scale_ = measure_scale(model_);  // NOLINT: after train()
   }
   trainer(const trainer&) = delete;
