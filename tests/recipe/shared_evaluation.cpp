@@ -8,6 +8,7 @@
 #include "tests/message.hpp"
 #include "tests/rank_threads.hpp"
 #include "tests/recipe/byte_tokenizer.hpp"
+#include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
 using namespace tern;
@@ -31,14 +32,7 @@ task_data free_text_task(const std::vector<std::string>& references = {}) {
 /// A stage that deploys packed weights.
 recipe ternary_stage() {
   recipe r;
-  r.model.vocab_size = tern_test::byte_tokenizer().vocab_size();
-  r.model.hidden_size = 16;
-  r.model.intermediate_size = 24;
-  r.model.num_hidden_layers = 2;
-  r.model.num_attention_heads = r.model.num_key_value_heads = 2;
-  r.model.head_dim = 8;
-  r.model.max_position_embeddings = 64;
-  r.model.initializer_range = 0.4;
+  r.model = tern_test::small_config(tern_test::byte_tokenizer().vocab_size());
   stage s;
   s.name = "student";
   s.row = "Student";
