@@ -15,7 +15,7 @@ namespace tern::inline TERN_ABI {
 /// each group of columns. 16 rows are a panel. A view of any matrix converts to it.
 template <class T>
 struct scale_view {
-  static constexpr std::size_t panel_rows = 16;  ///< as many as a packed line has
+  static constexpr std::size_t panel_rows = 16;  ///< rows of a panel, as in a packed line
 
   T* data = nullptr;                            ///< scale (0, 0)
   std::size_t rows = 0, cols = 0;               ///< shape

@@ -1,5 +1,5 @@
-// Rank 0 alone reads and writes the directory of a run. What the other ranks need of it they get
-// from rank 0: models, and the state of a stage that goes on.
+// Rank 0 alone reads and writes the directory of a run. It sends the other ranks what they need:
+// models, and the state of a stage that goes on.
 #pragma once
 
 #include <algorithm>

@@ -72,8 +72,8 @@ evaluation answer_share(const run_context& run, const stage& s, Model& model,
 
 }  // namespace detail
 
-/// Measures metrics, size and speed of the model that stage `s` deploys, which rank 0 reads back
-/// from disk. The ranks share the examples; the speed is that of rank 0. A row in the directory
+/// Measures metrics, size and speed of the model that stage `s` deploys. Rank 0 reads it back from
+/// the disk. The ranks share the examples. The speed is the one of rank 0. A row in the directory
 /// that was measured with the same data is returned instead. Other ranks than rank 0 return
 /// nothing. Throws `interrupted` if an observer asks to stop.
 template <class Model>

@@ -31,8 +31,8 @@ namespace tern::inline TERN_ABI {
 
 /// How the gradients of the parts of a step are added up and sent.
 enum class gradient_format {
-  real,  ///< as elements of the model
-  bf16,  ///< rounded to bfloat16, which halves the bytes that floats take on the way
+  real,  ///< gradients keep the type of the model's elements
+  bf16,  ///< gradients are rounded to bfloat16, which takes half of the bytes of floats
 };
 /// The names of gradient_format in recipes.
 inline constexpr enum_names<gradient_format> gradient_format_names{{"float", gradient_format::real},
@@ -229,11 +229,13 @@ class gradient_sum {
     if (!rounds_)
       return ranks.exchange(std::as_bytes(std::span(out_)), out_sizes,
                             std::as_writable_bytes(std::span(in_)), in_sizes);
-    std::vector<std::uint16_t> out(out_.size()), in(in_.size());
-    std::ranges::transform(out_, out.begin(), [](T x) { return to_bf16(static_cast<float>(x)); });
-    ranks.exchange(std::as_bytes(std::span(out)), out_sizes, std::as_writable_bytes(std::span(in)),
-                   in_sizes);
-    std::ranges::transform(in, in_.begin(),
+    out_bf16_.resize(out_.size());
+    in_bf16_.resize(in_.size());
+    std::ranges::transform(out_, out_bf16_.begin(),
+                           [](T x) { return to_bf16(static_cast<float>(x)); });
+    ranks.exchange(std::as_bytes(std::span(out_bf16_)), out_sizes,
+                   std::as_writable_bytes(std::span(in_bf16_)), in_sizes);
+    std::ranges::transform(in_bf16_, in_.begin(),
                            [](std::uint16_t x) { return static_cast<T>(from_bf16(x)); });
   }
 
@@ -265,6 +267,7 @@ class gradient_sum {
   std::vector<kept> waiting_;
   std::vector<std::vector<T>> spare_;
   std::vector<T> out_, in_;
+  std::vector<std::uint16_t> out_bf16_, in_bf16_;
 };
 
 }  // namespace tern::inline TERN_ABI
