@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 # packages, clang 19 doubles what clang compiles, and few people have use for the rarer machines, so
 # only continuous integration installs them; they are used wherever they are installed.
 rare=(g++-{riscv64,powerpc64le,i686,s390x}-linux-gnu g++-arm-linux-gnueabihf)
-setup_packages libopenmpi-dev openmpi-bin qemu-user g++-aarch64-linux-gnu clang-16 libc++-16-dev libtbb-dev libxtensor-dev libarmadillo-dev \
+setup_packages libopenmpi-dev openmpi-bin python3 iproute2 qemu-user g++-aarch64-linux-gnu clang-16 libc++-16-dev libtbb-dev libxtensor-dev libarmadillo-dev \
   ${CI:+libtorch-dev clang-19 "${rare[@]}"}
 cmake --preset release
 cmake --build --preset release -j "$(build_jobs)"

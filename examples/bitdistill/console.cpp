@@ -42,6 +42,7 @@ std::string choice_text(const tern::layer_agreement& term) {
 
 console::console() : bar_(stdout), colour_(bar_.possible() && !environment_has("NO_COLOR")) {}
 
+bool silent_observer::stop_requested() { return bitdistill::stop_requested(); }
 bool console::stop_requested() { return bitdistill::stop_requested(); }
 
 void console::line(const std::string& text) {

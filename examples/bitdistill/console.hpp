@@ -19,6 +19,11 @@ void print_header(const settings& s, std::size_t threads, std::size_t ranks = 1)
 /// the other losses (cosines -0.010 0.213 0.107)".
 std::string choice_text(const tern::layer_agreement& term);
 
+/// Shows nothing, as ranks other than rank 0 do.
+struct silent_observer : tern::run_observer {
+  bool stop_requested() override;
+};
+
 /// Shows the progress of a run on the standard output.
 class console : public tern::run_observer {
  public:

@@ -1,8 +1,10 @@
 #include "ranks.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <initializer_list>
 #include <string>
+#include <thread>
 
 namespace bitdistill {
 
@@ -14,6 +16,11 @@ std::size_t launched_ranks() {
   if (tasks != nullptr && (std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_FD") != nullptr))
     return std::strtoul(tasks, nullptr, 10);
   return 1;
+}
+
+std::size_t threads_of_rank(std::size_t asked, const tern::reducer& ranks) {
+  if (asked != 0 || ranks.ranks() == 1) return asked;
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency() / ranks.ranks_here());
 }
 
 }  // namespace bitdistill

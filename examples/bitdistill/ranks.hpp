@@ -17,6 +17,10 @@ std::size_t launched_ranks();
 /// config_error where there was a launcher but the program was built without MPI.
 std::unique_ptr<tern::reducer> connect_ranks();
 
+/// The number of threads of this rank: `asked`, or where that is 0 and there are several ranks, its
+/// share of this machine's processors.
+std::size_t threads_of_rank(std::size_t asked, const tern::reducer& ranks);
+
 /// Every rank ends for the same reason, which rank 0 has said.
 struct said_by_rank_0 : std::exception {
   explicit said_by_rank_0(int code) : exit_code(code) {}

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "commands.hpp"
 #include "console.hpp"
@@ -22,7 +21,6 @@
 #include "standard_output.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
-#include "tern/checkpoint/load_config.hpp"
 #include "tern/core/mapped_file.hpp"
 #include "tern/core/thread_pool.hpp"
 #include "tern/io/checksum.hpp"
@@ -147,51 +145,44 @@ void require_same_program(tern::reducer& ranks, const options& o) {
   require_same(ranks, "command-line options", words);
 }
 
-/// The settings of the run, which rank 0 makes and checks; the others get them from there.
-settings settings_of_ranks(const options& o, tern::reducer& ranks) {
-  settings s;
+/// The recipe of the run with what the options change, which rank 0 reads and sends to the others.
+/// `o.model` becomes the model that the recipe names, where no option does.
+tern::recipe_file recipe_of_ranks(options& o, tern::reducer& ranks) {
+  tern::recipe_file file;
+  if (ranks.ranks() == 1) return make_recipe_file(o);
   std::string text;
   together(ranks, [&] {
     if (ranks.rank() != 0) return;
-    s = make_settings(o);
-    require_free(o, s);
-    require_consistent(s);
-    if (o.fresh) require_outside(o.out, s);
-    text = nlohmann::json{{"model", s.model}, {"recipe", tern::write_fields(s.recipe)}}.dump();
+    file = make_recipe_file(o);
+    text = nlohmann::json{{"name", file.name}, {"file", file.json}, {"model", o.model}}.dump();
   });
   tern::broadcast_text(ranks, text);
   together(ranks, [&] {
-    if (ranks.rank() == 0) return;
     const auto sent = tern::parse_json(text, "rank 0");
-    s.command = o.command;
-    s.model = sent.at("model").get<std::string>();
-    s.recipe = tern::read_recipe({sent.at("recipe"), "rank 0"});
-    if (!s.model.empty()) s.recipe.model = tern::load_config(s.model);
+    file = {sent.at("file"), sent.at("name").get<std::string>()};
+    o.model = sent.at("model").get<std::string>();
   });
-  return s;
+  return file;
 }
 
-/// The number of threads of this rank. Ranks of one machine share its processors evenly.
-std::size_t threads_of(const options& o, const tern::reducer& ranks) {
-  if (o.threads != 0 || ranks.ranks() == 1) return o.threads;
-  return std::max<std::size_t>(1, std::thread::hardware_concurrency() / ranks.ranks_here());
-}
-
-/// The observer of a rank that shows nothing.
-struct silent : tern::run_observer {
-  bool stop_requested() override { return bitdistill::stop_requested(); }
-};
-
-void train_on(const options& o, tern::reducer& ranks) {
+void run_recipe(const options& o, const tern::recipe_file& file, tern::reducer& ranks) {
   const bool leads = ranks.rank() == 0;
-  require_same_program(ranks, o);
-  settings s = settings_of_ranks(o, ranks);
+  settings s;
+  together(ranks, [&] {
+    if (o.has("--parallel"))
+      throw tern::config_error("--parallel applies only to a grid, which the recipe is not");
+    s = make_settings(o, file);
+    if (!leads) return;
+    require_free(o, s);
+    require_consistent(s);
+    if (o.fresh) require_outside(o.out, s);
+  });
   const auto config = to_json(s);
   std::optional<tern::thread_pool> pool;
   std::optional<run_input> input;
   std::optional<tern::run_directory> directory;
   together(ranks, [&] {
-    pool.emplace(threads_of(o, ranks));
+    pool.emplace(threads_of_rank(o.threads, ranks));
     input.emplace(read_input(s, *pool));
   });
   together(ranks, [&] {
@@ -206,7 +197,7 @@ void train_on(const options& o, tern::reducer& ranks) {
   if (leads)
     show = std::make_unique<session>(*directory, input->text);
   else
-    show = std::make_unique<silent>();
+    show = std::make_unique<silent_observer>();
   catch_signals();
   try {
     tern::pipeline<> pipeline(s.recipe, input->data, *input->text.tokenizer,
@@ -224,6 +215,14 @@ void train_on(const options& o, tern::reducer& ranks) {
   }
 }
 
+/// Runs what the options say, a recipe or a grid, on all ranks.
+void train_on(options o, tern::reducer& ranks) {
+  require_same_program(ranks, o);
+  const tern::recipe_file file = recipe_of_ranks(o, ranks);
+  if (has_grid(file)) return run_grid(o, file, ranks);
+  run_recipe(o, file, ranks);
+}
+
 }  // namespace
 
 bool trains(const options& o) {
@@ -236,14 +235,7 @@ void train(const options& o) {
   if (!o.print_recipe.empty()) return fmt::print("{}", recipe_text(o.print_recipe));
   if (o.out.empty()) throw tern::config_error("--out is required");
   const auto ranks = connect_ranks();
-  if (ranks->ranks() == 1) {
-    options changed = o;
-    const tern::recipe_file file = make_recipe_file(changed);
-    if (has_grid(file)) return run_grid(changed, file);
-    if (o.has("--parallel"))
-      throw tern::config_error("--parallel applies only to a grid, which the recipe is not");
-    return train_on(o, *ranks);
-  }
+  if (ranks->ranks() == 1) return train_on(o, *ranks);
   // Launchers kill the other ranks when the first one has ended with an error. So rank 0 says the
   // error before the ranks part.
   const auto end = [&](int code, const std::string& text) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstddef>
@@ -215,6 +216,40 @@ inline words tiny_demo(const fs::path& run) {
   return words{"demo", "--no-speed", "--out", run.string()} + tiny() + tiny_steps() +
          words{"data.train_examples=32", "data.documents=200", "data.dev_examples=16",
                "data.test_examples=48"};
+}
+
+/// A grid of two layers and some seeds on the embedded language, in milliseconds.
+inline words tiny_grid(const fs::path& out, const std::string& seeds = "[1, 2]") {
+  const fs::path recipe = out.parent_path() / "grid.json";
+  write_text(recipe, R"({"extends": "grid-layers", "title": "Tiny", "grid": {
+      "seeds": )" + seeds +
+                         R"(, "axes": [
+      {"name": "layer", "key": "bitdistill.losses.relations.layer", "values": [-1, -2]}]}})");
+  return words{"run", "--task", "microworld", "--recipe", recipe.string(), "--out", out.string()} +
+         tiny() +
+         words{"pretraining.steps=12",
+               "continual.steps=9",
+               "finetuning.steps=6",
+               "distillation.steps=9",
+               "distillation.losses.relations.split_heads=2",
+               "data.train_examples=32",
+               "data.documents=200",
+               "data.dev_examples=16",
+               "data.test_examples=48"};
+}
+
+/// The files of a grid without everything that depends on the clock or on the order of stages.
+inline std::map<std::string, std::string> timeless_grid(const fs::path& grid) {
+  std::map<std::string, std::string> all;
+  for (const auto& entry : fs::directory_iterator(grid / "points"))
+    for (auto& [name, content] : timeless(entry.path())) {
+      words lines = lines_of(content);
+      if (name == "metrics.jsonl") std::ranges::sort(lines);
+      std::string text;
+      for (const auto& line : lines) text += line + "\n";
+      all[entry.path().filename().string() + "/" + name] = name == "metrics.jsonl" ? text : content;
+    }
+  return all;
 }
 
 /// A text with enough documents for the windows of tiny().

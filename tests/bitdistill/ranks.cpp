@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <random>
 
 #include "program.hpp"
@@ -29,19 +30,34 @@ words faulty(const std::string& fault, const fs::path& below, const words& argum
   return with_env(with_fault(fault) + words{"TERN_FAULT_BELOW=" + below.string()}, arguments);
 }
 
-/// Runs the launcher. The variables let Open MPI run as root, with more ranks than processors, and
-/// without a way between processes that containers often forbid.
-outcome launch(const words& arguments) {
-  return run_bitdistill(arguments,
-                        {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                         "OMPI_MCA_rmaps_base_oversubscribe=1",
-                         "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
-                         "OMPI_MCA_btl_vader_single_copy_mechanism=none"},
-                        {}, nullptr, nullptr, BITDISTILL_MPIEXEC);
+/// Runs the launcher, or another program that does. The variables let Open MPI run as root, with
+/// more ranks than processors, without a way between processes that containers often forbid, and
+/// have it ask silent hosts for a sign of life.
+outcome launch(const words& arguments, const char* program = BITDISTILL_MPIEXEC) {
+  return run_bitdistill(
+      arguments,
+      {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+       "OMPI_MCA_rmaps_base_oversubscribe=1",
+       "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe",
+       "OMPI_MCA_btl_vader_single_copy_mechanism=none", "OMPI_MCA_oob_tcp_keepalive_time=2",
+       "OMPI_MCA_oob_tcp_keepalive_intvl=1", "OMPI_MCA_oob_tcp_keepalive_probes=3"},
+      {}, nullptr, nullptr, program);
 }
 
 outcome run_ranks(std::size_t n, const words& arguments) {
   return launch(words{"-n", std::to_string(n), BITDISTILL_PROGRAM} + arguments);
+}
+
+/// One rank on each of two hosts that a link joins, with the options of slow_link.py; nothing where
+/// this machine cannot have such hosts.
+std::optional<outcome> run_hosts(const words& link, const words& arguments) {
+  if (!can_launch()) return {};
+  const outcome ran =
+      launch(link + words{BITDISTILL_MPIEXEC, "-n", "2", BITDISTILL_PROGRAM} + arguments,
+             BITDISTILL_SLOW_LINK);
+  if (ran.code != 77 && ran.code != 127) return ran;
+  WARN("skipped: two hosts on one machine need Open MPI, Python, root, /dev/net/tun and iproute2");
+  return {};
 }
 
 /// Ranks, each of which has a command of its own.
@@ -106,6 +122,70 @@ TEST_CASE("any number of ranks writes the files of one process") {
     CHECK(line.at("sent") > gradients);
     CHECK(line.at("sent") < gradients * ranks / 2 + 8192);
   }
+}
+
+TEST_CASE("two hosts that a slow and lossy link joins write the files of one process") {
+  const scratch_dir scratch;
+  const auto arguments = [&](const char* name) {
+    return tiny_demo(scratch.path() / name) + words{"stages.parts=2"};
+  };
+  const auto ran = run_hosts({"--delay", "1", "--loss", "0.01"}, arguments("hosts"));
+  if (!ran) return;
+  INFO(ran->err);
+  REQUIRE(ran->code == 0);
+  const auto line = tern::parse_json(
+      lines_of(bytes_of(scratch.path() / "hosts" / "metrics.jsonl")).front(), "metrics.jsonl");
+  CHECK(line.at("sent") > 0);
+  REQUIRE(run_bitdistill(arguments("alone")).code == 0);
+  CHECK(differences(timeless(scratch.path() / "hosts"), timeless(scratch.path() / "alone")) ==
+        words{});
+}
+
+TEST_CASE("a run whose second host is gone ends, and goes on without it") {
+  const scratch_dir scratch;
+  const std::string corpus = (scratch.path() / "corpus.txt").string();
+  write_text(corpus, small_corpus());
+  const fs::path run = scratch.path() / "broken", whole = scratch.path() / "whole";
+  const auto start = std::chrono::steady_clock::now();
+  const auto ran = run_hosts({"--delay", "20", "--cut", "5"}, long_stage(run, corpus));
+  if (!ran) return;
+  INFO(ran->err);
+  CHECK(ran->code != 0);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::minutes(1));
+  CHECK(ran->err.find("lost communication") != std::string::npos);
+  CHECK(ran->err.find("10.123.45.2") != std::string::npos);
+  REQUIRE(run_bitdistill(long_stage(run, corpus) + words{"--resume"}).code == 0);
+  REQUIRE(run_bitdistill(long_stage(whole, corpus)).code == 0);
+  CHECK(differences(timeless(run), timeless(whole)) == words{});
+}
+
+TEST_CASE("ranks share the stages of a grid") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const auto arguments = [&](const char* name) {
+    return tiny_grid(scratch.path() / name) + words{"stages.parts=2"};
+  };
+  REQUIRE(run_bitdistill(arguments("alone")).code == 0);
+  const auto expected = timeless_grid(scratch.path() / "alone");
+  const auto ran = run_ranks(2, arguments("ranks"));
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  CHECK(times_in(ran.out, ": done in ") == 10);
+  CHECK(differences(timeless_grid(scratch.path() / "ranks"), expected) == words{});
+  CHECK(fs::exists(scratch.path() / "ranks" / "table.csv"));
+
+  // A point that is missing is trained, and takes what it shares with another one from there.
+  const fs::path point = scratch.path() / "alone" / "points" / "layer=-1,seed=1";
+  fs::remove_all(point);
+  const auto resumed = run_ranks(3, arguments("alone") + words{"--resume"});
+  INFO(resumed.err);
+  REQUIRE(resumed.code == 0);
+  CHECK(times_in(resumed.out, ": done in ") == 1);
+  CHECK(differences(timeless_grid(scratch.path() / "alone"), expected) == words{});
+
+  const auto refused = run_ranks(2, arguments("parallel") + words{"--parallel", "2"});
+  CHECK(refused.code == 2);
+  CHECK(times_in(refused.err, "--parallel applies to one process") == 1);
 }
 
 TEST_CASE("ranks without a part change nothing") {

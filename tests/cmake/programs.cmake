@@ -101,5 +101,6 @@ if(TARGET test_bitdistill)
   target_compile_definitions(test_bitdistill PRIVATE
     "BITDISTILL_PROGRAM=\"$<TARGET_FILE:bitdistill>\""
     "BITDISTILL_FAULTS=\"$<TARGET_FILE:test_faults>\""
-    "BITDISTILL_MPIEXEC=\"${launcher}\"")
+    "BITDISTILL_MPIEXEC=\"${launcher}\""
+    "BITDISTILL_SLOW_LINK=\"${PROJECT_SOURCE_DIR}/scripts/slow_link.py\"")
 endif()

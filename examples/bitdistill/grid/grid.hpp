@@ -6,6 +6,7 @@
 
 #include "options.hpp"
 #include "tern/recipe/recipe_file.hpp"
+#include "tern/train/reducer.hpp"
 
 namespace bitdistill {
 
@@ -13,7 +14,8 @@ namespace bitdistill {
 bool is_grid(const std::filesystem::path& directory);
 
 /// Runs all points of a grid, or those that are missing or changed. Stages that are equal in
-/// several points are trained once.
-void run_grid(const options& o, const tern::recipe_file& grid);
+/// several points are trained once. One rank trains several stages at a time, as the options say;
+/// several ranks share the steps of one stage after another.
+void run_grid(const options& o, const tern::recipe_file& grid, tern::reducer& ranks);
 
 }  // namespace bitdistill

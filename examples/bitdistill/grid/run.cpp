@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 
 #include "console.hpp"
 #include "format.hpp"
 #include "grid/grid.hpp"
 #include "grid/plan.hpp"
 #include "grid/tasks.hpp"
+#include "ranks.hpp"
 #include "report/means.hpp"
 #include "resources.hpp"
 #include "signals.hpp"
@@ -21,6 +23,7 @@
 #include "tern/core/thread_pool.hpp"
 #include "tern/json/write_json.hpp"
 #include "tern/recipe/pipeline.hpp"
+#include "tern/train/together.hpp"
 
 namespace bitdistill {
 namespace {
@@ -203,6 +206,60 @@ void finish_grid(const fs::path& directory) {
   fmt::print("\n{}points: {}\n", table, (directory / "points").string());
 }
 
+/// Makes the directory of the grid, and says what there is to do.
+void open_grid(const options& o, const tern::recipe_file& grid, grid_plan& plan,
+               std::size_t threads, std::size_t ranks) {
+  std::error_code error;
+  fs::create_directories(o.out, error);
+  if (error) throw tern::io_error("cannot make '" + o.out + "': " + error.message());
+  tern::write_json(fs::path(o.out) / "config.json", to_json(o, grid));
+  plan.open(o.out);
+  print_header(plan.points().front()->run, threads, ranks);
+  const auto finished = std::ranges::count(plan.stages(), true, &planned_stage::finished);
+  fmt::print("grid of {} points with {} different stages, {} of them done before, {} at a time\n",
+             plan.points().size(), plan.stages().size(), finished, o.parallel);
+  std::fflush(stdout);
+}
+
+/// Runs one point after another on all ranks. Every rank throws where one fails.
+void run_points(const grid_plan& plan, tern::executor_ref ex, tern::reducer& ranks) {
+  const bool leads = ranks.rank() == 0;
+  stage_count count;
+  for (const planned_stage& s : plan.stages()) count.all += s.finished ? 0 : 1;
+  for (const auto& p : plan.points()) {
+    // Stages that another point trains are finished, since that point comes first.
+    together(ranks, [&] {
+      for (const tern::stage& s : p->run.recipe.stages)
+        if (leads) plan.adopt(*p, s.name);
+    });
+    silent_observer silent;
+    point_console show(*p, count);
+    tern::pipeline<> pipeline(p->run.recipe, p->input->data, *p->input->text.tokenizer,
+                              leads ? p->directory.get() : nullptr,
+                              leads ? static_cast<tern::run_observer&>(show) : silent, ex, ranks);
+    const auto rows = pipeline.run();
+    together(ranks, [&] {
+      if (leads) p->directory->write_table(rows, format_table(rows));
+    });
+  }
+}
+
+/// Trains several stages at a time, and writes the tables of what is finished.
+void run_tasks_of(const grid_plan& plan, const options& o, std::size_t threads,
+                  const std::string& again) {
+  const auto errors = grid_run(plan).run(o.parallel, threads);
+  try {
+    finish_grid(o.out);
+  } catch (const tern::error& e) {
+    if (errors.empty()) throw;
+    say("bitdistill: there is no table: " + std::string(e.what()));
+  }
+  if (!errors.empty())
+    throw tern::error(
+        fmt::format("{} of the grid's tasks failed, the first is {}; continue with: {}",
+                    errors.size(), errors.front(), again));
+}
+
 }  // namespace
 
 bool is_grid(const fs::path& directory) {
@@ -210,43 +267,37 @@ bool is_grid(const fs::path& directory) {
   return fs::exists(file) && tern::has_grid({tern::read_json(file), file.string()});
 }
 
-void run_grid(const options& o, const tern::recipe_file& grid) {
-  if (o.command != "run")
-    throw tern::config_error(grid.name + ": this is a grid, which only the command run takes");
-  require_grid_directory(o);
-  require_free_keys(o, tern::read_grid(grid.json.at("grid"), grid.name));
-  const fs::path directory = o.out;
-  const std::size_t threads = tern::thread_pool(o.threads).threads();
+void run_grid(const options& o, const tern::recipe_file& grid, tern::reducer& ranks) {
+  const bool leads = ranks.rank() == 0;
+  std::optional<tern::thread_pool> pool;
+  std::optional<grid_plan> plan;
   catch_signals();
-  auto plan = [&] {
-    tern::thread_pool pool(threads);
-    return std::make_unique<grid_plan>(o, grid, pool);
-  }();
-  // A grid that is continued asks for memory, too, before anything is written.
-  require_memory(plan->training_bytes(o.parallel), fmt::format("--parallel {}", o.parallel));
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (error) throw tern::io_error("cannot make '" + o.out + "': " + error.message());
-  tern::write_json(directory / "config.json", to_json(o, grid));
-  plan->open(directory);
-  print_header(plan->points().front()->run, threads);
-  const auto finished = std::ranges::count(plan->stages(), true, &planned_stage::finished);
-  fmt::print("grid of {} points with {} different stages, {} of them done before, {} at a time\n",
-             plan->points().size(), plan->stages().size(), finished, o.parallel);
-  std::fflush(stdout);
+  together(ranks, [&] {
+    if (o.command != "run")
+      throw tern::config_error(grid.name + ": this is a grid, which only the command run takes");
+    if (ranks.ranks() > 1 && o.has("--parallel"))
+      throw tern::config_error("--parallel applies to one process: ranks share every stage");
+    if (leads) require_grid_directory(o);
+    require_free_keys(o, tern::read_grid(grid.json.at("grid"), grid.name));
+    pool.emplace(threads_of_rank(o.threads, ranks));
+    plan.emplace(o, grid, *pool);
+    // A grid that is continued asks for memory, too, before anything is written.
+    require_memory(plan->training_bytes(o.parallel), fmt::format("--parallel {}", o.parallel));
+  });
+  const std::size_t threads = pool->threads();
+  together(ranks, [&] {
+    if (leads) open_grid(o, grid, *plan, threads, ranks.ranks());
+  });
   const std::string again = "bitdistill run --out " + o.out + " --resume";
   try {
-    const auto errors = grid_run(*plan).run(o.parallel, threads);
-    try {
-      finish_grid(directory);
-    } catch (const tern::error& e) {
-      if (errors.empty()) throw;
-      say("bitdistill: there is no table: " + std::string(e.what()));
+    if (ranks.ranks() == 1) {
+      pool.reset();  // each task has threads of its own
+      return run_tasks_of(*plan, o, threads, again);
     }
-    if (!errors.empty())
-      throw tern::error(
-          fmt::format("{} of the grid's tasks failed, the first is {}; continue with: {}",
-                      errors.size(), errors.front(), again));
+    run_points(*plan, *pool, ranks);
+    together(ranks, [&] {
+      if (leads) finish_grid(o.out);
+    });
   } catch (const tern::interrupted& e) {
     throw stopped(std::string(e.what()) + "; continue with: " + again);
   }
