@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "tern/train/reducer.hpp"
+#include "tern/core/reducer.hpp"
 
 namespace tern_test {
 

@@ -19,6 +19,7 @@ namespace {
 
 void dispatch(const bitdistill::options& o) {
   if (bitdistill::trains(o)) return bitdistill::train(o);
+  if (o.command == "quantize") return bitdistill::quantize(o);
   if (const std::size_t ranks = bitdistill::launched_ranks(); ranks > 1)
     throw tern::config_error(o.command + " runs in one process, but it was started as one of " +
                              std::to_string(ranks) + " ranks: leave out mpirun");
@@ -29,7 +30,6 @@ void dispatch(const bitdistill::options& o) {
   if (o.command == "generate") return bitdistill::generate(o);
   if (o.command == "embed") return bitdistill::embed(o);
   if (o.command == "bench") return bitdistill::bench(o);
-  if (o.command == "quantize") return bitdistill::quantize(o);
   if (o.command == "export") return bitdistill::export_model(o);
   if (o.command == "report") return bitdistill::report(o);
   if (o.command == "watch") return bitdistill::watch(o);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "commands.hpp"
 #include "format.hpp"
 #include "progress_bar.hpp"
+#include "ranks.hpp"
 #include "resources.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
@@ -23,6 +25,7 @@
 #include "tern/checkpoint/save_model_text.hpp"
 #include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/core/together.hpp"
 #include "tern/infer/compare_models.hpp"
 #include "tern/infer/sample_windows.hpp"
 #include "tern/json/write_fields.hpp"
@@ -91,18 +94,23 @@ calibration_text split(tern::task_data data, const tern::stage& s, std::size_t v
 /// Text that the model writes itself.
 std::vector<std::int32_t> own_text(tern::decoder<>& model, const tern::stage& s,
                                    const tern::model_text& text, std::int32_t separator,
-                                   tern::executor_ref ex) {
+                                   tern::executor_ref ex, bool leads) {
   const auto& choice = *s.edits.calibrate;
   const std::size_t windows = (choice.tokens + choice.length - 1) / choice.length;
-  progress_bar bar(stderr);
-  fmt::print("no --calibration and no --task: the model writes the calibration text itself\n");
+  std::optional<progress_bar> bar;
+  if (leads) {
+    bar.emplace(stderr);
+    fmt::print("no --calibration and no --task: the model writes the calibration text itself\n");
+  }
   std::vector<std::int32_t> stream;
   const auto written = tern::sample_windows(
       model, separator, windows + windows / 15 + 1, choice.length, s.seed,
-      [&](std::size_t n) { bar.show("writing text", n, choice.length); }, ex,
-      tern::ids_without_text(*text.tokenizer, model.config().vocab_size));
+      [&](std::size_t n) {
+        if (bar) bar->show("writing text", n, choice.length);
+      },
+      ex, tern::ids_without_text(*text.tokenizer, model.config().vocab_size));
   for (const auto& window : written) stream.insert(stream.end(), window.begin(), window.end());
-  bar.clear();
+  if (bar) bar->clear();
   return stream;
 }
 
@@ -134,32 +142,40 @@ std::string layer_text(const tern::layer_calibration& r) {
                      r.hidden);
 }
 
-/// Calibrates and prints a line for each layer. Returns what it did to them.
+/// Calibrates, and on rank 0 prints a line for each layer. Returns what it did to them.
 json calibrate(tern::decoder<>& model, tern::token_batch batch, const tern::stage& s,
-               const fs::path& folder, const std::string& identity, tern::executor_ref ex) {
-  progress_bar bar(stderr);
+               const fs::path& folder, const std::string& identity, tern::executor_ref ex,
+               tern::reducer& ranks) {
+  const bool leads = ranks.rank() == 0;
+  std::optional<progress_bar> bar;
+  if (leads) bar.emplace(stderr);
   tern::stopwatch since_last;
   json reports = json::array();
-  fmt::print("layer  nearest  calibrated  hidden states\n");
-  bar.show("calibration", 0, model.layers().size());
+  if (leads) {
+    fmt::print("layer  nearest  calibrated  hidden states\n");
+    bar->show("calibration", 0, model.layers().size());
+  }
+  const auto show = [&](const tern::layer_calibration& report, std::size_t layers) {
+    reports.push_back(tern::write_fields(report));
+    bar->clear();
+    fmt::print("{}\n", layer_text(report));
+    std::fflush(stdout);
+    const double each = since_last.seconds();
+    since_last = {};
+    bar->show("calibration", report.layer + 1, layers, [&] {
+      return " eta " + duration(each * static_cast<double>(layers - report.layer - 1));
+    });
+  };
   tern::calibrate_model(
       model, std::move(batch), tern::calibration_options_of(s.edits), folder, identity,
       [&](const tern::layer_calibration& report, std::size_t layers, bool restored) {
-        reports.push_back(tern::write_fields(report));
-        bar.clear();
-        fmt::print("{}\n", layer_text(report));
-        std::fflush(stdout);
-        const double each = since_last.seconds();
-        since_last = {};
-        bar.show("calibration", report.layer + 1, layers, [&] {
-          return " eta " + duration(each * static_cast<double>(layers - report.layer - 1));
-        });
-        if (!restored && stop_requested())
+        if (leads) show(report, layers);
+        if (any_rank(ranks, !restored && leads && stop_requested()))
           throw stopped("stopped behind layer " + std::to_string(report.layer) +
                         "; the same command continues");
       },
-      ex);
-  bar.clear();
+      ex, ranks);
+  if (leads) bar->clear();
   return reports;
 }
 
@@ -211,57 +227,97 @@ std::size_t exported_bytes(tern::decoder<>& model, tern::executor_ref ex) {
   return bytes;
 }
 
-}  // namespace
+/// What the ranks have in common: the model in full precision, and texts.
+struct quantize_input {
+  tern::decoder<> model;
+  tern::model_text beside;  ///< the tokenizer and what else stands beside the model
+  tern::task_data data;
+  calibration_text text{};
+};
 
-void quantize(const options& o) {
-  settings s = make_settings(o);
+/// Reads everything. The model may have to write the text itself.
+quantize_input read_input(const options& o, const settings& s, tern::executor_ref ex, bool leads) {
+  const auto texts = load_texts(s.recipe);
+  quantize_input in{tern::load_model<>(s.model), make_text(s, texts), {}};
   const tern::stage& stage = s.recipe.stages.front();
+  in.data =
+      tern::tokenize_task(texts, *in.beside.tokenizer, s.recipe.data, ex, in.beside.conventions);
+  require_resources(in.model, calibration_length(in.data, stage.edits.calibrate->tokens), o.out);
+  if (in.data.stream.empty() && in.data.train.examples.empty())
+    in.data.stream = own_text(in.model, stage, in.beside, in.data.separator, ex, leads);
+  in.text = split(in.data, stage, in.model.config().vocab_size);
+  return in;
+}
+
+/// The settings of the command, which are checked before anything is read.
+settings checked_settings(const options& o, bool leads) {
+  settings s = make_settings(o);
   validate(s.recipe);
   const tern::data_source& d = s.recipe.data;
   if (!d.task.empty() && d.task != "microworld" && d.directory.empty())
     throw tern::config_error("task " + d.task + " needs --data");
-  const fs::path out = o.out;
-  if (fs::exists(out / "config.json"))
+  if (leads && fs::exists(fs::path(o.out) / "config.json"))
     throw tern::config_error("'" + o.out + "' holds a model already: choose another --out");
-  const tern::stopwatch watch;
-  tern::thread_pool pool(o.threads);
-  auto model = tern::load_model<>(s.model);
-  const auto texts = load_texts(s.recipe);
-  const auto beside = make_text(s, texts);
-  const auto& tokenizer = *beside.tokenizer;
-  auto data = tern::tokenize_task(texts, tokenizer, s.recipe.data, pool, beside.conventions);
-  require_resources(model, calibration_length(data, stage.edits.calibrate->tokens), out);
-  catch_signals();
-  if (data.stream.empty() && data.train.examples.empty())
-    data.stream = own_text(model, stage, beside, data.separator, pool);
-  auto text = split(data, stage, model.config().vocab_size);
-  fmt::print("{}: {} calibration tokens in {} sequences\n", o.model,
-             grouped(text.calibration.tokens.size()), text.calibration.sequences());
+  return s;
+}
 
-  tern::detail::content_checksum identity;
-  identity.add<std::int32_t>(text.calibration.tokens);
-  const std::string what = tern::write_fields(stage).dump() + " " + identity.text() + " " +
-                           tern::detail::checksum_of_model(s.model);
-  const fs::path partial = out / "calibration";
-  json report{{"tokens", text.calibration.tokens.size()}};
-  report["layers"] = calibrate(model, std::move(text.calibration), stage, partial, what, pool);
-  tern::save_model(model, out, tern::storage::master);
-  tern::save_model_text(beside, out);
-  fs::remove_all(partial);
-  report["seconds"] = watch.seconds();
-  fmt::print("calibrated in {}\n", duration(watch.seconds()));
-
-  const std::size_t masters = bytes_of_masters(model), packed = exported_bytes(model, pool);
+/// Saves the calibrated model, measures it beside its source, and says what it cost.
+void finish(const options& o, const settings& s, quantize_input& in, json report,
+            tern::executor_ref ex) {
+  const fs::path out = o.out;
+  const std::size_t masters = bytes_of_masters(in.model), packed = exported_bytes(in.model, ex);
   auto source = tern::load_model<>(s.model);
-  if (!text.held_out.tokens.empty()) {
-    const auto comparison = tern::compare_models(source, model, text.held_out, pool);
+  if (!in.text.held_out.tokens.empty()) {
+    const auto comparison = tern::compare_models(source, in.model, in.text.held_out, ex);
     print_comparison(comparison);
     report["comparison"] = comparison_json(comparison);
   }
-  report["metrics"] = print_metrics(source, model, data, tokenizer, pool);
+  report["metrics"] = print_metrics(source, in.model, in.data, *in.beside.tokenizer, ex);
   tern::write_json(out / "calibration.json", report);
   fmt::print("{}: masters of {:.1f} MB to train on; `export` makes a packed model of {:.1f} MB\n",
              o.out, static_cast<double>(masters) / 1e6, static_cast<double>(packed) / 1e6);
+}
+
+void quantize_on(const options& o, tern::reducer& ranks) {
+  const bool leads = ranks.rank() == 0;
+  const tern::stopwatch watch;
+  settings s;
+  std::optional<tern::thread_pool> pool;
+  std::optional<quantize_input> in;
+  std::string identity;
+  catch_signals();
+  together(ranks, [&] {
+    s = checked_settings(o, leads);
+    pool.emplace(threads_of_rank(o.threads, ranks));
+    in.emplace(read_input(o, s, *pool, leads));
+    tern::detail::content_checksum tokens;
+    tokens.add<std::int32_t>(in->text.calibration.tokens);
+    identity = tern::write_fields(s.recipe.stages.front()).dump() + " " + tokens.text() + " " +
+               tern::detail::checksum_of_model(s.model);
+    if (leads)
+      fmt::print("{}: {} calibration tokens in {} sequences\n", o.model,
+                 grouped(in->text.calibration.tokens.size()), in->text.calibration.sequences());
+  });
+  require_same(ranks, "model or text", identity);
+  json report{{"tokens", in->text.calibration.tokens.size()}};
+  const fs::path out = o.out, partial = out / "calibration";
+  report["layers"] = calibrate(in->model, std::move(in->text.calibration), s.recipe.stages.front(),
+                               partial, identity, *pool, ranks);
+  together(ranks, [&] {
+    if (!leads) return;
+    tern::save_model(in->model, out, tern::storage::master);
+    tern::save_model_text(in->beside, out);
+    fs::remove_all(partial);
+    report["seconds"] = watch.seconds();
+    fmt::print("calibrated in {}\n", duration(watch.seconds()));
+    finish(o, s, *in, std::move(report), *pool);
+  });
+}
+
+}  // namespace
+
+void quantize(const options& o) {
+  run_on_ranks(o, [&](tern::reducer& ranks) { quantize_on(o, ranks); });
 }
 
 }  // namespace bitdistill

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 
-#include "tern/train/reducer.hpp"
+#include "options.hpp"
+#include "tern/core/reducer.hpp"
 
 namespace bitdistill {
 
@@ -26,5 +28,10 @@ struct said_by_rank_0 : std::exception {
   explicit said_by_rank_0(int code) : exit_code(code) {}
   int exit_code;  ///< exit code of the program
 };
+
+/// Connects with the other ranks, and calls work(ranks) on all of them. Where there are several,
+/// they must have the same program and options, and what work() throws ends all of them with one
+/// message.
+void run_on_ranks(const options& o, const std::function<void(tern::reducer&)>& work);
 
 }  // namespace bitdistill

@@ -18,16 +18,12 @@
 #include "run_input.hpp"
 #include "settings.hpp"
 #include "signals.hpp"
-#include "standard_output.hpp"
 #include "stopped.hpp"
 #include "table.hpp"
-#include "tern/core/mapped_file.hpp"
 #include "tern/core/thread_pool.hpp"
-#include "tern/io/checksum.hpp"
-#include "tern/isa/level.hpp"
+#include "tern/core/together.hpp"
 #include "tern/recipe/pipeline.hpp"
 #include "tern/recipe/recipe_file.hpp"
-#include "tern/train/together.hpp"
 
 namespace bitdistill {
 namespace {
@@ -120,31 +116,6 @@ void finish(const tern::run_directory& directory, const settings& s,
   fmt::print("to train on: {}\n", directory.stage(s.recipe.stages.back().name).string());
 }
 
-/// What a rank must have in common with rank 0: the program with its options, and the kernels,
-/// since others round otherwise. The number of threads may differ.
-void require_same_program(tern::reducer& ranks, const options& o) {
-  if (ranks.ranks() == 1) return;
-  std::string program = fmt::format("{}.{}.{}", TERN_VERSION_MAJOR, TERN_VERSION_MINOR,
-                                    TERN_VERSION_PATCH),
-              words;
-  together(ranks, [&] {
-    const fs::path self = "/proc/self/exe";
-    if (!fs::exists(self)) return;  // not on Linux: the version must do
-    tern::checksum sum;
-    sum.update(tern::mapped_file(self).bytes());
-    program += " " + std::to_string(sum.value());
-  });
-  for (std::size_t i = 0; i < o.words.size(); ++i) {
-    if (o.words[i] == "--threads")
-      ++i;
-    else if (!o.words[i].starts_with("--threads="))
-      words += o.words[i] + '\n';
-  }
-  require_same(ranks, "version or build of the program", program);
-  require_same(ranks, "kernels (TERN_ISA)", std::string(tern::isa::name(tern::isa::active())));
-  require_same(ranks, "command-line options", words);
-}
-
 /// The recipe of the run with what the options change, which rank 0 reads and sends to the others.
 /// `o.model` becomes the model that the recipe names, where no option does.
 tern::recipe_file recipe_of_ranks(options& o, tern::reducer& ranks) {
@@ -217,7 +188,6 @@ void run_recipe(const options& o, const tern::recipe_file& file, tern::reducer& 
 
 /// Runs what the options say, a recipe or a grid, on all ranks.
 void train_on(options o, tern::reducer& ranks) {
-  require_same_program(ranks, o);
   const tern::recipe_file file = recipe_of_ranks(o, ranks);
   if (has_grid(file)) return run_grid(o, file, ranks);
   run_recipe(o, file, ranks);
@@ -234,26 +204,7 @@ bool trains(const options& o) {
 void train(const options& o) {
   if (!o.print_recipe.empty()) return fmt::print("{}", recipe_text(o.print_recipe));
   if (o.out.empty()) throw tern::config_error("--out is required");
-  const auto ranks = connect_ranks();
-  if (ranks->ranks() == 1) return train_on(o, *ranks);
-  // Launchers kill the other ranks when the first one has ended with an error. So rank 0 says the
-  // error before the ranks part.
-  const auto end = [&](int code, const std::string& text) {
-    std::fflush(stdout);
-    if (ranks->rank() == 0) say("bitdistill: " + text);
-    throw said_by_rank_0(code);
-  };
-  try {
-    train_on(o, *ranks);
-  } catch (const stopped& e) {  // on every rank
-    end(130, e.what());
-  } catch (const tern::rank_error& e) {  // on every rank
-    end(2, std::string("error: ") + e.what());
-  } catch (const std::exception& e) {  // on this rank alone
-    std::fflush(stdout);
-    say("bitdistill: error: " + ranks->name() + ": " + e.what());
-    ranks->abandon();
-  }
+  run_on_ranks(o, [&](tern::reducer& ranks) { train_on(o, ranks); });
 }
 
 }  // namespace bitdistill

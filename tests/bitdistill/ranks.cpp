@@ -188,6 +188,63 @@ TEST_CASE("ranks share the stages of a grid") {
   CHECK(times_in(refused.err, "--parallel applies to one process") == 1);
 }
 
+TEST_CASE("ranks share calibration") {
+  if (!can_launch()) return;
+  const scratch_dir scratch;
+  const auto arguments = [&](const char* name) {
+    return words{"run",
+                 "--recipe",
+                 "few-tokens",
+                 "--task",
+                 "microworld",
+                 "--out",
+                 (scratch.path() / name).string()} +
+           tiny() +
+           words{"base.steps=12",
+                 "fp-sft.steps=6",
+                 "few-tokens.steps=6",
+                 "few-tokens.parts=2",
+                 "quantize.edits.calibrate.tokens=512",
+                 "data.train_examples=32",
+                 "data.documents=200",
+                 "data.dev_examples=16",
+                 "data.test_examples=48"};
+  };
+  REQUIRE(run_bitdistill(arguments("alone")).code == 0);
+  const auto ran = run_ranks(2, arguments("ranks"));
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  CHECK(differences(timeless(scratch.path() / "ranks"), timeless(scratch.path() / "alone")) ==
+        words{});
+
+  const auto quantize = [&](const char* name) {
+    return words{"quantize",
+                 "--model",
+                 (scratch.path() / "alone" / "stages" / "base").string(),
+                 "--tokens",
+                 "600",
+                 "--threads",
+                 "1",
+                 "--set",
+                 "quantize.edits.calibrate.length=30",
+                 "--out",
+                 (scratch.path() / name).string()};
+  };
+  const auto one = run_bitdistill(quantize("one")), two = run_ranks(2, quantize("two"));
+  INFO(two.err);
+  REQUIRE(one.code == 0);
+  REQUIRE(two.code == 0);
+  CHECK(times_in(two.out, "the model writes the calibration text itself") == 1);
+  CHECK(times_in(two.out, "tokens that calibration did not see") == 1);
+  auto expected = tree(scratch.path() / "one"), found = tree(scratch.path() / "two");
+  for (auto* files : {&expected, &found}) {
+    auto report = tern::parse_json(files->at("calibration.json"), "calibration.json");
+    report.erase("seconds");
+    files->at("calibration.json") = report.dump();
+  }
+  CHECK(differences(found, expected) == words{});
+}
+
 TEST_CASE("ranks without a part change nothing") {
   if (!can_launch()) return;
   const scratch_dir scratch;

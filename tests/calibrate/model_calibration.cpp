@@ -9,6 +9,7 @@
 #include "tern/model/pack_model.hpp"
 #include "tern/pack/base3.hpp"
 #include "tests/message.hpp"
+#include "tests/rank_threads.hpp"
 #include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
@@ -207,6 +208,56 @@ TEST_CASE("calibration has the same bits for any number of threads") {
   const calibrated_decoder parallel({}, three);
   CHECK(parallel.quantized == serial.quantized);
   CHECK(parallel.reports[1].now == serial.reports[1].now);
+}
+
+namespace {
+
+/// A model whose widest projections have several tasks of rows, and inputs with several stripes.
+decoder<> wide_model() {
+  model_config config = tern_test::small_config(31);
+  config.intermediate_size = 600;
+  decoder<> model(config);
+  model.initialize(3);
+  return model;
+}
+
+std::vector<matrix<float>> parameters_of(decoder<>& model) {
+  std::vector<matrix<float>> values;
+  model.for_each_parameter([&](auto& p) { values.push_back(p.value); });
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("calibration has the same bits for any number of ranks") {
+  calibration_options options;
+  options.scales = GENERATE(scale_granularity::row, scale_granularity::tensor);
+  options.awq = GENERATE(false, true);
+  const auto calibrate = [&](decoder<>& model, reducer& ranks) {
+    std::vector<layer_calibration> reports;
+    model_calibration<decoder<>> c(model, text(), options, {}, ranks);
+    while (!c.finished()) reports.push_back(c.calibrate_next());
+    return reports;
+  };
+  decoder<> alone = wide_model();
+  const auto expected = calibrate(alone, one_rank());
+  const std::size_t n = GENERATE(2u, 5u);
+  std::vector<std::vector<matrix<float>>> values(n);
+  std::vector<std::vector<layer_calibration>> reports(n);
+  std::vector<std::size_t> sent(n);
+  tern_test::on_ranks(n, [&](reducer& ranks) {
+    decoder<> model = wide_model();
+    reports[ranks.rank()] = calibrate(model, ranks);
+    values[ranks.rank()] = parameters_of(model);
+    sent[ranks.rank()] = ranks.sent();
+  });
+  for (std::size_t r = 0; r < n; ++r) {
+    CAPTURE(n, r);
+    CHECK(values[r] == parameters_of(alone));
+    CHECK(reports[r][1].now == expected[1].now);
+    CHECK(reports[r][1].nearest == expected[1].nearest);
+  }
+  CHECK(sent[1] > 600 * 300 * sizeof(float));  // it had a part of the moments of down's input
 }
 
 TEST_CASE("a layer that is replayed goes on as it was calibrated") {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/rank_threads.hpp"
 #include "tests/small_decoder.hpp"
 #include "tests/support.hpp"
 
@@ -69,6 +70,30 @@ TEST_CASE("a stopped calibration goes on with the next layer and ends with the s
   CHECK(parameters_of(second) == parameters_of(whole));
   CHECK(reports == all_reports);
   CHECK(reports[0]["calibrated"][6] > 0);
+}
+
+TEST_CASE("ranks go on with a calibration that one process began") {
+  const tern_test::scratch_dir scratch;
+  auto whole = tern_test::small_decoder(31, 3), first = tern_test::small_decoder(31, 3);
+  calibrate(whole, scratch.path() / "whole", "a");
+  calibrate(first, scratch.path() / "parts", "a", 0);
+  std::vector<std::vector<matrix<float>>> values(3);
+  std::vector<std::size_t> restored(3);
+  tern_test::on_ranks(3, [&](reducer& ranks) {
+    auto model = tern_test::small_decoder(31, 3);
+    const auto folder = ranks.rank() == 0 ? scratch.path() / "parts" : scratch.path() / "nowhere";
+    calibrate_model(
+        model, text(), {}, folder, "a",
+        [&](const layer_calibration&, std::size_t, bool was_there) {
+          if (was_there) ++restored[ranks.rank()];
+        },
+        {}, ranks);
+    values[ranks.rank()] = parameters_of(model);
+  });
+  for (const auto& each : values) CHECK(each == parameters_of(whole));
+  CHECK(restored == numbers{1, 1, 1});
+  CHECK(!std::filesystem::exists(scratch.path() / "nowhere"));
+  CHECK(std::filesystem::exists(scratch.path() / "parts" / "layer-1.safetensors"));
 }
 
 TEST_CASE("layers of another calibration are not taken") {

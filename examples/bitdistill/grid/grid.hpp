@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "options.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/recipe/recipe_file.hpp"
-#include "tern/train/reducer.hpp"
 
 namespace bitdistill {
 

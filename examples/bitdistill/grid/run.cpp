@@ -21,9 +21,9 @@
 #include "tern/core/atomic_file.hpp"
 #include "tern/core/stopwatch.hpp"
 #include "tern/core/thread_pool.hpp"
+#include "tern/core/together.hpp"
 #include "tern/json/write_json.hpp"
 #include "tern/recipe/pipeline.hpp"
-#include "tern/train/together.hpp"
 
 namespace bitdistill {
 namespace {

@@ -16,6 +16,7 @@
 #include "tern/calibrate/scale_rule.hpp"
 #include "tern/calibrate/stream_recorder.hpp"
 #include "tern/calibrate/target_correction.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/linalg/gemm.hpp"
 #include "tern/quant/given_scales.hpp"
 
@@ -27,16 +28,17 @@ template <class T>
 class calibrated_input {
  public:
   /// x and reference (tokens, in): the input in the quantized and in the full-precision stream.
-  /// hidden_rms: root mean squares of the tokens' hidden states before the layer. Throws
-  /// numeric_error where something is not finite.
+  /// hidden_rms: root mean squares of the tokens' hidden states before the layer. All ranks have
+  /// the same, and share the products. Throws numeric_error, on all of them, where something is not
+  /// finite.
   calibrated_input(matrix_view<const T> x, matrix_view<const T> reference,
                    const std::vector<T>& hidden_rms, const calibration_options& options,
-                   executor_ref ex)
+                   executor_ref ex, reducer& ranks = one_rank())
       : weights_(x.rows, T(1)) {
     find_sinks(row_rms(x), options);
     find_sinks(row_rms(reference), options);
     find_sinks(hidden_rms, options);
-    moment_accumulator<T> sums(x.cols, {options.unit_rms, options.correct_target});
+    moment_accumulator<T> sums(x.cols, {options.unit_rms, options.correct_target}, ranks);
     sums.add(x, options.correct_target ? reference : matrix_view<const T>{}, weights_, ex);
     moments_ = std::move(sums).finish(ex);
     factor_.emplace(moments_.hessian, hessian_factor_options{options.damping}, ex);

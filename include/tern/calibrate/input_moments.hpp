@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "tern/adapt/eigen.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/is_finite.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/linalg/gemm.hpp"
 
@@ -39,14 +42,17 @@ struct moment_options {
 };
 
 /// Sums moments over batches of tokens. Products are taken of fixed numbers of tokens, so the bits
-/// depend neither on the number of threads nor on how the tokens are cut into batches.
+/// depend neither on the number of threads nor on how the tokens are cut into batches. Several
+/// ranks, which all have the same tokens, share the columns of the products.
 template <class T>
 class moment_accumulator {
  public:
   /// Sums moments of inputs of this width.
-  explicit moment_accumulator(std::size_t width, moment_options options = {})
+  explicit moment_accumulator(std::size_t width, moment_options options = {},
+                              reducer& ranks = one_rank())
       : width_(width),
         options_(options),
+        ranks_(ranks),
         plain_(tensor_traits<matrix<T>>::make(chunk, width)),
         scaled_(plain_),
         weights_(chunk),
@@ -94,6 +100,7 @@ class moment_accumulator {
   /// Ends the sums and hands them out. The accumulator must not be used afterwards.
   [[nodiscard]] input_moments<T> finish(executor_ref ex = {}) && {
     flush(ex);
+    share_stripes();
     const matrix_view<T> h = sums_.hessian;
     ex.parallel_for(width_, stripe, [&](std::size_t begin, std::size_t end) {
       for (std::size_t r0 = begin; r0 < width_; r0 += 16)  // tiles of a few cache lines
@@ -146,14 +153,15 @@ class moment_accumulator {
     const auto scaled = matrix_view<const T>(scaled_).row_block(0, n);
     const matrix_view<T> h = sums_.hessian;
     // The hessian is symmetric, so only the part above and on the diagonal is computed.
-    for (std::size_t c = 0; c < width_; c += stripe) {
-      const std::size_t wide = std::min(stripe, width_ - c);
+    const matrix_view<const T> shift =
+        options_.drift ? matrix_view<const T>(shift_).row_block(0, n) : matrix_view<const T>{};
+    for_stripes(ranks_.rank(), [&](std::size_t c, std::size_t wide) {
       gemm<T>(T(1), scaled.col_block(0, c + wide).transposed(), plain.col_block(c, wide),
               h.block(0, c, c + wide, wide), true, ex);
-    }
-    if (options_.drift)
-      gemm<T>(T(1), matrix_view<const T>(shift_).row_block(0, n).transposed(), plain, sums_.drift,
-              true, ex);
+      if (options_.drift)
+        gemm<T>(T(1), shift.transposed(), plain.col_block(c, wide),
+                matrix_view<T>(sums_.drift).col_block(c, wide), true, ex);
+    });
     ex.parallel_for(width_, 64, [&](std::size_t begin, std::size_t end) {
       for (std::size_t r = 0; r < n; ++r)
         for (std::size_t c = begin; c < end; ++c)
@@ -161,8 +169,47 @@ class moment_accumulator {
     });
   }
 
+  /// Calls f(first column, columns) for the stripes of a rank.
+  template <class F>
+  void for_stripes(std::size_t rank, F&& f) const {
+    const std::size_t ranks = ranks_.ranks();
+    for (std::size_t c = rank * stripe; c < width_; c += ranks * stripe)
+      f(c, std::min(stripe, width_ - c));
+  }
+
+  /// Every rank gets the stripes of all others.
+  void share_stripes() {
+    const std::size_t ranks = ranks_.ranks();
+    if (ranks == 1) return;
+    std::vector<std::size_t> bytes(ranks);
+    for (std::size_t r = 0; r < ranks; ++r)
+      for_stripes(r, [&](std::size_t c, std::size_t wide) {
+        bytes[r] += (c + wide + (options_.drift ? width_ : 0)) * wide * sizeof(T);
+      });
+    std::vector<T> all(std::accumulate(bytes.begin(), bytes.end(), std::size_t{0}) / sizeof(T));
+    // Calls copy(element of `all`, element of the moments) for the stripes of all ranks.
+    const auto each = [&](auto&& copy) {
+      T* next = all.data();
+      for (std::size_t r = 0; r < ranks; ++r)
+        for_stripes(r, [&](std::size_t c, std::size_t wide) {
+          const auto take = [&](matrix_view<T> m) {
+            for (std::size_t i = 0; i < m.rows; ++i)
+              for (std::size_t j = 0; j < m.cols; ++j) copy(r, *next++, m(i, j));
+          };
+          take(matrix_view<T>(sums_.hessian).block(0, c, c + wide, wide));
+          if (options_.drift) take(matrix_view<T>(sums_.drift).col_block(c, wide));
+        });
+    };
+    each([&](std::size_t r, T& sent, T& own) {
+      if (r == ranks_.rank()) sent = own;
+    });
+    ranks_.gather(std::as_writable_bytes(std::span(all)), bytes);
+    each([](std::size_t, T& sent, T& own) { own = sent; });
+  }
+
   std::size_t width_, filled_ = 0;
   moment_options options_;
+  reducer& ranks_;
   // Of the tokens in the buffers: x, w x and w (f - x), all divided by the RMS where that is
   // wanted, and w.
   matrix<T> plain_, scaled_, shift_;

@@ -15,13 +15,12 @@
 
 #include "tern/calibrate/calibrated_input.hpp"
 #include "tern/calibrate/calibration_options.hpp"
-#include "tern/calibrate/coordinate_descent.hpp"
-#include "tern/calibrate/gptq.hpp"
 #include "tern/calibrate/least_squares_scale.hpp"
-#include "tern/calibrate/refit_scales.hpp"
+#include "tern/calibrate/row_rounding.hpp"
 #include "tern/calibrate/scale_channels.hpp"
 #include "tern/calibrate/stream_recorder.hpp"
 #include "tern/core/describe.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/model/decoder.hpp"
 #include "tern/model/surgery.hpp"
 
@@ -59,7 +58,8 @@ inline std::size_t calibration_bytes(const model_config& c, std::size_t tokens) 
 
 /// Calibrates one model on one batch of sequences. Besides the model it holds both streams, the
 /// inputs of one layer, and what one layer's forward pass takes. All steps have the same bits for
-/// any number of threads.
+/// any number of threads and ranks. Ranks have the same model, batch and options. Each runs both
+/// streams, and they share what takes longer: the moments of inputs and the rounding of rows.
 template <class Model>
 class model_calibration {
  public:
@@ -71,8 +71,9 @@ class model_calibration {
   /// here on; its layers follow one by one. Throws config_error where the model is ternary or has
   /// SubLN, an option is out of range, or there are no tokens.
   model_calibration(Model& model, token_batch batch, const calibration_options& options,
-                    executor_ref ex = {})
+                    executor_ref ex = {}, reducer& ranks = one_rank())
       : model_(model),
+        ranks_(ranks),
         batch_(std::move(batch)),
         options_((options.validate(), options)),
         tape_(ex, false) {
@@ -100,7 +101,7 @@ class model_calibration {
   [[nodiscard]] matrix_view<T> quantized() { return quantized_; }
 
   /// Calibrates the next layer. Throws numeric_error, which names a projection, where weights or
-  /// activations are not finite.
+  /// activations are not finite, and rank_error where another rank failed.
   layer_calibration calibrate_next() {
     layer_calibration report;
     report.layer = done_;
@@ -148,10 +149,12 @@ class model_calibration {
       if (all.options_.rounding == calibration_rounding::gptq) try {
           if (!shares_input(index, p))
             input.emplace(x.value, reference.of(index), hidden_rms, all.options_,
-                          all.tape_.executor());
+                          all.tape_.executor(), all.ranks_);
           all.quantize(p, *input, report, index);
         } catch (const numeric_error& e) {
           throw numeric_error("calibration of '" + p.weight.name + "': " + e.what());
+        } catch (const rank_error& e) {
+          throw rank_error("calibration of '" + p.weight.name + "': " + e.what());
         }
       p.ternary = true;
     }
@@ -185,8 +188,8 @@ class model_calibration {
   void scale_channels(recorder& inputs, const std::vector<T>& hidden_rms) {
     const auto scale = [&](auto&& rule_of) {
       tern::scale_channels(model_.layers()[done_], inputs, hidden_rms, options_,
-                           model_.config().norm_offset(), rule_of, tape_.memory(),
-                           tape_.executor());
+                           model_.config().norm_offset(), rule_of, tape_.memory(), tape_.executor(),
+                           ranks_);
     };
     if (options_.scales != scale_granularity::none)
       return scale([&](const projection_type& p) { return rule_of(p); });
@@ -206,18 +209,12 @@ class model_calibration {
     const arena_scope temporaries(memory);
     const matrix_view<T> w = p.weight.view(), original = memory.matrix<T>(w.rows, w.cols);
     copy_matrix<T>(w, original);
-    const least_squares_scale rule = rule_of(p);
-    const calibrated_weights<T> to{memory.matrix<std::int8_t>(w.rows, w.cols), p.scales->view(), w};
-    report.nearest[index] = input.nearest_error(original, rule, to.codes, memory, ex);
-    if (input.correction()) input.correction()->apply(w, memory, ex);
-    const matrix_view<T> target = memory.matrix<T>(w.rows, w.cols);
-    copy_matrix<T>(w, target);
-    gptq{}.quantize<T>(target, input.factor(), rule, to, memory, ex);
-    if (options_.scale_ridge >= 0)
-      refit_scales<T>(original, to.codes, p.scale_block, input.moments(), options_.scale_ridge,
-                      to.scales, memory, ex);
-    coordinate_descent{options_.sweeps, options_.damping}.improve<T>(
-        target, input.moments().hessian, p.scale_block, to, memory, ex);
+    const row_rounding<T> rounding{
+        input,      original, p.scale_block,
+        rule_of(p), options_, {memory.matrix<std::int8_t>(w.rows, w.cols), p.scales->view(), w}};
+    const auto& to = rounding.to;
+    report.nearest[index] = input.nearest_error(original, rounding.rule, to.codes, memory, ex);
+    rounding(ranks_, ex);
     report.now[index] = input.error(original, to.codes, to.scales, p.scale_block, memory, ex);
     report.sinks = std::max(report.sinks, input.sinks());
   }
@@ -240,6 +237,7 @@ class model_calibration {
   }
 
   Model& model_;
+  reducer& ranks_;
   token_batch batch_;
   calibration_options options_;
   tape<T> tape_;

@@ -88,7 +88,8 @@ std::vector<shared_channels<Owner>> shared_channels_of(decoder_layer<Owner>& lay
 template <class Owner, class Rule>
 void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner>>& inputs,
                     const std::vector<scalar_of<Owner>>& hidden_rms, calibration_options options,
-                    double norm_offset, Rule&& rule_of, arena& memory, executor_ref ex = {}) {
+                    double norm_offset, Rule&& rule_of, arena& memory, executor_ref ex = {},
+                    reducer& ranks = one_rank()) {
   using T = scalar_of<Owner>;
   options.correct_target = false;  // there is one stream
   for (auto& group : detail::shared_channels_of(layer, static_cast<T>(norm_offset))) try {
@@ -97,7 +98,7 @@ void scale_channels(decoder_layer<Owner>& layer, stream_recorder<scalar_of<Owner
           rule_of(*p).scale_block(p->weight.shape.rows, p->weight.shape.cols).rows != 1)
         continue;
       const matrix_view<T> x = inputs.editable(group.first);
-      const calibrated_input<T> input(x, x, hidden_rms, options, ex);
+      const calibrated_input<T> input(x, x, hidden_rms, options, ex, ranks);
       std::vector<matrix_view<const T>> weights;
       for (const projection<Owner>* p : group.projections) weights.push_back(p->weight.view());
       std::vector<T> factors =

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/mpi/mpi_session.hpp"
-#include "tern/train/reducer.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -11,12 +11,14 @@
 #include "tern/calibrate/model_calibration.hpp"
 #include "tern/core/error.hpp"
 #include "tern/core/os_error.hpp"
+#include "tern/core/together.hpp"
 #include "tern/io/safetensors.hpp"
 #include "tern/io/safetensors_writer.hpp"
 #include "tern/json/read_fields.hpp"
 #include "tern/json/read_json.hpp"
 #include "tern/json/write_fields.hpp"
 #include "tern/model/token_batch.hpp"
+#include "tern/recipe/share_model.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -67,30 +69,46 @@ void load_layer(Layer& layer, const std::filesystem::path& path) {
 /// Calibrates a whole model. Layers that `folder` holds from a calibration of the same `identity`,
 /// a text that stands for model, tokens and options, are taken from there; each further one is
 /// stored there. The caller removes the folder when it has saved the model. `done(report, layers,
-/// restored)` is called behind every layer; `restored` says that its file was there. Throws as
-/// model_calibration does, and io_error.
+/// restored)` is called behind every layer; `restored` says that its file was there. Of several
+/// ranks, which share the work, rank 0 alone uses the folder, and gets reports of restored layers.
+/// Throws as model_calibration does, and io_error.
 template <class Model, class Done>
 void calibrate_model(Model& model, token_batch batch, const calibration_options& options,
                      const std::filesystem::path& folder, const std::string& identity, Done&& done,
-                     executor_ref ex = {}) {
+                     executor_ref ex = {}, reducer& ranks = one_rank()) {
   using T = typename Model::scalar;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw io_error("cannot make '" + folder.string() + "': " + error.message());
-  model_calibration<Model> calibration(model, std::move(batch), options, ex);
+  const auto lead = [&](auto&& f) {
+    together(ranks, [&] {
+      if (ranks.rank() == 0) f();
+    });
+  };
+  lead([&] {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw io_error("cannot make '" + folder.string() + "': " + error.message());
+  });
+  model_calibration<Model> calibration(model, std::move(batch), options, ex, ranks);
   bool replaying = true;
   while (!calibration.finished()) {
     const std::size_t index = calibration.layers_done();
     const auto file = detail::layer_file(folder, index);
-    auto report = replaying ? detail::report_of(file, identity) : std::nullopt;
-    replaying = report.has_value();
+    layer_calibration report;
+    lead([&] {
+      const auto found = replaying ? detail::report_of(file, identity) : std::nullopt;
+      replaying = found.has_value();
+      if (replaying) report = *found;
+    });
+    replaying = any_rank(ranks, replaying && ranks.rank() == 0);
     if (replaying) {
-      calibration.replay_next([&](auto& layer) { detail::load_layer<T>(layer, file); });
+      calibration.replay_next([&](auto& layer) {
+        lead([&] { detail::load_layer<T>(layer, file); });
+        layer.for_each_parameter([&](auto& p) { share_matrix(ranks, p.view()); });
+      });
     } else {
       report = calibration.calibrate_next();
-      detail::save_layer<T>(model.layers()[index], *report, file, identity);
+      lead([&] { detail::save_layer<T>(model.layers()[index], report, file, identity); });
     }
-    done(*report, model.layers().size(), replaying);
+    done(report, model.layers().size(), replaying);
   }
 }
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "tern/core/reducer.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 #include "tern/train/trainer.hpp"
 

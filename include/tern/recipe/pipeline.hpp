@@ -97,7 +97,7 @@ class pipeline {
     return is_model_path(origin) ? std::filesystem::path(origin) : run_.directory->stage(origin);
   }
 
-  /// The model from which the first step of a stage starts.
+  /// The model from which the first step of a stage starts, before calibration.
   Model start_of(const stage& s) {
     std::optional<Model> model;
     if (s.from == "new") {
@@ -106,11 +106,7 @@ class pipeline {
     } else {
       model.emplace(load_model<Model>(weights_of(s.from)));
     }
-    if (s.edits.calibrate) {
-      model->set_weight_quantizer(s.edits.weight_quantizer);
-      calibrate(s, *model);
-      return std::move(*model);
-    }
+    if (s.edits.calibrate) return std::move(*model);
     if (s.edits.sub_ln != norm_placement::none)
       insert_sub_ln(*model, s.edits.sub_ln, s.edits.sub_ln_eps);
     if (s.edits.make_ternary) make_ternary(*model, s.edits.weight_quantizer);
@@ -119,23 +115,28 @@ class pipeline {
     return std::move(*model);
   }
 
-  /// Makes the model ternary as the stage says. Layers that were done before a stop are kept.
+  /// Makes the model, which every rank has, ternary as the stage says. Layers that were done before
+  /// a stop are kept.
   void calibrate(const stage& s, Model& model) {
-    run_.observer.on_begin(s, model.config(), 0);
+    run_.lead([&] { run_.observer.on_begin(s, model.config(), 0); });
+    model.set_weight_quantizer(s.edits.weight_quantizer);
     calibrate_model(
         model,
         calibration_tokens(run_.data.stream,
                            stage_examples(s, run_.data.train.examples, run_.data.unlabelled),
                            *s.edits.calibrate, model.config().vocab_size, s.seed),
-        calibration_options_of(s.edits), run_.directory->calibration(s.name),
+        calibration_options_of(s.edits),
+        run_.directory == nullptr ? std::filesystem::path() : run_.directory->calibration(s.name),
         fingerprints_.at(s.name).dump(),
         [&](const layer_calibration& report, std::size_t layers, bool restored) {
-          run_.observer.on_layer(s, report, layers);
-          if (!restored && run_.observer.stop_requested())
-            throw interrupted("stopped at layer " + std::to_string(report.layer + 1) +
-                              " of stage " + s.name);
+          run_.lead([&] {
+            run_.observer.on_layer(s, report, layers);
+            if (!restored && run_.observer.stop_requested())
+              throw interrupted("stopped at layer " + std::to_string(report.layer + 1) +
+                                " of stage " + s.name);
+          });
         },
-        run_.ex);
+        run_.ex, run_.ranks);
   }
 
   void train(const stage& s) {
@@ -145,6 +146,7 @@ class pipeline {
       model.emplace(start_of(s));
     });
     share_model(run_.ranks, model);
+    if (s.edits.calibrate) calibrate(s, *model);
     if (s.steps > 0) {
       std::optional<Model> teacher = teacher_of(s);
       const std::string fingerprint = fingerprints_.at(s.name).dump();

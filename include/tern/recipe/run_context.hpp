@@ -5,11 +5,11 @@
 #include <string>
 
 #include "tern/core/executor.hpp"
+#include "tern/core/reducer.hpp"
+#include "tern/core/together.hpp"
 #include "tern/recipe/run_directory.hpp"
 #include "tern/recipe/run_observer.hpp"
 #include "tern/recipe/task_data.hpp"
-#include "tern/train/reducer.hpp"
-#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 

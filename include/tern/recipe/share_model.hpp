@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/core/tensor.hpp"
+#include "tern/core/together.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/json/json_fields.hpp"
 #include "tern/json/read_fields.hpp"
@@ -24,8 +26,6 @@
 #include "tern/model/parameter.hpp"
 #include "tern/pack/packed_bytes.hpp"
 #include "tern/pack/shared_weights.hpp"
-#include "tern/train/reducer.hpp"
-#include "tern/train/together.hpp"
 #include "tern/train/trainer.hpp"
 
 namespace tern::inline TERN_ABI {

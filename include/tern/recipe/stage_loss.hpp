@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
+#include "tern/core/reducer.hpp"
+#include "tern/core/together.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/recipe/batch_inputs.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/step_deal.hpp"
-#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "tern/core/reducer.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 
 namespace tern::inline TERN_ABI {

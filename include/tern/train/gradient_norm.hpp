@@ -12,9 +12,9 @@
 
 #include "tern/core/executor.hpp"
 #include "tern/core/is_finite.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/core/simd.hpp"
 #include "tern/core/tensor.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 
 namespace tern::inline TERN_ABI {

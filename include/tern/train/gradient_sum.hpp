@@ -20,10 +20,10 @@
 
 #include "tern/core/enum_names.hpp"
 #include "tern/core/executor.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/core/tensor.hpp"
 #include "tern/quant/half.hpp"
 #include "tern/train/flat_view.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 #include "tern/train/step_deal.hpp"
 

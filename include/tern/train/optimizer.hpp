@@ -12,11 +12,11 @@
 #include "tern/core/error.hpp"
 #include "tern/core/executor.hpp"
 #include "tern/core/is_finite.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/model/parameter.hpp"
 #include "tern/train/flat_view.hpp"
 #include "tern/train/gradient_norm.hpp"
 #include "tern/train/moment.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/row_shard.hpp"
 
 namespace tern::inline TERN_ABI {

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "tern/core/is_finite.hpp"
+#include "tern/core/reducer.hpp"
 #include "tern/core/stopwatch.hpp"
+#include "tern/core/together.hpp"
 #include "tern/distill/objective.hpp"
 #include "tern/grad/tape.hpp"
 #include "tern/linalg/precision.hpp"
@@ -21,11 +23,9 @@
 #include "tern/train/gradient_norm.hpp"
 #include "tern/train/gradient_sum.hpp"
 #include "tern/train/optimizer.hpp"
-#include "tern/train/reducer.hpp"
 #include "tern/train/schedule.hpp"
 #include "tern/train/step_deal.hpp"
 #include "tern/train/ternary_health.hpp"
-#include "tern/train/together.hpp"
 
 namespace tern::inline TERN_ABI {
 

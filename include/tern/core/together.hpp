@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "tern/core/error.hpp"
-#include "tern/train/reducer.hpp"
+#include "tern/core/reducer.hpp"
+#include "tern/core/tensor.hpp"
 
 namespace tern::inline TERN_ABI {
 
@@ -47,6 +48,22 @@ std::vector<std::vector<T>> gather_all(reducer& ranks, std::span<const T> mine) 
     at = end;
   }
   return all;
+}
+
+/// Every rank gets the rows of all others: rank r has rows [first[r], first[r + 1]) of m.
+template <class T>
+void gather_rows(reducer& ranks, matrix_view<T> m, std::span<const std::size_t> first) {
+  if (ranks.ranks() == 1) return;
+  std::vector<std::size_t> bytes(ranks.ranks());
+  for (std::size_t r = 0; r < bytes.size(); ++r)
+    bytes[r] = (first[r + 1] - first[r]) * m.cols * sizeof(T);
+  std::vector<T> all(m.size());
+  const matrix_view<T> dense(all.data(), m.rows, m.cols);
+  for (std::size_t r = first[ranks.rank()]; r < first[ranks.rank() + 1]; ++r)
+    for (std::size_t c = 0; c < m.cols; ++c) dense(r, c) = m(r, c);
+  ranks.gather(std::as_writable_bytes(std::span(all)), bytes);
+  for (std::size_t r = 0; r < m.rows; ++r)
+    for (std::size_t c = 0; c < m.cols; ++c) m(r, c) = dense(r, c);
 }
 
 /// The texts of every rank, in the order of the ranks.
