@@ -239,6 +239,10 @@ parts() {
       "$here/time_parts.sh" "$bin/bitdistill" "$work/model" $threads $what |
         sed "s/^ *\([0-9.]*\) %  \(.*\)/$what, $threads:\2:\1/"
     done
+    for level in avx2 avxvnni avx512bw; do
+      TERN_ISA=$level "$here/time_parts.sh" "$bin/bitdistill" "$work/model" 1 $what |
+        sed "s/^ *\([0-9.]*\) %  \(.*\)/$what, 1, $level:\2:\1/"
+    done
   done | awk -F : '
     {
       if (!($1 in column)) { column[$1] = ++columns; titles[columns] = $1 }
