@@ -261,7 +261,7 @@ settings checked_settings(const options& o, bool leads) {
   return s;
 }
 
-/// Saves the calibrated model, measures it beside its source, and says what it cost.
+/// Measures the calibrated model beside its source, and says what calibration cost.
 void finish(const options& o, const settings& s, quantize_input& in, json report,
             tern::executor_ref ex) {
   const fs::path out = o.out;

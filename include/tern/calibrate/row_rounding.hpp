@@ -22,12 +22,12 @@ namespace tern::inline TERN_ABI {
 /// The rounding of a projection's weights (M, K) for an input.
 template <class T>
 struct row_rounding {
-  const calibrated_input<T>& input;    ///< what is known of the input
-  matrix_view<const T> original;       ///< the weights of the full-precision model
-  extents block;                       ///< rows and columns that share a scale
-  least_squares_scale rule;            ///< the rule for the scales
-  const calibration_options& options;  ///< how to round
-  calibrated_weights<T> to;            ///< the latents hold the original weights before
+  const calibrated_input<T>& input;    ///< The moments of the input, and what was made of them.
+  matrix_view<const T> original;       ///< Weights of the full-precision model.
+  extents block;                       ///< Rows and columns that share a scale.
+  least_squares_scale rule;            ///< The rule for the scales.
+  const calibration_options& options;  ///< They say how to round.
+  calibrated_weights<T> to;            ///< The result. Before, its latents are the weights.
 
   /// Rounds all rows. Tasks do not depend on the number of threads or ranks, and neither do bits.
   /// Throws numeric_error, or rank_error on every rank where one fails.
